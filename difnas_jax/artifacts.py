@@ -1,0 +1,266 @@
+"""The files that stages leave for each other: written atomically, checked when read.
+
+Every file is written under a temporary name and renamed, so that a reader sees the old
+file, the new one or none, never half of one. A file that cannot be read back as what it
+should be raises `InputError` with its path and the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import importlib.metadata
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from difnas_jax.errors import InputError
+from difnas_jax.search.candidates import Candidates
+from difnas_jax.spaces.base import Architecture, SearchSpace
+
+INDICATOR = "indicator.npz"
+SEARCH_HISTORY = "search/history.jsonl"
+CANDIDATES = "search/candidates.csv"
+PARETO = "search/pareto.csv"
+BEST = "search/best.json"
+RETRAIN_RESULT = "retrain/result.json"
+RESULTS = "results.json"
+REPORT = "report.html"
+FIGURES = "figures"
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the numbers, for provenance."""
+    packages = ("difnas_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+    return {name: importlib.metadata.version(name) for name in packages}
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file that takes its name only when it is complete and on disk.
+
+    Args:
+      path: the final name; its folder is made if needed.
+      mode: `w` for text, `wb` for bytes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, keys in the order given."""
+    with atomic_write(path) as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+
+
+def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+      path: the file.
+      keys: keys that it must have.
+
+    Raises:
+      InputError: the file is missing, is not a JSON object, or lacks a key.
+    """
+    try:
+        value = json.loads(path.read_text())
+        if not isinstance(value, dict):
+            raise ValueError("not a JSON object")
+        missing = [key for key in keys if key not in value]
+        if missing:
+            raise ValueError("no " + ", ".join(missing))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, "a JSON object", error) from error
+    return value
+
+
+def write_json_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    with atomic_write(path) as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line.
+
+    Raises:
+      InputError: the file is missing, or a line is not JSON.
+    """
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise unreadable(path, "one JSON object a line", error) from error
+
+
+def unreadable(path: Path, expected: str, error: Exception) -> InputError:
+    """The error for a damaged or missing artefact."""
+    return InputError(
+        f"{path}: expected {expected}, but it cannot be read ({_one_line(error)}); "
+        "delete it and run its stage again"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@dataclasses.dataclass(frozen=True)
+class Indicator:
+    """What the trained supernet says about each candidate.
+
+    Attributes:
+      table: float64[L, O], mean over channels of |gamma| of the last batch norm of
+        each candidate; NaN where an op is not allowed or has no batch norm.
+      gammas: raw gamma, float32[C], by `<layer>/<op name>`.
+      provenance: where the numbers come from (space, seed, data, versions).
+    """
+
+    table: np.ndarray
+    gammas: dict[str, np.ndarray]
+    provenance: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write `indicator.npz`: `table`, `gamma/<layer>/<op>`, `provenance` (JSON)."""
+        arrays: dict[str, Any] = {
+            f"gamma/{name}": gamma for name, gamma in self.gammas.items()
+        }
+        arrays["table"] = self.table
+        arrays["provenance"] = np.asarray(json.dumps(self.provenance))
+        with atomic_write(path, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path, space: SearchSpace) -> Indicator:
+        """Read `indicator.npz` for `space`.
+
+        Raises:
+          InputError: missing, damaged, or for a space of another shape.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            table = np.asarray(arrays["table"], np.float64)
+            provenance = json.loads(str(arrays["provenance"]))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise unreadable(path, "an indicator table", error) from error
+        expected = space.num_layers, space.num_ops
+        if table.shape != expected:
+            raise InputError(
+                f"{path}: expected a table [L, O] = {list(expected)} for space "
+                f"{space.name!r}, got {list(table.shape)}; use the workdir of that "
+                "space"
+            )
+        gammas = {
+            name.removeprefix("gamma/"): gamma
+            for name, gamma in arrays.items()
+            if name.startswith("gamma/")
+        }
+        return cls(table, gammas, provenance)
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundNetwork:
+    """The result of a search: one architecture and what is known about it.
+
+    Attributes:
+      space: name of the search space.
+      architecture: L op indices.
+      ops: the same as op names.
+      score: the search's score; higher is better; None where a user gave the
+        architecture.
+      macs, params: cost of the network that is retrained.
+      budget: the bounds that held, by field name.
+      seed: the seed of the run.
+      provenance: configuration digest and versions.
+    """
+
+    space: str
+    architecture: Architecture
+    ops: tuple[str, ...]
+    score: float | None
+    macs: int
+    params: int
+    budget: dict[str, int]
+    seed: int
+    provenance: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write `best.json`."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path, space: SearchSpace) -> FoundNetwork:
+        """Read `best.json` for `space`.
+
+        Raises:
+          InputError: missing, damaged, for another space, or an architecture that the
+            space does not allow.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        value = read_json(path, names)
+        if value["space"] != space.name:
+            raise InputError(
+                f"{path}: expected a network of space {space.name!r}, got one of "
+                f"{value['space']!r}; use the workdir of that space"
+            )
+        try:
+            architecture = space.validate(value["architecture"])
+        except (InputError, TypeError) as error:
+            raise unreadable(path, "a valid architecture", error) from error
+        value |= {"architecture": architecture, "ops": tuple(value["ops"])}
+        return cls(**{name: value[name] for name in names})
+
+
+def save_candidates(path: Path, candidates: Candidates) -> None:
+    """Write a CSV with columns rank, score, macs, params, architecture."""
+    with atomic_write(path) as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("rank", "score", "macs", "params", "architecture"))
+        for rank, (ops, *numbers) in enumerate(
+            zip(
+                candidates.architectures.tolist(),
+                candidates.scores.tolist(),
+                candidates.macs.tolist(),
+                candidates.params.tolist(),
+                strict=True,
+            ),
+            start=1,
+        ):
+            rows.writerow((rank, *numbers, " ".join(map(str, ops))))
+
+
+def load_candidates(path: Path) -> Candidates:
+    """Read what `save_candidates` wrote.
+
+    Raises:
+      InputError: missing or damaged.
+    """
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("no rows")
+        return Candidates(
+            np.array([row["architecture"].split() for row in rows], np.int64),
+            np.array([row["score"] for row in rows], np.float64),
+            np.array([row["macs"] for row in rows], np.int64),
+            np.array([row["params"] for row in rows], np.int64),
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise unreadable(path, "a table of candidates", error) from error

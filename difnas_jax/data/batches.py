@@ -1,0 +1,137 @@
+"""Batches: a training batch is a function of the step, an evaluation pass is exact."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from difnas_jax.data.base import Split
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalizer:
+    """(pixel / 255 - mean) / std per channel.
+
+    Attributes:
+      mean, std: float32[C] on the 0-1 scale.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def of(cls, config: ConfigDict, train: Split) -> Normalizer:
+        """The statistics of the config or, where it gives none, of the train split."""
+        pixels = train.images.reshape(-1, train.images.shape[-1])
+        mean = np.asarray(config.data.mean or pixels.mean(0) / 255, np.float32)
+        std = np.asarray(config.data.std or pixels.std(0) / 255, np.float32)
+        return cls(mean, np.maximum(std, 1e-3))
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """uint8[B, H, W, C] -> float32[B, H, W, C]."""
+        return (images.astype(np.float32) / 255 - self.mean) / self.std
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainBatches:
+    """The endless stream of shuffled, augmented training batches.
+
+    `batches[step]` depends on (seed, step) alone, so a resumed run continues the same
+    stream with nothing stored. Every epoch is a new permutation; a batch may span two.
+
+    Attributes:
+      split: the training examples.
+      batch_size: B.
+      seed: of the order and the augmentation.
+      normalizer: applied last.
+      crop_padding: see `random_crop`.
+      flip: mirror with probability 1/2.
+    """
+
+    split: Split
+    batch_size: int
+    seed: int
+    normalizer: Normalizer
+    crop_padding: int
+    flip: bool
+
+    @classmethod
+    def of(
+        cls, config: ConfigDict, train: Split, normalizer: Normalizer, batch_size: int
+    ) -> TrainBatches:
+        """The stream that the config describes."""
+        fields = config.data.crop_padding, config.data.flip
+        return cls(train, batch_size, config.seed, normalizer, *fields)
+
+    def __getitem__(self, step: int) -> Batch:
+        """{"image": float32[B, H, W, C], "label": int32[B]} of a step."""
+        positions = step * self.batch_size + np.arange(self.batch_size)
+        epochs, places = np.divmod(positions, len(self.split))
+        index = np.concatenate(
+            [
+                _permutation(self.seed, int(epoch), len(self.split))[
+                    places[epochs == epoch]
+                ]
+                for epoch in np.unique(epochs)
+            ]
+        )
+        rng = np.random.default_rng([self.seed, zlib.crc32(b"augment"), step])
+        images = random_crop(rng, self.split.images[index], self.crop_padding)
+        if self.flip:
+            mirrored = rng.random(len(images)) < 0.5
+            images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+        return {"image": self.normalizer(images), "label": self.split.labels[index]}
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    rng = np.random.default_rng([seed, zlib.crc32(b"shuffle"), epoch])
+    return rng.permutation(size)
+
+
+def random_crop(
+    rng: np.random.Generator, images: np.ndarray, padding: int
+) -> np.ndarray:
+    """Zero-pad every side by `padding` pixels and crop back at a random place.
+
+    Args:
+      rng: source of the places.
+      images: uint8[B, H, W, C].
+      padding: pixels; 0 changes nothing.
+    """
+    if padding == 0:
+        return images
+    batch, height, width, _ = images.shape
+    edges = (padding, padding)
+    padded = np.pad(images, ((0, 0), edges, edges, (0, 0)))
+    top, left = rng.integers(2 * padding + 1, size=(2, batch, 1, 1))
+    rows = top + np.arange(height)[:, None]  # [B, H, 1]
+    columns = left + np.arange(width)  # [B, 1, W]
+    return padded[np.arange(batch)[:, None, None], rows, columns]
+
+
+def evaluation_batches(
+    split: Split, batch_size: int, normalizer: Normalizer
+) -> Iterator[Batch]:
+    """Every example once, in order; the last batch is padded and masked.
+
+    Yields:
+      {"image": float32[B, H, W, C], "label": int32[B], "mask": float32[B]}.
+    """
+    for start in range(0, len(split), batch_size):
+        part = split[start : start + batch_size]
+        empty = batch_size - len(part)
+        yield {
+            "image": np.pad(
+                normalizer(part.images), ((0, empty), (0, 0), (0, 0), (0, 0))
+            ),
+            "label": np.pad(part.labels, (0, empty)),
+            "mask": (np.arange(batch_size) < len(part)).astype(np.float32),
+        }

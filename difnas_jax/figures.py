@@ -1,0 +1,256 @@
+"""The figures of the report: plain numbers in, matplotlib figures out.
+
+Colours are those of Okabe and Ito, or one hue from light to dark, so that readers with
+any colour vision tell them apart. Figures are objects of their own: nothing here reads
+or changes the global state of pyplot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from difnas_jax.search.candidates import Candidates
+from difnas_jax.spaces.base import SearchSpace, strided
+
+DPI = 160
+INK, MUTED, LINE, PALE = "#1f2328", "#59636e", "#d0d7de", "#eef1f4"
+BLUE, ORANGE = "#0072b2", "#d55e00"
+SHADES = matplotlib.colormaps["Blues"]
+MANY_POINTS = 100  # a longer curve is drawn as its running mean over the raw values
+
+Rows = Sequence[dict[str, Any]]
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI)
+    return file.getvalue()
+
+
+def indicator_heat_map(
+    table: np.ndarray, space: SearchSpace, architecture: Sequence[int] = ()
+) -> Figure:
+    """The indicator by layer and op, first layer on top.
+
+    Args:
+      table: float64[L, O], NaN where nothing is known.
+      space: the search space; cells that it does not allow are hatched.
+      architecture: the found network, outlined; empty for no outline.
+    """
+    figure, (axes,) = _figure(1.6 + 0.75 * space.num_ops, 0.8 + 0.3 * space.num_layers)
+    image = axes.imshow(table, cmap=SHADES, aspect="auto")
+    axes.set_xticks(range(space.num_ops), [op.name for op in space.ops])
+    axes.set_yticks(range(space.num_layers))
+    axes.set_ylabel("layer")
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+    for layer, op in np.argwhere(~space.allowed):
+        _cell(axes, layer, op, facecolor=PALE, edgecolor=LINE, hatch="////", lw=0)
+    for layer, op in np.argwhere(np.isfinite(table)):
+        colour = "white" if image.norm(table[layer, op]) > 0.65 else INK
+        text = f"{table[layer, op]:.3f}"
+        axes.text(op, layer, text, ha="center", va="center", size=8, color=colour)
+    for layer, op in enumerate(architecture):
+        _cell(axes, layer, op, fill=False, edgecolor=ORANGE, lw=2.2, clip_on=False)
+    bar = figure.colorbar(image, label="mean |γ| over channels", aspect=40, pad=0.02)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def search_trajectory(history: Rows) -> Figure:
+    """Best score so far and median of each generation by candidates evaluated.
+
+    Args:
+      history: rows with `evaluated`, `best` and `median`; None is drawn as a gap.
+    """
+    figure, (axes,) = _figure(6.4, 3.6)
+    evaluated = [row["evaluated"] for row in history]
+    best = np.array([row["best"] for row in history], np.float64)
+    median = np.array([row["median"] for row in history], np.float64)
+    axes.plot(evaluated, best, "o-", color=ORANGE, ms=4, label="best so far")
+    axes.plot(evaluated, median, "s-", color=BLUE, ms=4, label="median of generation")
+    final = f"{best[-1]:.4g}\n"
+    axes.text(evaluated[-1], best[-1], final, ha="center", va="center", color=ORANGE)
+    axes.margins(y=0.12)
+    axes.set(xlabel="candidates evaluated", ylabel="score")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def score_against_macs(
+    candidates: Candidates,
+    front: Candidates,
+    found: tuple[int, float] | None = None,
+    bounds: Sequence[int] = (),
+) -> Figure:
+    """All candidates seen, their Pareto front, the found network and the budget.
+
+    Args:
+      candidates: everything that the search evaluated.
+      front: the candidates that none beats in score without costing more.
+      found: MACs and score of the found network; None to leave it out.
+      bounds: the budget in MACs, drawn as vertical lines.
+    """
+    figure, (axes,) = _figure(6.4, 4.2)
+    macs, label = candidates.macs / 1e6, f"{len(candidates)} candidates"
+    axes.scatter(macs, candidates.scores, 14, BLUE, alpha=0.35, lw=0, label=label)
+    front = front[np.argsort(front.macs)]
+    steps = {"where": "post", "color": INK, "label": "Pareto front"}
+    axes.step(front.macs / 1e6, front.scores, **steps)
+    for number, bound in enumerate(bounds):
+        label = "_" if number else "budget"
+        axes.axvline(bound / 1e6, color=MUTED, ls="--", label=label)
+    if found is not None:
+        star = {"s": 220, "color": ORANGE, "edgecolor": "white", "zorder": 3}
+        axes.scatter(
+            found[0] / 1e6, found[1], marker="*", label="found network", **star
+        )
+    axes.set(xlabel="multiply-adds (M)", ylabel="score")
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
+    return figure
+
+
+def training_curves(supernet: Rows, retrain: Rows) -> Figure:
+    """Loss of the supernet; loss and accuracy of the retrained network.
+
+    Args:
+      supernet, retrain: rows with `step`, `loss`, `accuracy`, at some steps also
+        `validation_loss` and `validation_accuracy`; empty leaves the panels out.
+    """
+    panels = [
+        ("supernet", "loss", supernet),
+        ("retraining", "loss", retrain),
+        ("retraining", "accuracy", retrain),
+    ]
+    panels = [panel for panel in panels if panel[2]]
+    figure, all_axes = _figure(3.6 * len(panels), 3.2, columns=len(panels))
+    for axes, (title, quantity, rows) in zip(all_axes, panels, strict=True):
+        axes.set_title(title, loc="left")
+        axes.set(xlabel="step", ylabel=quantity)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        _curve(axes, rows, quantity, "training", BLUE)
+        _curve(axes, rows, f"validation_{quantity}", "validation", ORANGE)
+        if quantity == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.legend(frameon=False)
+    return figure
+
+
+def network_diagram(space: SearchSpace, architecture: Sequence[int]) -> Figure:
+    """The found network from the stem on top to the classifier at the bottom.
+
+    Boxes are as wide as the square root of their output channels and as dark as their
+    kernel is large; a dropped layer is a dashed outline.
+
+    Args:
+      space: the search space.
+      architecture: L op indices.
+    """
+    parts = _parts(space, architecture)
+    figure, (axes,) = _figure(7.0, 0.6 + 0.32 * len(parts))
+    axes.set(xlim=(-0.8, 1.1), ylim=(len(parts) - 0.4, -0.6))
+    axes.set_axis_off()
+    axes.plot((0, 0), (0, len(parts) - 1), color=MUTED, lw=1.2, zorder=0)
+    widest = max(part.channels for part in parts)
+    for row, part in enumerate(parts):
+        _draw_part(axes, row, part, float(np.sqrt(part.channels / widest)))
+    kernels = {op.kernel for op in space.ops if op.kind != "identity"}
+    legend = {f"kernel {k} × {k}": _kernel_colour(k) for k in sorted(kernels)}
+    legend["not searched"] = LINE
+    patches = [Patch(color=colour, label=label) for label, colour in legend.items()]
+    place = {"loc": "outside upper center", "ncols": len(patches), "frameon": False}
+    figure.legend(handles=patches, **place)
+    return figure
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """One box of the diagram; size and channels are those of its output."""
+
+    name: str
+    op: str
+    size: int
+    channels: int
+    stride: int = 1
+    colour: str | None = LINE  # None for a dropped layer
+
+
+def _parts(space: SearchSpace, architecture: Sequence[int]) -> list[_Part]:
+    size = strided(space.image_size, space.stem_stride)
+    parts = [_Part("stem", "conv", size, space.stem_channels, space.stem_stride)]
+    for block in space.fixed:
+        size, op = strided(size, block.stride), block.op.name
+        parts.append(_Part("fixed", op, size, block.out_channels, block.stride))
+    sizes = space.layer_sizes[1:]
+    for index, layer in enumerate(space.layers):
+        op = space.ops[architecture[index]]
+        colour = None if op.kind == "identity" else _kernel_colour(op.kernel)
+        shape = sizes[index], layer.out_channels, layer.stride
+        parts.append(_Part(f"layer {index}", op.name, *shape, colour))
+    parts.append(_Part("head", "conv", sizes[-1], space.head_channels))
+    return [*parts, _Part("classifier", "linear", 1, space.num_classes)]
+
+
+def _kernel_colour(kernel: int) -> str:
+    return to_hex(SHADES(min(kernel / 8, 1.0)))
+
+
+def _draw_part(axes: Axes, row: int, part: _Part, width: float) -> None:
+    box = Rectangle((-width / 2, row - 0.36), width, 0.72, facecolor="none")
+    axes.add_patch(box)
+    note = f"{part.size} × {part.size} × {part.channels}"
+    if part.colour is None:
+        box.set(edgecolor=MUTED, linestyle=(0, (3, 2)))
+        note = f"{part.op}, dropped"
+    else:
+        box.set(facecolor=part.colour)
+        ink = "white" if sum(to_rgb(part.colour)) < 1.6 else INK
+        axes.text(0, row, part.op, ha="center", va="center", color=ink)
+    axes.text(-0.8, row, part.name, va="center", color=MUTED)
+    axes.text(0.56, row, note, va="center", color=MUTED)
+    if part.stride > 1:
+        axes.text(1.1, row, f"stride {part.stride}", ha="right", va="center", color=INK)
+
+
+def _curve(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
+    points = [(row["step"], row[key]) for row in rows if key in row]
+    if not points:
+        return
+    steps, values = np.array(points, np.float64).T
+    if len(points) < MANY_POINTS:
+        axes.plot(steps, values, ".-", ms=4, color=colour, label=label)
+        return
+    axes.plot(steps, values, color=colour, alpha=0.25, lw=0.8)
+    window = len(points) // 50
+    mean = np.convolve(values, np.full(window, 1 / window), "valid")
+    axes.plot(steps[window // 2 :][: len(mean)], mean, color=colour, label=label)
+
+
+def _cell(axes: Axes, layer: int, op: int, **style: Any) -> None:
+    axes.add_patch(Rectangle((op - 0.5, layer - 0.5), 1, 1, **style))
+
+
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` x `height` inches with `columns` axes in the house style."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    all_axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    for axes in all_axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[:].set_color(MUTED)
+        axes.tick_params(color=MUTED, labelcolor=INK)
+        axes.grid(color=PALE)
+        axes.set_axisbelow(True)
+    return figure, all_axes

@@ -1,0 +1,167 @@
+"""Optimizers: which leaves move, and when.
+
+Three rules meet here. `TRAINABLE` says which leaves of `params` a method trains at all.
+`only_sampled` keeps the leaves of candidates that no path of this update took exactly
+where they are: a zero gradient would still leave momentum and weight decay acting on
+them, and an indicator must not drift while it is not looked at. And weight decay applies
+to kernels, never to batch norms or biases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from ml_collections import ConfigDict
+
+from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
+from difnas_jax.models.supernet import layer_name
+from difnas_jax.spaces.base import SearchSpace
+
+Leaf = tuple[str, ...]
+
+
+def _is_indicator(leaf: Leaf) -> bool:
+    return leaf[0].startswith("layer_") and leaf[-2] in INDICATOR_BATCH_NORMS.values()
+
+
+def _is_batch_norm(leaf: Leaf) -> bool:
+    return leaf[-2].startswith("bn_")
+
+
+TRAINABLE: dict[str, Callable[[Leaf], bool]] = {
+    "indicator": _is_indicator,
+    "all_bn": _is_batch_norm,
+    "all": lambda leaf: True,
+}
+
+
+def select(params: Any, rule: Callable[[Leaf], bool]) -> Any:
+    """Apply a rule on leaf names.
+
+    Args:
+      params: nested dictionary.
+      rule: name of a leaf (its path as a tuple) -> bool.
+
+    Returns:
+      The same tree with one bool for each leaf.
+    """
+    flat = flax.traverse_util.flatten_dict(params)
+    return flax.traverse_util.unflatten_dict({leaf: rule(leaf) for leaf in flat})
+
+
+def sampled(params: Any, paths: Array, space: SearchSpace) -> Any:
+    """Which leaves the paths of an update pass through.
+
+    Args:
+      params: nested dictionary.
+      paths: int32[K, L].
+      space: the sampled space.
+
+    Returns:
+      The same tree with one bool[] for each leaf; leaves outside of candidates (and
+      always-on branches) are always passed.
+    """
+    taken = {
+        (layer_name(number), space.ops[op].name): (paths[:, number] == op).any()
+        for number, layer in enumerate(space.layers)
+        for op in layer.ops
+    }
+    return select(params, lambda leaf: taken.get(leaf[:2], jnp.asarray(True)))
+
+
+def only_sampled(
+    inner: optax.GradientTransformation,
+) -> optax.GradientTransformationExtraArgs:
+    """Leave unsampled leaves and their optimizer state untouched.
+
+    The update takes the extra argument `sampled`, a tree like the parameters with one
+    bool[] for each leaf.
+    """
+
+    def update(
+        updates: Any, state: Any, params: Any = None, *, sampled: Any, **_: Any
+    ) -> tuple[Any, Any]:
+        updates, new_state = inner.update(updates, state, params)
+        updates = jax.tree.map(
+            lambda update, taken: jnp.where(taken, update, 0), updates, sampled
+        )
+        moves = optax.tree.map_params(
+            inner,
+            lambda _, taken: taken,
+            new_state,
+            sampled,
+            transform_non_params=lambda _: True,  # such as a count of updates
+        )
+        return updates, jax.tree.map(jnp.where, moves, new_state, state)
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def total_steps(config: ConfigDict, examples: int, paths: int = 1) -> int:
+    """Updates of a training.
+
+    An epoch counts images passed through a path: with K paths on the same batch, one
+    update consumes K batches.
+
+    Args:
+      config: a training section (`supernet`, `retrain`).
+      examples: size of the training split.
+      paths: passes of the batch in one update.
+    """
+    updates = config.epochs * examples / (config.batch_size * paths)
+    return config.steps or max(1, round(updates))
+
+
+SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
+    "cosine": lambda peak, steps: optax.cosine_decay_schedule(peak, steps),
+    "linear": lambda peak, steps: optax.linear_schedule(peak, 0.0, steps),
+}
+
+
+def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
+    """The learning rate by step, scaled linearly with the batch.
+
+    Args:
+      config: a training section.
+      steps: total updates.
+    """
+    peak = config.learning_rate * config.batch_size / config.reference_batch
+    warmup = min(config.warmup_steps, steps - 1)
+    decay = SCHEDULES[config.schedule](peak, steps - warmup)
+    if warmup == 0:
+        return decay
+    rise = optax.linear_schedule(0.0, peak, warmup)
+    return optax.join_schedules([rise, decay], [warmup])
+
+
+def optimizer(
+    config: ConfigDict, params: Any, trainable: Any, steps: int
+) -> optax.GradientTransformationExtraArgs:
+    """SGD with momentum on the trainable leaves that were sampled.
+
+    Args:
+      config: a training section.
+      params: the parameters, for the names of their leaves.
+      trainable: tree of bools like `params`. `optax.masked` passes the raw gradient of
+        the other leaves through; the training step makes that gradient zero.
+      steps: total updates.
+    """
+    decayed = select(params, lambda leaf: leaf[-1] == "kernel")
+    parts = []
+    if config.clip_value:
+        parts.append(optax.clip(config.clip_value))
+    if config.clip_norm:
+        parts.append(optax.clip_by_global_norm(config.clip_norm))
+    if config.weight_decay:
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=decayed))
+    parts.append(optax.trace(config.momentum))
+    parts.append(optax.scale_by_learning_rate(learning_rate(config, steps)))
+    return optax.masked(
+        only_sampled(optax.chain(*parts)), trainable, mask_compatible_extra_args=True
+    )

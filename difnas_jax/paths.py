@@ -1,0 +1,101 @@
+"""Path samplers: which candidates train in an update.
+
+A sampler is a pure function of a key, runs under `jit`, and returns `int32[K, L]`.
+Streams are derived from (seed, name, step), so that a resumed run and every host draw
+the same paths without anything being stored.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from difnas_jax.spaces.base import SearchSpace
+
+Sampler = Callable[[Array], Array]
+
+
+def stream(seed: int, name: str, step: Array | int) -> Array:
+    """The random key of stream `name` at `step`."""
+    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+    return jax.random.fold_in(key, step)
+
+
+def uniform(space: SearchSpace) -> Sampler:
+    """One path an update, each op independent and equally likely (SPOS).
+
+    Returns:
+      key -> int32[1, L].
+    """
+    ops, counts = _op_lists(space)
+
+    def sample(key: Array) -> Array:
+        rank = jax.random.randint(key, (space.num_layers,), 0, jnp.asarray(counts))
+        return jnp.asarray(ops)[jnp.arange(space.num_layers), rank][None]
+
+    return sample
+
+
+def strict_fair(space: SearchSpace) -> Sampler:
+    """As many paths as the largest layer has ops, each op once (FairNAS).
+
+    A layer with fewer ops than paths repeats ops from further independent
+    permutations, at random places, so that each of its ops is expected equally often.
+    With equal op counts this is exactly FairNAS. The paper says "the same expectation
+    of being selected" and does not give the rule for layers without a layer indicator.
+
+    Returns:
+      key -> int32[K, L], K = largest number of ops.
+    """
+    ops, counts = _op_lists(space)
+    paths = int(counts.max())
+    rounds = -(-paths // int(counts.min()))
+    layers = np.arange(space.num_layers)[:, None]
+    positions = np.arange(paths)
+
+    def sample(key: Array) -> Array:
+        draw_key, place_key = jax.random.split(key)
+        draws = jax.random.uniform(draw_key, (rounds, *ops.shape))
+        absent = jnp.arange(ops.shape[1]) >= counts[:, None]  # [L, O]
+        permutations = jnp.where(absent, jnp.inf, draws).argsort(-1)  # [rounds, L, O]
+        # Position p of layer l is rank p % count in permutation p // count.
+        turn, rank = jnp.divmod(positions, counts[:, None])  # [L, K]
+        chosen = jnp.asarray(ops)[layers, permutations[turn, layers, rank]]
+        places = jax.random.uniform(place_key, chosen.shape).argsort(-1)
+        return jnp.take_along_axis(chosen, places, axis=1).T  # [L, K] -> [K, L]
+
+    return sample
+
+
+def fixed(architecture: tuple[int, ...]) -> Sampler:
+    """Always the same single path: a found network in training.
+
+    Returns:
+      key -> int32[1, L].
+    """
+    path = np.asarray(architecture, np.int32)[None]
+    return lambda key: jnp.asarray(path)
+
+
+SAMPLERS: dict[str, Callable[[SearchSpace], Sampler]] = {
+    "strict_fair": strict_fair,
+    "uniform": uniform,
+}
+
+
+def _op_lists(space: SearchSpace) -> tuple[np.ndarray, np.ndarray]:
+    """int32[L, O] allowed ops, padded with the first one, and int32[L] counts."""
+    counts = np.array([len(layer.ops) for layer in space.layers], np.int32)
+    ops = np.array(
+        [
+            layer.ops + layer.ops[:1] * (space.num_ops - len(layer.ops))
+            for layer in space.layers
+        ],
+        np.int32,
+    )
+    return ops, counts

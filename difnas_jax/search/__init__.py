@@ -1,0 +1,1 @@
+"""Search over integer genomes: scores, budget, evolution, Pareto front. Numpy only."""

@@ -1,0 +1,120 @@
+"""From the indicator to an additive score: one number per layer and op, summed.
+
+Every rule maps the indicator, float64[L, O], to a score table of the same shape, NaN
+where the space does not allow an op. An identity without batch norm has no indicator;
+it scores 0, as in BN-NAS, whose column for identity is never filled. An allowed op of
+any other kind without indicator stays NaN, so that no search picks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from difnas_jax.errors import InputError
+from difnas_jax.spaces.base import SearchSpace
+
+ScoreRule = Callable[[np.ndarray, SearchSpace], np.ndarray]
+
+
+def sum_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
+    """The indicator itself (BN-NAS).
+
+    Args:
+      indicator: float64[L, O].
+      space: the search space.
+
+    Returns:
+      float64[L, O] score table.
+    """
+    table = np.where(space.allowed, indicator, np.nan)
+    if space.identity is not None:
+        column = table[:, space.identity]
+        unknown = space.allowed[:, space.identity] & np.isnan(column)
+        column[unknown] = 0.0
+    return table
+
+
+def ratio_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
+    """The indicator relative to its own layer.
+
+    A layer with a layer indicator divides by it: an op scores how much stronger than
+    passing the input on it is, and identity scores 1. Any other layer, such as a
+    reduction layer, divides by the mean of its ops. A layer whose only op is an
+    identity without batch norm scores 0, a constant that no comparison sees.
+
+    The paper does not say: how layers are compared; it only rejects raw sums because
+    layers differ in scale. The ratio does not change when a layer is rescaled.
+
+    Args:
+      indicator: float64[L, O]; positive wherever it divides.
+      space: the search space.
+
+    Returns:
+      float64[L, O] score table.
+
+    Raises:
+      InputError: a layer's divisor is not positive.
+    """
+    reference = _layer_means(indicator, space)
+    if space.identity is not None:
+        identity = indicator[:, space.identity]
+        reference = np.where(np.isfinite(identity), identity, reference)
+    for layer in np.flatnonzero(reference <= 0):
+        raise InputError(
+            f"method.score: 'ratio' divides by the indicator of layer {layer}; "
+            f"expected a positive number, got {reference[layer]:g}; train longer or "
+            "use 'sum'"
+        )
+    return sum_score(indicator / reference[:, None], space)
+
+
+def argmax_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
+    """1 for the op with the layer's largest indicator (first of ties), 0 for others.
+
+    Without a budget the best sum is exactly the per-layer argmax; under a budget it is
+    the architecture that keeps the most per-layer winners.
+
+    The paper does not say: how its per-layer selection meets a budget.
+
+    Args:
+      indicator: float64[L, O].
+      space: the search space.
+
+    Returns:
+      float64[L, O] score table.
+    """
+    table = sum_score(indicator, space)
+    known = np.isfinite(table)
+    winner = np.where(known, table, -np.inf).argmax(1)
+    wins = np.arange(space.num_ops) == winner[:, None]
+    return np.where(known, wins.astype(np.float64), np.nan)
+
+
+SCORES: dict[str, ScoreRule] = {
+    "ratio": ratio_score,
+    "sum": sum_score,
+    "argmax": argmax_score,
+}
+
+
+def path_scores(table: np.ndarray, architectures: np.ndarray) -> np.ndarray:
+    """Sum a score table along architectures.
+
+    Args:
+      table: float64[L, O].
+      architectures: int[N, L].
+
+    Returns:
+      float64[N]; NaN where an architecture has an op without score.
+    """
+    return table[np.arange(len(table)), architectures].sum(-1)
+
+
+def _layer_means(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
+    """float64[L]: mean over the ops that are allowed and known; NaN without any."""
+    known = space.allowed & np.isfinite(indicator)
+    count = known.sum(1)
+    total = np.where(known, indicator, 0.0).sum(1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,54 @@
+"""How the layer indicator enters the supernet (section 3.3 of the paper).
+
+The paper adds an identity with batch norm to every normal layer and leaves open how it
+is wired; Figure 2 and Algorithm 1 are not specific. Three readings, by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from difnas_jax.spaces.base import SearchSpace
+
+
+@dataclasses.dataclass(frozen=True)
+class Wiring:
+    """What the supernet samples, what it adds, and what the search may choose.
+
+    Attributes:
+      sampled: space of the paths that train.
+      parallel: layers with an always-on identity branch `block(x) + BN(x)`.
+      searched: space of the architectures that can be found.
+    """
+
+    sampled: SearchSpace
+    parallel: tuple[int, ...]
+    searched: SearchSpace
+
+
+def candidate(space: SearchSpace) -> Wiring:
+    """Identity with batch norm is one more op, sampled like the others (default)."""
+    return Wiring(space, (), space)
+
+
+def parallel(space: SearchSpace) -> Wiring:
+    """Identity with batch norm runs beside the block; the search may drop the block."""
+    free = [
+        number
+        for number, layer in enumerate(space.layers)
+        if space.identity in layer.ops and len(layer.ops) > 1
+    ]
+    return Wiring(space.without_identity(), tuple(free), space)
+
+
+def off(space: SearchSpace) -> Wiring:
+    """No layer indicator and no identity to choose."""
+    return Wiring(space.without_identity(), (), space.without_identity())
+
+
+LAYER_INDICATORS: dict[str, Callable[[SearchSpace], Wiring]] = {
+    "candidate": candidate,
+    "parallel": parallel,
+    "off": off,
+}

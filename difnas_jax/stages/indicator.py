@@ -1,0 +1,38 @@
+"""Stage 2: read the indicator off the supernet. Writes `indicator.npz`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from difnas_jax import artifacts
+from difnas_jax.checkpoint import Checkpoints
+from difnas_jax.config import build_wiring
+from difnas_jax.distributed import is_main_process
+from difnas_jax.indicators import bn_indicator
+from difnas_jax.models.initializers import variable_shapes
+from difnas_jax.models.supernet import wired
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Score every candidate of every layer from the newest supernet checkpoint."""
+    method, wiring = config.method, build_wiring(config)
+    model = wired(wiring, train_kernels=method.trainable == "all")
+    shapes = {"frozen": {}, **variable_shapes(model), "batch_stats": {}}
+    checkpoints = Checkpoints(workdir / "supernet" / "checkpoints")
+    variables = checkpoints.restore(variables=shapes)["variables"]
+    step = checkpoints.latest()
+    checkpoints.close()
+    table, gammas = bn_indicator(variables["params"], wiring.searched)
+    provenance = {
+        "space": config.space.to_dict(),
+        "method": config.method.to_dict(),
+        "data": config.data.source,
+        "seed": config.seed,
+        "supernet_step": step,
+        "versions": artifacts.versions(),
+    }
+    if is_main_process():
+        indicator = artifacts.Indicator(table, gammas, provenance)
+        indicator.save(workdir / artifacts.INDICATOR)

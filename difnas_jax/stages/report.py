@@ -1,0 +1,266 @@
+"""Stage 5: tell what was found. Writes `report.html`, `figures/` and `results.json`.
+
+The report tells what the workdir holds. What a stage has not left there is left out,
+and the report says so; what is there but damaged is an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from difnas_jax import artifacts, config as config_lib, costs, figures
+from difnas_jax.distributed import is_main_process
+from difnas_jax.spaces.base import Architecture, SearchSpace
+
+TEMPLATE = "report.html.j2"
+BEST_CANDIDATES = 10
+SUPERNET_METRICS = "supernet/metrics.jsonl"
+RETRAIN_METRICS = "retrain/metrics.jsonl"
+NETWORK = ("architecture", "ops", "macs", "params", "score", "budget")
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Write the report of everything that is in the workdir.
+
+    Raises:
+      InputError: a damaged artefact.
+    """
+    if not is_main_process():
+        return
+    results = collect(config, workdir)
+    images = {
+        name: figures.png(figure)
+        for name, figure in draw(config, workdir, results).items()
+    }
+    page = render(config, workdir, results, images)
+    for name, image in images.items():
+        _write_bytes(workdir / artifacts.FIGURES / f"{name}.png", image)
+    artifacts.write_json(workdir / artifacts.RESULTS, results)
+    _write_bytes(workdir / artifacts.REPORT, page.encode())
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    with artifacts.atomic_write(path, "wb") as file:
+        file.write(content)
+
+
+def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """The numbers of a run, those of `results.json`.
+
+    Args:
+      config: the config of the run.
+      workdir: where its artefacts are.
+
+    Returns:
+      The found network, its accuracies in 0..1, where they come from, and seconds by
+      finished stage, this one excepted; None for what the workdir does not hold.
+
+    Raises:
+      InputError: a damaged artefact.
+    """
+    network = _network(config, workdir)
+    retrained = _retrained(workdir, network["architecture"])
+    markers = _markers(workdir)
+    written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
+    return {
+        "space": config.space.name,
+        "seed": config.seed,
+        "data_source": config.data.source,
+        **network,
+        "test_accuracy": retrained.get("test_accuracy"),
+        "test_examples": retrained.get("test_examples"),
+        "validation_accuracy": retrained.get("validation_accuracy"),
+        "seconds": {name: marker["seconds"] for name, marker in markers.items()},
+        "versions": _versions(list(markers.values())),
+        "report": str(workdir / artifacts.REPORT) if written else None,
+    }
+
+
+def _network(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """The network that the config gives, or else the one that the search found."""
+    space = config_lib.build_space(config)
+    values: dict[str, Any] = dict.fromkeys(NETWORK)
+    given = config_lib.given_architecture(config)
+    if given is not None:
+        macs, params = costs.cost_table(space).of(np.asarray(given))
+        values |= {"architecture": given, "ops": space.op_names(given)}
+        values |= {"macs": int(macs), "params": int(params)}
+    elif (workdir / artifacts.BEST).exists():
+        best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, space)
+        values = {name: getattr(best, name) for name in NETWORK}
+    return values
+
+
+def _retrained(workdir: Path, architecture: Architecture | None) -> dict[str, Any]:
+    """What retraining measured on this network; empty if it trained none or another."""
+    path = workdir / artifacts.RETRAIN_RESULT
+    if not path.exists():
+        return {}
+    result = artifacts.read_json(path, ("architecture", "test_accuracy"))
+    return result if tuple(result["architecture"]) == architecture else {}
+
+
+def _markers(workdir: Path) -> dict[str, dict[str, Any]]:
+    """The markers of the finished stages before this one, in their order."""
+    paths = {name: workdir / f"stages/{name}.json" for name in config_lib.STAGES[:-1]}
+    keys = "complete", "seconds", "versions"
+    markers = {
+        name: artifacts.read_json(path, keys)
+        for name, path in paths.items()
+        if path.exists()
+    }
+    return {name: marker for name, marker in markers.items() if marker["complete"]}
+
+
+def _versions(markers: list[dict[str, Any]]) -> dict[str, str]:
+    """Versions by package; all of them where stages ran with different ones."""
+    versions: dict[str, set[str]] = {}
+    for marker in markers:
+        for package, version in marker["versions"].items():
+            versions.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(found)) for package, found in versions.items()}
+
+
+def draw(
+    config: ConfigDict, workdir: Path, results: dict[str, Any]
+) -> dict[str, Figure]:
+    """The figures whose artefacts are there, by name.
+
+    Args:
+      config: the config of the run.
+      workdir: where its artefacts are.
+      results: what `collect` returns.
+    """
+    architecture, drawn = results["architecture"], {}
+    if architecture is not None:
+        space = config_lib.build_space(config)
+        drawn["network"] = figures.network_diagram(space, architecture)
+    if (workdir / artifacts.INDICATOR).exists():
+        space = config_lib.build_wiring(config).searched
+        table = artifacts.Indicator.load(workdir / artifacts.INDICATOR, space).table
+        drawn["indicator"] = figures.indicator_heat_map(
+            table, space, architecture or ()
+        )
+    if history := _rows(workdir / artifacts.SEARCH_HISTORY):
+        drawn["search"] = figures.search_trajectory(history)
+    if (workdir / artifacts.CANDIDATES).exists():
+        drawn["pareto"] = _draw_pareto(workdir, results)
+    supernet = _rows(workdir / SUPERNET_METRICS)
+    trained = results["test_accuracy"] is not None
+    retrain = _rows(workdir / RETRAIN_METRICS) if trained else []
+    if supernet or retrain:
+        drawn["training"] = figures.training_curves(supernet, retrain)
+    return drawn
+
+
+def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
+    budget = results["budget"] or {}
+    bounds = [budget[name] for name in ("min_macs", "max_macs") if budget.get(name)]
+    scored = results["score"] is not None
+    return figures.score_against_macs(
+        artifacts.load_candidates(workdir / artifacts.CANDIDATES),
+        artifacts.load_candidates(workdir / artifacts.PARETO),
+        (results["macs"], results["score"]) if scored else None,
+        bounds,
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return artifacts.read_json_lines(path) if path.exists() else []
+
+
+def render(
+    config: ConfigDict,
+    workdir: Path,
+    results: dict[str, Any],
+    images: dict[str, bytes],
+) -> str:
+    """The report as one page of HTML that needs no other file.
+
+    Args:
+      config: the config of the run.
+      workdir: where its artefacts are.
+      results: what `collect` returns.
+      images: PNG files by figure name.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short
+    space, architecture = config_lib.build_space(config), results["architecture"]
+    return environment.get_template(TEMPLATE).render(
+        results=results,
+        space=space,
+        images={name: base64.b64encode(png).decode() for name, png in images.items()},
+        layers=[] if architecture is None else layer_rows(space, architecture),
+        costs=costs.cost_table(space),
+        counting_rule=inspect.getdoc(costs),
+        candidates=_best_candidates(workdir, space),
+        config=json.dumps(config.to_dict(), indent=2),
+    )
+
+
+def short(count: int) -> str:
+    """A count for people: three significant digits with k, M or G."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            digits = np.format_float_positional(
+                count / size, precision=3, fractional=False, trim="-"
+            )
+            return f"{digits} {unit}"
+    return str(count)
+
+
+def layer_rows(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any]]:
+    """The table of the found network, one row a layer.
+
+    Args:
+      space: the search space.
+      architecture: L op indices.
+
+    Returns:
+      Rows with `layer` (its `spaces.Layer`), `op` (its `spaces.Op`), `size` (side of
+      the input in pixels), `macs` and `params`.
+    """
+    table = costs.cost_table(space)
+    return [
+        {
+            "layer": layer,
+            "op": space.ops[op],
+            "size": space.layer_sizes[index],
+            "macs": int(table.macs[index, op]),
+            "params": int(table.params[index, op]),
+        }
+        for index, (layer, op) in enumerate(
+            zip(space.layers, architecture, strict=True)
+        )
+    ]
+
+
+def _best_candidates(workdir: Path, space: SearchSpace) -> list[dict[str, Any]]:
+    path = workdir / artifacts.CANDIDATES
+    if not path.exists():
+        return []
+    best = artifacts.load_candidates(path)[:BEST_CANDIDATES]
+    return [
+        {
+            "ops": space.op_names(best.architectures[rank]),
+            "score": float(best.scores[rank]),
+            "macs": int(best.macs[rank]),
+            "params": int(best.params[rank]),
+        }
+        for rank in range(len(best))
+    ]

@@ -1,0 +1,89 @@
+"""Stage 4: train the found network from scratch. Writes `retrain/`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from difnas_jax import artifacts, data
+from difnas_jax.config import build_space, given_architecture
+from difnas_jax.costs import cost_table
+from difnas_jax.distributed import data_mesh, is_main_process
+from difnas_jax.evaluate import evaluate
+from difnas_jax.models.initializers import initialize
+from difnas_jax.models.supernet import Supernet
+from difnas_jax.paths import fixed
+from difnas_jax.spaces.base import Architecture
+from difnas_jax.steps import make_eval_step
+from difnas_jax.train import train
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Train all weights; the test split is read once, at the end."""
+    start = time.monotonic()
+    settings, space = config.retrain, build_space(config)
+    architecture = chosen_architecture(config, workdir)
+    model = Supernet(
+        space.cut(architecture), train_kernels=True, dropout=settings.dropout
+    )
+    dataset, mesh = data.load(config), data_mesh()
+    normalizer = data.Normalizer.of(config, dataset.train)
+    eval_step = jax.jit(make_eval_step(model))
+
+    def measure(variables: dict[str, Any], split: data.Split) -> dict[str, float]:
+        return evaluate(
+            *(eval_step, variables, split, jnp.asarray(architecture)),
+            batch_size=settings.batch_size,
+            normalizer=normalizer,
+            mesh=mesh,
+        )
+
+    def validate(variables: dict[str, Any]) -> dict[str, float]:
+        result = measure(variables, dataset.validation)
+        return {f"validation_{name}": result[name] for name in ("accuracy", "loss")}
+
+    state = train(
+        model,
+        initialize(model, config.seed, kernels=settings.kernels),
+        fixed(architecture),
+        data.TrainBatches.of(config, dataset.train, normalizer, settings.batch_size),
+        settings,
+        trainable="all",
+        batch_of_paths="same",
+        mesh=mesh,
+        folder=workdir / "retrain",
+        evaluate=validate,
+        evaluate_every=settings.evaluate_every,
+    )
+    macs, params = cost_table(space).of(jnp.asarray(architecture))
+    test = measure(state.variables, dataset.test)
+    result = {
+        "architecture": list(architecture),
+        "ops": list(space.op_names(architecture)),
+        "macs": int(macs),
+        "params": int(params),
+        "steps": int(state.step),
+        **validate(state.variables),
+        "test_accuracy": test["accuracy"],
+        "test_loss": test["loss"],
+        "test_examples": int(test["examples"]),
+        "data_fingerprint": dataset.fingerprint,
+        "seed": config.seed,
+        "seconds": time.monotonic() - start,
+    }
+    if is_main_process():
+        artifacts.write_json(workdir / artifacts.RETRAIN_RESULT, result)
+
+
+def chosen_architecture(config: ConfigDict, workdir: Path) -> Architecture:
+    """What the config gives, or else what the search found."""
+    given = given_architecture(config)
+    if given is not None:
+        return given
+    best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, build_space(config))
+    return best.architecture

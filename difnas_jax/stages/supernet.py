@@ -1,0 +1,39 @@
+"""Stage 1: train the supernet. Writes `supernet/` (checkpoints, metrics)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from difnas_jax import data
+from difnas_jax.config import build_wiring
+from difnas_jax.distributed import data_mesh
+from difnas_jax.models.initializers import initialize
+from difnas_jax.models.supernet import wired
+from difnas_jax.paths import SAMPLERS
+from difnas_jax.train import train
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Train what the method trains, on sampled paths, with batch statistics."""
+    method, wiring = config.method, build_wiring(config)
+    model = wired(wiring, train_kernels=method.trainable == "all")
+    variables = initialize(
+        model, config.seed, kernels=method.kernels, depthwise=method.depthwise
+    )
+    train_split = data.load(config).train
+    normalizer = data.Normalizer.of(config, train_split)
+    train(
+        model,
+        {**variables, "batch_stats": {}},
+        SAMPLERS[method.sampling](wiring.sampled),
+        data.TrainBatches.of(
+            config, train_split, normalizer, config.supernet.batch_size
+        ),
+        config.supernet,
+        trainable=method.trainable,
+        batch_of_paths=method.batch,
+        mesh=data_mesh(),
+        folder=workdir / "supernet",
+    )

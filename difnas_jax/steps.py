@@ -1,0 +1,179 @@
+"""The training and the evaluation step: pure functions, compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from difnas_jax.models.supernet import Supernet
+from difnas_jax.optim import sampled
+from difnas_jax.paths import stream
+
+Metrics = dict[str, Array]
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Everything that a training carries from one update to the next.
+
+    Attributes:
+      step: int32[], updates done.
+      variables: collections `params`, `frozen` and `batch_stats` of the network;
+        `batch_stats` is empty for a supernet.
+      optimizer: state of the optimizer.
+    """
+
+    step: Array
+    variables: dict[str, Any]
+    optimizer: Any
+
+
+TrainStep = Callable[[TrainState, dict[str, Array], Array], tuple[TrainState, Metrics]]
+
+
+def create_state(
+    variables: dict[str, Any], optimizer: optax.GradientTransformationExtraArgs
+) -> TrainState:
+    """The state before the first update."""
+    state = optimizer.init(variables["params"])
+    return TrainState(jnp.zeros((), jnp.int32), variables, state)
+
+
+def _same(batch: dict[str, Array], number: Array, paths: int) -> dict[str, Array]:
+    """Every path sees all images."""
+    return batch
+
+
+def _split(batch: dict[str, Array], number: Array, paths: int) -> dict[str, Array]:
+    """Path `number` sees its own B / K images."""
+    return jax.tree.map(
+        lambda leaf: leaf.reshape(paths, -1, *leaf.shape[1:])[number], batch
+    )
+
+
+# Which images of the batch a path of the update sees.
+BATCHES: dict[str, Callable[[dict[str, Array], Array, int], dict[str, Array]]] = {
+    "same": _same,
+    "split": _split,
+}
+
+
+def make_train_step(
+    model: Supernet,
+    optimizer: optax.GradientTransformationExtraArgs,
+    trainable: Any,
+    *,
+    label_smoothing: float,
+    seed: int,
+    batch_of_paths: str = "same",
+) -> TrainStep:
+    """Build `train_step(state, batch, paths) -> (state, metrics)`.
+
+    The paths, int32[K, L], run one after another in a scan; their gradients are summed
+    (each loss is a mean over images), then follows one update of the optimizer.
+
+    Args:
+      model: supernet or found network.
+      optimizer: from `optim.optimizer`.
+      trainable: tree of bools like `params`; the gradient of the other leaves is zero
+        and nothing of it is computed.
+      label_smoothing: share of the uniform distribution in the target.
+      seed: of the dropout stream.
+      batch_of_paths: key of `BATCHES`.
+
+    Returns:
+      The step, not yet compiled. Metrics: `loss` and `accuracy`, means over paths and
+      images; `gradient_norm`, of the summed gradient before clipping.
+    """
+
+    def path_loss(params: Any, variables: Any, batch: Any, path: Array, key: Array):
+        logits, changed = model.apply(
+            {**variables, "params": _stop_gradient(params, trainable)},
+            *(batch["image"], path, True),
+            rngs={"dropout": key},
+            mutable=["batch_stats"] if variables["batch_stats"] else [],
+        )
+        targets = jax.nn.one_hot(batch["label"], logits.shape[-1])
+        targets = optax.smooth_labels(targets, label_smoothing)
+        loss = optax.softmax_cross_entropy(logits, targets).mean()
+        accuracy = (logits.argmax(-1) == batch["label"]).mean()
+        batch_stats = changed.get("batch_stats", variables["batch_stats"])
+        return loss, (batch_stats, accuracy)
+
+    gradient_of_path = jax.value_and_grad(path_loss, has_aux=True)
+
+    def train_step(state: TrainState, batch: dict[str, Array], paths: Array):
+        params = state.variables["params"]
+        key = stream(seed, "dropout", state.step)
+        others = {name: v for name, v in state.variables.items() if name != "params"}
+
+        def accumulate(carry: Any, inputs: tuple[Array, Array]):
+            batch_stats, gradients = carry
+            number, path = inputs
+            images = BATCHES[batch_of_paths](batch, number, len(paths))
+            (loss, (batch_stats, accuracy)), gradient = gradient_of_path(
+                params, {**others, "batch_stats": batch_stats}, images, path, key
+            )
+            gradients = jax.tree.map(jnp.add, gradients, gradient)
+            return (batch_stats, gradients), (loss, accuracy)
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        (batch_stats, gradients), (losses, accuracies) = jax.lax.scan(
+            accumulate,
+            (others["batch_stats"], zeros),
+            (jnp.arange(len(paths)), paths),
+        )
+        updates, optimizer_state = optimizer.update(
+            gradients,
+            state.optimizer,
+            params,
+            sampled=sampled(params, paths, model.space),
+        )
+        variables = {**others, "params": optax.apply_updates(params, updates)}
+        metrics = {
+            "loss": losses.mean(),
+            "accuracy": accuracies.mean(),
+            "gradient_norm": optax.global_norm(gradients),
+        }
+        new_state = TrainState(
+            state.step + 1, {**variables, "batch_stats": batch_stats}, optimizer_state
+        )
+        return new_state, metrics
+
+    return train_step
+
+
+def _stop_gradient(params: Any, trainable: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf, trains: leaf if trains else jax.lax.stop_gradient(leaf),
+        params,
+        trainable,
+    )
+
+
+def make_eval_step(
+    model: Supernet,
+) -> Callable[[dict[str, Any], dict[str, Array], Array], Metrics]:
+    """Build `eval_step(variables, batch, path) -> sums` with running statistics.
+
+    Returns:
+      The step, not yet compiled. Sums over the unmasked examples of the batch:
+      `correct`, `loss` (cross-entropy without smoothing) and `examples`.
+    """
+
+    def eval_step(variables: dict[str, Any], batch: dict[str, Array], path: Array):
+        logits = model.apply(variables, batch["image"], path, False)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        correct = logits.argmax(-1) == batch["label"]
+        return {
+            "correct": (correct * batch["mask"]).sum(),
+            "loss": (losses * batch["mask"]).sum(),
+            "examples": batch["mask"].sum(),
+        }
+
+    return eval_step

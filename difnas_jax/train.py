@@ -1,0 +1,204 @@
+"""The one training loop, for supernets and found networks alike.
+
+`train` assembles what the config asks for and continues where a killed run stopped;
+`fit` is the loop.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from difnas_jax import optim
+from difnas_jax.checkpoint import Checkpoints
+from difnas_jax.data import TrainBatches
+from difnas_jax.distributed import replicate, shard_batch
+from difnas_jax.errors import TrainingError
+from difnas_jax.models.supernet import Supernet
+from difnas_jax.paths import Sampler, stream
+from difnas_jax.steps import TrainState, TrainStep, create_state, make_train_step
+from difnas_jax.writer import MetricsWriter, Progress, say
+
+METRICS = (
+    *("step", "loss", "accuracy", "gradient_norm"),
+    *("learning_rate", "images_per_second"),
+    *("validation_accuracy", "validation_loss"),
+)
+
+
+def train(
+    model: Supernet,
+    variables: dict[str, Any],
+    sampler: Sampler,
+    batches: TrainBatches,
+    settings: ConfigDict,
+    *,
+    trainable: str,
+    batch_of_paths: str,
+    mesh: Mesh,
+    folder: Path,
+    evaluate: Callable[[dict[str, Any]], dict[str, float]] | None = None,
+    evaluate_every: int = 0,
+) -> TrainState:
+    """Train a network as its config section says, from the newest checkpoint on.
+
+    Args:
+      model: supernet or found network.
+      variables: its initial variables.
+      sampler: key -> int32[K, L], the paths of an update.
+      batches: step -> batch; its seed is that of all streams.
+      settings: a training section of the config.
+      trainable: key of `optim.TRAINABLE`.
+      batch_of_paths: key of `steps.BATCHES`.
+      mesh: devices over which batches are split.
+      folder: holds `checkpoints/` and `metrics.jsonl`; its name is shown.
+      evaluate, evaluate_every: see `fit`.
+
+    Returns:
+      The state after the last update.
+
+    Raises:
+      TrainingError: a loss is not finite.
+    """
+    seed, params = batches.seed, variables["params"]
+    sample = jax.jit(lambda step: sampler(stream(seed, "paths", step)))
+    steps = optim.total_steps(settings, len(batches.split), len(sample(0)))
+    mask = optim.select(params, optim.TRAINABLE[trainable])
+    optimizer = optim.optimizer(settings, params, mask, steps)
+    train_step = make_train_step(
+        *(model, optimizer, mask),
+        label_smoothing=settings.label_smoothing,
+        seed=seed,
+        batch_of_paths=batch_of_paths,
+    )
+    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
+    state = replicate(create_state(variables, optimizer), mesh)
+    state = restored(state, checkpoints)
+    state = fit(
+        *(state, jax.jit(train_step, donate_argnums=0), sample, batches),
+        title=folder.name,
+        steps=steps,
+        settings=settings,
+        learning_rate=optim.learning_rate(settings, steps),
+        mesh=mesh,
+        checkpoints=checkpoints,
+        writer=MetricsWriter(folder / "metrics.jsonl", METRICS, int(state.step)),
+        evaluate=evaluate,
+        evaluate_every=evaluate_every,
+    )
+    checkpoints.close()
+    return state
+
+
+def fit(
+    state: TrainState,
+    train_step: TrainStep,
+    sample: Callable[[int], Array],
+    batches: TrainBatches,
+    *,
+    title: str,
+    steps: int,
+    settings: ConfigDict,
+    learning_rate: Callable[[int], Any],
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+    writer: MetricsWriter,
+    evaluate: Callable[[dict[str, Any]], dict[str, float]] | None = None,
+    evaluate_every: int = 0,
+) -> TrainState:
+    """Train until `steps` updates are done.
+
+    Args:
+      state: where to start; replicated over the mesh.
+      train_step: the compiled step.
+      sample: step -> int32[K, L] paths of that update.
+      batches: step -> batch.
+      title: what the progress shows.
+      steps: total updates, those of an earlier run included.
+      settings: `log_every` and `checkpoint_every`.
+      learning_rate: step -> learning rate, for the metrics.
+      mesh: devices over which batches are split.
+      checkpoints: where the state is saved, the last one included.
+      writer: where metrics go: at every log, checkpoint and evaluation, the means since
+        the row before.
+      evaluate: variables -> values to add to the metrics.
+      evaluate_every: updates between two evaluations; the last update always has one.
+
+    Returns:
+      The state after the last update.
+
+    Raises:
+      TrainingError: a loss is not finite.
+    """
+    first = int(state.step)
+    progress = Progress(title, steps, first)
+    window: list[dict[str, Array]] = []
+    if first < steps:
+        say(f"{title}: compiling the training step")
+    start = time.monotonic()
+    for step in range(first, steps):
+        batch = shard_batch(batches[step], mesh)
+        state, metrics = train_step(state, batch, sample(step))
+        window.append(metrics)
+        progress.step()
+        done = step + 1
+        saves = _due(done, settings.checkpoint_every, steps)
+        evaluates = evaluate is not None and _due(done, evaluate_every, steps)
+        if not (saves or evaluates or _due(done, settings.log_every, steps)):
+            continue
+        row = {"step": done, **_means(window, done, checkpoints)}
+        images = len(window) * batches.batch_size * len(sample(step))
+        row["images_per_second"] = images / (time.monotonic() - start)
+        row["learning_rate"] = float(learning_rate(step))
+        if evaluate is not None and evaluates:
+            row |= evaluate(state.variables)
+        writer.write(row)
+        progress.report(done, **{name: row[name] for name in row if name != "step"})
+        if saves:
+            checkpoints.save(done, state.variables, state.optimizer)
+        window, start = [], time.monotonic()
+    progress.close()
+    return state
+
+
+def _due(done: int, every: int, steps: int) -> bool:
+    return done == steps or (every > 0 and done % every == 0)
+
+
+def _means(
+    window: list[dict[str, Array]], done: int, checkpoints: Checkpoints
+) -> dict[str, float]:
+    """Mean of each metric; stops the run if a loss of the window is not finite."""
+    values = jax.device_get(window)
+    means = {
+        name: float(np.mean([metrics[name] for metrics in values], dtype=np.float64))
+        for name in values[0]
+    }
+    if not math.isfinite(means["loss"]):
+        saved = checkpoints.latest()
+        kept = "no checkpoint yet" if saved is None else f"the last good one is {saved}"
+        raise TrainingError(
+            f"the loss is not finite in steps {done - len(window) + 1} to {done}; "
+            f"checkpoints in {checkpoints.folder}: {kept}; lower the learning rate or "
+            "clip the gradient"
+        )
+    return means
+
+
+def restored(state: TrainState, checkpoints: Checkpoints) -> TrainState:
+    """The newest checkpoint of the training that starts with `state`, or `state`."""
+    step = checkpoints.latest()
+    if step is None:
+        return state
+    say(f"continuing from step {step} in {checkpoints.folder}")
+    parts = checkpoints.restore(variables=state.variables, optimizer=state.optimizer)
+    return state.replace(step=state.step + step, **parts)

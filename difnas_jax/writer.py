@@ -1,0 +1,94 @@
+"""What a run says: metrics to a file, progress to the terminal; process 0 only."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from difnas_jax import artifacts
+from difnas_jax.distributed import is_main_process
+
+
+def say(text: str) -> None:
+    """Print a line on process 0."""
+    if is_main_process():
+        print(text, flush=True)
+
+
+class MetricsWriter:
+    """Appends rows to a JSON-lines file; a key that is not announced is an error."""
+
+    def __init__(self, path: Path, fields: Iterable[str], resume_step: int) -> None:
+        """Open the file.
+
+        Args:
+          path: the file.
+          fields: the keys that rows may have.
+          resume_step: later rows, of a run that was killed, are dropped.
+        """
+        self._fields = frozenset(fields)
+        self._path = path
+        if is_main_process():
+            kept = artifacts.read_json_lines(path) if path.exists() else []
+            kept = [row for row in kept if row["step"] <= resume_step]
+            artifacts.write_json_lines(path, kept)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append a row.
+
+        Raises:
+          KeyError: a key that was not announced.
+        """
+        if unknown := row.keys() - self._fields:
+            raise KeyError(f"metrics {sorted(unknown)} are not among the fields")
+        if is_main_process():
+            with open(self._path, "a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+class Progress:
+    """A bar in a terminal, plain lines elsewhere; both with rate and time to go."""
+
+    def __init__(self, title: str, total: int, done: int = 0) -> None:
+        """Start.
+
+        Args:
+          title: what is going on.
+          total: units of work in all.
+          done: units that an earlier run did.
+        """
+        self._title, self._total, self._first = title, total, done
+        self._start = time.monotonic()
+        self._bar = tqdm(
+            total=total,
+            initial=done,
+            desc=title,
+            disable=not (sys.stderr.isatty() and is_main_process()),
+            dynamic_ncols=True,
+        )
+
+    def step(self) -> None:
+        """One more unit is done."""
+        self._bar.update()
+
+    def report(self, done: int, **values: float) -> None:
+        """Show values, such as the loss, after `done` units."""
+        texts = {name: f"{value:.4g}" for name, value in values.items()}
+        if not self._bar.disable:
+            self._bar.set_postfix(texts)
+            return
+        seconds = time.monotonic() - self._start
+        rate = (done - self._first) / max(seconds, 1e-9)
+        left = tqdm.format_interval((self._total - done) / max(rate, 1e-9))
+        shown = "  ".join(f"{name} {text}" for name, text in texts.items())
+        say(f"{self._title} {done}/{self._total}  {rate:.3g}/s  eta {left}  {shown}")
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()

@@ -1,0 +1,247 @@
+"""Multiply-adds and parameters against published and independently counted numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from difnas_jax import spaces
+from difnas_jax.costs import (
+    LINEAR_RULES,
+    conv_bn,
+    cost_table,
+    inverted_residual,
+    supernet_params,
+)
+from difnas_jax.spaces.base import FixedBlock, Layer, Op, SearchSpace
+from difnas_jax.spaces.mbv2 import SEPARABLE, choice_layers
+
+PUBLISHED = "multiplies_and_adds"
+BNNAS = (3, 6, 0, 4, 0, 6, 6, 0, 4, 6, 4, 4, 1, 4, 2, 0, 0, 4, 0, 2, 2)
+SPOS = (0, 6, 0, 0, 4, 6, 6, 2, 0, 6, 4, 4, 3, 0, 2, 1, 0, 4, 2, 5, 2)
+FAIRNAS_A = (4, 0, 4, 1, 5, 0, 0, 5, 5, 2, 1, 2, 2, 1, 1, 5, 1, 5, 3)
+
+
+def imagenet(name: str) -> SearchSpace:
+    """A space for 224 pixels and 1000 classes."""
+    return spaces.build(name, image_size=224, image_channels=3, num_classes=1000)
+
+
+def uniform(space: SearchSpace, op: int) -> tuple[int, ...]:
+    """The same op in every layer, identity where a layer is fixed to it."""
+    return tuple(op if op in layer.ops else layer.ops[0] for layer in space.layers)
+
+
+def cost(space: SearchSpace, architecture: tuple[int, ...], linear: str = "macs"):
+    """MACs and parameters of one architecture as integers."""
+    space.validate(architecture)
+    macs, params = cost_table(space, linear=linear).of(np.array([architecture]))
+    return macs.item(), params.item()
+
+
+@pytest.mark.parametrize(
+    "architecture, macs, params",
+    [(BNNAS, 473_549_240, 5_228_536), (SPOS, 468_807_608, 5_780_560)],
+)
+@pytest.mark.parametrize("name", ["mbv2", "bnnas17"])
+def test_published_architectures(
+    name: str, architecture: tuple[int, ...], macs: int, params: int
+) -> None:
+    """BN-NAS reports 473.5 M / 5.2 M, and 468.8 M / 5.8 M for SPOS."""
+    assert cost(imagenet(name), architecture, PUBLISHED) == (macs, params)
+
+
+def test_fairnas_a() -> None:
+    """Published as 388 M multiply-adds, the classifier counted as in * out."""
+    macs, params = cost(imagenet("fairnas19"), FAIRNAS_A)
+    assert round(macs / 1e6) == 388
+    assert round(params / 1e6, 2) == 4.65
+
+
+@pytest.mark.parametrize(
+    "name, op, macs, params",
+    [
+        ("mbv2", 0, 462_635_960, 5_151_552),
+        ("mbv2", 5, 1_038_400_856, 8_382_408),
+        ("bnnas17", 0, 393_440_120, 5_022_016),
+        ("bnnas17", 5, 849_582_296, 8_062_408),
+        ("fairnas19", 0, 248_408_856, 3_189_080),
+        ("fairnas19", 5, 558_684_696, 5_090_024),
+    ],
+)
+def test_uniform_networks(name: str, op: int, macs: int, params: int) -> None:
+    space = imagenet(name)
+    assert cost(space, uniform(space, op), PUBLISHED) == (macs, params)
+
+
+@pytest.mark.parametrize(
+    "kernel, expansion, in_channels, out_channels, size, stride, macs",
+    [
+        (3, 3, 24, 32, 112, 2, 30_933_504),
+        (7, 6, 256, 432, 7, 1, 55_469_568),
+        (5, 6, 112, 112, 14, 1, 32_796_288),
+        (7, 3, 56, 56, 28, 1, 21_205_632),
+    ],
+)
+def test_blocks_of_the_published_table(
+    kernel: int,
+    expansion: int,
+    in_channels: int,
+    out_channels: int,
+    size: int,
+    stride: int,
+    macs: int,
+) -> None:
+    op = Op("candidate", "inverted_residual", kernel, expansion)
+    assert inverted_residual(op, in_channels, out_channels, size, stride)[0] == macs
+
+
+def test_stem_and_head_of_the_published_table() -> None:
+    table = cost_table(imagenet("mbv2"), linear=PUBLISHED)
+    stem = conv_bn(3, 3, 40, 112)[0] + inverted_residual(SEPARABLE, 40, 24, 112, 1)[0]
+    assert stem == 30_105_600
+    assert table.fixed_macs - stem == 40_033_304
+
+
+@pytest.mark.parametrize("name", sorted(spaces.SPACES))
+def test_linear_rules_differ_by_the_additions_of_the_classifier(name: str) -> None:
+    space = imagenet(name)
+    ours, published = cost_table(space), cost_table(space, linear=PUBLISHED)
+    additions = (space.head_channels - 1) * space.num_classes
+    assert published.fixed_macs - ours.fixed_macs == additions
+    assert published.fixed_params == ours.fixed_params
+    np.testing.assert_array_equal(published.macs, ours.macs)
+
+
+def test_linear_rules() -> None:
+    assert LINEAR_RULES["macs"](3, 2) == 6
+    assert LINEAR_RULES[PUBLISHED](3, 2) == 10
+
+
+MOBILENET_STAGES = (
+    *((24, 2, 2), (32, 2, 3), (64, 2, 4)),
+    *((96, 1, 3), (160, 2, 3), (320, 1, 1)),
+)
+
+
+def test_mobilenet_v2() -> None:
+    """MobileNetV2-1.0 from the same blocks: 300.8 M MACs, 3.505 M parameters."""
+    space = SearchSpace(
+        name="mobilenet_v2",
+        image_size=224,
+        image_channels=3,
+        num_classes=1000,
+        stem_channels=32,
+        stem_stride=2,
+        fixed=(FixedBlock(32, 16, 1, SEPARABLE),),
+        ops=(Op("k3e6", "inverted_residual", 3, 6),),
+        layers=tuple(
+            dataclasses.replace(layer, ops=(0,))
+            for layer in choice_layers(16, MOBILENET_STAGES, identity=False)
+        ),
+        head_channels=1280,
+    )
+    assert space.size == 1
+    assert cost(space, (0,) * 16) == (300_774_272, 3_504_872)
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv:
+    """One convolution of a supernet with the batch norm behind it."""
+
+    kernel_weights: int
+    channels: int
+    indicator: bool = False
+
+    @property
+    def batch_norm(self) -> int:
+        """Scale and bias."""
+        return 2 * self.channels
+
+
+def block_convs(op: Op, layer: Layer | FixedBlock) -> Iterator[Conv]:
+    """The convolutions of one inverted residual."""
+    hidden = op.expansion * layer.in_channels
+    if op.expansion > 1:
+        yield Conv(layer.in_channels * hidden, hidden)
+    yield Conv(op.kernel**2 * hidden, hidden)
+    yield Conv(
+        hidden * layer.out_channels, layer.out_channels, isinstance(layer, Layer)
+    )
+
+
+def supernet_convs(space: SearchSpace) -> Iterator[Conv]:
+    """Every convolution of a supernet, in order."""
+    yield Conv(9 * space.image_channels * space.stem_channels, space.stem_channels)
+    for block in space.fixed:
+        yield from block_convs(block.op, block)
+    for layer in space.layers:
+        for op in layer.ops:
+            if op != space.identity:
+                yield from block_convs(space.ops[op], layer)
+    last = space.layers[-1].out_channels
+    yield Conv(last * space.head_channels, space.head_channels)
+
+
+@pytest.mark.parametrize(
+    "name, total, batch_norm, indicator",
+    [
+        ("mbv2", 27_684_320, 291_760, 33_216),
+        ("fairnas19", 15_992_600, 211_808, 24_192),
+    ],
+)
+def test_supernet_parameters(
+    name: str, total: int, batch_norm: int, indicator: int
+) -> None:
+    space = imagenet(name)
+    convs = list(supernet_convs(space))
+    classifier = (space.head_channels + 1) * space.num_classes
+    counted = sum(conv.kernel_weights + conv.batch_norm for conv in convs)
+    assert counted + classifier == supernet_params(space) == total
+    assert sum(conv.batch_norm for conv in convs) == batch_norm
+    assert sum(conv.batch_norm for conv in convs if conv.indicator) == indicator
+
+
+def test_layer_indicator_parameters() -> None:
+    space = imagenet("mbv2")
+    normal = [layer for layer in space.layers if space.identity in layer.ops]
+    assert sum(2 * layer.out_channels for layer in normal) == 3_504
+
+
+@pytest.mark.parametrize("name", sorted(spaces.SPACES))
+def test_cost_of_many_is_a_plain_sum(name: str) -> None:
+    space = imagenet(name)
+    table = cost_table(space)
+    rng = np.random.default_rng(0)
+    drawn = np.stack([rng.choice(layer.ops, 12) for layer in space.layers], axis=-1)
+    macs, params = table.of(drawn.reshape(3, 4, -1))
+    assert macs.shape == params.shape == (3, 4)
+    for index, architecture in enumerate(drawn.tolist()):
+        chosen = list(enumerate(architecture))
+        expected = sum(int(table.macs[where]) for where in chosen) + table.fixed_macs
+        assert macs.flat[index] == expected
+        expected = sum(int(table.params[where]) for where in chosen)
+        assert params.flat[index] == expected + table.fixed_params
+
+
+def test_identity_and_ops_that_are_not_allowed_cost_nothing() -> None:
+    space = imagenet("mbv2")
+    table = cost_table(space)
+    costly = space.allowed.copy()
+    costly[:, space.identity] = False
+    for cost_of in (table.macs, table.params):
+        np.testing.assert_array_equal(cost_of > 0, costly)
+
+
+def test_larger_image_costs_more_macs_and_the_same_parameters() -> None:
+    small, large = (
+        spaces.build("mbv2", image_size=size, image_channels=3, num_classes=10)
+        for size in (128, 256)
+    )
+    architecture = (0,) * 21
+    classifier = 1728 * 10
+    macs, params = cost(small, architecture)
+    assert cost(large, architecture) == (4 * (macs - classifier) + classifier, params)
