@@ -110,6 +110,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 def unreadable(path: Path, expected: str, error: Exception) -> InputError:
     """The error for a damaged or missing artefact."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: is missing; run the stage that writes it")
     return InputError(
         f"{path}: expected {expected}, but it cannot be read ({_one_line(error)}); "
         "delete it and run its stage again"

@@ -7,7 +7,7 @@ rates hold at `reference_batch` and scale linearly with `batch_size`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -154,28 +154,76 @@ def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
         if name not in defaults:
             known = ", ".join(defaults) or "none"
             raise InputError(f"config argument {name!r}: unknown; there are: {known}")
-        kind = type(defaults[name])
-        try:
-            values[name] = _parse_value(kind, text) if given else _bare(kind)
-        except ValueError as error:
-            raise InputError(
-                f"config argument {name!r}: expected {kind.__name__}, got {item!r}"
-            ) from error
+        bare = "true" if isinstance(defaults[name], bool) and not given else text
+        values[name] = _parsed(f"config argument {name!r}", defaults[name], bare)
     return ConfigDict(values)
 
 
-def _bare(kind: type) -> bool:
-    if kind is not bool:
-        raise ValueError("needs a value")
-    return True
+def override(config: ConfigDict, name: str, text: str) -> None:
+    """Set a field from text, as `--config.NAME=TEXT` does.
+
+    Args:
+      config: changed in place.
+      name: dotted field name.
+      text: a value of the field's type; the parts of a tuple are split by commas.
+
+    Raises:
+      InputError: an unknown field or a value of another type.
+    """
+    *sections, last = name.split(".")
+    section, path = config, "the config"
+    for part in (*sections, last):
+        if not isinstance(section, ConfigDict) or part not in section:
+            there = list(section) if isinstance(section, ConfigDict) else []
+            raise InputError(
+                f"--config.{name}: unknown field; {path} has "
+                + (", ".join(sorted(there)) or "no fields")
+            )
+        parent, section, path = section, section[part], part
+    if isinstance(section, ConfigDict):
+        raise InputError(
+            f"--config.{name}: expected one of its fields, {', '.join(section)}"
+        )
+    parent[last] = _parsed(name, section, text)
 
 
-def _parse_value(kind: type, text: str) -> Any:
-    if kind is not bool:
-        return kind(text)
-    if text.lower() not in ("true", "false"):
-        raise ValueError("not a boolean")
-    return text.lower() == "true"
+def _parsed(name: str, current: Any, text: str) -> Any:
+    """The text as a value of the same type as the current one."""
+    kind = type(current)
+    try:
+        return PARSERS[kind](text)
+    except (ValueError, KeyError, OverflowError) as error:
+        raise InputError(f"{name}: expected {kind.__name__}, got {text!r}") from error
+
+
+def _parse_int(text: str) -> int:
+    """An integer, also in the form 475e6."""
+    value = float(text) if "e" in text.lower() else int(text)
+    if value != int(value):
+        raise ValueError("not whole")
+    return int(value)
+
+
+def _parse_tuple(text: str) -> tuple[Any, ...]:
+    """Numbers or words, split by commas; brackets and quotes may stand around them."""
+    words = [word.strip("\"' ") for word in text.strip("()[] ").split(",")]
+    return tuple(_number_or_word(word) for word in words if word)
+
+
+def _number_or_word(word: str) -> float | str:
+    try:
+        return float(word)
+    except ValueError:
+        return word
+
+
+PARSERS: dict[type, Callable[[str], Any]] = {
+    bool: lambda text: {"true": True, "false": False}[text.lower()],
+    float: float,
+    int: _parse_int,
+    str: str,
+    tuple: _parse_tuple,
+}
 
 
 def build_space(config: ConfigDict) -> SearchSpace:
@@ -291,10 +339,21 @@ def check_numbers(config: ConfigDict) -> None:
                 f"{group}.epochs, {group}.steps: expected exactly one to be positive, "
                 f"got {config[group].epochs} and {config[group].steps}"
             )
-    if not config.stages or list(config.stages) != [
-        stage for stage in STAGES if stage in config.stages
-    ]:
+    chosen_stages(config)
+
+
+def chosen_stages(config: ConfigDict) -> list[str]:
+    """The stages that run, in order.
+
+    A flag gives them as one text, `--config.stages=search,report`.
+
+    Raises:
+      InputError: none, an unknown one, or another order.
+    """
+    chosen = ",".join(config.stages).split(",")
+    if chosen != [stage for stage in STAGES if stage in chosen]:
         raise InputError(
-            f"stages: expected some of {', '.join(STAGES)} in this order, got "
-            + ", ".join(map(str, config.stages))
+            f"stages: expected some of {', '.join(STAGES)}, in this order; got "
+            + repr(",".join(chosen))
         )
+    return chosen

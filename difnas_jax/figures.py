@@ -1,8 +1,7 @@
 """The figures of the report: plain numbers in, matplotlib figures out.
 
 Colours are those of Okabe and Ito, or one hue from light to dark, so that readers with
-any colour vision tell them apart. Figures are objects of their own: nothing here reads
-or changes the global state of pyplot.
+any colour vision tell them apart. The global state of pyplot is never touched.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ DPI = 160
 INK, MUTED, LINE, PALE = "#1f2328", "#59636e", "#d0d7de", "#eef1f4"
 BLUE, ORANGE = "#0072b2", "#d55e00"
 SHADES = matplotlib.colormaps["Blues"]
+ABOVE = {"loc": "outside upper center", "ncols": 4, "frameon": False}
 MANY_POINTS = 100  # a longer curve is drawn as its running mean over the raw values
 
 Rows = Sequence[dict[str, Any]]
@@ -51,6 +51,7 @@ def indicator_heat_map(
     """
     figure, (axes,) = _figure(1.6 + 0.75 * space.num_ops, 0.8 + 0.3 * space.num_layers)
     image = axes.imshow(table, cmap=SHADES, aspect="auto")
+    dark = np.asarray(image.norm(table)) > 0.65
     axes.set_xticks(range(space.num_ops), [op.name for op in space.ops])
     axes.set_yticks(range(space.num_layers))
     axes.set_ylabel("layer")
@@ -60,13 +61,12 @@ def indicator_heat_map(
     for layer, op in np.argwhere(~space.allowed):
         _cell(axes, layer, op, facecolor=PALE, edgecolor=LINE, hatch="////", lw=0)
     for layer, op in np.argwhere(np.isfinite(table)):
-        colour = "white" if image.norm(table[layer, op]) > 0.65 else INK
-        text = f"{table[layer, op]:.3f}"
+        colour = "white" if dark[layer, op] else INK
+        text = f"{table[layer, op]:.4f}"
         axes.text(op, layer, text, ha="center", va="center", size=8, color=colour)
     for layer, op in enumerate(architecture):
         _cell(axes, layer, op, fill=False, edgecolor=ORANGE, lw=2.2, clip_on=False)
-    bar = figure.colorbar(image, label="mean |γ| over channels", aspect=40, pad=0.02)
-    bar.outline.set_visible(False)
+    figure.colorbar(image, label="mean |γ| over channels", format="%.6g", aspect=40)
     return figure
 
 
@@ -76,17 +76,16 @@ def search_trajectory(history: Rows) -> Figure:
     Args:
       history: rows with `evaluated`, `best` and `median`; None is drawn as a gap.
     """
-    figure, (axes,) = _figure(6.4, 3.6)
+    figure, (axes,) = _figure(6.4, 4.2)
     evaluated = [row["evaluated"] for row in history]
     best = np.array([row["best"] for row in history], np.float64)
     median = np.array([row["median"] for row in history], np.float64)
     axes.plot(evaluated, best, "o-", color=ORANGE, ms=4, label="best so far")
     axes.plot(evaluated, median, "s-", color=BLUE, ms=4, label="median of generation")
-    final = f"{best[-1]:.4g}\n"
+    final = f"{best[-1]:.6g}\n"
     axes.text(evaluated[-1], best[-1], final, ha="center", va="center", color=ORANGE)
-    axes.margins(y=0.12)
-    axes.set(xlabel="candidates evaluated", ylabel="score")
-    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    axes.set(xlabel="candidates evaluated", ylabel="score", ymargin=0.12)
+    figure.legend(**ABOVE)
     return figure
 
 
@@ -108,18 +107,15 @@ def score_against_macs(
     macs, label = candidates.macs / 1e6, f"{len(candidates)} candidates"
     axes.scatter(macs, candidates.scores, 14, BLUE, alpha=0.35, lw=0, label=label)
     front = front[np.argsort(front.macs)]
-    steps = {"where": "post", "color": INK, "label": "Pareto front"}
-    axes.step(front.macs / 1e6, front.scores, **steps)
-    for number, bound in enumerate(bounds):
-        label = "_" if number else "budget"
+    axes.step(front.macs / 1e6, front.scores, INK, where="post", label="Pareto front")
+    for bound in bounds:
+        label = f"budget {bound / 1e6:.4g} M"
         axes.axvline(bound / 1e6, color=MUTED, ls="--", label=label)
     if found is not None:
-        star = {"s": 220, "color": ORANGE, "edgecolor": "white", "zorder": 3}
-        axes.scatter(
-            found[0] / 1e6, found[1], marker="*", label="found network", **star
-        )
+        x, y = found[0] / 1e6, found[1]
+        axes.plot(x, y, "*", color=ORANGE, mec="white", ms=15, label="found network")
     axes.set(xlabel="multiply-adds (M)", ylabel="score")
-    figure.legend(loc="outside upper center", ncols=4, frameon=False)
+    figure.legend(**ABOVE)
     return figure
 
 
@@ -127,15 +123,13 @@ def training_curves(supernet: Rows, retrain: Rows) -> Figure:
     """Loss of the supernet; loss and accuracy of the retrained network.
 
     Args:
-      supernet, retrain: rows with `step`, `loss`, `accuracy`, at some steps also
-        `validation_loss` and `validation_accuracy`; empty leaves the panels out.
+      supernet: rows with `step` and `loss`; empty leaves its panel out.
+      retrain: rows with `step`, `loss`, `accuracy`, at some steps `validation_loss`
+        and `validation_accuracy`; empty leaves its panels out.
     """
-    panels = [
-        ("supernet", "loss", supernet),
-        ("retraining", "loss", retrain),
-        ("retraining", "accuracy", retrain),
-    ]
-    panels = [panel for panel in panels if panel[2]]
+    panels = [("supernet", "loss", supernet)] if supernet else []
+    if retrain:
+        panels += [("retraining", name, retrain) for name in ("loss", "accuracy")]
     figure, all_axes = _figure(3.6 * len(panels), 3.2, columns=len(panels))
     for axes, (title, quantity, rows) in zip(all_axes, panels, strict=True):
         axes.set_title(title, loc="left")
@@ -171,8 +165,7 @@ def network_diagram(space: SearchSpace, architecture: Sequence[int]) -> Figure:
     legend = {f"kernel {k} × {k}": _kernel_colour(k) for k in sorted(kernels)}
     legend["not searched"] = LINE
     patches = [Patch(color=colour, label=label) for label, colour in legend.items()]
-    place = {"loc": "outside upper center", "ncols": len(patches), "frameon": False}
-    figure.legend(handles=patches, **place)
+    figure.legend(handles=patches, **ABOVE)
     return figure
 
 
@@ -253,4 +246,5 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list
         axes.tick_params(color=MUTED, labelcolor=INK)
         axes.grid(color=PALE)
         axes.set_axisbelow(True)
+        axes.ticklabel_format(useOffset=False)
     return figure, all_axes

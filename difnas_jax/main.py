@@ -6,91 +6,105 @@ training broke down, 2 bad input.
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import json
 import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
+from difnas_jax import config as config_lib
 from difnas_jax import pipeline
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.writer import say
-
-FLAGS = flags.FlagValues()
-CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "Config file, for example configs/digits.py; any field is a flag of its own, for "
-    "example --config.search.max_macs=2000000.",
-    lock_config=True,
-    flag_values=FLAGS,
-)
-WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "Where everything is written; runs/<config>-<checksum> by default.",
-    flag_values=FLAGS,
-)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
 
     Args:
-      argv: program name and arguments; those of the process by default.
+      argv: the arguments; those of the process by default.
 
     Returns:
       The exit code.
     """
     try:
-        config, workdir = parse_flags(list(sys.argv if argv is None else argv))
+        config, workdir = parse_flags(argv)
         say(f"workdir: {workdir}")
         results = pipeline.run(config, workdir)
-    except InputError as error:
+    except (InputError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, InputError) else 1
     say("\n".join(results.lines()))
     return 0
 
 
-def parse_flags(argv: list[str]) -> tuple[ConfigDict, Path]:
+def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
     """The config with its overrides, and the workdir.
 
     Raises:
       InputError: anything that the flags do not allow.
     """
+    parser = argparse.ArgumentParser(
+        prog="python -m difnas_jax.main",
+        description="Supernet, indicator, search, retraining and report in one run.",
+        epilog="Any field of the config is a flag of its own, with an = and no space: "
+        "--config.search.max_macs=1500000, --config.stages=search,report.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE[:ARGUMENTS]",
+        help="for example configs/digits.py or configs/mbv2.py:smoke",
+    )
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        metavar="FOLDER",
+        help="where everything is written; runs/<config>-<checksum> by default",
+    )
+    known, rest = parser.parse_known_args(argv)
+    config = load_config(known.config)
+    for word in rest:
+        name, given, text = word.removeprefix("--config.").partition("=")
+        if not word.startswith("--config.") or not given:
+            raise InputError(f"{word}: expected a flag --config.FIELD=VALUE; see --help")
+        config_lib.override(config, name, text)
+    return config, known.workdir or default_workdir(known.config, config)
+
+
+def load_config(name: str) -> ConfigDict:
+    """Call `get_config(arguments)` of `FILE[:ARGUMENTS]`.
+
+    Raises:
+      InputError: no such file, no `get_config`, or arguments that it does not know.
+    """
+    file, _, arguments = name.partition(":")
+    spec = importlib.util.spec_from_file_location("experiment", file)
+    if not Path(file).is_file() or spec is None or spec.loader is None:
+        raise InputError(f"--config: expected a Python file, there is no {file!r}")
+    module = importlib.util.module_from_spec(spec)
     try:
-        rest = FLAGS(argv)[1:]
-    except InputError:
-        raise
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(_one_line(error)) from error
-    except OSError as error:
-        raise InputError(f"--config: cannot read the file ({_one_line(error)})") from error
-    if rest:
-        raise InputError(f"expected only flags, got {rest[0]!r}; values follow an =")
-    config = FLAGS["config"].value
-    if config is None:
-        raise InputError("--config: expected a config file, for example configs/digits.py")
-    workdir = FLAGS["workdir"].value
-    return config, Path(workdir) if workdir else default_workdir(config)
+        spec.loader.exec_module(module)
+        get_config = module.get_config
+    except (SyntaxError, ImportError, AttributeError) as error:
+        raise InputError(
+            f"--config: expected a file with get_config(arg), {file!r} fails ({error})"
+        ) from error
+    return get_config(arguments)
 
 
-def default_workdir(config: ConfigDict) -> Path:
-    """`runs/<space>-<checksum of the config>`: the same command finds its run again."""
-    fields = {name: value for name, value in config.to_dict().items() if name != "stages"}
+def default_workdir(name: str, config: ConfigDict) -> Path:
+    """`runs/<config>-<checksum>`: the same command finds its run again.
+
+    The checksum leaves out `stages`, so that a single stage finds the others.
+    """
+    fields = {key: value for key, value in config.to_dict().items() if key != "stages"}
     checksum = zlib.crc32(json.dumps(fields, sort_keys=True).encode())
-    return Path("runs") / f"{config.space.name}-{checksum:08x}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return Path("runs") / f"{Path(name.partition(':')[0]).stem}-{checksum:08x}"
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, config as config_lib
+from difnas_jax import artifacts, data
+from difnas_jax import config as config_lib
 from difnas_jax.costs import cost_table
-from difnas_jax.data import SOURCES
 from difnas_jax.distributed import check_divides, is_main_process
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
@@ -35,7 +35,7 @@ from difnas_jax.writer import say
 
 CHOICES: dict[str, Iterable[str]] = {
     "space.name": SPACES,
-    "data.source": SOURCES,
+    "data.source": data.SOURCES,
     "method.kernels": KERNEL_RULES,
     "method.depthwise": DEPTHWISE_RULES,
     "method.trainable": TRAINABLE,
@@ -185,7 +185,7 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
     check_workdir(config, workdir)
     if is_main_process():
         artifacts.write_json(workdir / "config.json", config.to_dict())
-    for name in config.stages:
+    for name in config_lib.chosen_stages(config):
         run_stage(name, config, workdir)
     return Results(workdir, report.collect(config, workdir))
 
@@ -199,14 +199,16 @@ def check(config: ConfigDict) -> None:
     config_lib.check_numbers(config)
     for name, allowed in CHOICES.items():
         config_lib.check_choice(config, name, allowed)
-    wiring = config_lib.build_wiring(config)
-    if "search" in config.stages:
+    wiring, stages = config_lib.build_wiring(config), config_lib.chosen_stages(config)
+    if "search" in stages:
         space = wiring.searched
         check_reachable(config_lib.build_budget(config), cost_table(space), space)
         search.settings(config)
     config_lib.given_architecture(config)
     for group in ("supernet", "retrain"):
         check_divides(f"{group}.batch_size", config[group].batch_size)
+        if group in stages:
+            data.check(config)
 
 
 def check_workdir(config: ConfigDict, workdir: Path) -> None:

@@ -29,7 +29,7 @@ from difnas_jax.spaces.base import Layer, SearchSpace
 NAN = float("nan")
 Score = Callable[[np.ndarray], np.ndarray]
 quick = hypothesis_settings(
-    max_examples=25, deadline=None, database=None, derandomize=True
+    max_examples=15, deadline=None, database=None, derandomize=True
 )
 
 
@@ -50,11 +50,11 @@ def small_space(*allowed: tuple[int, ...]) -> SearchSpace:
 
 
 def random_costs(space: SearchSpace, seed: int) -> CostTable:
-    """Costs that have no structure to help a search."""
+    """Costs that have no structure; those of ops not allowed must not matter."""
     macs, params = np.random.default_rng(seed).integers(
         0, 50, (2, space.num_layers, space.num_ops)
     )
-    return CostTable(macs * space.allowed, params * space.allowed, 7, 3)
+    return CostTable(macs, params, 7, 3)
 
 
 def random_table(space: SearchSpace, seed: int) -> np.ndarray:
@@ -275,6 +275,14 @@ def test_mutation_changes_each_gene_with_its_probability() -> None:
     np.testing.assert_allclose(changed, expected, atol=0.015)
 
 
+def test_every_parent_is_mutated_alike() -> None:
+    genomes = Genomes(MBV2, 0)
+    parents = genomes.draw(4)
+    copies = genomes.mutate(parents, 8_000, 0.0)
+    shares = [(copies == parent).all(1).mean() for parent in parents]
+    np.testing.assert_allclose(shares, 0.25, atol=0.02)
+
+
 def test_crossover_mixes_two_parents_evenly() -> None:
     genomes = Genomes(small_space(*[(0, 1, 2)] * 6), 0)
     parents = np.repeat(np.arange(3), 6).reshape(3, 6)
@@ -386,7 +394,7 @@ CAP = Budget(max_macs=475_000_000)  # fits under 1 % of uniform draws
 
 def test_evolution_comes_close_to_the_exact_optimum() -> None:
     """Measured over 12 seeds: 0.978 on average, 0.924 at worst."""
-    reached = [quality(CAP, seed) for seed in range(8)]
+    reached = [quality(CAP, seed) for seed in range(6)]
     assert min(reached) > 0.85
     assert np.mean(reached) > 0.93
 
@@ -405,7 +413,7 @@ def test_closeness_comes_from_selection(
 ) -> None:
     """The bounds of the test above fail for an evolution without elite."""
     monkeypatch.setattr(Evolution, "parents", property(parents))
-    assert max(quality(CAP, seed) for seed in range(3)) < 0.85
+    assert max(quality(CAP, seed) for seed in range(2)) < 0.85
 
 
 def test_evolution_works_in_a_narrow_window() -> None:

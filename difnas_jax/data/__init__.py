@@ -9,7 +9,7 @@ import dataclasses
 
 from ml_collections import ConfigDict
 
-from difnas_jax.data.base import Dataset, Split, fitted
+from difnas_jax.data.base import Dataset, Split, check_channels, fitted
 from difnas_jax.data.batches import (
     Batch,
     Normalizer,
@@ -17,6 +17,16 @@ from difnas_jax.data.batches import (
     evaluation_batches,
 )
 from difnas_jax.data.sources import SOURCES
+
+
+def check(config: ConfigDict) -> None:
+    """Read the data of the config without bringing it into shape.
+
+    Raises:
+      InputError: missing or malformed data.
+    """
+    dataset = SOURCES[config.data.source](config)
+    check_channels(config.data.source, dataset.train, config.space.image_channels)
 
 
 def load(config: ConfigDict) -> Dataset:
@@ -48,6 +58,7 @@ __all__ = [
     "Normalizer",
     "Split",
     "TrainBatches",
+    "check",
     "evaluation_batches",
     "load",
 ]

@@ -86,6 +86,16 @@ def checked_split(
     return Split(images, labels.astype(np.int32))
 
 
+def check_channels(name: str, split: Split, image_channels: int) -> None:
+    """Raise `InputError` unless the images have these channels or are grey."""
+    channels = split.images.shape[-1]
+    if channels not in (1, image_channels):
+        raise InputError(
+            f"{name} images: expected {image_channels} channels "
+            f"(space.image_channels), got {channels}"
+        )
+
+
 def fitted(name: str, split: Split, image_size: int, image_channels: int) -> Split:
     """Bring images to the shape of the space.
 
@@ -98,14 +108,10 @@ def fitted(name: str, split: Split, image_size: int, image_channels: int) -> Spl
     Raises:
       InputError: colour images for a space with one channel, or the like.
     """
+    check_channels(name, split, image_channels)
     images = split.images
-    if images.shape[-1] == 1 and image_channels > 1:
+    if images.shape[-1] < image_channels:
         images = np.repeat(images, image_channels, axis=-1)
-    if images.shape[-1] != image_channels:
-        raise InputError(
-            f"{name} images: expected {image_channels} channels "
-            f"(space.image_channels), got {images.shape[-1]}"
-        )
     if images.shape[1:3] != (image_size, image_size):
         images = np.stack([_resized(image, image_size) for image in images])
     return Split(images, split.labels)

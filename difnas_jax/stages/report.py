@@ -17,14 +17,22 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, config as config_lib, costs, figures
+from difnas_jax import artifacts, costs, figures
+from difnas_jax import config as config_lib
 from difnas_jax.distributed import is_main_process
-from difnas_jax.spaces.base import Architecture, SearchSpace
+from difnas_jax.spaces.base import Architecture
 
 TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
 SUPERNET_METRICS = "supernet/metrics.jsonl"
 RETRAIN_METRICS = "retrain/metrics.jsonl"
+# What shows that a stage was run.
+MADE = {
+    "supernet": SUPERNET_METRICS,
+    "indicator": artifacts.INDICATOR,
+    "search": artifacts.BEST,
+    "retrain": artifacts.RETRAIN_RESULT,
+}
 NETWORK = ("architecture", "ops", "macs", "params", "score", "budget")
 
 
@@ -106,7 +114,7 @@ def _retrained(workdir: Path, architecture: Architecture | None) -> dict[str, An
     if not path.exists():
         return {}
     result = artifacts.read_json(path, ("architecture", "test_accuracy"))
-    return result if tuple(result["architecture"]) == architecture else {}
+    return result if result["architecture"] == list(architecture or ()) else {}
 
 
 def _markers(workdir: Path) -> dict[str, dict[str, Any]]:
@@ -200,17 +208,24 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["short"] = short
-    space, architecture = config_lib.build_space(config), results["architecture"]
+    space, candidates = config_lib.build_space(config), workdir / artifacts.CANDIDATES
+    scored = artifacts.load_candidates(candidates) if candidates.exists() else None
     return environment.get_template(TEMPLATE).render(
         results=results,
         space=space,
         images={name: base64.b64encode(png).decode() for name, png in images.items()},
-        layers=[] if architecture is None else layer_rows(space, architecture),
         costs=costs.cost_table(space),
-        counting_rule=inspect.getdoc(costs),
-        candidates=_best_candidates(workdir, space),
-        config=json.dumps(config.to_dict(), indent=2),
+        counting_rule=_counting_rule(),
+        candidates=None if scored is None else scored[:BEST_CANDIDATES],
+        absent=[stage for stage, name in MADE.items() if not (workdir / name).exists()],
+        config=config,
+        config_json=json.dumps(config.to_dict(), indent=2),
     )
+
+
+def _counting_rule() -> str:
+    """The paragraph of `costs` that says what counts as one MAC."""
+    return (inspect.getdoc(costs) or "").split("\n\n")[1]
 
 
 def short(count: int) -> str:
@@ -222,45 +237,3 @@ def short(count: int) -> str:
             )
             return f"{digits} {unit}"
     return str(count)
-
-
-def layer_rows(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any]]:
-    """The table of the found network, one row a layer.
-
-    Args:
-      space: the search space.
-      architecture: L op indices.
-
-    Returns:
-      Rows with `layer` (its `spaces.Layer`), `op` (its `spaces.Op`), `size` (side of
-      the input in pixels), `macs` and `params`.
-    """
-    table = costs.cost_table(space)
-    return [
-        {
-            "layer": layer,
-            "op": space.ops[op],
-            "size": space.layer_sizes[index],
-            "macs": int(table.macs[index, op]),
-            "params": int(table.params[index, op]),
-        }
-        for index, (layer, op) in enumerate(
-            zip(space.layers, architecture, strict=True)
-        )
-    ]
-
-
-def _best_candidates(workdir: Path, space: SearchSpace) -> list[dict[str, Any]]:
-    path = workdir / artifacts.CANDIDATES
-    if not path.exists():
-        return []
-    best = artifacts.load_candidates(path)[:BEST_CANDIDATES]
-    return [
-        {
-            "ops": space.op_names(best.architectures[rank]),
-            "score": float(best.scores[rank]),
-            "macs": int(best.macs[rank]),
-            "params": int(best.params[rank]),
-        }
-        for rank in range(len(best))
-    ]

@@ -1,0 +1,45 @@
+"""DI-NAS on ImageNet at 224 with the numbers of the paper (sections 4 and 4.3).
+
+    python -m difnas_jax.main --config=configs/mbv2.py --config.data.path=imagenet.npz
+
+The supernet trains for 120 epochs with the layer indicator (table 1), the search is that
+of SPOS under 475 M MACs, the found network is retrained for 240 epochs. The paper gives
+no learning rates; they are those of BN-NAS. Not run at full size.
+
+`:smoke` walks the same 21 layers x 7 ops through every stage in a few updates, at 32
+pixels on the shipped digits:
+
+    python -m difnas_jax.main --config=configs/mbv2.py:smoke
+"""
+
+from difnas_jax.config import default, parse_arg
+
+
+def get_config(arg=None):
+    """Arguments: `smoke`, `seed`."""
+    args = parse_arg(arg, smoke=False, seed=0)
+    config = default()
+    config.seed = args.seed
+    config.search.max_macs = 475_000_000
+    config.data.flip = True
+    # The usual ImageNet statistics.
+    config.data.mean = (0.485, 0.456, 0.406)
+    config.data.std = (0.229, 0.224, 0.225)
+    if args.smoke:
+        _shrink(config)
+    return config
+
+
+def _shrink(config):
+    config.space.image_size = 32
+    config.space.num_classes = 10
+    config.data.source = "digits"
+    config.data.flip = False
+    config.data.mean = config.data.std = ()
+    config.search.max_macs = 11_000_000
+    for section in (config.supernet, config.retrain):
+        section.epochs = 0.0
+        section.steps = 8
+        section.batch_size = 32
+        section.log_every = 2
+        section.checkpoint_every = 4

@@ -1,0 +1,248 @@
+"""Blocks, batch norm, depthwise convolution, supernet: shapes, names, equivalences."""
+
+import dataclasses
+import itertools
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from difnas_jax import spaces
+from difnas_jax.costs import cost_table, supernet_params
+from difnas_jax.models.batchnorm import EPSILON, BatchNorm, normalize_batch
+from difnas_jax.models.depthwise import depthwise_conv, native_conv, shifted_conv
+from difnas_jax.models.initializers import initialize, variable_shapes
+from difnas_jax.models.supernet import Supernet, wired
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+
+
+def count(tree):
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
+
+
+def images_of(space, rng, batch=4):
+    shape = (batch, space.image_size, space.image_size, space.image_channels)
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_forms_agree(rng, size, kernel, stride):
+    images = jnp.asarray(rng.standard_normal((2, size, size, 6)), jnp.float32)
+    filters = jnp.asarray(rng.standard_normal((kernel, kernel, 1, 6)), jnp.float32)
+
+    def value_and_gradients(conv):
+        loss = lambda *inputs: jnp.sin(conv(*inputs, stride)).sum()  # noqa: E731
+        return jax.jit(jax.value_and_grad(loss, (0, 1)))(images, filters)
+
+    native = jax.tree.leaves(value_and_gradients(native_conv))
+    for form in (shifted_conv, depthwise_conv):
+        for ours, theirs in zip(jax.tree.leaves(value_and_gradients(form)), native):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_batch_norm_equals_flax(rng):
+    inputs = jnp.asarray(3 + 2 * rng.standard_normal((4, 3, 3, 5)), jnp.float32)
+    affine = {
+        "scale": jnp.asarray(rng.uniform(0.5, 2, 5), jnp.float32),
+        "bias": jnp.asarray(rng.standard_normal(5), jnp.float32),
+    }
+    stats = {"mean": jnp.zeros(5), "var": jnp.ones(5)}
+    variables = {"params": affine, "batch_stats": stats}
+
+    def run(module, train):
+        def loss(params, inputs):
+            outputs, changed = module(train).apply(
+                {**variables, "params": params}, inputs, mutable=["batch_stats"]
+            )
+            return jnp.sin(outputs).sum(), (outputs, changed)
+
+        return jax.value_and_grad(loss, (0, 1), has_aux=True)(affine, inputs)
+
+    class Ours(nn.Module):
+        train: bool
+
+        @nn.compact
+        def __call__(self, inputs):
+            return BatchNorm(name="bn")(inputs, self.train)
+
+    def ours(train):
+        def apply(values, inputs, mutable):
+            nested = {kind: {"bn": value} for kind, value in values.items()}
+            outputs, changed = Ours(train).apply(nested, inputs, mutable=mutable)
+            return outputs, {kind: value["bn"] for kind, value in changed.items()}
+
+        return type("Wrapped", (), {"apply": staticmethod(apply)})
+
+    def flax(train):
+        return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=EPSILON)
+
+    for train in (True, False):
+        left, right = run(ours, train), run(flax, train)
+        assert jax.tree.structure(left) == jax.tree.structure(right)
+        for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def test_batch_norm_normalises(rng):
+    inputs = jnp.asarray(5 + 3 * rng.standard_normal((8, 4, 4, 3)), jnp.float32)
+    outputs, mean, var = normalize_batch(inputs, jnp.ones(3), jnp.zeros(3))
+    np.testing.assert_allclose(outputs.mean((0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(outputs.var((0, 1, 2)), 1, rtol=1e-4)
+    np.testing.assert_allclose(mean, inputs.mean((0, 1, 2)), rtol=1e-5)
+
+
+def test_no_running_statistics_unless_asked(tiny, rng):
+    variables = initialize(Supernet(tiny), 0)
+    del variables["batch_stats"]
+    logits = Supernet(tiny).apply(variables, images_of(tiny, rng), jnp.array([0, 1, 2]), True)
+    assert logits.shape == (4, 10)
+    assert np.isfinite(logits).all()
+
+
+def randomised(variables, rng):
+    """Give every leaf that starts constant a value of its own."""
+    flat = flax.traverse_util.flatten_dict(variables)
+    for path, leaf in flat.items():
+        if path[-1] in ("scale", "var"):
+            flat[path] = rng.uniform(0.5, 2.0, leaf.shape).astype(np.float32)
+        elif path[-1] in ("bias", "mean"):
+            flat[path] = 0.1 * rng.standard_normal(leaf.shape).astype(np.float32)
+        if "bn_identity" in path:  # makes the indicator of a dropped layer transparent
+            flat[path] = np.full_like(
+                leaf, {"var": 1 - EPSILON, "scale": 1.0}.get(path[-1], 0.0)
+            )
+    return flax.traverse_util.unflatten_dict(flat)
+
+
+def subtree(variables, shapes):
+    """The leaves of `variables` under the names that `shapes` has."""
+    flat = flax.traverse_util.flatten_dict(variables)
+    names = flax.traverse_util.flatten_dict(shapes)
+    return flax.traverse_util.unflatten_dict({name: flat[name] for name in names})
+
+
+def test_supernet_on_a_path_equals_the_cut_network(tiny, rng):
+    images = images_of(tiny, rng)
+    supernet = Supernet(tiny)
+    variables = randomised(initialize(supernet, 0), rng)
+    run = jax.jit(lambda path: supernet.apply(variables, images, path, False))
+    outputs = {}
+    for architecture in itertools.product(*(layer.ops for layer in tiny.layers)):
+        network = Supernet(tiny.cut(architecture))
+        own = subtree(variables, variable_shapes(network))
+        expected = network.apply(own, images, jnp.array(architecture), False)
+        outputs[architecture] = run(jnp.array(architecture))
+        np.testing.assert_allclose(outputs[architecture], expected, rtol=1e-4, atol=1e-5)
+    assert len({array.tobytes() for array in map(np.asarray, outputs.values())}) > 15
+
+
+def test_training_mode_also_equals_the_cut_network(tiny, rng):
+    images, architecture = images_of(tiny, rng), (1, 0, 1)
+    variables = randomised(initialize(Supernet(tiny), 0), rng)
+    network = Supernet(tiny.cut(architecture))
+    own = subtree(variables, variable_shapes(network))
+    path = jnp.array(architecture)
+    np.testing.assert_allclose(
+        Supernet(tiny).apply(variables, images, path, True),
+        network.apply(own, images, path, True),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_running_statistics_move_only_on_the_path(tiny, rng):
+    variables = initialize(Supernet(tiny), 0)
+    path = jnp.array([1, 0, 2])
+    _, changed = Supernet(tiny).apply(
+        variables, images_of(tiny, rng), path, True, mutable=["batch_stats"]
+    )
+    before = flax.traverse_util.flatten_dict(variables["batch_stats"])
+    after = flax.traverse_util.flatten_dict(changed["batch_stats"])
+    names = [op.name for op in tiny.ops]
+    for leaf, value in after.items():
+        number = int(leaf[0][-2:]) if leaf[0].startswith("layer_") else None
+        on_path = number is None or leaf[1] == names[int(path[number])]
+        assert np.array_equal(value, before[leaf]) != on_path, leaf
+
+
+def test_subset_of_ops_maps_to_the_right_branch(tiny, rng):
+    """A layer that allows only ops 1 and 2 runs op 1 for index 1."""
+    layers = (*tiny.layers[:2], dataclasses.replace(tiny.layers[2], ops=(1, 2)))
+    space = dataclasses.replace(tiny, layers=layers)
+    images = images_of(tiny, rng)
+    variables = randomised(initialize(Supernet(tiny), 0), rng)
+    own = subtree(variables, variable_shapes(Supernet(space)))
+    for op in (1, 2):
+        path = jnp.array([0, 0, op])
+        np.testing.assert_allclose(
+            Supernet(space).apply(own, images, path, False),
+            Supernet(tiny).apply(variables, images, path, False),
+            rtol=1e-5,
+        )
+
+
+def test_batch_norms_are_named_by_role(tiny):
+    leaves = flax.traverse_util.flatten_dict(variable_shapes(Supernet(tiny))["params"])
+    candidates = {leaf[1:3] for leaf in leaves if leaf[0] == "layer_01"}
+    roles = {"bn_expand", "bn_depthwise", "bn_project"}
+    expected = {(op, role) for op in ("k3e3", "k5e6") for role in roles}
+    assert candidates == expected | {("identity", "bn_identity")}
+
+
+@pytest.mark.parametrize("name", spaces.SPACES)
+def test_parameter_counts_equal_the_cost_table(name):
+    space = spaces.build(name, image_size=32, image_channels=3, num_classes=10)
+    trained = variable_shapes(Supernet(space.without_identity(), train_kernels=True))
+    assert count(trained["params"]) == supernet_params(space)
+    table = cost_table(space)
+    for pick in (0, -1):
+        architecture = tuple(layer.ops[pick] for layer in space.layers)
+        network = Supernet(space.cut(architecture), train_kernels=True)
+        assert count(variable_shapes(network)["params"]) == table.of(architecture)[1]
+
+
+def test_kernels_switch_collections(tiny):
+    frozen = variable_shapes(Supernet(tiny))
+    trained = variable_shapes(Supernet(tiny, train_kernels=True))
+    assert "frozen" not in trained
+    flat = flax.traverse_util.flatten_dict
+    assert {**flat(frozen["frozen"]), **flat(frozen["params"])} == flat(trained["params"])
+    assert all(leaf[-2].startswith("bn_") for leaf in flat(frozen["params"]))
+
+
+def test_layer_indicator_wirings(tiny, rng):
+    images, path = images_of(tiny, rng), jnp.array([0, 0, 1])
+    logits = {}
+    for name, wire in LAYER_INDICATORS.items():
+        wiring = wire(tiny)
+        model = wired(wiring, train_kernels=False)
+        variables = initialize(model, 0)
+        identities = {
+            leaf[0]
+            for leaf in flax.traverse_util.flatten_dict(variables["params"])
+            if leaf[1] == "identity"
+        }
+        expected = set() if name == "off" else {"layer_01", "layer_02"}
+        assert identities == expected, name
+        logits[name] = model.apply(variables, images, path, True)
+    np.testing.assert_allclose(logits["candidate"], logits["off"], rtol=1e-5)
+    assert np.abs(logits["parallel"] - logits["off"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", spaces.SPACES)
+def test_initial_signal_is_finite_and_alive(name, rng):
+    """The cut network of a random path of every space gives different images
+    different finite logits."""
+    space = spaces.build(name, image_size=32, image_channels=3, num_classes=10)
+    architecture = [int(rng.choice(layer.ops)) for layer in space.layers]
+    model = Supernet(space.cut(architecture))
+    logits = model.apply(
+        initialize(model, 0), images_of(space, rng), jnp.array(architecture), True
+    )
+    assert np.isfinite(logits).all()
+    assert np.std(np.asarray(logits), axis=0).min() > 1e-3

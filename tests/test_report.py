@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from difnas_jax import artifacts, figures
+from difnas_jax import config as config_lib
+from difnas_jax.costs import cost_table
+from difnas_jax.errors import InputError
+from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.pareto import non_dominated
+from difnas_jax.stages import report
+
+SPACES = {"digits": (16, 1, 10), "mbv2": (224, 3, 1000)}
+FIGURES = {"network", "indicator", "search", "pareto", "training"}
+
+
+def make_config(name: str = "digits") -> ConfigDict:
+    config = config_lib.default()
+    size, channels, classes = SPACES[name]
+    config.space.update(name=name, image_size=size, image_channels=channels)
+    config.space.num_classes = classes
+    config.data.source = "digits"
+    config.seed = 3
+    return config
+
+
+def write_search(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
+    """An indicator, and 30 random architectures scored by it."""
+    space = config_lib.build_space(config)
+    rng = np.random.default_rng(0)
+    table = np.where(space.allowed, rng.uniform(0.5, 1.5, space.allowed.shape), np.nan)
+    artifacts.Indicator(table, {}, {}).save(workdir / artifacts.INDICATOR)
+    genomes = np.array(
+        [[rng.choice(layer.ops) for layer in space.layers] for _ in range(30)]
+    )
+    scores = table[np.arange(space.num_layers), genomes].sum(1)
+    found = Candidates(genomes, scores, *cost_table(space).of(genomes)).best_first()
+    front = found[non_dominated(found.scores, found.macs)]
+    artifacts.save_candidates(workdir / artifacts.CANDIDATES, found)
+    artifacts.save_candidates(workdir / artifacts.PARETO, front)
+    history = [
+        {"generation": g, "evaluated": 10 * g + 10, "best": 5.0 + g, "median": None}
+        for g in range(3)
+    ]
+    artifacts.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
+    architecture = space.validate(found.architectures[0])
+    best = artifacts.FoundNetwork(
+        space=space.name,
+        architecture=architecture,
+        ops=space.op_names(architecture),
+        score=float(found.scores[0]),
+        macs=int(found.macs[0]),
+        params=int(found.params[0]),
+        budget={"min_macs": 0, "max_macs": int(found.macs.max())},
+        seed=config.seed,
+        provenance={},
+    )
+    best.save(workdir / artifacts.BEST)
+    return best
+
+
+def write_training(workdir: Path, stage: str, count: int = 12) -> None:
+    rows = [{"step": i, "loss": 2 / i, "accuracy": i / 20} for i in range(1, count)]
+    if stage == "retrain":
+        rows[-1] |= {"validation_accuracy": 0.5, "validation_loss": 0.3}
+    artifacts.write_json_lines(workdir / stage / "metrics.jsonl", rows)
+
+
+def write_retrain(workdir: Path, architecture: tuple[int, ...]) -> None:
+    write_training(workdir, "retrain")
+    values = {
+        "architecture": list(architecture),
+        "test_accuracy": 0.9125,
+        "test_examples": 360,
+        "validation_accuracy": 0.875,
+    }
+    artifacts.write_json(workdir / artifacts.RETRAIN_RESULT, values)
+
+
+def write_marker(
+    workdir: Path, stage: str, seconds: float, jax: str = "0.9.0", complete: bool = True
+) -> None:
+    marker = {"complete": complete, "seconds": seconds, "versions": {"jax": jax}}
+    artifacts.write_json(workdir / f"stages/{stage}.json", {"stage": stage, **marker})
+
+
+def write_all(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
+    write_training(workdir, "supernet", count=150)
+    best = write_search(config, workdir)
+    write_retrain(workdir, best.architecture)
+    for seconds, stage in enumerate(config_lib.STAGES[:-1]):
+        write_marker(workdir, stage, float(seconds))
+    return best
+
+
+def page_text(workdir: Path) -> str:
+    return (workdir / artifacts.REPORT).read_text(encoding="utf-8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    workdir: Path
+    best: artifacts.FoundNetwork
+    page: str
+
+
+@pytest.fixture(scope="module", params=SPACES)
+def finished(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
+    config, workdir = make_config(request.param), tmp_path_factory.mktemp("run")
+    best = write_all(config, workdir)
+    report.run(config, workdir)
+    return Finished(workdir, best, page_text(workdir))
+
+
+def test_page_tells_everything(finished: Finished) -> None:
+    best, page = finished.best, finished.page
+    assert page.startswith("<!doctype html>")
+    for text in ("91.25 %", "of 360 images", f"{best.macs:,}", f"{best.params:,}"):
+        assert text in page
+    assert " ".join(best.ops) in page
+    assert "was not run" not in page
+    assert "multiply-add" in page[page.index("<footer>") :]
+
+
+def test_page_needs_no_other_file(finished: Finished) -> None:
+    links = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", finished.page)
+    assert len(links) == len(FIGURES)
+    assert all(link.startswith("data:image/png;base64,") for link in links)
+    for text in ("<script", "<link", "url(", "@import", "http:", "https:"):
+        assert text not in finished.page
+
+
+def test_results(finished: Finished) -> None:
+    results = artifacts.read_json(finished.workdir / artifacts.RESULTS)
+    best = json.loads(json.dumps(dataclasses.asdict(finished.best)))
+    for key in ("space", "architecture", "ops", "macs", "params", "score", "budget"):
+        assert results[key] == best[key]
+    assert (results["seed"], results["data_source"]) == (3, "digits")
+    assert (results["test_accuracy"], results["validation_accuracy"]) == (0.9125, 0.875)
+    assert results["seconds"] == dict(zip(config_lib.STAGES, range(4), strict=False))
+    assert results["versions"] == {"jax": "0.9.0"}
+    assert results["report"] == str(finished.workdir / artifacts.REPORT)
+
+
+def test_figures_are_pictures(finished: Finished) -> None:
+    paths = list((finished.workdir / artifacts.FIGURES).iterdir())
+    assert {path.stem for path in paths} == FIGURES
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            assert min(image.info["dpi"]) >= 150
+            assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_text_of_the_config_is_escaped(tmp_path: Path) -> None:
+    config = make_config()
+    config.data.path = "<script>alert(1)</script>"
+    report.run(config, tmp_path)
+    assert "<script>" not in page_text(tmp_path)
+
+
+def test_empty_workdir_says_what_is_missing(tmp_path: Path) -> None:
+    config = make_config()
+    report.run(config, tmp_path)
+    page = page_text(tmp_path)
+    for stage in config_lib.STAGES[:-1]:
+        assert f"<code>{stage}</code> was not run" in page
+    results = report.collect(config, tmp_path)
+    assert results["architecture"] is None and results["test_accuracy"] is None
+
+
+def test_without_retraining(tmp_path: Path) -> None:
+    config = make_config()
+    config.stages = ("supernet", "indicator", "search", "report")
+    write_training(tmp_path, "supernet")
+    best = write_search(config, tmp_path)
+    report.run(config, tmp_path)
+    page = page_text(tmp_path)
+    assert "<code>retrain</code> was not run" in page
+    assert "test accuracy" not in page
+    assert f"{best.macs:,}" in page
+    assert report.collect(config, tmp_path)["test_accuracy"] is None
+
+
+def test_accuracy_of_another_network_is_not_shown(tmp_path: Path) -> None:
+    config = make_config()
+    best = write_all(config, tmp_path)
+    write_retrain(tmp_path, (0,) * len(best.architecture))
+    report.run(config, tmp_path)
+    assert report.collect(config, tmp_path)["test_accuracy"] is None
+    assert "91.25" not in page_text(tmp_path)
+    assert "that of another network" in page_text(tmp_path)
+
+
+def test_given_architecture_comes_before_the_found_one(tmp_path: Path) -> None:
+    config = make_config()
+    write_search(config, tmp_path)
+    config.retrain.architecture = "0,6,1,2,6,3,4"
+    write_retrain(tmp_path, (0, 6, 1, 2, 6, 3, 4))
+    report.run(config, tmp_path)
+    results = report.collect(config, tmp_path)
+    assert results["architecture"] == (0, 6, 1, 2, 6, 3, 4)
+    assert results["score"] is None and results["budget"] is None
+    assert results["test_accuracy"] == 0.9125
+    costs = cost_table(config_lib.build_space(config))
+    expected = costs.of(np.array(results["architecture"]))
+    assert (results["macs"], results["params"]) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(artifacts.BEST, artifacts.INDICATOR, artifacts.CANDIDATES),
+        *(artifacts.PARETO, artifacts.SEARCH_HISTORY, artifacts.RETRAIN_RESULT),
+        *("supernet/metrics.jsonl", "retrain/metrics.jsonl", "stages/search.json"),
+    ],
+)
+def test_damaged_artefact(name: str, tmp_path: Path) -> None:
+    config = make_config()
+    write_all(config, tmp_path)
+    (tmp_path / name).write_bytes(b'{"half": ')
+    with pytest.raises(InputError, match=re.escape(str(tmp_path / name))):
+        report.run(config, tmp_path)
+    assert not (tmp_path / artifacts.REPORT).exists()
+
+
+def test_unfinished_stage_has_no_seconds(tmp_path: Path) -> None:
+    write_marker(tmp_path, "supernet", 5.0, jax="0.8.0")
+    write_marker(tmp_path, "indicator", 1.0, jax="0.9.0")
+    write_marker(tmp_path, "search", 0.0, jax="0.10.0", complete=False)
+    results = report.collect(make_config(), tmp_path)
+    assert results["seconds"] == {"supernet": 5.0, "indicator": 1.0}
+    assert results["versions"] == {"jax": "0.8.0, 0.9.0"}
+
+
+def test_report_path_only_where_there_is_one(tmp_path: Path) -> None:
+    config = make_config()
+    config.stages = ("search",)
+    assert report.collect(config, tmp_path)["report"] is None
+    report.run(config, tmp_path)
+    assert report.collect(config, tmp_path)["report"] is not None
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        *((0, "0"), (999, "999"), (1000, "1 k"), (154_602, "155 k")),
+        *((4_260_608, "4.26 M"), (475_000_000, "475 M"), (2_049_000_000, "2.05 G")),
+    ],
+)
+def test_short(count: int, text: str) -> None:
+    assert report.short(count) == text
+
+
+def test_diagram_shows_every_layer() -> None:
+    space = config_lib.build_space(make_config("mbv2"))
+    architecture = tuple(layer.ops[-1] for layer in space.layers)
+    (axes,) = figures.network_diagram(space, architecture).axes
+    texts = [text.get_text() for text in axes.texts]
+    assert texts.count("identity, dropped") == 15
+    assert texts.count("k7e6") == 6
+    assert texts.count("stride 2") == 5  # the stem and four layers
+    for size, layer in zip(space.layer_sizes[1:], space.layers, strict=True):
+        if not layer.is_normal:
+            assert f"{size} × {size} × {layer.out_channels}" in texts
+
+
+def test_heat_map_shows_every_value() -> None:
+    space = config_lib.build_space(make_config())
+    table = np.where(space.allowed, 1.25, np.nan)
+    table[0, 0] = 0.5
+    axes = figures.indicator_heat_map(table, space).axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    assert texts.count("0.5000") == 1
+    assert texts.count("1.2500") == space.allowed.sum() - 1
+    assert len(axes.patches) == (~space.allowed).sum()
+
+
+def test_long_curve_is_a_running_mean() -> None:
+    rows = [{"step": i, "loss": 3.0 + (-1) ** i} for i in range(1, 401)]
+    axes = figures.training_curves(rows, []).axes[0]
+    raw, mean = axes.lines
+    assert len(np.asarray(raw.get_ydata())) == 400
+    np.testing.assert_allclose(np.asarray(mean.get_ydata()), 3.0)
