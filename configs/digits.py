@@ -23,6 +23,9 @@ def get_config(arg=None):
     config.supernet.batch_size = 64
     config.supernet.epochs = 0.0
     config.supernet.steps = 4 if args.smoke else 300
+    # 64 times the paper's rate: it has some 200,000 updates to move the scales, this
+    # run 300.
+    config.supernet.learning_rate = 16.0
     config.supernet.log_every = 50
     config.supernet.checkpoint_every = 100
 
@@ -30,10 +33,10 @@ def get_config(arg=None):
 
     config.retrain.batch_size = 64
     config.retrain.epochs = 0.0
-    config.retrain.steps = 4 if args.smoke else 1200
+    config.retrain.steps = 4 if args.smoke else 600
     config.retrain.reference_batch = 64
     config.retrain.learning_rate = 0.1
     config.retrain.log_every = 100
-    config.retrain.evaluate_every = 200
-    config.retrain.checkpoint_every = 400
+    config.retrain.evaluate_every = 100
+    config.retrain.checkpoint_every = 200
     return config

@@ -1,5 +1,20 @@
-"""Dynamical-isometry based neural architecture search (DI-NAS) in JAX and Flax."""
+"""Dynamical-isometry based neural architecture search (DI-NAS) in JAX and Flax.
 
-from difnas_jax.pipeline import Results, run
+In a notebook: `difnas_jax.run(config, workdir)` with a config of `difnas_jax.config`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from difnas_jax.pipeline import Results, run
 
 __all__ = ["Results", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the pipeline when it is asked for: spaces and search need no JAX."""
+    if name in __all__:
+        from difnas_jax import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -155,11 +155,11 @@ class Indicator:
           InputError: missing, damaged, or for a space of another shape.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as values:
+                arrays = {name: values[name] for name in values.files}
             table = np.asarray(arrays["table"], np.float64)
             provenance = json.loads(str(arrays["provenance"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise unreadable(path, "an indicator table", error) from error
         expected = space.num_layers, space.num_ops
         if table.shape != expected:

@@ -138,7 +138,7 @@ def make_train_step(
         metrics = {
             "loss": losses.mean(),
             "accuracy": accuracies.mean(),
-            "gradient_norm": optax.global_norm(gradients),
+            "gradient_norm": optax.tree.norm(gradients),
         }
         new_state = TrainState(
             state.step + 1, {**variables, "batch_stats": batch_stats}, optimizer_state

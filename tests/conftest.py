@@ -1,4 +1,4 @@
-"""Strict surroundings for every test: CPU, two devices, no silent promotion."""
+"""Strict surroundings for every test: JAX on the CPU, two virtual devices."""
 
 import os
 
@@ -7,14 +7,11 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 
 import dataclasses  # noqa: E402
 
-import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from difnas_jax import spaces  # noqa: E402
 from difnas_jax.spaces.base import IDENTITY, Layer, Op, SearchSpace  # noqa: E402
-
-jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 TINY_OPS = (
     Op("k3e3", "inverted_residual", 3, 3),

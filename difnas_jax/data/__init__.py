@@ -14,6 +14,7 @@ from difnas_jax.data.batches import (
     Batch,
     Normalizer,
     TrainBatches,
+    check_statistics,
     evaluation_batches,
 )
 from difnas_jax.data.sources import SOURCES
@@ -27,6 +28,7 @@ def check(config: ConfigDict) -> None:
     """
     dataset = SOURCES[config.data.source](config)
     check_channels(config.data.source, dataset.train, config.space.image_channels)
+    check_statistics(config)
 
 
 def load(config: ConfigDict) -> Dataset:

@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax.data.base import Split
+from difnas_jax.errors import InputError
 
 Batch = dict[str, np.ndarray]
 
@@ -28,7 +29,12 @@ class Normalizer:
 
     @classmethod
     def of(cls, config: ConfigDict, train: Split) -> Normalizer:
-        """The statistics of the config or, where it gives none, of the train split."""
+        """The statistics of the config or, where it gives none, of the train split.
+
+        Raises:
+          InputError: a statistic that is not one number for each channel.
+        """
+        check_statistics(config)
         pixels = train.images.reshape(-1, train.images.shape[-1])
         mean = np.asarray(config.data.mean or pixels.mean(0) / 255, np.float32)
         std = np.asarray(config.data.std or pixels.std(0) / 255, np.float32)
@@ -37,6 +43,19 @@ class Normalizer:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """uint8[B, H, W, C] -> float32[B, H, W, C]."""
         return (images.astype(np.float32) / 255 - self.mean) / self.std
+
+
+def check_statistics(config: ConfigDict) -> None:
+    """Raise `InputError` unless mean and std are empty or a number per channel."""
+    channels = config.space.image_channels
+    for name in ("mean", "std"):
+        values = config.data[name]
+        numbers = all(isinstance(value, int | float) for value in values)
+        if values and not (numbers and len(values) == channels):
+            raise InputError(
+                f"data.{name}: expected {channels} number(s), one per channel, or none; "
+                f"got {values}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

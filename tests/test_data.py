@@ -1,0 +1,213 @@
+"""Data: splits, checks at the door, streams that replay, exact evaluation."""
+
+import io
+
+import numpy as np
+import pytest
+
+from difnas_jax import data
+from difnas_jax.config import default
+from difnas_jax.data.base import checked_split
+from difnas_jax.data.batches import random_crop
+from difnas_jax.data.sources import hold_out
+from difnas_jax.errors import InputError
+
+
+def digits_config(**space):
+    config = default()
+    config.data.source = "digits"
+    config.space.update(
+        {"image_size": 16, "image_channels": 1, "num_classes": 10, **space}
+    )
+    return config
+
+
+def arrays_config(tmp_path, **arrays):
+    config = digits_config(image_size=8, num_classes=3)
+    config.data.source = "arrays"
+    config.data.path = str(tmp_path / "data.npz")
+    np.savez(config.data.path, **arrays)
+    return config
+
+
+def good_arrays(**changes):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 256, (20, 8, 8, 1), dtype=np.uint8),
+        "y_train": np.arange(20) % 3,
+        "x_test": rng.integers(0, 256, (6, 8, 8, 1), dtype=np.uint8),
+        "y_test": np.arange(6) % 3,
+    }
+    arrays |= changes
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def stream(config, split, batch_size=8):
+    normalizer = data.Normalizer.of(config, split)
+    return data.TrainBatches.of(config, split, normalizer, batch_size)
+
+
+def test_digits_split_is_fixed_disjoint_and_complete():
+    dataset = data.load(digits_config(image_size=8))
+    sizes = [len(split) for split in (dataset.train, dataset.validation, dataset.test)]
+    assert sizes == [1257, 180, 360]
+    raw = np.concatenate(
+        [split.images for split in (dataset.train, dataset.validation, dataset.test)]
+    )
+    assert len(np.unique(raw.reshape(len(raw), -1), axis=0)) == 1797
+    assert dataset.fingerprint == "30b6ff84"
+    for split in (dataset.train, dataset.validation, dataset.test):
+        shares = np.bincount(split.labels, minlength=10) / len(split)
+        assert 0.07 < shares.min() and shares.max() < 0.13
+    assert raw.max() == 255 and raw.min() == 0
+
+
+def test_images_are_resized_and_grey_is_repeated():
+    dataset = data.load(digits_config(image_size=16, image_channels=3))
+    assert dataset.train.images.shape == (1257, 16, 16, 3)
+    assert (dataset.train.images[..., 0] == dataset.train.images[..., 2]).all()
+    small = data.load(digits_config(image_size=8)).train.images.astype(float)
+    large = dataset.train.images[..., :1].astype(float)
+    blocks = large.reshape(1257, 8, 2, 8, 2, 1).mean((2, 4))
+    assert np.corrcoef(blocks.ravel(), small.ravel())[0, 1] > 0.97  # not scrambled
+
+
+def test_arrays_hold_out_a_validation_split(tmp_path):
+    dataset = data.load(arrays_config(tmp_path, **good_arrays()))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (18, 2, 6)
+    both = np.concatenate([dataset.train.images, dataset.validation.images])
+    assert len(np.unique(both.reshape(20, -1), axis=0)) == 20
+
+
+def test_arrays_keep_their_own_validation_split(tmp_path):
+    own = {"x_validation": np.full((4, 8, 8, 1), 7, np.uint8), "y_validation": np.zeros(4, int)}
+    dataset = data.load(arrays_config(tmp_path, **good_arrays(), **own))
+    assert len(dataset.train) == 20 and (dataset.validation.images == 7).all()
+
+
+def test_grey_images_without_channel_axis(tmp_path):
+    arrays = good_arrays(x_train=np.zeros((20, 8, 8), np.uint8), x_test=np.zeros((6, 8, 8), np.uint8))
+    assert data.load(arrays_config(tmp_path, **arrays)).train.images.shape == (18, 8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_train": None}, "expected keys x_train"),
+        ({"y_test": None}, "expected keys x_train"),
+        ({"x_train": np.zeros((20, 8, 8, 1), np.float32)}, "expected uint8"),
+        ({"x_train": np.zeros((20, 64), np.uint8)}, "expected uint8"),
+        ({"x_train": np.zeros((19, 8, 8, 1), np.uint8)}, r"expected integers \[19\]"),
+        ({"y_train": np.zeros(20, np.float32)}, "expected integers"),
+        ({"y_train": np.full(20, 3)}, "expected 0 to 2"),
+        ({"y_test": np.full(6, -1)}, "expected 0 to 2"),
+        ({"x_test": np.zeros((0, 8, 8, 1), np.uint8), "y_test": np.zeros(0, int)}, "at least one"),
+        ({"x_train": np.zeros((20, 8, 8, 3), np.uint8)}, "expected 1 channels"),
+    ],
+)
+def test_malformed_arrays(tmp_path, changes, message):
+    config = arrays_config(tmp_path, **good_arrays(**changes))
+    with pytest.raises(InputError, match=message) as error:
+        data.check(config)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a zip", "pickle", "truncated", "array"])
+def test_files_that_are_no_arrays(tmp_path, content):
+    path = tmp_path / "data.npz"
+    config = digits_config()
+    config.data.source, config.data.path = "arrays", str(path)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content == "pickle":
+        np.savez(path, x_train=np.array([{}, 1], dtype=object))
+    elif content == "truncated":
+        buffer = io.BytesIO()
+        np.savez(buffer, **good_arrays())
+        path.write_bytes(buffer.getvalue()[:500])
+    elif content == "array":
+        with open(path, "wb") as file:
+            np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match="data.path: expected an .npz file") as error:
+        data.check(config)
+    assert "\n" not in str(error.value)
+
+
+def test_mean_and_std_must_fit():
+    config = digits_config()
+    config.data.mean = (0.1, 0.2)
+    with pytest.raises(InputError, match=r"data.mean: expected 1 number"):
+        data.check(config)
+
+
+def test_hold_out_needs_examples_on_both_sides():
+    split = checked_split("x", np.zeros((5, 2, 2), np.uint8), np.zeros(5, int), 2)
+    with pytest.raises(InputError, match="data.validation_fraction"):
+        hold_out(split, 0.01, 0)
+
+
+def test_normalised_pixels_have_mean_0_and_variance_1():
+    config = digits_config()
+    train = data.load(config).train
+    pixels = data.Normalizer.of(config, train)(train.images)
+    assert pixels.dtype == np.float32
+    assert pixels.mean() == pytest.approx(0, abs=1e-4)
+    assert pixels.std() == pytest.approx(1, abs=1e-4)
+
+
+def test_an_epoch_shows_every_example_once():
+    config = digits_config(image_size=8)
+    train = data.load(config).train
+    batches = stream(config, train, batch_size=100)
+    epochs = np.concatenate([batches[step]["label"] for step in range(26)])[: 2 * 1257]
+    images = np.concatenate([batches[step]["image"] for step in range(26)])[: 2 * 1257]
+    for part in (slice(0, 1257), slice(1257, 2514)):
+        assert len(np.unique(images[part].reshape(1257, -1), axis=0)) == 1257
+    assert not np.array_equal(epochs[:1257], epochs[1257:])
+
+
+def test_batches_replay_from_seed_and_step():
+    config = digits_config()
+    config.data.crop_padding, config.data.flip = 2, True
+    train = data.load(config).train
+    batches = stream(config, train)
+    first = batches[300]["image"]
+    assert first.tobytes() == stream(config, train)[300]["image"].tobytes()
+    config.seed = 1
+    assert first.tobytes() != stream(config, train)[300]["image"].tobytes()
+
+
+def test_random_crop_shifts_and_pads_with_zeros(rng):
+    images = rng.integers(1, 256, (64, 5, 5, 2), dtype=np.uint8)
+    cropped = random_crop(rng, images, 1)
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = [
+        padded[:, top : top + 5, left : left + 5] for top in range(3) for left in range(3)
+    ]
+    matches = np.array([(cropped == window).all((1, 2, 3)) for window in windows])
+    assert (matches.sum(0) == 1).all()
+    assert (matches.sum(1) > 0).all()
+    assert random_crop(rng, images, 0) is images
+
+
+def test_flip_mirrors_about_half():
+    config = digits_config()
+    train = data.load(config).train
+    plain = stream(config, train, 200)[0]["image"]
+    config.data.flip = True
+    flipped = stream(config, train, 200)[0]["image"]
+    same = (plain == flipped).all((1, 2, 3))
+    mirrored = (plain[:, :, ::-1] == flipped).all((1, 2, 3))
+    assert (same | mirrored).all()
+    assert 0.3 < mirrored.mean() < 0.7
+
+
+def test_evaluation_sees_every_example_once():
+    config = digits_config()
+    split = data.load(config).test
+    normalizer = data.Normalizer.of(config, split)
+    batches = list(data.evaluation_batches(split, 100, normalizer))
+    assert [batch["mask"].sum() for batch in batches] == [100, 100, 100, 60]
+    labels = np.concatenate([batch["label"][batch["mask"] > 0] for batch in batches])
+    assert np.array_equal(labels, split.labels)
+    assert all(len(batch["image"]) == 100 for batch in batches)

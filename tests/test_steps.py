@@ -1,0 +1,278 @@
+"""The update: what moves, what must not, and what is not even computed."""
+
+import re
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+import pytest
+
+from difnas_jax import optim
+from difnas_jax.config import default
+from difnas_jax.distributed import data_mesh, replicate, shard_batch
+from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
+from difnas_jax.models.initializers import initialize
+from difnas_jax.models.supernet import Supernet
+from difnas_jax.paths import strict_fair, stream
+from difnas_jax.steps import BATCHES, create_state, make_eval_step, make_train_step
+
+flatten = flax.traverse_util.flatten_dict
+
+
+def settings(**changes):
+    config = ml_collections.ConfigDict(default().supernet)
+    config.update(batch_size=8, reference_batch=8, learning_rate=0.1, **changes)
+    return config
+
+
+def training(space, trainable, *, batch_of_paths="same", **changes):
+    """(state, step) of a small supernet."""
+    model = Supernet(space, train_kernels=trainable == "all")
+    variables = {**initialize(model, 0), "batch_stats": {}}
+    mask = optim.select(variables["params"], optim.TRAINABLE[trainable])
+    optimizer = optim.optimizer(settings(**changes), variables["params"], mask, 100)
+    step = make_train_step(
+        *(model, optimizer, mask),
+        label_smoothing=0.1,
+        seed=0,
+        batch_of_paths=batch_of_paths,
+    )
+    state = create_state(jax.tree.map(jnp.asarray, variables), optimizer)
+    return state, step
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((14, 8, 8, 1)).astype(np.float32)
+    return {"image": images, "label": rng.integers(0, 10, 14).astype(np.int32)}
+
+
+def moved(before, after):
+    """The leaves that differ in at least one bit."""
+    old, new = flatten(before), flatten(after)
+    return {leaf for leaf in old if np.asarray(old[leaf]).tobytes() != np.asarray(new[leaf]).tobytes()}
+
+
+def is_on(leaf, paths, space):
+    """Whether a leaf lies on one of the paths."""
+    if not leaf[0].startswith("layer_"):
+        return True
+    names = {space.ops[int(path[int(leaf[0][-2:])])].name for path in paths}
+    return leaf[1] in names
+
+
+RULES = {
+    "indicator": lambda leaf: (
+        leaf[0].startswith("layer_") and leaf[2] in INDICATOR_BATCH_NORMS.values()
+    ),
+    "all_bn": lambda leaf: leaf[-2].startswith("bn_"),
+    "all": lambda leaf: True,
+}
+
+
+@pytest.mark.parametrize("trainable", optim.TRAINABLE)
+def test_only_the_chosen_leaves_on_the_paths_move(tiny, batch, trainable):
+    """With momentum and weight decay, over two updates on different paths."""
+    state, step = training(tiny, trainable, momentum=0.9, weight_decay=0.1)
+    step = jax.jit(step)
+    frozen = jax.tree.map(lambda leaf: np.asarray(leaf).tobytes(), state.variables["frozen"])
+    for paths in (np.array([[0, 0, 1]]), np.array([[1, 1, 2]])):
+        before = state
+        state, _ = step(state, batch, jnp.asarray(paths, jnp.int32))
+        changed = moved(before.variables["params"], state.variables["params"])
+        expected = {
+            leaf
+            for leaf in flatten(before.variables["params"])
+            if RULES[trainable](leaf) and is_on(leaf, paths, tiny)
+        }
+        # A scale that the next batch norm cancels has a gradient of zero and may stand
+        # still; nothing beyond the expected may move.
+        assert changed <= expected
+        assert len(changed) >= 0.9 * len(expected)
+    after = jax.tree.map(lambda leaf: np.asarray(leaf).tobytes(), state.variables["frozen"])
+    assert after == frozen
+    assert bool(frozen) == (trainable != "all")
+
+
+def test_plain_momentum_would_move_unsampled_leaves(tiny, batch):
+    """The trap that `only_sampled` is there for does exist."""
+    state, step = training(tiny, "indicator", momentum=0.9)
+    state, _ = step(state, batch, jnp.array([[0, 0, 0]], jnp.int32))
+    params = state.variables["params"]
+    inner = optax.trace(0.9)
+    memory = inner.init(params)
+    ones = jax.tree.map(jnp.ones_like, params)
+    _, memory = inner.update(ones, memory, params)
+    updates, _ = inner.update(jax.tree.map(jnp.zeros_like, params), memory, params)
+    assert float(optax.tree.norm(updates)) > 0
+    wrapped = optim.only_sampled(inner)
+    memory = wrapped.init(params)
+    everything = jax.tree.map(lambda _: jnp.asarray(True), params)
+    nothing = jax.tree.map(lambda _: jnp.asarray(False), params)
+    _, memory = wrapped.update(ones, memory, params, sampled=everything)
+    updates, later = wrapped.update(ones, memory, params, sampled=nothing)
+    assert float(optax.tree.norm(updates)) == 0
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), memory, later))
+
+
+def test_gradients_of_the_paths_are_summed(tiny, batch):
+    """One update of K paths is the sum of K gradients, then one step of the optimizer."""
+    paths = jnp.array([[0, 1, 2], [1, 0, 0], [0, 2, 1]], jnp.int32)
+    state, step = training(tiny, "all_bn", momentum=0.0, clip_value=0.0)
+    together, metrics = jax.jit(step)(state, batch, paths)
+    total = jax.tree.map(jnp.zeros_like, state.variables["params"])
+    losses = []
+    for path in paths:
+        alone, single = jax.jit(step)(state, batch, path[None])
+        losses.append(single["loss"])
+        total = jax.tree.map(
+            lambda sum, new, old: sum + new - old,
+            *(total, alone.variables["params"], state.variables["params"]),
+        )
+    difference = jax.tree.map(
+        lambda new, old, change: new - old - change,
+        *(together.variables["params"], state.variables["params"], total),
+    )
+    # A global norm: single leaves may have a true gradient of zero.
+    assert optax.tree.norm(difference) < 1e-5 * optax.tree.norm(total)
+    assert metrics["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_split_gives_each_path_its_own_images(tiny, batch):
+    paths = jnp.array([[0, 1, 2], [1, 0, 0]], jnp.int32)
+    state, step = training(tiny, "indicator", batch_of_paths="split")
+    _, metrics = jax.jit(step)(state, batch, paths)
+    _, same = training(tiny, "indicator")
+    parts = [jax.tree.map(lambda leaf, n=n: leaf[7 * n : 7 * n + 7], batch) for n in (0, 1)]
+    losses = [
+        jax.jit(same)(state, part, path[None])[1]["loss"]
+        for part, path in zip(parts, paths, strict=True)
+    ]
+    assert metrics["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert set(BATCHES) == {"same", "split"}
+
+
+def test_two_devices_equal_one(tiny, batch):
+    """Batch norm statistics are those of the whole batch."""
+    paths = jax.jit(strict_fair(tiny))(stream(0, "paths", 0))
+    state, step = training(tiny, "all_bn")
+    one, one_metrics = jax.jit(step)(state, batch, paths)
+    mesh = data_mesh()
+    assert mesh.size == 2
+    two, two_metrics = jax.jit(step)(
+        replicate(state, mesh), shard_batch(batch, mesh), replicate(paths, mesh)
+    )
+    change = jax.tree.map(jnp.subtract, one.variables["params"], state.variables["params"])
+    difference = jax.tree.map(
+        lambda a, b: np.asarray(a) - np.asarray(b),
+        *(one.variables["params"], two.variables["params"]),
+    )
+    assert optax.tree.norm(difference) < 1e-4 * optax.tree.norm(change)
+    assert two_metrics["loss"] == pytest.approx(float(one_metrics["loss"]), rel=1e-5)
+
+
+def test_one_trace_serves_every_path(tiny, batch):
+    state, step = training(tiny, "indicator")
+    traces = []
+
+    def counted(*inputs):
+        traces.append(1)
+        return step(*inputs)
+
+    compiled = jax.jit(counted)
+    for paths in ([[0, 1, 2]], [[1, 0, 0]], [[1, 2, 1]]):
+        state, _ = compiled(state, batch, jnp.array(paths, jnp.int32))
+    assert len(traces) == 1
+    assert int(state.step) == 3
+
+
+def products(text):
+    """Result shapes of all convolutions and matrix products in an HLO text."""
+    found = re.findall(r"= f32\[([\d,]*)\]\S* (?:convolution|dot)\(", text)
+    return [tuple(int(size) for size in shape.split(",")) for shape in found]
+
+
+def test_no_weight_gradient_in_the_optimized_hlo(tiny, batch):
+    """BN-only: no product has the shape of a kernel. All weights: every kernel has one."""
+    paths = jax.jit(strict_fair(tiny))(stream(0, "paths", 0))
+    texts, kernels = {}, set()
+    for trainable in ("indicator", "all_bn", "all"):
+        state, step = training(tiny, trainable)
+        texts[trainable] = jax.jit(step).lower(state, batch, paths).compile().as_text()
+        leaves = flatten({**state.variables["params"], **state.variables["frozen"]})
+        kernels |= {
+            leaf.shape
+            for path, leaf in leaves.items()
+            if path[-1] == "kernel" and path[-2] not in ("depthwise", "stem")
+        }
+    transposed = {shape[::-1] for shape in kernels}
+    for trainable in ("indicator", "all_bn"):
+        shapes = products(texts[trainable])
+        assert len(shapes) > 20
+        assert not set(shapes) & (kernels | transposed)
+        assert "depthwise_kernel_gradient" not in texts[trainable]
+    shapes = set(products(texts["all"]))
+    assert all(kernel in shapes or kernel[::-1] in shapes for kernel in kernels)
+    assert "depthwise_kernel_gradient" in texts["all"]
+
+
+def test_indicator_only_needs_fewer_products_than_all_batch_norms(tiny, batch):
+    """The backward pass of stem and fixed block is not computed for the indicator."""
+    paths = jax.jit(strict_fair(tiny))(stream(0, "paths", 0))
+    sizes = {}
+    for trainable in ("indicator", "all_bn"):
+        state, step = training(tiny, trainable)
+        text = jax.jit(step).lower(state, batch, paths).compile().as_text()
+        sizes[trainable] = len(products(text))
+    assert sizes["indicator"] < sizes["all_bn"]
+
+
+def test_evaluation_counts_only_unmasked_examples(tiny, batch):
+    variables = initialize(Supernet(tiny), 0)
+    step = jax.jit(make_eval_step(Supernet(tiny)))
+    path = jnp.array([0, 0, 0], jnp.int32)
+    mask = np.array([1] * 7 + [0] * 7, np.float32)
+    sums = step(variables, {**batch, "mask": mask}, path)
+    part = {name: leaf[:7] for name, leaf in batch.items()}
+    alone = step(variables, {**part, "mask": np.ones(7, np.float32)}, path)
+    assert float(sums["examples"]) == 7
+    assert float(sums["loss"]) == pytest.approx(float(alone["loss"]), rel=1e-5)
+    assert float(sums["correct"]) == float(alone["correct"])
+
+
+def test_learning_rate_scales_with_the_batch_and_warms_up():
+    config = settings(schedule="linear", warmup_steps=10)
+    config.batch_size = 16
+    rate = optim.learning_rate(config, 110)
+    assert float(rate(0)) == 0
+    assert float(rate(5)) == pytest.approx(0.1)
+    assert float(rate(10)) == pytest.approx(0.2)
+    assert float(rate(60)) == pytest.approx(0.1)
+    cosine = optim.learning_rate(settings(), 100)
+    assert float(cosine(0)) == pytest.approx(0.1)
+    assert float(cosine(50)) == pytest.approx(0.05)
+
+
+def test_an_epoch_counts_images_through_a_path():
+    config = settings(epochs=2.0)
+    assert optim.total_steps(config, examples=800, paths=1) == 200
+    assert optim.total_steps(config, examples=800, paths=5) == 40
+    config.update(epochs=0.0, steps=7)
+    assert optim.total_steps(config, examples=800, paths=5) == 7
+
+
+def test_weight_decay_is_for_kernels_only(tiny):
+    """With zero gradients only kernels shrink."""
+    model = Supernet(tiny, train_kernels=True)
+    params = initialize(model, 0)["params"]
+    mask = optim.select(params, optim.TRAINABLE["all"])
+    optimizer = optim.optimizer(settings(weight_decay=0.5), params, mask, 10)
+    everything = jax.tree.map(lambda _: jnp.asarray(True), params)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params, sampled=everything)
+    for leaf, update in flatten(updates).items():
+        assert bool(jnp.any(update != 0)) == (leaf[-1] == "kernel"), leaf
