@@ -34,6 +34,9 @@ RESULTS = "results.json"
 REPORT = "report.html"
 FIGURES = "figures"
 
+# What reading a damaged .npz file raises.
+DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+
 
 def versions() -> dict[str, str]:
     """Versions of what computes the numbers, for provenance."""
@@ -159,7 +162,7 @@ class Indicator:
                 arrays = {name: values[name] for name in values.files}
             table = np.asarray(arrays["table"], np.float64)
             provenance = json.loads(str(arrays["provenance"]))
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise unreadable(path, "an indicator table", error) from error
         expected = space.num_layers, space.num_ops
         if table.shape != expected:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, data
@@ -27,7 +29,7 @@ from difnas_jax.optim import SCHEDULES, TRAINABLE
 from difnas_jax.paths import SAMPLERS
 from difnas_jax.search.budget import check_reachable
 from difnas_jax.search.scores import SCORES
-from difnas_jax.spaces import SPACES
+from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import indicator, report, retrain, search, supernet
 from difnas_jax.steps import BATCHES
@@ -209,6 +211,26 @@ def check(config: ConfigDict) -> None:
         check_divides(f"{group}.batch_size", config[group].batch_size)
         if group in stages:
             data.check(config)
+    check_batch_of_paths(config, wiring.sampled)
+
+
+def check_batch_of_paths(config: ConfigDict, space: SearchSpace) -> None:
+    """Refuse a batch that cannot be shared among the paths of an update.
+
+    Raises:
+      InputError: naming the batch size and the number of paths.
+    """
+    sampler, share = SAMPLERS[config.method.sampling], BATCHES[config.method.batch]
+    paths = jax.eval_shape(sampler(space), jax.random.key(0)).shape[0]
+    size = config.supernet.batch_size
+    labels = {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}
+    try:
+        jax.eval_shape(lambda batch: share(batch, jnp.asarray(0), paths), labels)
+    except TypeError as error:
+        raise InputError(
+            f"supernet.batch_size: expected a multiple of the {paths} paths of an "
+            f"update (method.batch = {config.method.batch!r}), got {size}"
+        ) from error
 
 
 def check_workdir(config: ConfigDict, workdir: Path) -> None:

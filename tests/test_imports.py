@@ -36,6 +36,7 @@ LEVELS = {
 WITHIN = {
     *(("writer", "artifacts"), ("writer", "distributed"), ("steps", "optim")),
     *(("costs", "spaces"), ("search", "costs"), ("search", "spaces")),
+    ("data", "artifacts"),
     *(("spaces", "errors"), ("search", "errors"), ("figures", "artifacts")),
 }
 

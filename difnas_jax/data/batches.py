@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import zlib
 from collections.abc import Iterator
 
@@ -50,7 +51,7 @@ def check_statistics(config: ConfigDict) -> None:
     channels = config.space.image_channels
     for name in ("mean", "std"):
         values = config.data[name]
-        numbers = all(isinstance(value, int | float) for value in values)
+        numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in values)
         if values and not (numbers and len(values) == channels):
             raise InputError(
                 f"data.{name}: expected {channels} number(s), one per channel, or none; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from difnas_jax.artifacts import DAMAGE
 from difnas_jax.data.base import Dataset, Split, checked_split
 from difnas_jax.errors import InputError
 
@@ -96,7 +96,7 @@ def _load_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"data.path: expected an .npz file of plain arrays, cannot read "

@@ -1,0 +1,148 @@
+"""Config: typed overrides, strict arguments, files that load and lock."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from difnas_jax import config as config_lib
+from difnas_jax import pipeline
+from difnas_jax.config import default, override, parse_arg
+from difnas_jax.errors import InputError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.py"))
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location("experiment", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("arg", [None, "smoke", "smoke,seed=3"])
+def test_every_config_file_passes_the_checks(path, arg, tmp_path):
+    module = load(path)
+    assert f"--config=configs/{path.name}" in (module.__doc__ or "")
+    config = module.get_config(arg)
+    assert config.seed == (3 if arg and "seed" in arg else 0)
+    if config.data.source == "arrays":  # users bring the file
+        config.stages = ("search", "report")
+    pipeline.check(config)
+    with pytest.raises(InputError, match="unknown"):
+        module.get_config("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("seed", "7", 7),
+        ("search.max_macs", "475e6", 475_000_000),
+        ("supernet.learning_rate", "1", 1.0),
+        ("data.flip", "True", True),
+        ("data.flip", "false", False),
+        ("data.path", "a b.npz", "a b.npz"),
+        ("data.mean", "0.5,0.25", (0.5, 0.25)),
+        ("data.mean", "(0.5, 0.25)", (0.5, 0.25)),
+        ("data.mean", "", ()),
+        ("stages", "search,report", ("search", "report")),
+        ("stages", "('search',)", ("search",)),
+    ],
+)
+def test_overrides_have_the_type_of_the_field(name, text, value):
+    config = default()
+    override(config, name, text)
+    found = config_lib.field(config, name)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("sead", "1", "--config.sead: unknown field; the config has data, method"),
+        ("search.macs", "1", "unknown field; search has crossovers"),
+        ("seed.x", "1", "unknown field; seed has no fields"),
+        ("search", "1", "expected one of its fields"),
+        ("seed", "x", "seed: expected int, got 'x'"),
+        ("seed", "1.5", "seed: expected int"),
+        ("search.max_macs", "1e-1", "expected int"),
+        ("search.max_macs", "1e999", "expected int"),
+        ("data.flip", "maybe", "data.flip: expected bool"),
+        ("supernet.learning_rate", "fast", "expected float"),
+    ],
+)
+def test_bad_overrides(name, text, message):
+    with pytest.raises(InputError, match=message):
+        override(default(), name, text)
+
+
+def test_arguments_are_strict_and_typed():
+    assert parse_arg(None, smoke=False, seed=1).to_dict() == {"smoke": False, "seed": 1}
+    parsed = parse_arg("smoke,seed=4", smoke=False, seed=1)
+    assert parsed.smoke is True and parsed.seed == 4
+    for arg in ("seed", "seed=x", "smoke=1", "other", "other=1"):
+        with pytest.raises(InputError, match="config argument"):
+            parse_arg(arg, smoke=False, seed=1)
+
+
+def test_stages_are_a_subset_in_order():
+    config = default()
+    config.stages = ("search,report",)
+    assert config_lib.chosen_stages(config) == ["search", "report"]
+    for stages in ((), ("report", "search"), ("search", "search"), ("train",)):
+        config.stages = stages
+        with pytest.raises(InputError, match="stages: expected some of supernet"):
+            config_lib.chosen_stages(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        *((field, "nonsense", f"{field}: expected one of") for field in pipeline.CHOICES),
+        ("seed", -1, "seed: expected 0 to"),
+        ("space.image_size", 0, "space.image_size: expected at least 1"),
+        ("space.num_classes", 0, "space.num_classes: expected at least 1"),
+        ("data.validation_fraction", 1.0, "data.validation_fraction: expected"),
+        ("data.crop_padding", -1, "data.crop_padding: expected at least 0"),
+        ("supernet.batch_size", 0, "supernet.batch_size: expected at least 1"),
+        ("supernet.batch_size", 63, "supernet.batch_size: expected a multiple of the 2"),
+        ("supernet.epochs", 1.0, "supernet.epochs, supernet.steps: expected exactly one"),
+        ("supernet.steps", 0, "supernet.epochs, supernet.steps: expected exactly one"),
+        ("supernet.learning_rate", float("nan"), "supernet.learning_rate: expected"),
+        ("supernet.learning_rate", -0.1, "supernet.learning_rate: expected"),
+        ("retrain.momentum", 1.5, "retrain.momentum: expected 0.0 to 1.0"),
+        ("retrain.label_smoothing", 1.0, "retrain.label_smoothing: expected"),
+        ("retrain.dropout", 1.0, "retrain.dropout: expected"),
+        ("retrain.keep_checkpoints", 0, "retrain.keep_checkpoints: expected at least 1"),
+        ("retrain.architecture", "0,1", "architecture: expected 7 op indices"),
+        ("retrain.architecture", "6,0,0,0,0,0,0", "layer 0 of space 'digits' does not"),
+        ("retrain.architecture", "k3e3,k9e9,0,0,0,0,0", "unknown op 'k9e9'"),
+        ("search.population", 0, "search.population: expected"),
+        ("search.generations", 0, "search.generations: expected"),
+        ("search.mutation_probability", 1.5, "search.mutation_probability: expected"),
+        ("search.max_macs", 1000, "search.max_macs: expected at least 953600"),
+        ("search.min_macs", 10**9, "search.min_macs: expected at most"),
+        ("search.max_params", 1000, "search.max_params: expected at least"),
+        ("search.min_params", 10**8, "search.min_params: expected at most"),
+        ("method.batch", "split", "supernet.batch_size: expected a multiple of the 7"),
+    ],
+)
+def test_checks_at_the_door(name, value, message):
+    config = load(CONFIGS[0].parent / "digits.py").get_config()
+    parent, _, last = name.rpartition(".")
+    section = config_lib.field(config, parent) if parent else config
+    section[last] = value
+    with pytest.raises(InputError, match=message) as error:
+        pipeline.check(config)
+    assert "\n" not in str(error.value)
+
+
+def test_architecture_by_name_and_by_index():
+    config = load(CONFIGS[0].parent / "digits.py").get_config()
+    assert config_lib.given_architecture(config) is None
+    config.retrain.architecture = "k3e3, identity, k5e6, k3e3, identity, k7e6, k3e3"
+    by_name = config_lib.given_architecture(config)
+    config.retrain.architecture = "0,6,3,0,6,5,0"
+    assert by_name == config_lib.given_architecture(config) == (0, 6, 3, 0, 6, 5, 0)

@@ -1,0 +1,261 @@
+"""The stages together, in one process, on a tiny space: flow, skipping, damage."""
+
+import dataclasses
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import difnas_jax
+from difnas_jax import artifacts, pipeline, spaces
+from difnas_jax.config import default
+from difnas_jax.data import TrainBatches
+from difnas_jax.errors import InputError, TrainingError
+from difnas_jax.models.initializers import KERNEL_RULES
+from difnas_jax.optim import TRAINABLE
+from difnas_jax.paths import SAMPLERS
+from difnas_jax.search.scores import SCORES
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+
+
+@pytest.fixture(autouse=True)
+def tiny_space(monkeypatch, tiny):
+    """Registers the tiny space."""
+
+    def build(image_size, image_channels, num_classes):
+        fields = {
+            "image_size": image_size,
+            "image_channels": image_channels,
+            "num_classes": num_classes,
+        }
+        return dataclasses.replace(tiny, **fields)
+
+    monkeypatch.setitem(spaces.SPACES, "tiny", build)
+
+
+def tiny_config(**method):
+    config = default()
+    config.space.update(
+        {"name": "tiny", "image_size": 8, "image_channels": 1, "num_classes": 10}
+    )
+    config.data.source = "digits"
+    config.method.update(method)
+    for section in (config.supernet, config.retrain):
+        section.epochs, section.steps, section.batch_size = 0.0, 4, 12
+        section.log_every, section.checkpoint_every = 2, 2
+    config.search.generations, config.search.population = 3, 4
+    config.search.mutations = config.search.crossovers = 2
+    config.retrain.dropout = 0.2
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny):
+    """A finished run: (config, workdir, results)."""
+    workdir = tmp_path_factory.mktemp("run") / "workdir"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(spaces.SPACES, "tiny", lambda *_: tiny)
+        return tiny_config(), workdir, difnas_jax.run(tiny_config(), workdir)
+
+
+@pytest.fixture
+def workdir(finished, tmp_path):
+    """A copy of the finished run."""
+    return shutil.copytree(finished[1], tmp_path / "workdir")
+
+
+def test_a_run_leaves_every_artefact(finished, tiny):
+    config, workdir, results = finished
+    for stage in pipeline.STAGES.values():
+        assert all((workdir / path).exists() for path in stage.writes)
+    best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, tiny)
+    assert tuple(results.architecture) == best.architecture
+    assert results.macs == best.macs and results.params == best.params
+    assert 0 <= results.test_accuracy <= 1
+    assert json.loads((workdir / "config.json").read_text())["seed"] == config.seed
+    assert best.ops[0] in results._repr_html_()
+    assert any(line.startswith("test accuracy: ") for line in results.lines())
+    assert not list(workdir.rglob("*.tmp"))
+
+
+def test_metrics_have_one_row_a_window(finished):
+    rows = artifacts.read_json_lines(finished[1] / "retrain" / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [2, 4]
+    assert "validation_accuracy" in rows[-1] and rows[-1]["images_per_second"] > 0
+
+
+def test_the_indicator_is_the_trained_gamma(finished, tiny):
+    indicator = artifacts.Indicator.load(finished[1] / artifacts.INDICATOR, tiny)
+    assert np.array_equal(np.isfinite(indicator.table), tiny.allowed)
+    for name, gamma in indicator.gammas.items():
+        layer, op = name.split("/")
+        column = [op.name for op in tiny.ops].index(op)
+        expected = np.abs(gamma).astype(np.float64).mean()
+        assert indicator.table[int(layer[-2:]), column] == pytest.approx(expected)
+    assert np.ptp(indicator.table[tiny.allowed]) > 0
+    assert indicator.provenance["supernet_step"] == 4
+
+
+def _times(workdir):
+    """When each artefact was written; the config is written again by every run."""
+    return {
+        path: path.stat().st_mtime_ns
+        for path in workdir.rglob("*")
+        if path.is_file() and path.name != "config.json"
+    }
+
+
+def test_a_second_run_skips_everything(finished, workdir, capsys):
+    before = _times(workdir)
+    results = difnas_jax.run(finished[0], workdir)
+    out = capsys.readouterr().out
+    assert out.count("complete, skipped") == 5 and "running" not in out
+    assert results.architecture == finished[2].architecture
+    assert before == _times(workdir)
+
+
+def test_a_deleted_artefact_is_made_again(finished, workdir, capsys):
+    old = (workdir / artifacts.INDICATOR).read_bytes()
+    (workdir / artifacts.INDICATOR).unlink()
+    difnas_jax.run(finished[0], workdir)
+    assert (workdir / artifacts.INDICATOR).read_bytes() == old
+    out = capsys.readouterr().out
+    assert "indicator: running" in out and "retrain: complete, skipped" in out
+
+
+def test_new_inputs_run_the_later_stages_again(finished, workdir, tiny, capsys):
+    """Another best.json: retraining starts over, it does not continue the old network."""
+    best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, tiny)
+    other = (1, 1, 1) if best.architecture != (1, 1, 1) else (0, 0, 0)
+    dataclasses.replace(best, architecture=other, ops=tiny.op_names(other)).save(
+        workdir / artifacts.BEST
+    )
+    results = difnas_jax.run(finished[0], workdir)
+    out = capsys.readouterr().out
+    assert "search: complete, skipped" in out and "retrain: running" in out
+    assert "continuing" not in out
+    result = artifacts.read_json(workdir / artifacts.RETRAIN_RESULT)
+    assert tuple(result["architecture"]) == other == tuple(results.architecture)
+
+
+def test_another_config_is_refused_and_nothing_is_touched(workdir):
+    files = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    config = tiny_config()
+    config.supernet.learning_rate = 0.125
+    with pytest.raises(InputError, match="holds the supernet stage of another config: supernet.learning_rate is 0.25 there and 0.125 here"):
+        difnas_jax.run(config, workdir)
+    assert files == {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+
+
+def test_housekeeping_fields_may_change(finished, workdir):
+    config = tiny_config()
+    config.supernet.log_every = 1
+    assert difnas_jax.run(config, workdir).macs == finished[2].macs
+
+
+@pytest.mark.parametrize("name", [artifacts.INDICATOR, artifacts.BEST, artifacts.CANDIDATES])
+@pytest.mark.parametrize("keep", [0, 40])
+def test_truncated_artefacts(finished, workdir, name, keep):
+    path = workdir / name
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=path.name) as error:
+        difnas_jax.run(finished[0], workdir)
+    assert "\n" not in str(error.value) and "delete it" in str(error.value)
+
+
+def test_a_missing_stage_is_named(tmp_path):
+    config = tiny_config()
+    config.stages = ("search",)
+    with pytest.raises(InputError, match="indicator.npz: is missing; run the stage"):
+        difnas_jax.run(config, tmp_path / "empty")
+    config.stages = ("indicator",)
+    with pytest.raises(InputError, match="expected a checkpoint, found none"):
+        difnas_jax.run(config, tmp_path / "empty2")
+
+
+def test_workdir_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="--workdir: expected a folder"):
+        difnas_jax.run(tiny_config(), tmp_path / "file")
+
+
+def test_given_architecture_needs_no_search(tmp_path, tiny):
+    config = tiny_config()
+    config.stages = ("retrain",)
+    config.retrain.architecture = "k5e6,identity,k3e3"
+    results = difnas_jax.run(config, tmp_path / "given")
+    assert list(results.architecture) == [1, 2, 0]
+    assert results.test_accuracy is not None
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    """The window of steps is named, and the checkpoint before it is kept."""
+    config, workdir = tiny_config(), tmp_path / "broken"
+    config.stages = ("supernet",)
+    config.supernet.steps = 8
+    original = TrainBatches.__getitem__
+
+    def poisoned(self, step):
+        batch = original(self, step)
+        return {**batch, "image": batch["image"] * (np.nan if step == 4 else 1)}
+
+    monkeypatch.setattr(TrainBatches, "__getitem__", poisoned)
+    message = r"not finite in steps 5 to 6; .*: the last good one is 4; lower"
+    with pytest.raises(TrainingError, match=message):
+        difnas_jax.run(config, workdir)
+    saved = {path.name for path in (workdir / "supernet/checkpoints").iterdir()}
+    assert {"2", "4"} <= saved and "6" not in saved
+
+
+def test_interrupted_equals_uninterrupted(tmp_path, monkeypatch, finished):
+    """A run that dies between two checkpoints goes on bit for bit."""
+    config, workdir = tiny_config(), tmp_path / "broken"
+    original = TrainBatches.__getitem__
+
+    def dies(self, step):
+        if step == 3:
+            raise KeyboardInterrupt
+        return original(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainBatches, "__getitem__", dies)
+        with pytest.raises(KeyboardInterrupt):
+            difnas_jax.run(config, workdir)
+    difnas_jax.run(config, workdir)
+    for name in (artifacts.INDICATOR, artifacts.BEST):
+        assert (workdir / name).read_bytes() == (finished[1] / name).read_bytes()
+    steps = [row["step"] for row in artifacts.read_json_lines(workdir / "supernet/metrics.jsonl")]
+    assert steps == [2, 4]
+    ours = artifacts.read_json(workdir / artifacts.RETRAIN_RESULT)
+    theirs = artifacts.read_json(finished[1] / artifacts.RETRAIN_RESULT)
+    timing = {"seconds"}
+    assert {k: v for k, v in ours.items() if k not in timing} == {
+        k: v for k, v in theirs.items() if k not in timing
+    }
+
+
+METHODS = [
+    {"kernels": kernels, "sampling": sampling, "trainable": trainable}
+    for kernels, sampling, trainable in zip(
+        itertools.cycle(KERNEL_RULES), itertools.cycle(SAMPLERS), TRAINABLE, strict=False
+    )
+]
+METHODS += [{"layer_indicator": wiring} for wiring in LAYER_INDICATORS]
+METHODS += [{"score": score, "layer_indicator": "off"} for score in SCORES]
+METHODS += [{"batch": "split"}]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(method.values()))
+def test_every_choice_of_a_method_finds_a_network(tmp_path, tiny, method):
+    """Each column value takes one update and a search; wiring decides what is found."""
+    config = tiny_config(**method)
+    config.stages = ("supernet", "indicator", "search")
+    config.supernet.steps = 1
+    config.search.max_macs = 80_000
+    results = difnas_jax.run(config, tmp_path / "run")
+    assert results.macs <= 80_000
+    tiny.validate(results.architecture)
+    if method.get("layer_indicator") == "off":
+        assert 2 not in results.architecture
