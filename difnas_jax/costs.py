@@ -144,5 +144,7 @@ def _fixed_parts(space: SearchSpace, linear: str) -> list[tuple[int, int]]:
     last = space.layers[-1].out_channels
     parts.append(conv_bn(1, last, space.head_channels, space.layer_sizes[-1]))
     classifier = space.head_channels, space.num_classes
-    parts.append((LINEAR_RULES[linear](*classifier), (classifier[0] + 1) * classifier[1]))
+    parts.append(
+        (LINEAR_RULES[linear](*classifier), (classifier[0] + 1) * classifier[1])
+    )
     return parts

@@ -21,6 +21,7 @@ from difnas_jax import pipeline
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.writer import say
 
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
 
@@ -71,7 +72,9 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
     for word in rest:
         name, given, text = word.removeprefix("--config.").partition("=")
         if not word.startswith("--config.") or not given:
-            raise InputError(f"{word}: expected a flag --config.FIELD=VALUE; see --help")
+            raise InputError(
+                f"{word}: expected a flag --config.FIELD=VALUE; see --help"
+            )
         config_lib.override(config, name, text)
     return config, known.workdir or default_workdir(known.config, config)
 

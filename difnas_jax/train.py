@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -80,23 +81,23 @@ def train(
         seed=seed,
         batch_of_paths=batch_of_paths,
     )
-    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
-    state = replicate(create_state(variables, optimizer), mesh)
-    state = restored(state, checkpoints)
-    state = fit(
-        *(state, jax.jit(train_step, donate_argnums=0), sample, batches),
-        title=folder.name,
-        steps=steps,
-        settings=settings,
-        learning_rate=optim.learning_rate(settings, steps),
-        mesh=mesh,
-        checkpoints=checkpoints,
-        writer=MetricsWriter(folder / "metrics.jsonl", METRICS, int(state.step)),
-        evaluate=evaluate,
-        evaluate_every=evaluate_every,
-    )
-    checkpoints.close()
-    return state
+    keep = settings.keep_checkpoints
+    # Closing waits for a save that is under way, also when the training breaks down.
+    with contextlib.closing(Checkpoints(folder / "checkpoints", keep)) as checkpoints:
+        state = replicate(create_state(variables, optimizer), mesh)
+        state = restored(state, checkpoints)
+        return fit(
+            *(state, jax.jit(train_step, donate_argnums=0), sample, batches),
+            title=folder.name,
+            steps=steps,
+            settings=settings,
+            learning_rate=optim.learning_rate(settings, steps),
+            mesh=mesh,
+            checkpoints=checkpoints,
+            writer=MetricsWriter(folder / "metrics.jsonl", METRICS, int(state.step)),
+            evaluate=evaluate,
+            evaluate_every=evaluate_every,
+        )
 
 
 def fit(

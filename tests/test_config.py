@@ -100,22 +100,37 @@ def test_stages_are_a_subset_in_order():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        *((field, "nonsense", f"{field}: expected one of") for field in pipeline.CHOICES),
+        *(
+            (field, "nonsense", f"{field}: expected one of")
+            for field in pipeline.CHOICES
+        ),
         ("seed", -1, "seed: expected 0 to"),
         ("space.image_size", 0, "space.image_size: expected at least 1"),
         ("space.num_classes", 0, "space.num_classes: expected at least 1"),
         ("data.validation_fraction", 1.0, "data.validation_fraction: expected"),
         ("data.crop_padding", -1, "data.crop_padding: expected at least 0"),
         ("supernet.batch_size", 0, "supernet.batch_size: expected at least 1"),
-        ("supernet.batch_size", 63, "supernet.batch_size: expected a multiple of the 2"),
-        ("supernet.epochs", 1.0, "supernet.epochs, supernet.steps: expected exactly one"),
+        (
+            "supernet.batch_size",
+            63,
+            "supernet.batch_size: expected a multiple of the 2",
+        ),
+        (
+            "supernet.epochs",
+            1.0,
+            "supernet.epochs, supernet.steps: expected exactly one",
+        ),
         ("supernet.steps", 0, "supernet.epochs, supernet.steps: expected exactly one"),
         ("supernet.learning_rate", float("nan"), "supernet.learning_rate: expected"),
         ("supernet.learning_rate", -0.1, "supernet.learning_rate: expected"),
         ("retrain.momentum", 1.5, "retrain.momentum: expected 0.0 to 1.0"),
         ("retrain.label_smoothing", 1.0, "retrain.label_smoothing: expected"),
         ("retrain.dropout", 1.0, "retrain.dropout: expected"),
-        ("retrain.keep_checkpoints", 0, "retrain.keep_checkpoints: expected at least 1"),
+        (
+            "retrain.keep_checkpoints",
+            0,
+            "retrain.keep_checkpoints: expected at least 1",
+        ),
         ("retrain.architecture", "0,1", "architecture: expected 7 op indices"),
         ("retrain.architecture", "6,0,0,0,0,0,0", "layer 0 of space 'digits' does not"),
         ("retrain.architecture", "k3e3,k9e9,0,0,0,0,0", "unknown op 'k9e9'"),

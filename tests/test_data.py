@@ -74,20 +74,34 @@ def test_images_are_resized_and_grey_is_repeated():
 
 def test_arrays_hold_out_a_validation_split(tmp_path):
     dataset = data.load(arrays_config(tmp_path, **good_arrays()))
-    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (18, 2, 6)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (
+        18,
+        2,
+        6,
+    )
     both = np.concatenate([dataset.train.images, dataset.validation.images])
     assert len(np.unique(both.reshape(20, -1), axis=0)) == 20
 
 
 def test_arrays_keep_their_own_validation_split(tmp_path):
-    own = {"x_validation": np.full((4, 8, 8, 1), 7, np.uint8), "y_validation": np.zeros(4, int)}
+    own = {
+        "x_validation": np.full((4, 8, 8, 1), 7, np.uint8),
+        "y_validation": np.zeros(4, int),
+    }
     dataset = data.load(arrays_config(tmp_path, **good_arrays(), **own))
     assert len(dataset.train) == 20 and (dataset.validation.images == 7).all()
 
 
 def test_grey_images_without_channel_axis(tmp_path):
-    arrays = good_arrays(x_train=np.zeros((20, 8, 8), np.uint8), x_test=np.zeros((6, 8, 8), np.uint8))
-    assert data.load(arrays_config(tmp_path, **arrays)).train.images.shape == (18, 8, 8, 1)
+    arrays = good_arrays(
+        x_train=np.zeros((20, 8, 8), np.uint8), x_test=np.zeros((6, 8, 8), np.uint8)
+    )
+    assert data.load(arrays_config(tmp_path, **arrays)).train.images.shape == (
+        18,
+        8,
+        8,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +115,10 @@ def test_grey_images_without_channel_axis(tmp_path):
         ({"y_train": np.zeros(20, np.float32)}, "expected integers"),
         ({"y_train": np.full(20, 3)}, "expected 0 to 2"),
         ({"y_test": np.full(6, -1)}, "expected 0 to 2"),
-        ({"x_test": np.zeros((0, 8, 8, 1), np.uint8), "y_test": np.zeros(0, int)}, "at least one"),
+        (
+            {"x_test": np.zeros((0, 8, 8, 1), np.uint8), "y_test": np.zeros(0, int)},
+            "at least one",
+        ),
         ({"x_train": np.zeros((20, 8, 8, 3), np.uint8)}, "expected 1 channels"),
     ],
 )
@@ -112,7 +129,9 @@ def test_malformed_arrays(tmp_path, changes, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a zip", "pickle", "truncated", "array"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"not a zip", "pickle", "truncated", "array"]
+)
 def test_files_that_are_no_arrays(tmp_path, content):
     path = tmp_path / "data.npz"
     config = digits_config()
@@ -182,7 +201,9 @@ def test_random_crop_shifts_and_pads_with_zeros(rng):
     cropped = random_crop(rng, images, 1)
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = [
-        padded[:, top : top + 5, left : left + 5] for top in range(3) for left in range(3)
+        padded[:, top : top + 5, left : left + 5]
+        for top in range(3)
+        for left in range(3)
     ]
     matches = np.array([(cropped == window).all((1, 2, 3)) for window in windows])
     assert (matches.sum(0) == 1).all()

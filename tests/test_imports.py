@@ -42,7 +42,11 @@ WITHIN = {
 
 
 def module_files():
-    return sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
+    return sorted(
+        path
+        for path in PACKAGE.rglob("*.py")
+        if path.parent != PACKAGE or path.name != "__init__.py"
+    )
 
 
 def imports(path):
@@ -58,7 +62,9 @@ def imports(path):
                 yield node.module
 
 
-@pytest.mark.parametrize("path", module_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", module_files(), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_imports_go_down(path):
     unit = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for name in imports(path):
@@ -66,12 +72,18 @@ def test_imports_go_down(path):
             continue
         other = name.split(".")[1]
         lower = LEVELS[other] < LEVELS[unit]
-        assert lower or other == unit or (unit, other) in WITHIN, f"{path} imports {name}"
+        assert lower or other == unit or (unit, other) in WITHIN, (
+            f"{path} imports {name}"
+        )
 
 
 @pytest.mark.parametrize("unit", [name for name, level in LEVELS.items() if level == 0])
 def test_level_zero_is_numpy_only(unit):
-    files = (PACKAGE / unit).glob("*.py") if (PACKAGE / unit).is_dir() else [PACKAGE / f"{unit}.py"]
+    files = (
+        (PACKAGE / unit).glob("*.py")
+        if (PACKAGE / unit).is_dir()
+        else [PACKAGE / f"{unit}.py"]
+    )
     for path in files:
         roots = {name.split(".")[0] for name in imports(path)}
         assert not roots & {"jax", "flax", "optax", "orbax", "ml_collections"}, path
@@ -79,7 +91,10 @@ def test_level_zero_is_numpy_only(unit):
 
 def test_no_tensorflow_and_no_torch():
     for path in PACKAGE.rglob("*.py"):
-        assert not {name.split(".")[0] for name in imports(path)} & {"tensorflow", "torch"}
+        assert not {name.split(".")[0] for name in imports(path)} & {
+            "tensorflow",
+            "torch",
+        }
 
 
 def test_architecture_page_names_every_module():

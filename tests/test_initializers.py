@@ -51,12 +51,17 @@ def test_every_dense_kernel_is_semi_orthogonal(mbv2_kernels):
         if out <= fan_in:
             gram, expected = weights @ weights.T, gain**2 * np.eye(out)
         elif out % fan_in == 0:
-            gram, expected = weights.T @ weights, out / fan_in * gain**2 * np.eye(fan_in)
+            gram, expected = (
+                weights.T @ weights,
+                out / fan_in * gain**2 * np.eye(fan_in),
+            )
         else:
             continue  # the stem: 40 units of 27 inputs, rows of equal norm only
         np.testing.assert_allclose(gram, expected, atol=1e-5, err_msg=str(leaf))
         checked += 1
-    assert checked == 2 * 6 * 21 + 3  # expand and project, fixed block, head, classifier
+    assert (
+        checked == 2 * 6 * 21 + 3
+    )  # expand and project, fixed block, head, classifier
 
 
 @pytest.mark.parametrize("rule", DEPTHWISE_RULES)
@@ -98,7 +103,9 @@ def test_he_fan_out_has_the_variance_of_the_reference(rng):
         ("expand", (100, 300), 300),
         ("depthwise", (5, 5, 1, 500), 25 * 500),
     ):
-        assert rules[role](rng, shape).std() == pytest.approx((2 / fan_out) ** 0.5, rel=0.03)
+        assert rules[role](rng, shape).std() == pytest.approx(
+            (2 / fan_out) ** 0.5, rel=0.03
+        )
     bound = 1 / np.sqrt(400)
     classifier = rules["classifier"](rng, (400, 100))
     assert np.abs(classifier).max() <= bound and classifier.std() == pytest.approx(
@@ -174,9 +181,13 @@ def block_jacobian(op, *, kernels, depthwise, batch_norm, seed, channels, side=4
         )
 
     def flat_block(image):
-        return block.apply(variables, image.reshape(1, side, side, channels), False).ravel()
+        return block.apply(
+            variables, image.reshape(1, side, side, channels), False
+        ).ravel()
 
-    jacobian = np.asarray(jax.jit(jax.jacrev(flat_block))(images[0].ravel()), np.float64)
+    jacobian = np.asarray(
+        jax.jit(jax.jacrev(flat_block))(images[0].ravel()), np.float64
+    )
     return np.linalg.svd(jacobian, compute_uv=False) ** 2, jacobian.shape[1]
 
 
@@ -219,7 +230,9 @@ def test_t5_orthogonal_kernels_spread_less_than_gaussian(expansion):
 def moments_gaussian(op):
     """He kernels, but the delta depthwise of the law."""
     rules = KERNEL_RULES["he_fan_out"]
-    without_depthwise = {role: rule for role, rule in rules.items() if role != "depthwise"}
+    without_depthwise = {
+        role: rule for role, rule in rules.items() if role != "depthwise"
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(KERNEL_RULES, "gaussian", without_depthwise)
         return moments(op, kernels="gaussian", depthwise="delta", batch_norm=True)[1]
@@ -229,7 +242,9 @@ def test_t7_a_skip_adds_one():
     """E[s^2] of x + f(x) is 1 + E[s^2] of f."""
     op, channels, side = Op("op", "inverted_residual", 3, 6), 32, 4
     space_rng = np.random.default_rng(0)
-    images = jnp.asarray(space_rng.standard_normal((64, side, side, channels)), jnp.float32)
+    images = jnp.asarray(
+        space_rng.standard_normal((64, side, side, channels)), jnp.float32
+    )
     block = InvertedResidual(op, channels, 1, False)
     variables = block.init(jax.random.key(0), images, False)
     flat = flatten(variables)
@@ -243,7 +258,9 @@ def test_t7_a_skip_adds_one():
     variables = flax.traverse_util.unflatten_dict(flat)
 
     def squares(function):
-        jacobian = jax.jit(jax.jacrev(lambda image: function(image[None]).ravel()))(images[0])
+        jacobian = jax.jit(jax.jacrev(lambda image: function(image[None]).ravel()))(
+            images[0]
+        )
         return float((np.asarray(jacobian, np.float64) ** 2).sum() / images[0].size)
 
     whole = squares(lambda image: block.apply(variables, image, False))
@@ -267,7 +284,9 @@ def test_t11_delta_is_blind_to_the_kernel_size(rng):
                 frozen[leaf] = frozen[twin]
         frozen = flax.traverse_util.unflatten_dict(frozen)
         run = jax.jit(
-            lambda path: model.apply({**variables, "frozen": frozen}, images, path, False)
+            lambda path: model.apply(
+                {**variables, "frozen": frozen}, images, path, False
+            )
         )
         return [run(jnp.full(space.num_layers, op)) for op in (0, 2, 4)]  # k3, k5, k7
 

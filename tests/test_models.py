@@ -96,7 +96,9 @@ def test_batch_norm_equals_flax(rng):
         return type("Wrapped", (), {"apply": staticmethod(apply)})
 
     def flax(train):
-        return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=EPSILON)
+        return nn.BatchNorm(
+            use_running_average=not train, momentum=0.9, epsilon=EPSILON
+        )
 
     for train in (True, False):
         left, right = run(ours, train), run(flax, train)
@@ -155,7 +157,9 @@ def test_supernet_on_a_path_equals_the_cut_network(tiny, rng):
         own = subtree(variables, variable_shapes(network))
         expected = forward(network, own, images, architecture, False)
         outputs[architecture] = run(jnp.array(architecture))
-        np.testing.assert_allclose(outputs[architecture], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            outputs[architecture], expected, rtol=1e-4, atol=1e-5
+        )
     assert len({array.tobytes() for array in map(np.asarray, outputs.values())}) == 9
 
 
@@ -230,7 +234,9 @@ def test_kernels_switch_collections(tiny):
     trained = variable_shapes(Supernet(tiny, train_kernels=True))
     assert "frozen" not in trained
     flat = flax.traverse_util.flatten_dict
-    assert {**flat(frozen["frozen"]), **flat(frozen["params"])} == flat(trained["params"])
+    assert {**flat(frozen["frozen"]), **flat(frozen["params"])} == flat(
+        trained["params"]
+    )
     assert all(leaf[-2].startswith("bn_") for leaf in flat(frozen["params"]))
 
 

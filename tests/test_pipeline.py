@@ -144,9 +144,14 @@ def test_another_config_is_refused_and_nothing_is_touched(workdir):
     files = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
     config = tiny_config()
     config.supernet.learning_rate = 0.125
-    with pytest.raises(InputError, match="holds the supernet stage of another config: supernet.learning_rate is 0.25 there and 0.125 here"):
+    with pytest.raises(
+        InputError,
+        match="holds the supernet stage of another config: supernet.learning_rate is 0.25 there and 0.125 here",
+    ):
         difnas_jax.run(config, workdir)
-    assert files == {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    assert files == {
+        path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()
+    }
 
 
 def test_housekeeping_fields_may_change(finished, workdir):
@@ -155,7 +160,9 @@ def test_housekeeping_fields_may_change(finished, workdir):
     assert difnas_jax.run(config, workdir).macs == finished[2].macs
 
 
-@pytest.mark.parametrize("name", [artifacts.INDICATOR, artifacts.BEST, artifacts.CANDIDATES])
+@pytest.mark.parametrize(
+    "name", [artifacts.INDICATOR, artifacts.BEST, artifacts.CANDIDATES]
+)
 @pytest.mark.parametrize("keep", [0, 40])
 def test_truncated_artefacts(finished, workdir, name, keep):
     path = workdir / name
@@ -226,7 +233,10 @@ def test_interrupted_equals_uninterrupted(tmp_path, monkeypatch, finished):
     difnas_jax.run(config, workdir)
     for name in (artifacts.INDICATOR, artifacts.BEST):
         assert (workdir / name).read_bytes() == (finished[1] / name).read_bytes()
-    steps = [row["step"] for row in artifacts.read_json_lines(workdir / "supernet/metrics.jsonl")]
+    steps = [
+        row["step"]
+        for row in artifacts.read_json_lines(workdir / "supernet/metrics.jsonl")
+    ]
     assert steps == [2, 4]
     ours = artifacts.read_json(workdir / artifacts.RETRAIN_RESULT)
     theirs = artifacts.read_json(finished[1] / artifacts.RETRAIN_RESULT)
@@ -239,7 +249,10 @@ def test_interrupted_equals_uninterrupted(tmp_path, monkeypatch, finished):
 METHODS = [
     {"kernels": kernels, "sampling": sampling, "trainable": trainable}
     for kernels, sampling, trainable in zip(
-        itertools.cycle(KERNEL_RULES), itertools.cycle(SAMPLERS), TRAINABLE, strict=False
+        itertools.cycle(KERNEL_RULES),
+        itertools.cycle(SAMPLERS),
+        TRAINABLE,
+        strict=False,
     )
 ]
 METHODS += [{"layer_indicator": wiring} for wiring in LAYER_INDICATORS]
@@ -247,7 +260,9 @@ METHODS += [{"score": score, "layer_indicator": "off"} for score in SCORES]
 METHODS += [{"batch": "split"}]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(method.values()))
+@pytest.mark.parametrize(
+    "method", METHODS, ids=lambda method: "-".join(method.values())
+)
 def test_every_choice_of_a_method_finds_a_network(tmp_path, tiny, method):
     """Each column value takes one update and a search; wiring decides what is found."""
     config = tiny_config(**method)

@@ -16,7 +16,7 @@ from difnas_jax.distributed import data_mesh, replicate, shard_batch
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.supernet import Supernet
-from difnas_jax.paths import strict_fair, stream
+from difnas_jax.paths import stream, strict_fair
 from difnas_jax.steps import BATCHES, create_state, make_eval_step, make_train_step
 
 flatten = flax.traverse_util.flatten_dict
@@ -54,7 +54,11 @@ def batch():
 def moved(before, after):
     """The leaves that differ in at least one bit."""
     old, new = flatten(before), flatten(after)
-    return {leaf for leaf in old if np.asarray(old[leaf]).tobytes() != np.asarray(new[leaf]).tobytes()}
+    return {
+        leaf
+        for leaf in old
+        if np.asarray(old[leaf]).tobytes() != np.asarray(new[leaf]).tobytes()
+    }
 
 
 def is_on(leaf, paths, space):
@@ -79,7 +83,9 @@ def test_only_the_chosen_leaves_on_the_paths_move(tiny, batch, trainable):
     """With momentum and weight decay, over two updates on different paths."""
     state, step = training(tiny, trainable, momentum=0.9, weight_decay=0.1)
     step = jax.jit(step)
-    frozen = jax.tree.map(lambda leaf: np.asarray(leaf).tobytes(), state.variables["frozen"])
+    frozen = jax.tree.map(
+        lambda leaf: np.asarray(leaf).tobytes(), state.variables["frozen"]
+    )
     for paths in (np.array([[0, 0, 1]]), np.array([[1, 1, 2]])):
         before = state
         state, _ = step(state, batch, jnp.asarray(paths, jnp.int32))
@@ -93,7 +99,9 @@ def test_only_the_chosen_leaves_on_the_paths_move(tiny, batch, trainable):
         # still; nothing beyond the expected may move.
         assert changed <= expected
         assert len(changed) >= 0.9 * len(expected)
-    after = jax.tree.map(lambda leaf: np.asarray(leaf).tobytes(), state.variables["frozen"])
+    after = jax.tree.map(
+        lambda leaf: np.asarray(leaf).tobytes(), state.variables["frozen"]
+    )
     assert after == frozen
     assert bool(frozen) == (trainable != "all")
 
@@ -147,7 +155,9 @@ def test_split_gives_each_path_its_own_images(tiny, batch):
     state, step = training(tiny, "indicator", batch_of_paths="split")
     _, metrics = jax.jit(step)(state, batch, paths)
     _, same = training(tiny, "indicator")
-    parts = [jax.tree.map(lambda leaf, n=n: leaf[7 * n : 7 * n + 7], batch) for n in (0, 1)]
+    parts = [
+        jax.tree.map(lambda leaf, n=n: leaf[7 * n : 7 * n + 7], batch) for n in (0, 1)
+    ]
     losses = [
         jax.jit(same)(state, part, path[None])[1]["loss"]
         for part, path in zip(parts, paths, strict=True)
@@ -166,7 +176,9 @@ def test_two_devices_equal_one(tiny, batch):
     two, two_metrics = jax.jit(step)(
         replicate(state, mesh), shard_batch(batch, mesh), replicate(paths, mesh)
     )
-    change = jax.tree.map(jnp.subtract, one.variables["params"], state.variables["params"])
+    change = jax.tree.map(
+        jnp.subtract, one.variables["params"], state.variables["params"]
+    )
     difference = jax.tree.map(
         lambda a, b: np.asarray(a) - np.asarray(b),
         *(one.variables["params"], two.variables["params"]),
@@ -273,6 +285,8 @@ def test_weight_decay_is_for_kernels_only(tiny):
     optimizer = optim.optimizer(settings(weight_decay=0.5), params, mask, 10)
     everything = jax.tree.map(lambda _: jnp.asarray(True), params)
     zeros = jax.tree.map(jnp.zeros_like, params)
-    updates, _ = optimizer.update(zeros, optimizer.init(params), params, sampled=everything)
+    updates, _ = optimizer.update(
+        zeros, optimizer.init(params), params, sampled=everything
+    )
     for leaf, update in flatten(updates).items():
         assert bool(jnp.any(update != 0)) == (leaf[-1] == "kernel"), leaf

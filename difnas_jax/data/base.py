@@ -120,7 +120,9 @@ def fitted(name: str, split: Split, image_size: int, image_channels: int) -> Spl
 def _resized(image: np.ndarray, size: int) -> np.ndarray:
     """Resize channel by channel: Pillow knows no image with two channels."""
     planes = [
-        np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
+        np.asarray(
+            Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)
+        )
         for plane in np.moveaxis(image, -1, 0)
     ]
     return np.stack(planes, axis=-1)

@@ -23,7 +23,9 @@ def digits(config: ConfigDict) -> Dataset:
     images come in runs of 0 to 9 by writer; striding through them with a step prime to
     1,797 mixes digits and writers over the splits.
     """
-    with resources.files("difnas_jax.data").joinpath("digits8x8.npz").open("rb") as file:
+    with (
+        resources.files("difnas_jax.data").joinpath("digits8x8.npz").open("rb") as file
+    ):
         with np.load(file, allow_pickle=False) as arrays:
             images, labels = arrays["x"], arrays["y"]
     images = (images.astype(np.uint16) * 255 // 16).astype(np.uint8)  # 0-16 -> 0-255

@@ -108,7 +108,10 @@ class Supernet(nn.Module):
         """
         space, frozen = self.space, {"train_kernels": self.train_kernels}
         stem = Conv(
-            features=space.stem_channels, stride=space.stem_stride, name="stem", **frozen
+            features=space.stem_channels,
+            stride=space.stem_stride,
+            name="stem",
+            **frozen,
         )
         hidden = relu6(BatchNorm(name="bn_stem")(stem(images), train))
         for number, block in enumerate(space.fixed):

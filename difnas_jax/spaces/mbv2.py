@@ -26,7 +26,14 @@ OPS = (
 SEPARABLE = Op("k3e1", "inverted_residual", 3, 1)
 
 # (out channels, stride of the first layer, layers)
-GPU_STAGES = ((32, 2, 4), (56, 2, 4), (112, 2, 4), (128, 1, 4), (256, 2, 4), (432, 1, 1))
+GPU_STAGES = (
+    (32, 2, 4),
+    (56, 2, 4),
+    (112, 2, 4),
+    (128, 1, 4),
+    (256, 2, 4),
+    (432, 1, 1),
+)
 FAIRNAS_STAGES = (
     *((32, 2, 2), (40, 2, 4), (80, 2, 4)),
     *((96, 1, 4), (192, 2, 4), (320, 1, 1)),

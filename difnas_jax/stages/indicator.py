@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -20,10 +21,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
     method, wiring = config.method, build_wiring(config)
     model = wired(wiring, train_kernels=method.trainable == "all")
     shapes = {"frozen": {}, **variable_shapes(model), "batch_stats": {}}
-    checkpoints = Checkpoints(workdir / "supernet" / "checkpoints")
-    variables = checkpoints.restore(variables=shapes)["variables"]
-    step = checkpoints.latest()
-    checkpoints.close()
+    folder = workdir / "supernet" / "checkpoints"
+    with contextlib.closing(Checkpoints(folder)) as checkpoints:
+        variables = checkpoints.restore(variables=shapes)["variables"]
+        step = checkpoints.latest()
     table, gammas = bn_indicator(variables["params"], wiring.searched)
     provenance = {
         "space": config.space.to_dict(),

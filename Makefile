@@ -1,0 +1,33 @@
+# Each command makes the environment it needs by itself: `make demo`, `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python -m
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.installed
+	$(RUN) difnas_jax.main --config=configs/digits.py --workdir=runs/demo
+
+test: $(VENV)/test.installed
+	@$(RUN) pytest -n auto --dist loadfile
+
+lint: $(VENV)/dev.installed
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) pyright --pythonpath $(VENV)/bin/python
+
+clean:
+	rm -rf $(VENV) runs
+
+$(VENV)/bin/python:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.installed: pyproject.toml | $(VENV)/bin/python
+	$(RUN) pip install --quiet --editable .
+	touch $@
+
+$(VENV)/%.installed: pyproject.toml | $(VENV)/bin/python
+	$(RUN) pip install --quiet --editable '.[$*]'
+	touch $@
