@@ -2,9 +2,9 @@
 
     python -m difnas_jax.main --config=configs/mbv2.py --config.data.path=imagenet.npz
 
-The supernet trains for 120 epochs with the layer indicator (table 1), the search is that
-of SPOS under 475 M MACs, the found network is retrained for 240 epochs. The paper gives
-no learning rates; they are those of BN-NAS. Not run at full size.
+The supernet trains for 120 epochs with the layer indicator (table 1), the search is
+that of SPOS under 475 M MACs, the found network is retrained for 240 epochs. The paper
+gives no learning rates; they are those of BN-NAS. Not run at full size.
 
 `:smoke` walks the same 21 layers x 7 ops through every stage in a few updates, at 32
 pixels on the shipped digits:

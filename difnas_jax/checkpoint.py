@@ -75,8 +75,9 @@ class Checkpoints:
         except (ValueError, OSError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
-                f"{self.folder / str(step)}: expected a checkpoint of this network, but "
-                f"it cannot be read ({reason}); delete it to go on from the one before"
+                f"{self.folder / str(step)}: expected a checkpoint of this network, "
+                f"but it cannot be read ({reason}); delete it to go on from the one "
+                "before"
             ) from error
         return {part: restored[part] for part in targets}
 

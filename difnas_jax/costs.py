@@ -31,7 +31,8 @@ def conv_bn(
 
     Args:
       kernel: side of the kernel.
-      in_channels, out_channels: channels before and after.
+      in_channels: channels before.
+      out_channels: channels after.
       size: side of the output in pixels.
       groups: number of groups; equal to the channels for a depthwise convolution.
     """

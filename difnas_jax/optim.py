@@ -3,8 +3,8 @@
 Three rules meet here. `TRAINABLE` says which leaves of `params` a method trains at all.
 `only_sampled` keeps the leaves of candidates that no path of this update took exactly
 where they are: a zero gradient would still leave momentum and weight decay acting on
-them, and an indicator must not drift while it is not looked at. And weight decay applies
-to kernels, never to batch norms or biases.
+them, and an indicator must not drift while it is not looked at. And weight decay
+applies to kernels, never to batch norms or biases.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ TRAINABLE: dict[str, Callable[[Leaf], bool]] = {
 }
 
 
-def select(params: Any, rule: Callable[[Leaf], bool]) -> Any:
+def select(params: Any, rule: Callable[[Leaf], Any]) -> Any:
     """Apply a rule on leaf names.
 
     Args:
       params: nested dictionary.
-      rule: name of a leaf (its path as a tuple) -> bool.
+      rule: name of a leaf (its path as a tuple) -> its value.
 
     Returns:
-      The same tree with one bool for each leaf.
+      The same tree with one value for each leaf.
     """
     flat = flax.traverse_util.flatten_dict(params)
     return flax.traverse_util.unflatten_dict({leaf: rule(leaf) for leaf in flat})
@@ -67,7 +67,7 @@ def sampled(params: Any, paths: Array, space: SearchSpace) -> Any:
       The same tree with one bool[] for each leaf; leaves outside of candidates (and
       always-on branches) are always passed.
     """
-    taken = {
+    taken: dict[Leaf, Array] = {
         (layer_name(number), space.ops[op].name): (paths[:, number] == op).any()
         for number, layer in enumerate(space.layers)
         for op in layer.ops
@@ -85,17 +85,17 @@ def only_sampled(
     """
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, sampled: Any, **_: Any
+        updates: Any, state: Any, params: Any = None, **extra: Any
     ) -> tuple[Any, Any]:
         updates, new_state = inner.update(updates, state, params)
         updates = jax.tree.map(
-            lambda update, taken: jnp.where(taken, update, 0), updates, sampled
+            lambda update, taken: jnp.where(taken, update, 0), updates, extra["sampled"]
         )
         moves = optax.tree.map_params(
             inner,
             lambda _, taken: taken,
             new_state,
-            sampled,
+            extra["sampled"],
             transform_non_params=lambda _: True,  # such as a count of updates
         )
         return updates, jax.tree.map(jnp.where, moves, new_state, state)

@@ -167,7 +167,7 @@ def make_eval_step(
     """
 
     def eval_step(variables: dict[str, Any], batch: dict[str, Array], path: Array):
-        logits = model.apply(variables, batch["image"], path, False)
+        logits: Any = model.apply(variables, batch["image"], path, False)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
         correct = logits.argmax(-1) == batch["label"]
         return {

@@ -62,7 +62,8 @@ def train(
       batch_of_paths: key of `steps.BATCHES`.
       mesh: devices over which batches are split.
       folder: holds `checkpoints/` and `metrics.jsonl`; its name is shown.
-      evaluate, evaluate_every: see `fit`.
+      evaluate: see `fit`.
+      evaluate_every: see `fit`.
 
     Returns:
       The state after the last update.

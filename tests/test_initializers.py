@@ -4,6 +4,9 @@ T numbers refer to the table of laws in ARCHITECTURE.md. "White" input is Gaussi
 independent; the block Jacobian is taken with the batch statistics held fixed.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
@@ -23,7 +26,7 @@ from difnas_jax.models.initializers import (
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.spaces.base import Op
 
-flatten = flax.traverse_util.flatten_dict
+flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +184,10 @@ def block_jacobian(op, *, kernels, depthwise, batch_norm, seed, channels, side=4
         )
 
     def flat_block(image):
-        return block.apply(
+        output: Any = block.apply(
             variables, image.reshape(1, side, side, channels), False
-        ).ravel()
+        )
+        return output.ravel()
 
     jacobian = np.asarray(
         jax.jit(jax.jacrev(flat_block))(images[0].ravel()), np.float64
@@ -209,7 +213,7 @@ def test_t4_mean_squared_singular_value(expansion):
     norm makes up for the zeros outside, without it they are lost.
     """
     op = Op("op", "inverted_residual", 3, expansion)
-    options = {"kernels": "orthogonal", "depthwise": "unit_norm"}
+    options: dict[str, Any] = {"kernels": "orthogonal", "depthwise": "unit_norm"}
     inside = (10 / 12) ** 2
     assert moments(op, batch_norm=False, **options)[0] == pytest.approx(inside, rel=0.1)
     assert moments(op, batch_norm=True, **options)[0] == pytest.approx(2.152, rel=0.2)
@@ -270,7 +274,7 @@ def test_t7_a_skip_adds_one():
 
 
 def test_t11_delta_is_blind_to_the_kernel_size(rng):
-    """Why `delta` is for tests only: candidates of all kernel sizes are one function."""
+    """Why `delta` is for tests only: all kernel sizes are one function."""
     space = spaces.build("digits", image_size=16, image_channels=1, num_classes=10)
     model = Supernet(space.without_identity())
     images = jnp.asarray(rng.standard_normal((4, 16, 16, 1)), jnp.float32)

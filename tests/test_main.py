@@ -127,8 +127,10 @@ def test_default_workdir_is_printed_and_found_again(environment, tmp_path):
     lines = [
         subprocess.run(
             command(*flags, extra),
-            **{"cwd": tmp_path, "env": environment},
-            **{"capture_output": True, "text": True},
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
         ).stdout.splitlines()[0]
         for extra in ("--config.seed=0", "--config.seed=0", "--config.seed=1")
     ]

@@ -126,7 +126,7 @@ def test_a_deleted_artefact_is_made_again(finished, workdir, capsys):
 
 
 def test_new_inputs_run_the_later_stages_again(finished, workdir, tiny, capsys):
-    """Another best.json: retraining starts over, it does not continue the old network."""
+    """Another best.json: retraining starts over, the old network is not continued."""
     best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, tiny)
     other = (1, 1, 1) if best.architecture != (1, 1, 1) else (0, 0, 0)
     dataclasses.replace(best, architecture=other, ops=tiny.op_names(other)).save(
@@ -146,7 +146,8 @@ def test_another_config_is_refused_and_nothing_is_touched(workdir):
     config.supernet.learning_rate = 0.125
     with pytest.raises(
         InputError,
-        match="holds the supernet stage of another config: supernet.learning_rate is 0.25 there and 0.125 here",
+        match="holds the supernet stage of another config: "
+        "supernet.learning_rate is 0.25 there and 0.125 here",
     ):
         difnas_jax.run(config, workdir)
     assert files == {

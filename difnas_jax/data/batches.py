@@ -54,8 +54,8 @@ def check_statistics(config: ConfigDict) -> None:
         numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in values)
         if values and not (numbers and len(values) == channels):
             raise InputError(
-                f"data.{name}: expected {channels} number(s), one per channel, or none; "
-                f"got {values}"
+                f"data.{name}: expected {channels} number(s), one per channel, or "
+                f"none; got {values}"
             )
 
 

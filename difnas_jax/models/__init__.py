@@ -1,0 +1,1 @@
+"""Networks: blocks, the supernet, and their initial values."""

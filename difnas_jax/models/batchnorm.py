@@ -64,7 +64,8 @@ def normalize_batch(
 
     Args:
       inputs: [B, H, W, C].
-      scale, bias: [C].
+      scale: [C].
+      bias: [C].
 
     Returns:
       outputs [B, H, W, C], mean [C] and biased variance [C].

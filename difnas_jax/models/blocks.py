@@ -43,9 +43,9 @@ class Conv(Kernel):
     `frozen/kernel` or `params/kernel`: [k, k, C_in, C_out].
     """
 
-    features: int = 0
-    kernel: int = 3
-    stride: int = 1
+    features: int
+    kernel: int
+    stride: int
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
@@ -67,7 +67,7 @@ class Pointwise(Kernel):
     `frozen/kernel` or `params/kernel`: [C_in, C_out].
     """
 
-    features: int = 0
+    features: int
     use_bias: bool = False
 
     @nn.compact
@@ -87,8 +87,8 @@ class Depthwise(Kernel):
     `frozen/kernel` or `params/kernel`: [k, k, 1, C].
     """
 
-    kernel: int = 3
-    stride: int = 1
+    kernel: int
+    stride: int
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
@@ -113,17 +113,15 @@ class InvertedResidual(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """[B, H, W, C_in] -> [B, H', W', C_out]."""
-        op, frozen = self.op, {"train_kernels": self.train_kernels}
+        op, trains = self.op, self.train_kernels
         hidden = inputs
         if op.expansion > 1:
             width = inputs.shape[-1] * op.expansion
-            hidden = Pointwise(features=width, name="expand", **frozen)(hidden)
+            hidden = Pointwise(trains, width, name="expand")(hidden)
             hidden = relu6(BatchNorm(name="bn_expand")(hidden, train))
-        depthwise = Depthwise(
-            kernel=op.kernel, stride=self.stride, name="depthwise", **frozen
-        )
+        depthwise = Depthwise(trains, op.kernel, self.stride, name="depthwise")
         hidden = relu6(BatchNorm(name="bn_depthwise")(depthwise(hidden), train))
-        project = Pointwise(features=self.out_channels, name="project", **frozen)
+        project = Pointwise(trains, self.out_channels, name="project")
         outputs = BatchNorm(name="bn_project")(project(hidden), train)
         # The skip belongs to the block inside the layers, not to the fixed block.
         keeps_shape = self.stride == 1 and inputs.shape == outputs.shape

@@ -97,7 +97,7 @@ def _correlate(padded: Array, kernel: Array, stride: int) -> Array:
 
 
 def _input_gradient(
-    size: tuple[int, int], kernel: Array, cotangent: Array, stride: int
+    size: tuple[int, ...], kernel: Array, cotangent: Array, stride: int
 ) -> Array:
     """Correlate the dilated cotangent with the flipped kernel.
 

@@ -143,7 +143,9 @@ def initialize(
       (`frozen` is empty if kernels train).
     """
     rules = {"depthwise": DEPTHWISE_RULES[depthwise], **KERNEL_RULES[kernels]}
-    shapes = flax.traverse_util.flatten_dict(variable_shapes(model))
+    shapes: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(
+        variable_shapes(model)
+    )
     leaves = {
         path: _initial_leaf(path, leaf.shape, seed, rules).astype(np.float32)
         for path, leaf in shapes.items()

@@ -106,32 +106,24 @@ class Supernet(nn.Module):
         Returns:
           float32[B, num_classes] logits.
         """
-        space, frozen = self.space, {"train_kernels": self.train_kernels}
-        stem = Conv(
-            features=space.stem_channels,
-            stride=space.stem_stride,
-            name="stem",
-            **frozen,
-        )
+        space, trains = self.space, self.train_kernels
+        stem = Conv(trains, space.stem_channels, 3, space.stem_stride, name="stem")
         hidden = relu6(BatchNorm(name="bn_stem")(stem(images), train))
         for number, block in enumerate(space.fixed):
             hidden = BLOCKS[block.op.kind](
-                *(block.op, block.out_channels, block.stride, self.train_kernels),
+                *(block.op, block.out_channels, block.stride, trains),
                 name=f"fixed_{number}",
             )(hidden, train)
         for number, layer in enumerate(space.layers):
             hidden = ChoiceLayer(
-                *(layer, space.ops, number in self.parallel_identity),
-                self.train_kernels,
+                *(layer, space.ops, number in self.parallel_identity, trains),
                 name=layer_name(number),
             )(hidden, path[number], train)
-        head = Pointwise(features=space.head_channels, name="head", **frozen)
+        head = Pointwise(trains, space.head_channels, name="head")
         hidden = relu6(BatchNorm(name="bn_head")(head(hidden), train))
         pooled = hidden.mean((1, 2))  # [B, H, W, C] -> [B, C]
         pooled = nn.Dropout(self.dropout, deterministic=not train)(pooled)
-        return Pointwise(
-            features=space.num_classes, use_bias=True, name="classifier", **frozen
-        )(pooled)
+        return Pointwise(trains, space.num_classes, True, name="classifier")(pooled)
 
 
 def wired(wiring: Wiring, *, train_kernels: bool) -> Supernet:

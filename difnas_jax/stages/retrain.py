@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, data
@@ -60,7 +61,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         evaluate=validate,
         evaluate_every=settings.evaluate_every,
     )
-    macs, params = cost_table(space).of(jnp.asarray(architecture))
+    macs, params = cost_table(space).of(np.array(architecture))
     test = measure(state.variables, dataset.test)
     result = {
         "architecture": list(architecture),

@@ -34,9 +34,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
     def show(row: dict[str, Any]) -> None:
         progress.step()
-        done = row["generation"] + 1
-        if done % SHOW_EVERY == 0 or done == numbers.generations:
-            progress.report(done, best=row["best"], macs=row["best_macs"])
+        if row["generation"] % SHOW_EVERY == 0:
+            progress.report(row["generation"] + 1, best=row["best"])
 
     candidates, history = evolution.run(
         space,
@@ -47,6 +46,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         seed=config.seed,
         on_generation=show,
     )
+    progress.report(len(history), best=history[-1]["best"])
     progress.close()
     if is_main_process():
         artifacts.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
