@@ -6,7 +6,8 @@ In a notebook: `difnas_jax.run(config, workdir)` with a config of `difnas_jax.co
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from difnas_jax.pipeline import Results, run
+    from difnas_jax.pipeline import run
+    from difnas_jax.results import Results
 
 __all__ = ["Results", "run"]
 

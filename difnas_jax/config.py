@@ -7,13 +7,11 @@ rates hold at `reference_batch` and scale linearly with `batch_size`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from difnas_jax import spaces
-from difnas_jax.errors import InputError
 from difnas_jax.search.budget import Budget
 from difnas_jax.spaces.base import Architecture, SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
@@ -134,98 +132,6 @@ def _training() -> ConfigDict:
     return config
 
 
-def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
-    """Typed arguments of a config file: `--config=configs/x.py:smoke,seed=3`.
-
-    Args:
-      arg: the text behind the colon, or None.
-      **defaults: the arguments there are; their types are those of the defaults. A
-        boolean may be given without a value.
-
-    Returns:
-      The arguments with their values.
-
-    Raises:
-      InputError: an unknown argument or a value of the wrong type.
-    """
-    values = dict(defaults)
-    for item in filter(None, (arg or "").split(",")):
-        name, given, text = item.partition("=")
-        if name not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise InputError(f"config argument {name!r}: unknown; there are: {known}")
-        bare = "true" if isinstance(defaults[name], bool) and not given else text
-        values[name] = _parsed(f"config argument {name!r}", defaults[name], bare)
-    return ConfigDict(values)
-
-
-def override(config: ConfigDict, name: str, text: str) -> None:
-    """Set a field from text, as `--config.NAME=TEXT` does.
-
-    Args:
-      config: changed in place.
-      name: dotted field name.
-      text: a value of the field's type; the parts of a tuple are split by commas.
-
-    Raises:
-      InputError: an unknown field or a value of another type.
-    """
-    *sections, last = name.split(".")
-    section, path = config, "the config"
-    for part in (*sections, last):
-        if not isinstance(section, ConfigDict) or part not in section:
-            there = list(section) if isinstance(section, ConfigDict) else []
-            raise InputError(
-                f"--config.{name}: unknown field; {path} has "
-                + (", ".join(sorted(there)) or "no fields")
-            )
-        parent, section, path = section, section[part], part
-    if isinstance(section, ConfigDict):
-        raise InputError(
-            f"--config.{name}: expected one of its fields, {', '.join(section)}"
-        )
-    parent[last] = _parsed(name, section, text)
-
-
-def _parsed(name: str, current: Any, text: str) -> Any:
-    """The text as a value of the same type as the current one."""
-    kind = type(current)
-    try:
-        return PARSERS[kind](text)
-    except (ValueError, KeyError, OverflowError) as error:
-        raise InputError(f"{name}: expected {kind.__name__}, got {text!r}") from error
-
-
-def _parse_int(text: str) -> int:
-    """An integer, also in the form 475e6."""
-    value = float(text) if "e" in text.lower() else int(text)
-    if value != int(value):
-        raise ValueError("not whole")
-    return int(value)
-
-
-def _parse_tuple(text: str) -> tuple[Any, ...]:
-    """Numbers or words, split by commas; brackets and quotes may stand around them."""
-    words = [word.strip("\"' ") for word in text.strip("()[] ").split(",")]
-    return tuple(_number_or_word(word) for word in words if word)
-
-
-def _number_or_word(word: str) -> float | str:
-    try:
-        return float(word)
-    except ValueError:
-        return word
-
-
-PARSERS: dict[type, Callable[[str], Any]] = {
-    bool: lambda text: {"true": True, "false": False}[text.lower()],
-    float: float,
-    int: _parse_int,
-    str: str,
-    tuple: _parse_tuple,
-}
-
-
 def build_space(config: ConfigDict) -> SearchSpace:
     """The search space that the config names."""
     fields = config.space.to_dict()
@@ -269,91 +175,3 @@ def field(config: ConfigDict, name: str) -> Any:
     for part in name.split("."):
         value = value[part]
     return value
-
-
-def check_choice(config: ConfigDict, name: str, allowed: Iterable[str]) -> None:
-    """Raise `InputError` unless the field holds one of the allowed names."""
-    value, names = field(config, name), list(allowed)
-    if value not in names:
-        raise InputError(f"{name}: expected one of {', '.join(names)}; got {value!r}")
-
-
-def check_range(
-    config: ConfigDict, name: str, low: float, high: float = float("inf")
-) -> None:
-    """Raise `InputError` unless low <= field <= high."""
-    value = field(config, name)
-    if not low <= value <= high:
-        limit = f"at least {low}" if high == float("inf") else f"{low} to {high}"
-        raise InputError(f"{name}: expected {limit}, got {value}")
-
-
-RANGES: dict[str, tuple[float, ...]] = {
-    "seed": (0, 2**31 - 1),
-    "data.validation_fraction": (0.0, 0.9),
-    "data.crop_padding": (0,),
-    "search.generations": (1,),
-    "search.population": (1,),
-    "search.parents": (1,),
-    "search.mutations": (0,),
-    "search.mutation_probability": (0.0, 1.0),
-    "search.crossovers": (0,),
-    "search.min_macs": (0,),
-    "search.max_macs": (0,),
-    "search.min_params": (0,),
-    "search.max_params": (0,),
-    "retrain.dropout": (0.0, 0.99),
-    "retrain.evaluate_every": (0,),
-}
-TRAINING_RANGES: dict[str, tuple[float, ...]] = {
-    "epochs": (0.0,),
-    "steps": (0,),
-    "batch_size": (1,),
-    "learning_rate": (0.0,),
-    "reference_batch": (1,),
-    "warmup_steps": (0,),
-    "momentum": (0.0, 1.0),
-    "weight_decay": (0.0,),
-    "label_smoothing": (0.0, 0.99),
-    "clip_value": (0.0,),
-    "clip_norm": (0.0,),
-    "log_every": (1,),
-    "checkpoint_every": (1,),
-    "keep_checkpoints": (1,),
-}
-
-
-def check_numbers(config: ConfigDict) -> None:
-    """Check every number and the stages.
-
-    Raises:
-      InputError: naming the field, what was expected and what came.
-    """
-    for name, limits in RANGES.items():
-        check_range(config, name, *limits)
-    for group in ("supernet", "retrain"):
-        for name, limits in TRAINING_RANGES.items():
-            check_range(config, f"{group}.{name}", *limits)
-        if (config[group].epochs > 0) == (config[group].steps > 0):
-            raise InputError(
-                f"{group}.epochs, {group}.steps: expected exactly one to be positive, "
-                f"got {config[group].epochs} and {config[group].steps}"
-            )
-    chosen_stages(config)
-
-
-def chosen_stages(config: ConfigDict) -> list[str]:
-    """The stages that run, in order.
-
-    A flag gives them as one text, `--config.stages=search,report`.
-
-    Raises:
-      InputError: none, an unknown one, or another order.
-    """
-    chosen = ",".join(config.stages).split(",")
-    if chosen != [stage for stage in STAGES if stage in chosen]:
-        raise InputError(
-            f"stages: expected some of {', '.join(STAGES)}, in this order; got "
-            + repr(",".join(chosen))
-        )
-    return chosen

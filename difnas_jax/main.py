@@ -16,9 +16,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import config as config_lib
 from difnas_jax import pipeline
 from difnas_jax.errors import InputError, TrainingError
+from difnas_jax.overrides import override
 from difnas_jax.writer import say
 
 
@@ -75,7 +75,7 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
             raise InputError(
                 f"{word}: expected a flag --config.FIELD=VALUE; see --help"
             )
-        config_lib.override(config, name, text)
+        override(config, name, text)
     return config, known.workdir or default_workdir(known.config, config)
 
 

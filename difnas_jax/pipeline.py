@@ -15,40 +15,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, data
+from difnas_jax import artifacts, checks, files
 from difnas_jax import config as config_lib
-from difnas_jax.costs import cost_table
-from difnas_jax.distributed import check_divides, is_main_process
+from difnas_jax.distributed import is_main_process
 from difnas_jax.errors import InputError
-from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
-from difnas_jax.optim import SCHEDULES, TRAINABLE
-from difnas_jax.paths import SAMPLERS
-from difnas_jax.search.budget import check_reachable
-from difnas_jax.search.scores import SCORES
-from difnas_jax.spaces import SPACES, SearchSpace
-from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+from difnas_jax.results import Results
 from difnas_jax.stages import indicator, report, retrain, search, supernet
-from difnas_jax.steps import BATCHES
 from difnas_jax.writer import say
-
-CHOICES: dict[str, Iterable[str]] = {
-    "space.name": SPACES,
-    "data.source": data.SOURCES,
-    "method.kernels": KERNEL_RULES,
-    "method.depthwise": DEPTHWISE_RULES,
-    "method.trainable": TRAINABLE,
-    "method.sampling": SAMPLERS,
-    "method.batch": BATCHES,
-    "method.layer_indicator": LAYER_INDICATORS,
-    "method.score": SCORES,
-    "supernet.schedule": SCHEDULES,
-    "retrain.schedule": SCHEDULES,
-    "retrain.kernels": KERNEL_RULES,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,57 +92,6 @@ STAGES: dict[str, Stage] = {
 HOUSEKEEPING = ("log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every")
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """What a run found; `values` are those of `results.json`.
-
-    Attributes:
-      workdir: where everything is.
-      values: architecture, MACs, parameters, score, test accuracy and so on; a value
-        whose stage did not run is None.
-    """
-
-    workdir: Path
-    values: dict[str, Any]
-
-    def __getattr__(self, name: str) -> Any:
-        """A value by its name."""
-        try:
-            return self.values[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def lines(self) -> list[str]:
-        """The values that matter, for people."""
-        shown = {
-            "architecture": _joined(self.ops),
-            "op indices": _joined(self.architecture),
-            "MACs": _counted(self.macs),
-            "parameters": _counted(self.params),
-            "score": None if self.score is None else f"{self.score:.6g}",
-            "test accuracy": _percent(self.test_accuracy),
-            "report": self.report,
-        }
-        return [f"{name}: {text}" for name, text in shown.items() if text is not None]
-
-    def _repr_html_(self) -> str:
-        rows = (line.split(": ", 1) for line in self.lines())
-        cells = "".join(f"<tr><th>{a}</th><td>{b}</td></tr>" for a, b in rows)
-        return f"<table>{cells}</table>"
-
-
-def _joined(values: Iterable[Any] | None) -> str | None:
-    return None if values is None else " ".join(map(str, values))
-
-
-def _counted(value: int | None) -> str | None:
-    return None if value is None else f"{value:,}"
-
-
-def _percent(value: float | None) -> str | None:
-    return None if value is None else f"{100 * value:.2f} %"
-
-
 def run(config: ConfigDict, workdir: str | Path) -> Results:
     """Run the stages of the config that are not complete in the workdir.
 
@@ -183,54 +107,13 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       TrainingError: a training broke down.
     """
     workdir = Path(workdir)
-    check(config)
+    checks.check(config)
     check_workdir(config, workdir)
     if is_main_process():
-        artifacts.write_json(workdir / "config.json", config.to_dict())
-    for name in config_lib.chosen_stages(config):
+        files.write_json(workdir / "config.json", config.to_dict())
+    for name in checks.chosen_stages(config):
         run_stage(name, config, workdir)
     return Results(workdir, report.collect(config, workdir))
-
-
-def check(config: ConfigDict) -> None:
-    """Check the whole config before any work is done.
-
-    Raises:
-      InputError: naming the field, what is allowed and what came.
-    """
-    config_lib.check_numbers(config)
-    for name, allowed in CHOICES.items():
-        config_lib.check_choice(config, name, allowed)
-    wiring, stages = config_lib.build_wiring(config), config_lib.chosen_stages(config)
-    if "search" in stages:
-        space = wiring.searched
-        check_reachable(config_lib.build_budget(config), cost_table(space), space)
-        search.settings(config)
-    config_lib.given_architecture(config)
-    for group in ("supernet", "retrain"):
-        check_divides(f"{group}.batch_size", config[group].batch_size)
-        if group in stages:
-            data.check(config)
-    check_batch_of_paths(config, wiring.sampled)
-
-
-def check_batch_of_paths(config: ConfigDict, space: SearchSpace) -> None:
-    """Refuse a batch that cannot be shared among the paths of an update.
-
-    Raises:
-      InputError: naming the batch size and the number of paths.
-    """
-    sampler, share = SAMPLERS[config.method.sampling], BATCHES[config.method.batch]
-    paths = jax.eval_shape(sampler(space), jax.random.key(0)).shape[0]
-    size = config.supernet.batch_size
-    labels = {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}
-    try:
-        jax.eval_shape(lambda batch: share(batch, jnp.asarray(0), paths), labels)
-    except TypeError as error:
-        raise InputError(
-            f"supernet.batch_size: expected a multiple of the {paths} paths of an "
-            f"update (method.batch = {config.method.batch!r}), got {size}"
-        ) from error
 
 
 def check_workdir(config: ConfigDict, workdir: Path) -> None:
@@ -288,12 +171,12 @@ def _marker_path(workdir: Path, name: str) -> Path:
 
 def _read_marker(workdir: Path, name: str) -> dict[str, Any]:
     path = _marker_path(workdir, name)
-    return artifacts.read_json(path, ("config", "inputs")) if path.exists() else {}
+    return files.read_json(path, ("config", "inputs")) if path.exists() else {}
 
 
 def _write_marker(workdir: Path, marker: dict[str, Any]) -> None:
     if is_main_process():
-        artifacts.write_json(_marker_path(workdir, marker["stage"]), marker)
+        files.write_json(_marker_path(workdir, marker["stage"]), marker)
 
 
 def _dependencies(stage: Stage, config: ConfigDict) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from difnas_jax import artifacts
+from difnas_jax import files
 from difnas_jax.distributed import is_main_process
 
 
@@ -35,9 +35,9 @@ class MetricsWriter:
         self._fields = frozenset(fields)
         self._path = path
         if is_main_process():
-            kept = artifacts.read_json_lines(path) if path.exists() else []
+            kept = files.read_json_lines(path) if path.exists() else []
             kept = [row for row in kept if row["step"] <= resume_step]
-            artifacts.write_json_lines(path, kept)
+            files.write_json_lines(path, kept)
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row.

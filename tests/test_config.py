@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from difnas_jax import checks
 from difnas_jax import config as config_lib
-from difnas_jax import pipeline
-from difnas_jax.config import default, override, parse_arg
+from difnas_jax.config import default
 from difnas_jax.errors import InputError
+from difnas_jax.overrides import override, parse_arg
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.py"))
 
@@ -30,7 +31,7 @@ def test_every_config_file_passes_the_checks(path, arg, tmp_path):
     assert config.seed == (3 if arg and "seed" in arg else 0)
     if config.data.source == "arrays":  # users bring the file
         config.stages = ("search", "report")
-    pipeline.check(config)
+    checks.check(config)
     with pytest.raises(InputError, match="unknown"):
         module.get_config("nonsense")
 
@@ -90,20 +91,17 @@ def test_arguments_are_strict_and_typed():
 def test_stages_are_a_subset_in_order():
     config = default()
     config.stages = ("search,report",)
-    assert config_lib.chosen_stages(config) == ["search", "report"]
+    assert checks.chosen_stages(config) == ["search", "report"]
     for stages in ((), ("report", "search"), ("search", "search"), ("train",)):
         config.stages = stages
         with pytest.raises(InputError, match="stages: expected some of supernet"):
-            config_lib.chosen_stages(config)
+            checks.chosen_stages(config)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        *(
-            (field, "nonsense", f"{field}: expected one of")
-            for field in pipeline.CHOICES
-        ),
+        *((field, "nonsense", f"{field}: expected one of") for field in checks.CHOICES),
         ("seed", -1, "seed: expected 0 to"),
         ("space.image_size", 0, "space.image_size: expected at least 1"),
         ("space.num_classes", 0, "space.num_classes: expected at least 1"),
@@ -150,7 +148,7 @@ def test_checks_at_the_door(name, value, message):
     section = config_lib.field(config, parent) if parent else config
     section[last] = value
     with pytest.raises(InputError, match=message) as error:
-        pipeline.check(config)
+        checks.check(config)
     assert "\n" not in str(error.value)
 
 

@@ -12,6 +12,8 @@ PACKAGE = ROOT / "difnas_jax"
 LEVELS = {
     "main": 7,
     "pipeline": 6,
+    "checks": 6,
+    "results": 1,
     "stages": 5,
     "train": 4,
     "evaluate": 4,
@@ -31,13 +33,20 @@ LEVELS = {
     "costs": 0,
     "search": 0,
     "errors": 0,
+    "files": 0,
+    "overrides": 1,
 }
 # Within a level these may be imported by the others.
 WITHIN = {
     *(("writer", "artifacts"), ("writer", "distributed"), ("steps", "optim")),
     *(("costs", "spaces"), ("search", "costs"), ("search", "spaces")),
-    ("data", "artifacts"),
-    *(("spaces", "errors"), ("search", "errors"), ("figures", "artifacts")),
+    ("pipeline", "checks"),
+    *(
+        ("spaces", "errors"),
+        ("search", "errors"),
+        ("files", "errors"),
+        ("figures", "artifacts"),
+    ),
 }
 
 

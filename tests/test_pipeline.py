@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import difnas_jax
-from difnas_jax import artifacts, pipeline, spaces
+from difnas_jax import artifacts, files, pipeline, spaces
 from difnas_jax.config import default
 from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, TrainingError
@@ -81,7 +81,7 @@ def test_a_run_leaves_every_artefact(finished, tiny):
 
 
 def test_metrics_have_one_row_a_window(finished):
-    rows = artifacts.read_json_lines(finished[1] / "retrain" / "metrics.jsonl")
+    rows = files.read_json_lines(finished[1] / "retrain" / "metrics.jsonl")
     assert [row["step"] for row in rows] == [2, 4]
     assert "validation_accuracy" in rows[-1] and rows[-1]["images_per_second"] > 0
 
@@ -136,7 +136,7 @@ def test_new_inputs_run_the_later_stages_again(finished, workdir, tiny, capsys):
     out = capsys.readouterr().out
     assert "search: complete, skipped" in out and "retrain: running" in out
     assert "continuing" not in out
-    result = artifacts.read_json(workdir / artifacts.RETRAIN_RESULT)
+    result = files.read_json(workdir / artifacts.RETRAIN_RESULT)
     assert tuple(result["architecture"]) == other == tuple(results.architecture)
 
 
@@ -235,12 +235,11 @@ def test_interrupted_equals_uninterrupted(tmp_path, monkeypatch, finished):
     for name in (artifacts.INDICATOR, artifacts.BEST):
         assert (workdir / name).read_bytes() == (finished[1] / name).read_bytes()
     steps = [
-        row["step"]
-        for row in artifacts.read_json_lines(workdir / "supernet/metrics.jsonl")
+        row["step"] for row in files.read_json_lines(workdir / "supernet/metrics.jsonl")
     ]
     assert steps == [2, 4]
-    ours = artifacts.read_json(workdir / artifacts.RETRAIN_RESULT)
-    theirs = artifacts.read_json(finished[1] / artifacts.RETRAIN_RESULT)
+    ours = files.read_json(workdir / artifacts.RETRAIN_RESULT)
+    theirs = files.read_json(finished[1] / artifacts.RETRAIN_RESULT)
     timing = {"seconds"}
     assert {k: v for k, v in ours.items() if k not in timing} == {
         k: v for k, v in theirs.items() if k not in timing

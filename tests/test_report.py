@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from difnas_jax import artifacts, figures
+from difnas_jax import artifacts, figures, files
 from difnas_jax import config as config_lib
 from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
@@ -50,7 +50,7 @@ def write_search(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
         {"generation": g, "evaluated": 10 * g + 10, "best": 5.0 + g, "median": None}
         for g in range(3)
     ]
-    artifacts.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
+    files.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
     architecture = space.validate(found.architectures[0])
     best = artifacts.FoundNetwork(
         space=space.name,
@@ -71,7 +71,7 @@ def write_training(workdir: Path, stage: str, count: int = 12) -> None:
     rows = [{"step": i, "loss": 2 / i, "accuracy": i / 20} for i in range(1, count)]
     if stage == "retrain":
         rows[-1] |= {"validation_accuracy": 0.5, "validation_loss": 0.3}
-    artifacts.write_json_lines(workdir / stage / "metrics.jsonl", rows)
+    files.write_json_lines(workdir / stage / "metrics.jsonl", rows)
 
 
 def write_retrain(workdir: Path, architecture: tuple[int, ...]) -> None:
@@ -82,14 +82,14 @@ def write_retrain(workdir: Path, architecture: tuple[int, ...]) -> None:
         "test_examples": 360,
         "validation_accuracy": 0.875,
     }
-    artifacts.write_json(workdir / artifacts.RETRAIN_RESULT, values)
+    files.write_json(workdir / artifacts.RETRAIN_RESULT, values)
 
 
 def write_marker(
     workdir: Path, stage: str, seconds: float, jax: str = "0.9.0", complete: bool = True
 ) -> None:
     marker = {"complete": complete, "seconds": seconds, "versions": {"jax": jax}}
-    artifacts.write_json(workdir / f"stages/{stage}.json", {"stage": stage, **marker})
+    files.write_json(workdir / f"stages/{stage}.json", {"stage": stage, **marker})
 
 
 def write_all(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
@@ -141,7 +141,7 @@ def test_page_needs_no_other_file(finished: Finished) -> None:
 
 
 def test_results(finished: Finished) -> None:
-    results = artifacts.read_json(finished.workdir / artifacts.RESULTS)
+    results = files.read_json(finished.workdir / artifacts.RESULTS)
     best = json.loads(json.dumps(dataclasses.asdict(finished.best)))
     for key in ("space", "architecture", "ops", "macs", "params", "score", "budget"):
         assert results[key] == best[key]

@@ -211,7 +211,7 @@ def products(text):
 
 
 def test_no_weight_gradient_in_the_optimized_hlo(tiny, batch):
-    """BN-only: no product is shaped like a kernel. All weights: every kernel has one."""
+    """BN-only: no product is shaped like a kernel. All weights: each kernel has one."""
     paths = jax.jit(strict_fair(tiny))(stream(0, "paths", 0))
     texts, kernels = {}, set()
     for trainable in ("indicator", "all_bn", "all"):

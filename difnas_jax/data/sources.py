@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.artifacts import DAMAGE
 from difnas_jax.data.base import Dataset, Split, checked_split
 from difnas_jax.errors import InputError
+from difnas_jax.files import DAMAGE
 
 DIGITS_STRIDE = 757
 

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, costs, figures
+from difnas_jax import artifacts, costs, figures, files
 from difnas_jax import config as config_lib
 from difnas_jax.distributed import is_main_process
 from difnas_jax.spaces.base import Architecture
@@ -52,12 +52,12 @@ def run(config: ConfigDict, workdir: Path) -> None:
     page = render(config, workdir, results, images)
     for name, image in images.items():
         _write_bytes(workdir / artifacts.FIGURES / f"{name}.png", image)
-    artifacts.write_json(workdir / artifacts.RESULTS, results)
+    files.write_json(workdir / artifacts.RESULTS, results)
     _write_bytes(workdir / artifacts.REPORT, page.encode())
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
-    with artifacts.atomic_write(path, "wb") as file:
+    with files.atomic_write(path, "wb") as file:
         file.write(content)
 
 
@@ -113,7 +113,7 @@ def _retrained(workdir: Path, architecture: Architecture | None) -> dict[str, An
     path = workdir / artifacts.RETRAIN_RESULT
     if not path.exists():
         return {}
-    result = artifacts.read_json(path, ("architecture", "test_accuracy"))
+    result = files.read_json(path, ("architecture", "test_accuracy"))
     return result if result["architecture"] == list(architecture or ()) else {}
 
 
@@ -122,7 +122,7 @@ def _markers(workdir: Path) -> dict[str, dict[str, Any]]:
     paths = {name: workdir / f"stages/{name}.json" for name in config_lib.STAGES[:-1]}
     keys = "complete", "seconds", "versions"
     markers = {
-        name: artifacts.read_json(path, keys)
+        name: files.read_json(path, keys)
         for name, path in paths.items()
         if path.exists()
     }
@@ -183,7 +183,7 @@ def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    return artifacts.read_json_lines(path) if path.exists() else []
+    return files.read_json_lines(path) if path.exists() else []
 
 
 def render(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, data
+from difnas_jax import artifacts, data, files
 from difnas_jax.config import build_space, given_architecture
 from difnas_jax.costs import cost_table
 from difnas_jax.distributed import data_mesh, is_main_process
@@ -78,7 +78,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         "seconds": time.monotonic() - start,
     }
     if is_main_process():
-        artifacts.write_json(workdir / artifacts.RETRAIN_RESULT, result)
+        files.write_json(workdir / artifacts.RETRAIN_RESULT, result)
 
 
 def chosen_architecture(config: ConfigDict, workdir: Path) -> Architecture:

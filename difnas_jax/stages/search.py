@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts
+from difnas_jax import artifacts, files
 from difnas_jax.artifacts import FoundNetwork, Indicator
 from difnas_jax.config import build_budget, build_wiring
 from difnas_jax.costs import cost_table
@@ -49,7 +49,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     progress.report(len(history), best=history[-1]["best"])
     progress.close()
     if is_main_process():
-        artifacts.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
+        files.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
         front = non_dominated(candidates.scores, candidates.macs)
         artifacts.save_candidates(workdir / artifacts.CANDIDATES, candidates)
         artifacts.save_candidates(workdir / artifacts.PARETO, candidates[front])

@@ -1,0 +1,168 @@
+"""The door: the whole config is checked before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from difnas_jax import config as config_lib
+from difnas_jax import data
+from difnas_jax.config import STAGES, field
+from difnas_jax.costs import cost_table
+from difnas_jax.distributed import check_divides
+from difnas_jax.errors import InputError
+from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
+from difnas_jax.optim import SCHEDULES, TRAINABLE
+from difnas_jax.paths import SAMPLERS
+from difnas_jax.search.budget import check_reachable
+from difnas_jax.search.scores import SCORES
+from difnas_jax.spaces import SPACES, SearchSpace
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+from difnas_jax.stages import search
+from difnas_jax.steps import BATCHES
+
+CHOICES: dict[str, Iterable[str]] = {
+    "space.name": SPACES,
+    "data.source": data.SOURCES,
+    "method.kernels": KERNEL_RULES,
+    "method.depthwise": DEPTHWISE_RULES,
+    "method.trainable": TRAINABLE,
+    "method.sampling": SAMPLERS,
+    "method.batch": BATCHES,
+    "method.layer_indicator": LAYER_INDICATORS,
+    "method.score": SCORES,
+    "supernet.schedule": SCHEDULES,
+    "retrain.schedule": SCHEDULES,
+    "retrain.kernels": KERNEL_RULES,
+}
+
+RANGES: dict[str, tuple[float, ...]] = {
+    "seed": (0, 2**31 - 1),
+    "data.validation_fraction": (0.0, 0.9),
+    "data.crop_padding": (0,),
+    "search.generations": (1,),
+    "search.population": (1,),
+    "search.parents": (1,),
+    "search.mutations": (0,),
+    "search.mutation_probability": (0.0, 1.0),
+    "search.crossovers": (0,),
+    "search.min_macs": (0,),
+    "search.max_macs": (0,),
+    "search.min_params": (0,),
+    "search.max_params": (0,),
+    "retrain.dropout": (0.0, 0.99),
+    "retrain.evaluate_every": (0,),
+}
+TRAINING_RANGES: dict[str, tuple[float, ...]] = {
+    "epochs": (0.0,),
+    "steps": (0,),
+    "batch_size": (1,),
+    "learning_rate": (0.0,),
+    "reference_batch": (1,),
+    "warmup_steps": (0,),
+    "momentum": (0.0, 1.0),
+    "weight_decay": (0.0,),
+    "label_smoothing": (0.0, 0.99),
+    "clip_value": (0.0,),
+    "clip_norm": (0.0,),
+    "log_every": (1,),
+    "checkpoint_every": (1,),
+    "keep_checkpoints": (1,),
+}
+
+
+def check(config: ConfigDict) -> None:
+    """Check the whole config before any work is done.
+
+    Raises:
+      InputError: naming the field, what is allowed and what came.
+    """
+    check_numbers(config)
+    for name, allowed in CHOICES.items():
+        check_choice(config, name, allowed)
+    wiring, stages = config_lib.build_wiring(config), chosen_stages(config)
+    if "search" in stages:
+        space = wiring.searched
+        check_reachable(config_lib.build_budget(config), cost_table(space), space)
+        search.settings(config)
+    config_lib.given_architecture(config)
+    for group in ("supernet", "retrain"):
+        check_divides(f"{group}.batch_size", config[group].batch_size)
+        if group in stages:
+            data.check(config)
+    check_batch_of_paths(config, wiring.sampled)
+
+
+def check_batch_of_paths(config: ConfigDict, space: SearchSpace) -> None:
+    """Refuse a batch that cannot be shared among the paths of an update.
+
+    Raises:
+      InputError: naming the batch size and the number of paths.
+    """
+    sampler, share = SAMPLERS[config.method.sampling], BATCHES[config.method.batch]
+    paths = jax.eval_shape(sampler(space), jax.random.key(0)).shape[0]
+    size = config.supernet.batch_size
+    labels = {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}
+    try:
+        jax.eval_shape(lambda batch: share(batch, jnp.asarray(0), paths), labels)
+    except TypeError as error:
+        raise InputError(
+            f"supernet.batch_size: expected a multiple of the {paths} paths of an "
+            f"update (method.batch = {config.method.batch!r}), got {size}"
+        ) from error
+
+
+def check_choice(config: ConfigDict, name: str, allowed: Iterable[str]) -> None:
+    """Raise `InputError` unless the field holds one of the allowed names."""
+    value, names = field(config, name), list(allowed)
+    if value not in names:
+        raise InputError(f"{name}: expected one of {', '.join(names)}; got {value!r}")
+
+
+def check_range(
+    config: ConfigDict, name: str, low: float, high: float = float("inf")
+) -> None:
+    """Raise `InputError` unless low <= field <= high."""
+    value = field(config, name)
+    if not low <= value <= high:
+        limit = f"at least {low}" if high == float("inf") else f"{low} to {high}"
+        raise InputError(f"{name}: expected {limit}, got {value}")
+
+
+def check_numbers(config: ConfigDict) -> None:
+    """Check every number and the stages.
+
+    Raises:
+      InputError: naming the field, what was expected and what came.
+    """
+    for name, limits in RANGES.items():
+        check_range(config, name, *limits)
+    for group in ("supernet", "retrain"):
+        for name, limits in TRAINING_RANGES.items():
+            check_range(config, f"{group}.{name}", *limits)
+        if (config[group].epochs > 0) == (config[group].steps > 0):
+            raise InputError(
+                f"{group}.epochs, {group}.steps: expected exactly one to be positive, "
+                f"got {config[group].epochs} and {config[group].steps}"
+            )
+    chosen_stages(config)
+
+
+def chosen_stages(config: ConfigDict) -> list[str]:
+    """The stages that run, in order.
+
+    A flag gives them as one text, `--config.stages=search,report`.
+
+    Raises:
+      InputError: none, an unknown one, or another order.
+    """
+    chosen = ",".join(config.stages).split(",")
+    if chosen != [stage for stage in STAGES if stage in chosen]:
+        raise InputError(
+            f"stages: expected some of {', '.join(STAGES)}, in this order; got "
+            + repr(",".join(chosen))
+        )
+    return chosen

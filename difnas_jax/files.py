@@ -1,0 +1,102 @@
+"""Reading and writing files: atomically, and with an error that says what is wrong.
+
+Every file is written under a temporary name and renamed, so that a reader sees the old
+file, the new one or none, never half of one. A file that cannot be read back as what it
+should be raises `InputError` with its path and the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from difnas_jax.errors import InputError
+
+# What reading a damaged .npz file raises.
+DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file that takes its name only when it is complete and on disk.
+
+    Args:
+      path: the final name; its folder is made if needed.
+      mode: `w` for text, `wb` for bytes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, keys in the order given."""
+    with atomic_write(path) as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+
+
+def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+      path: the file.
+      keys: keys that it must have.
+
+    Raises:
+      InputError: the file is missing, is not a JSON object, or lacks a key.
+    """
+    try:
+        value = json.loads(path.read_text())
+        if not isinstance(value, dict):
+            raise ValueError("not a JSON object")
+        missing = [key for key in keys if key not in value]
+        if missing:
+            raise ValueError("no " + ", ".join(missing))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, "a JSON object", error) from error
+    return value
+
+
+def write_json_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    with atomic_write(path) as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line.
+
+    Raises:
+      InputError: the file is missing, or a line is not JSON.
+    """
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise unreadable(path, "one JSON object a line", error) from error
+
+
+def unreadable(path: Path, expected: str, error: Exception) -> InputError:
+    """The error for a damaged or missing artefact."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: is missing; run the stage that writes it")
+    return InputError(
+        f"{path}: expected {expected}, but it cannot be read ({_one_line(error)}); "
+        "delete it and run its stage again"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

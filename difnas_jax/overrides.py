@@ -1,0 +1,102 @@
+"""Text to typed config values: arguments of config files and command-line overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from difnas_jax.errors import InputError
+
+
+def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
+    """Typed arguments of a config file: `--config=configs/x.py:smoke,seed=3`.
+
+    Args:
+      arg: the text behind the colon, or None.
+      **defaults: the arguments there are; their types are those of the defaults. A
+        boolean may be given without a value.
+
+    Returns:
+      The arguments with their values.
+
+    Raises:
+      InputError: an unknown argument or a value of the wrong type.
+    """
+    values = dict(defaults)
+    for item in filter(None, (arg or "").split(",")):
+        name, given, text = item.partition("=")
+        if name not in defaults:
+            known = ", ".join(defaults) or "none"
+            raise InputError(f"config argument {name!r}: unknown; there are: {known}")
+        bare = "true" if isinstance(defaults[name], bool) and not given else text
+        values[name] = _parsed(f"config argument {name!r}", defaults[name], bare)
+    return ConfigDict(values)
+
+
+def override(config: ConfigDict, name: str, text: str) -> None:
+    """Set a field from text, as `--config.NAME=TEXT` does.
+
+    Args:
+      config: changed in place.
+      name: dotted field name.
+      text: a value of the field's type; the parts of a tuple are split by commas.
+
+    Raises:
+      InputError: an unknown field or a value of another type.
+    """
+    *sections, last = name.split(".")
+    section, path = config, "the config"
+    for part in (*sections, last):
+        if not isinstance(section, ConfigDict) or part not in section:
+            there = list(section) if isinstance(section, ConfigDict) else []
+            raise InputError(
+                f"--config.{name}: unknown field; {path} has "
+                + (", ".join(sorted(there)) or "no fields")
+            )
+        parent, section, path = section, section[part], part
+    if isinstance(section, ConfigDict):
+        raise InputError(
+            f"--config.{name}: expected one of its fields, {', '.join(section)}"
+        )
+    parent[last] = _parsed(name, section, text)
+
+
+def _parsed(name: str, current: Any, text: str) -> Any:
+    """The text as a value of the same type as the current one."""
+    kind = type(current)
+    try:
+        return PARSERS[kind](text)
+    except (ValueError, KeyError, OverflowError) as error:
+        raise InputError(f"{name}: expected {kind.__name__}, got {text!r}") from error
+
+
+def _parse_int(text: str) -> int:
+    """An integer, also in the form 475e6."""
+    value = float(text) if "e" in text.lower() else int(text)
+    if value != int(value):
+        raise ValueError("not whole")
+    return int(value)
+
+
+def _parse_tuple(text: str) -> tuple[Any, ...]:
+    """Numbers or words, split by commas; brackets and quotes may stand around them."""
+    words = [word.strip("\"' ") for word in text.strip("()[] ").split(",")]
+    return tuple(_number_or_word(word) for word in words if word)
+
+
+def _number_or_word(word: str) -> float | str:
+    try:
+        return float(word)
+    except ValueError:
+        return word
+
+
+PARSERS: dict[type, Callable[[str], Any]] = {
+    bool: lambda text: {"true": True, "false": False}[text.lower()],
+    float: float,
+    int: _parse_int,
+    str: str,
+    tuple: _parse_tuple,
+}
