@@ -91,8 +91,8 @@ def check(config: ConfigDict) -> None:
     config_lib.given_architecture(config)
     for group in ("supernet", "retrain"):
         check_divides(f"{group}.batch_size", config[group].batch_size)
-        if group in stages:
-            data.check(config)
+    if {"supernet", "retrain"} & set(stages):
+        data.check(config)
     check_batch_of_paths(config, wiring.sampled)
 
 

@@ -1,4 +1,4 @@
-"""Configuration: one commented default, strict arguments, checks at the door.
+"""Configuration: one commented default, and what follows from it.
 
 A config file has `get_config(arg)` which starts from `default()` and changes what its
 experiment needs. Durations are given as `epochs` or as `steps`, never both; learning
@@ -101,7 +101,7 @@ def default() -> ConfigDict:
     config.retrain.evaluate_every = 5000
     # Op names or indices separated by commas; empty: what the search found.
     config.retrain.architecture = ""
-    return config
+    return config.lock()
 
 
 def _training() -> ConfigDict:

@@ -92,12 +92,13 @@ def load_config(name: str) -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        get_config = module.get_config
-    except (SyntaxError, ImportError, AttributeError) as error:
+        return module.get_config(arguments)
+    except (SyntaxError, ImportError, AttributeError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"--config: expected a file with get_config(arg), {file!r} fails ({error})"
+            f"--config: expected a file whose get_config(arg) gives a config, {file!r} "
+            f"fails ({reason})"
         ) from error
-    return get_config(arguments)
 
 
 def default_workdir(name: str, config: ConfigDict) -> Path:

@@ -113,7 +113,7 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
         files.write_json(workdir / "config.json", config.to_dict())
     for name in checks.chosen_stages(config):
         run_stage(name, config, workdir)
-    return Results(workdir, report.collect(config, workdir))
+    return Results.of(workdir, report.collect(config, workdir))
 
 
 def check_workdir(config: ConfigDict, workdir: Path) -> None:

@@ -3,57 +3,68 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from difnas_jax.spaces.base import Architecture
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What a run found; `values` are those of `results.json`.
+    """What a run found; a value whose stage did not run is None.
 
     Attributes:
       workdir: where everything is.
-      values: architecture, MACs, parameters, score, test accuracy and so on; a value
-        whose stage did not run is None.
+      architecture: op index of each layer.
+      ops: the same as op names.
+      macs: multiply-adds of the found network.
+      params: its parameters.
+      score: what the search gave it.
+      test_accuracy: of the retrained network, 0 to 1.
+      report: the HTML file.
+      values: these and everything else that `results.json` holds.
     """
 
     workdir: Path
-    values: dict[str, Any]
+    architecture: Architecture | None
+    ops: tuple[str, ...] | None
+    macs: int | None
+    params: int | None
+    score: float | None
+    test_accuracy: float | None
+    report: str | None
+    values: Mapping[str, Any]
 
-    def __getattr__(self, name: str) -> Any:
-        """A value by its name."""
-        try:
-            return self.values[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    @classmethod
+    def of(cls, workdir: Path, values: Mapping[str, Any]) -> Results:
+        """The results from the values of `results.json`."""
+        names = {field.name for field in dataclasses.fields(cls)} & values.keys()
+        found = {name: values[name] for name in names}
+        return cls(workdir=workdir, values=values, **found)
 
     def lines(self) -> list[str]:
-        """The values that matter, for people."""
+        """The values that matter, one a line."""
         shown = {
-            "architecture": _joined(self.ops),
-            "op indices": _joined(self.architecture),
-            "MACs": _counted(self.macs),
-            "parameters": _counted(self.params),
+            "architecture": self.ops and _joined(self.ops),
+            "op indices": self.architecture and _joined(self.architecture),
+            "MACs": self.macs and f"{self.macs:,}",
+            "parameters": self.params and f"{self.params:,}",
             "score": None if self.score is None else f"{self.score:.6g}",
-            "test accuracy": _percent(self.test_accuracy),
+            "test accuracy": None
+            if self.test_accuracy is None
+            else f"{100 * self.test_accuracy:.2f} %",
             "report": self.report,
         }
         return [f"{name}: {text}" for name, text in shown.items() if text is not None]
 
     def _repr_html_(self) -> str:
         rows = (line.split(": ", 1) for line in self.lines())
-        cells = "".join(f"<tr><th>{a}</th><td>{b}</td></tr>" for a, b in rows)
+        cells = "".join(
+            f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows
+        )
         return f"<table>{cells}</table>"
 
 
-def _joined(values: Iterable[Any] | None) -> str | None:
-    return None if values is None else " ".join(map(str, values))
-
-
-def _counted(value: int | None) -> str | None:
-    return None if value is None else f"{value:,}"
-
-
-def _percent(value: float | None) -> str | None:
-    return None if value is None else f"{100 * value:.2f} %"
+def _joined(values: Iterable[Any]) -> str:
+    return " ".join(map(str, values))

@@ -132,7 +132,7 @@ def fit(
       checkpoints: where the state is saved, the last one included.
       writer: where metrics go: at every log, checkpoint and evaluation, the means since
         the row before.
-      evaluate: variables -> values to add to the metrics.
+      evaluate: variables -> `validation_accuracy` and `validation_loss`.
       evaluate_every: updates between two evaluations; the last update always has one.
 
     Returns:
@@ -144,12 +144,14 @@ def fit(
     first = int(state.step)
     progress = Progress(title, steps, first)
     window: list[dict[str, Array]] = []
+    best = 0.0
     if first < steps:
         say(f"{title}: compiling the training step")
     start = time.monotonic()
     for step in range(first, steps):
         batch = shard_batch(batches[step], mesh)
-        state, metrics = train_step(state, batch, sample(step))
+        paths = sample(step)
+        state, metrics = train_step(state, batch, paths)
         window.append(metrics)
         progress.step()
         done = step + 1
@@ -158,13 +160,14 @@ def fit(
         if not (saves or evaluates or _due(done, settings.log_every, steps)):
             continue
         row = {"step": done, **_means(window, done, checkpoints)}
-        images = len(window) * batches.batch_size * len(sample(step))
+        images = len(window) * batches.batch_size * len(paths)
         row["images_per_second"] = images / (time.monotonic() - start)
         row["learning_rate"] = float(learning_rate(step))
         if evaluate is not None and evaluates:
             row |= evaluate(state.variables)
+            best = max(best, row["validation_accuracy"])
         writer.write(row)
-        progress.report(done, **{name: row[name] for name in row if name != "step"})
+        progress.report(done, best=best, **row)
         if saves:
             checkpoints.save(done, state.variables, state.optimizer)
         window, start = [], time.monotonic()

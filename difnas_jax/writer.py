@@ -78,8 +78,12 @@ class Progress:
         self._bar.update()
 
     def report(self, done: int, **values: float) -> None:
-        """Show values, such as the loss, after `done` units."""
-        texts = {name: f"{value:.4g}" for name, value in values.items()}
+        """Show values after `done` units; zeros and the step itself are left out."""
+        texts = {
+            name: f"{value:.4g}"
+            for name, value in values.items()
+            if value and name != "step"
+        }
         if not self._bar.disable:
             self._bar.set_postfix(texts)
             return

@@ -99,7 +99,7 @@ def test_a_killed_run_ends_with_the_same_bits(unbroken, environment, tmp_path):
         ((), "arguments are required: --config"),
         (("--config=configs/none.py",), "there is no 'configs/none.py'"),
         (("--config=README.md",), "--config: expected a Python file"),
-        (("--config=tests/conftest.py",), "expected a file with get_config"),
+        (("--config=tests/conftest.py",), "expected a file whose get_config"),
         (("--config=configs/digits.py:fast",), "config argument 'fast': unknown"),
         ((*SMALL, "--config.nothing=1"), "unknown field; the config has data"),
         ((*SMALL, "--config.seed=one"), "seed: expected int, got 'one'"),
