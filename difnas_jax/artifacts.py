@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
 from difnas_jax.files import DAMAGE, atomic_write, read_json, unreadable, write_json
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.spaces.base import Architecture, SearchSpace
 
+TRAINED = "supernet/trained.json"
 INDICATOR = "indicator.npz"
 SEARCH_HISTORY = "search/history.jsonl"
 CANDIDATES = "search/candidates.csv"
@@ -30,7 +32,14 @@ FIGURES = "figures"
 def versions() -> dict[str, str]:
     """Versions of what computes the numbers, for provenance."""
     packages = ("difnas_jax", "jax", "jaxlib", "flax", "optax", "numpy")
-    return {name: importlib.metadata.version(name) for name in packages}
+    return {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"  # a clone on the path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +109,7 @@ class FoundNetwork:
       macs, params: cost of the network that is retrained.
       budget: the bounds that held, by field name.
       seed: the seed of the run.
-      provenance: configuration digest and versions.
+      provenance: the method, its score rule, and versions.
     """
 
     space: str
@@ -133,11 +142,27 @@ class FoundNetwork:
                 f"{value['space']!r}; use the workdir of that space"
             )
         try:
-            architecture = space.validate(value["architecture"])
-        except (InputError, TypeError) as error:
-            raise unreadable(path, "a valid architecture", error) from error
-        value |= {"architecture": architecture, "ops": tuple(value["ops"])}
+            architecture = _checked_architecture(value, space)
+        except (ValueError, TypeError) as error:
+            raise unreadable(path, "an architecture of this space", error) from error
+        value |= {"architecture": architecture, "ops": space.op_names(architecture)}
         return cls(**{name: value[name] for name in names})
+
+
+def _checked_architecture(value: dict[str, Any], space: SearchSpace) -> Architecture:
+    """The architecture of a `best.json`, if its numbers belong to it and the space."""
+    if not all(type(op) is int for op in value["architecture"]):
+        raise ValueError("op indices are whole numbers")
+    architecture = space.validate(value["architecture"])
+    if not isinstance(value["score"], float | int | None):
+        raise ValueError(f"the score is {value['score']!r}")
+    macs, params = cost_table(space).of(np.array(architecture))
+    if [value["macs"], value["params"]] != [macs, params]:
+        raise ValueError(
+            f"it says {value['macs']} MACs and {value['params']} parameters, with this "
+            f"config the architecture has {macs} and {params}"
+        )
+    return architecture
 
 
 def save_candidates(path: Path, candidates: Candidates) -> None:

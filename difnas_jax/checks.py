@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import jax
@@ -42,23 +43,18 @@ CHOICES: dict[str, Iterable[str]] = {
 RANGES: dict[str, tuple[float, ...]] = {
     "seed": (0, 2**31 - 1),
     "data.validation_fraction": (0.0, 0.9),
-    "data.crop_padding": (0,),
-    "search.generations": (1,),
-    "search.population": (1,),
-    "search.parents": (1,),
-    "search.mutations": (0,),
+    "data.crop_padding": (0, 64),
     "search.mutation_probability": (0.0, 1.0),
-    "search.crossovers": (0,),
-    "search.min_macs": (0,),
-    "search.max_macs": (0,),
-    "search.min_params": (0,),
-    "search.max_params": (0,),
+    "search.min_macs": (0, 2**62),
+    "search.max_macs": (0, 2**62),
+    "search.min_params": (0, 2**62),
+    "search.max_params": (0, 2**62),
     "retrain.dropout": (0.0, 0.99),
     "retrain.evaluate_every": (0,),
 }
 TRAINING_RANGES: dict[str, tuple[float, ...]] = {
     "epochs": (0.0,),
-    "steps": (0,),
+    "steps": (0, 2**31 - 1),
     "batch_size": (1,),
     "learning_rate": (0.0,),
     "reference_batch": (1,),
@@ -85,15 +81,27 @@ def check(config: ConfigDict) -> None:
         check_choice(config, name, allowed)
     wiring, stages = config_lib.build_wiring(config), chosen_stages(config)
     if "search" in stages:
+        search.settings(config)
         space = wiring.searched
         check_reachable(config_lib.build_budget(config), cost_table(space), space)
-        search.settings(config)
     config_lib.given_architecture(config)
     for group in ("supernet", "retrain"):
-        check_divides(f"{group}.batch_size", config[group].batch_size)
-    if {"supernet", "retrain"} & set(stages):
-        data.check(config)
+        if group in stages:
+            check_divides(f"{group}.batch_size", config[group].batch_size)
     check_batch_of_paths(config, wiring.sampled)
+
+
+def check_data(config: ConfigDict) -> str:
+    """Read the data where a stage of this run needs them.
+
+    Returns:
+      Their checksum; empty where no stage needs them.
+
+    Raises:
+      InputError: missing or malformed data.
+    """
+    trains = {"supernet", "retrain"} & set(chosen_stages(config))
+    return data.check(config) if trains else ""
 
 
 def check_batch_of_paths(config: ConfigDict, space: SearchSpace) -> None:
@@ -102,7 +110,10 @@ def check_batch_of_paths(config: ConfigDict, space: SearchSpace) -> None:
     Raises:
       InputError: naming the batch size and the number of paths.
     """
-    sampler, share = SAMPLERS[config.method.sampling], BATCHES[config.method.batch]
+    sampler, share = (
+        SAMPLERS[config.method.sampling],
+        BATCHES[config.method.batch].share,
+    )
     paths = jax.eval_shape(sampler(space), jax.random.key(0)).shape[0]
     size = config.supernet.batch_size
     labels = {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}
@@ -127,8 +138,9 @@ def check_range(
 ) -> None:
     """Raise `InputError` unless low <= field <= high."""
     value = field(config, name)
-    if not low <= value <= high:
-        limit = f"at least {low}" if high == float("inf") else f"{low} to {high}"
+    if not (low <= value <= high and math.isfinite(value)):
+        open_end = high == float("inf")
+        limit = f"at least {low} and finite" if open_end else f"{low} to {high}"
         raise InputError(f"{name}: expected {limit}, got {value}")
 
 
@@ -154,15 +166,13 @@ def check_numbers(config: ConfigDict) -> None:
 def chosen_stages(config: ConfigDict) -> list[str]:
     """The stages that run, in order.
 
-    A flag gives them as one text, `--config.stages=search,report`.
-
     Raises:
       InputError: none, an unknown one, or another order.
     """
-    chosen = ",".join(config.stages).split(",")
-    if chosen != [stage for stage in STAGES if stage in chosen]:
+    chosen = list(config.stages)
+    if not chosen or chosen != [stage for stage in STAGES if stage in chosen]:
         raise InputError(
             f"stages: expected some of {', '.join(STAGES)}, in this order; got "
-            + repr(",".join(chosen))
+            + repr(",".join(map(str, chosen)))
         )
     return chosen

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +19,10 @@ from typing import IO, Any
 from difnas_jax.errors import InputError
 
 # What reading a damaged .npz file raises.
-DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @contextlib.contextmanager
@@ -76,16 +80,27 @@ def write_json_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
+def read_json_lines(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Read a file of one JSON object a line.
 
+    A last line without its end is left out: it was being appended when a run died.
+
+    Args:
+      path: the file.
+      keys: keys that each row must have, with numbers as values.
+
     Raises:
-      InputError: the file is missing, or a line is not JSON.
+      InputError: the file is missing, or a line is not such an object.
     """
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    except (OSError, ValueError) as error:
+        *lines, _ = path.read_text().split("\n")
+        rows = [json.loads(line) for line in lines]
+        for row in rows:
+            if not all(isinstance(row[key], int | float) for key in keys):
+                raise ValueError(f"no number in one of {', '.join(keys)}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise unreadable(path, "one JSON object a line", error) from error
+    return rows
 
 
 def unreadable(path: Path, expected: str, error: Exception) -> InputError:

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from difnas_jax import pipeline
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.overrides import override
+from difnas_jax.pipeline import HOUSEKEEPING
 from difnas_jax.writer import say
 
 
@@ -63,7 +64,6 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
     )
     parser.add_argument(
         "--workdir",
-        type=Path,
         metavar="FOLDER",
         help="where everything is written; runs/<config>-<checksum> by default",
     )
@@ -76,7 +76,9 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
                 f"{word}: expected a flag --config.FIELD=VALUE; see --help"
             )
         override(config, name, text)
-    return config, known.workdir or default_workdir(known.config, config)
+    if known.workdir == "":
+        raise InputError("--workdir: expected a folder, got nothing")
+    return config, Path(known.workdir or default_workdir(known.config, config))
 
 
 def load_config(name: str) -> ConfigDict:
@@ -92,22 +94,35 @@ def load_config(name: str) -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        return module.get_config(arguments)
-    except (SyntaxError, ImportError, AttributeError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        config = module.get_config(arguments)
+        if not isinstance(config, ConfigDict):
+            raise TypeError(f"it gives a {type(config).__name__}")
+    except InputError:
+        raise
+    except (
+        Exception
+    ) as error:  # the file is the user's: whatever it raises is bad input
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(
-            f"--config: expected a file whose get_config(arg) gives a config, {file!r} "
-            f"fails ({reason})"
+            f"--config: expected a file whose get_config(arg) gives a config of "
+            f"difnas_jax.config.default, {file!r} fails ({reason})"
         ) from error
+    return config
 
 
 def default_workdir(name: str, config: ConfigDict) -> Path:
     """`runs/<config>-<checksum>`: the same command finds its run again.
 
-    The checksum leaves out `stages`, so that a single stage finds the others.
+    The checksum leaves out what changes no result, so that a single stage finds the
+    others.
     """
-    fields = {key: value for key, value in config.to_dict().items() if key != "stages"}
-    checksum = zlib.crc32(json.dumps(fields, sort_keys=True).encode())
+    sections = [
+        {key: value for key, value in section.items() if key not in HOUSEKEEPING}
+        for name, section in sorted(config.to_dict().items())
+        if isinstance(section, dict)
+    ]
+    text = json.dumps([config.seed, sections], sort_keys=True)
+    checksum = zlib.crc32(text.encode())
     return Path("runs") / f"{Path(name.partition(':')[0]).stem}-{checksum:08x}"
 
 

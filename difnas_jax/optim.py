@@ -103,18 +103,18 @@ def only_sampled(
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def total_steps(config: ConfigDict, examples: int, paths: int = 1) -> int:
+def total_steps(config: ConfigDict, examples: int, passes: int = 1) -> int:
     """Updates of a training.
 
     An epoch counts images passed through a path: with K paths on the same batch, one
-    update consumes K batches.
+    update counts as K batches.
 
     Args:
       config: a training section (`supernet`, `retrain`).
       examples: size of the training split.
-      paths: passes of the batch in one update.
+      passes: how often each image of a batch passes through a path.
     """
-    updates = config.epochs * examples / (config.batch_size * paths)
+    updates = config.epochs * examples / (config.batch_size * passes)
     return config.steps or max(1, round(updates))
 
 

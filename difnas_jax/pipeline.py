@@ -57,12 +57,12 @@ STAGES: dict[str, Stage] = {
         supernet.run,
         TRAINED_BY,
         (),
-        ("supernet/checkpoints", "supernet/metrics.jsonl"),
+        ("supernet/checkpoints", "supernet/metrics.jsonl", artifacts.TRAINED),
     ),
     "indicator": Stage(
         indicator.run,
         TRAINED_BY,
-        (),
+        (artifacts.TRAINED,),
         (artifacts.INDICATOR,),
     ),
     "search": Stage(
@@ -108,25 +108,43 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
     """
     workdir = Path(workdir)
     checks.check(config)
-    check_workdir(config, workdir)
+    data_checksum = checks.check_data(config)
+    check_workdir(config, workdir, data_checksum)
     if is_main_process():
         files.write_json(workdir / "config.json", config.to_dict())
     for name in checks.chosen_stages(config):
-        run_stage(name, config, workdir)
+        run_stage(name, config, workdir, data_checksum)
     return Results.of(workdir, report.collect(config, workdir))
 
 
-def check_workdir(config: ConfigDict, workdir: Path) -> None:
-    """Refuse a workdir that holds artefacts of another config.
+def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None:
+    """Refuse a workdir that cannot be written or holds artefacts of another config.
+
+    Args:
+      config: of this run.
+      workdir: made if needed.
+      data_checksum: of the data of this run; empty where no stage reads them.
 
     Raises:
       InputError: naming the first field that differs.
     """
-    if workdir.exists() and not workdir.is_dir():
-        raise InputError(f"--workdir: expected a folder, {workdir} is a file")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--workdir: expected a folder that can be made, {workdir} cannot "
+            f"({error.strerror})"
+        ) from error
     for name, stage in STAGES.items():
         marker = _read_marker(workdir, name)
-        then, now = marker.get("config", {}), _dependencies(stage, config)
+        left = [path for path in stage.writes if (workdir / path).exists()]
+        if left and not marker:
+            raise InputError(
+                f"--workdir: {workdir / left[0]} has no stages/{name}.json that says "
+                "which config it is from; use another --workdir or delete it"
+            )
+        then = marker.get("config", {})
+        now = _dependencies(stage, config, data_checksum)
         for field in sorted(then.keys() & now.keys()):
             if then[field] != now[field]:
                 raise InputError(
@@ -136,7 +154,7 @@ def check_workdir(config: ConfigDict, workdir: Path) -> None:
                 )
 
 
-def run_stage(name: str, config: ConfigDict, workdir: Path) -> None:
+def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) -> None:
     """Run one stage, unless it is complete for this config and these inputs."""
     stage, marker = STAGES[name], _read_marker(workdir, name)
     inputs = _checksums(workdir, stage.reads)
@@ -147,12 +165,10 @@ def run_stage(name: str, config: ConfigDict, workdir: Path) -> None:
         return
     if is_main_process() and marker and not same_inputs:
         _remove(workdir, stage.writes)
-    seconds = marker.get("seconds", 0.0) if same_inputs else 0.0
     marker = {
         "stage": name,
         "complete": False,
-        "seconds": seconds,
-        "config": _dependencies(stage, config),
+        "config": _dependencies(stage, config, data_checksum),
         "inputs": inputs,
         "versions": artifacts.versions(),
     }
@@ -160,7 +176,7 @@ def run_stage(name: str, config: ConfigDict, workdir: Path) -> None:
     say(f"{name}: running")
     start = time.monotonic()
     stage.run(config, workdir)
-    seconds += time.monotonic() - start
+    seconds = time.monotonic() - start  # of this session, if an earlier one was killed
     _write_marker(workdir, {**marker, "complete": True, "seconds": round(seconds, 2)})
     say(f"{name}: done in {seconds:.1f} s")
 
@@ -171,7 +187,12 @@ def _marker_path(workdir: Path, name: str) -> Path:
 
 def _read_marker(workdir: Path, name: str) -> dict[str, Any]:
     path = _marker_path(workdir, name)
-    return files.read_json(path, ("config", "inputs")) if path.exists() else {}
+    if not path.exists():
+        return {}
+    marker = files.read_json(path, ("config", "inputs"))
+    if not isinstance(marker["config"], dict):
+        raise files.unreadable(path, "the marker of a stage", ValueError("no config"))
+    return marker
 
 
 def _write_marker(workdir: Path, marker: dict[str, Any]) -> None:
@@ -179,14 +200,20 @@ def _write_marker(workdir: Path, marker: dict[str, Any]) -> None:
         files.write_json(_marker_path(workdir, marker["stage"]), marker)
 
 
-def _dependencies(stage: Stage, config: ConfigDict) -> dict[str, Any]:
-    """Flat {dotted field: value} of what the result of a stage depends on."""
-    flat: dict[str, Any] = {}
+def _dependencies(
+    stage: Stage, config: ConfigDict, data_checksum: str
+) -> dict[str, Any]:
+    """Flat {dotted field: value} of what the result of a stage depends on.
+
+    Data count by their checksum: the same file may move, another one under its name is
+    noticed.
+    """
+    flat: dict[str, Any] = {"data.checksum": data_checksum} if data_checksum else {}
     for name in stage.fields:
         value = config_lib.field(config, name)
         items = value.to_dict() if isinstance(value, ConfigDict) else {"": value}
         for key, item in items.items():
-            if key not in HOUSEKEEPING:
+            if key not in HOUSEKEEPING and f"{name}.{key}" != "data.path":
                 plain = list(item) if isinstance(item, tuple) else item
                 flat[f"{name}.{key}".rstrip(".")] = plain
     return flat

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -56,10 +56,21 @@ def _split(batch: dict[str, Array], number: Array, paths: int) -> dict[str, Arra
     )
 
 
-# Which images of the batch a path of the update sees.
-BATCHES: dict[str, Callable[[dict[str, Array], Array, int], dict[str, Array]]] = {
-    "same": _same,
-    "split": _split,
+class BatchRule(NamedTuple):
+    """How the images of an update are shared among its K paths.
+
+    Attributes:
+      share: (batch, number of the path, K) -> the images that the path sees.
+      passes: K -> how often each image passes through a path in one update.
+    """
+
+    share: Callable[[dict[str, Array], Array, int], dict[str, Array]]
+    passes: Callable[[int], int]
+
+
+BATCHES: dict[str, BatchRule] = {
+    "same": BatchRule(_same, lambda paths: paths),
+    "split": BatchRule(_split, lambda paths: 1),
 }
 
 
@@ -88,7 +99,8 @@ def make_train_step(
 
     Returns:
       The step, not yet compiled. Metrics: `loss` and `accuracy`, means over paths and
-      images; `gradient_norm`, of the summed gradient before clipping.
+      images; `gradient_norm`, of the summed gradient before clipping;
+      `parameter_norm`, after the update.
     """
 
     def path_loss(params: Any, variables: Any, batch: Any, path: Array, key: Array):
@@ -115,7 +127,7 @@ def make_train_step(
         def accumulate(carry: Any, inputs: tuple[Array, Array]):
             batch_stats, gradients = carry
             number, path = inputs
-            images = BATCHES[batch_of_paths](batch, number, len(paths))
+            images = BATCHES[batch_of_paths].share(batch, number, len(paths))
             (loss, (batch_stats, accuracy)), gradient = gradient_of_path(
                 params, {**others, "batch_stats": batch_stats}, images, path, key
             )
@@ -139,6 +151,7 @@ def make_train_step(
             "loss": losses.mean(),
             "accuracy": accuracies.mean(),
             "gradient_norm": optax.tree.norm(gradients),
+            "parameter_norm": optax.tree.norm(variables["params"]),
         }
         new_state = TrainState(
             state.step + 1, {**variables, "batch_stats": batch_stats}, optimizer_state

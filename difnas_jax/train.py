@@ -26,14 +26,22 @@ from difnas_jax.distributed import replicate, shard_batch
 from difnas_jax.errors import TrainingError
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.paths import Sampler, stream
-from difnas_jax.steps import TrainState, TrainStep, create_state, make_train_step
+from difnas_jax.steps import (
+    BATCHES,
+    TrainState,
+    TrainStep,
+    create_state,
+    make_train_step,
+)
 from difnas_jax.writer import MetricsWriter, Progress, say
 
 METRICS = (
-    *("step", "loss", "accuracy", "gradient_norm"),
+    *("step", "loss", "accuracy", "gradient_norm", "parameter_norm"),
     *("learning_rate", "images_per_second"),
     *("validation_accuracy", "validation_loss"),
 )
+
+PENDING = 4
 
 
 def train(
@@ -73,7 +81,8 @@ def train(
     """
     seed, params = batches.seed, variables["params"]
     sample = jax.jit(lambda step: sampler(stream(seed, "paths", step)))
-    steps = optim.total_steps(settings, len(batches.split), len(sample(0)))
+    passes = BATCHES[batch_of_paths].passes(len(sample(0)))
+    steps = optim.total_steps(settings, len(batches.split), passes)
     mask = optim.select(params, optim.TRAINABLE[trainable])
     optimizer = optim.optimizer(settings, params, mask, steps)
     train_step = make_train_step(
@@ -91,6 +100,7 @@ def train(
             *(state, jax.jit(train_step, donate_argnums=0), sample, batches),
             title=folder.name,
             steps=steps,
+            passes=passes,
             settings=settings,
             learning_rate=optim.learning_rate(settings, steps),
             mesh=mesh,
@@ -109,6 +119,7 @@ def fit(
     *,
     title: str,
     steps: int,
+    passes: int,
     settings: ConfigDict,
     learning_rate: Callable[[int], Any],
     mesh: Mesh,
@@ -126,6 +137,7 @@ def fit(
       batches: step -> batch.
       title: what the progress shows.
       steps: total updates, those of an earlier run included.
+      passes: how often each image of a batch passes through a path.
       settings: `log_every` and `checkpoint_every`.
       learning_rate: step -> learning rate, for the metrics.
       mesh: devices over which batches are split.
@@ -139,20 +151,21 @@ def fit(
       The state after the last update.
 
     Raises:
-      TrainingError: a loss is not finite.
+      TrainingError: a loss, gradient or parameter is not finite.
     """
     first = int(state.step)
     progress = Progress(title, steps, first)
     window: list[dict[str, Array]] = []
-    best = 0.0
+    best = writer.best("validation_accuracy")
     if first < steps:
         say(f"{title}: compiling the training step")
     start = time.monotonic()
     for step in range(first, steps):
         batch = shard_batch(batches[step], mesh)
-        paths = sample(step)
-        state, metrics = train_step(state, batch, paths)
+        state, metrics = train_step(state, batch, sample(step))
         window.append(metrics)
+        # Batches wait on the device until their update is done: keep few of them.
+        jax.block_until_ready(window[-PENDING:][0]["loss"])
         progress.step()
         done = step + 1
         saves = _due(done, settings.checkpoint_every, steps)
@@ -160,12 +173,12 @@ def fit(
         if not (saves or evaluates or _due(done, settings.log_every, steps)):
             continue
         row = {"step": done, **_means(window, done, checkpoints)}
-        images = len(window) * batches.batch_size * len(paths)
+        images = len(window) * batches.batch_size * passes
         row["images_per_second"] = images / (time.monotonic() - start)
         row["learning_rate"] = float(learning_rate(step))
         if evaluate is not None and evaluates:
             row |= evaluate(state.variables)
-            best = max(best, row["validation_accuracy"])
+            best = max(best or 0.0, row["validation_accuracy"])
         writer.write(row)
         progress.report(done, best=best, **row)
         if saves:
@@ -182,17 +195,18 @@ def _due(done: int, every: int, steps: int) -> bool:
 def _means(
     window: list[dict[str, Array]], done: int, checkpoints: Checkpoints
 ) -> dict[str, float]:
-    """Mean of each metric; stops the run if a loss of the window is not finite."""
+    """Mean of each metric; stops the run if one of the window is not finite."""
     values = jax.device_get(window)
     means = {
         name: float(np.mean([metrics[name] for metrics in values], dtype=np.float64))
         for name in values[0]
     }
-    if not math.isfinite(means["loss"]):
+    if not all(map(math.isfinite, means.values())):
         saved = checkpoints.latest()
         kept = "no checkpoint yet" if saved is None else f"the last good one is {saved}"
         raise TrainingError(
-            f"the loss is not finite in steps {done - len(window) + 1} to {done}; "
+            "loss, gradient or parameters are not finite in steps "
+            f"{done - len(window) + 1} to {done}; "
             f"checkpoints in {checkpoints.folder}: {kept}; lower the learning rate or "
             "clip the gradient"
         )

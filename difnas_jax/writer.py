@@ -34,10 +34,14 @@ class MetricsWriter:
         """
         self._fields = frozenset(fields)
         self._path = path
+        rows = files.read_json_lines(path, ("step",)) if path.exists() else []
+        self._kept = [row for row in rows if row["step"] <= resume_step]
         if is_main_process():
-            kept = files.read_json_lines(path) if path.exists() else []
-            kept = [row for row in kept if row["step"] <= resume_step]
-            files.write_json_lines(path, kept)
+            files.write_json_lines(path, self._kept)
+
+    def best(self, name: str) -> float | None:
+        """The largest value in the rows of an earlier run, or None."""
+        return max((row[name] for row in self._kept if name in row), default=None)
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row.
@@ -64,7 +68,7 @@ class Progress:
           done: units that an earlier run did.
         """
         self._title, self._total, self._first = title, total, done
-        self._start = time.monotonic()
+        self._start: float | None = None
         self._bar = tqdm(
             total=total,
             initial=done,
@@ -74,22 +78,24 @@ class Progress:
         )
 
     def step(self) -> None:
-        """One more unit is done."""
+        """One more unit is done; the clock starts after the first, which compiles."""
+        if self._start is None:
+            self._start, self._first = time.monotonic(), self._first + 1
         self._bar.update()
 
-    def report(self, done: int, **values: float) -> None:
-        """Show values after `done` units; zeros and the step itself are left out."""
+    def report(self, done: int, **values: float | None) -> None:
+        """Show values after `done` units; None and the step itself are left out."""
         texts = {
             name: f"{value:.4g}"
             for name, value in values.items()
-            if value and name != "step"
+            if value is not None and name != "step"
         }
         if not self._bar.disable:
             self._bar.set_postfix(texts)
             return
-        seconds = time.monotonic() - self._start
+        seconds = time.monotonic() - (self._start or 0.0)
         rate = (done - self._first) / max(seconds, 1e-9)
-        left = tqdm.format_interval((self._total - done) / max(rate, 1e-9))
+        left = tqdm.format_interval((self._total - done) / rate) if rate else "?"
         shown = "  ".join(f"{name} {text}" for name, text in texts.items())
         say(f"{self._title} {done}/{self._total}  {rate:.3g}/s  eta {left}  {shown}")
 

@@ -90,9 +90,16 @@ def test_arguments_are_strict_and_typed():
 
 def test_stages_are_a_subset_in_order():
     config = default()
-    config.stages = ("search,report",)
+    config.stages = ("search", "report")
     assert checks.chosen_stages(config) == ["search", "report"]
-    for stages in ((), ("report", "search"), ("search", "search"), ("train",)):
+    for stages in (
+        (),
+        (1.0,),
+        ("search,report",),
+        ("report", "search"),
+        ("search", "search"),
+        ("train",),
+    ):
         config.stages = stages
         with pytest.raises(InputError, match="stages: expected some of supernet"):
             checks.chosen_stages(config)
@@ -106,7 +113,7 @@ def test_stages_are_a_subset_in_order():
         ("space.image_size", 0, "space.image_size: expected at least 1"),
         ("space.num_classes", 0, "space.num_classes: expected at least 1"),
         ("data.validation_fraction", 1.0, "data.validation_fraction: expected"),
-        ("data.crop_padding", -1, "data.crop_padding: expected at least 0"),
+        ("data.crop_padding", -1, "data.crop_padding: expected 0 to 64"),
         ("supernet.batch_size", 0, "supernet.batch_size: expected at least 1"),
         (
             "supernet.batch_size",
@@ -120,6 +127,10 @@ def test_stages_are_a_subset_in_order():
         ),
         ("supernet.steps", 0, "supernet.epochs, supernet.steps: expected exactly one"),
         ("supernet.learning_rate", float("nan"), "supernet.learning_rate: expected"),
+        ("supernet.learning_rate", float("inf"), "supernet.learning_rate: expected"),
+        ("supernet.epochs", float("inf"), "supernet.epochs: expected"),
+        ("search.max_macs", 10**20, "search.max_macs: expected 0 to"),
+        ("stages", (1,), "stages: expected some of"),
         ("supernet.learning_rate", -0.1, "supernet.learning_rate: expected"),
         ("retrain.momentum", 1.5, "retrain.momentum: expected 0.0 to 1.0"),
         ("retrain.label_smoothing", 1.0, "retrain.label_smoothing: expected"),

@@ -55,7 +55,7 @@ def test_digits_split_is_fixed_disjoint_and_complete():
         [split.images for split in (dataset.train, dataset.validation, dataset.test)]
     )
     assert len(np.unique(raw.reshape(len(raw), -1), axis=0)) == 1797
-    assert dataset.fingerprint == "30b6ff84"
+    assert dataset.checksum == "30b6ff84"
     for split in (dataset.train, dataset.validation, dataset.test):
         shares = np.bincount(split.labels, minlength=10) / len(split)
         assert 0.07 < shares.min() and shares.max() < 0.13
@@ -107,8 +107,15 @@ def test_grey_images_without_channel_axis(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x_train": None}, "expected keys x_train"),
-        ({"y_test": None}, "expected keys x_train"),
+        ({"x_train": None}, "expected both x_train and y_train"),
+        ({"x_train": None, "y_train": None}, "expected keys x_train"),
+        ({"x_valid": np.zeros(3)}, "got x_valid"),
+        (
+            {"x_validation": np.zeros((2, 8, 8, 1), np.uint8)},
+            "expected both x_validation",
+        ),
+        ({"x_test": np.zeros((6, 0, 0, 1), np.uint8)}, "with pixels"),
+        ({"y_test": None}, "expected both x_test and y_test"),
         ({"x_train": np.zeros((20, 8, 8, 1), np.float32)}, "expected uint8"),
         ({"x_train": np.zeros((20, 64), np.uint8)}, "expected uint8"),
         ({"x_train": np.zeros((19, 8, 8, 1), np.uint8)}, r"expected integers \[19\]"),

@@ -11,6 +11,7 @@ import pytest
 import difnas_jax
 from difnas_jax import artifacts, files, pipeline, spaces
 from difnas_jax.config import default
+from difnas_jax.costs import cost_table
 from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.models.initializers import KERNEL_RULES
@@ -129,9 +130,10 @@ def test_new_inputs_run_the_later_stages_again(finished, workdir, tiny, capsys):
     """Another best.json: retraining starts over, the old network is not continued."""
     best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, tiny)
     other = (1, 1, 1) if best.architecture != (1, 1, 1) else (0, 0, 0)
-    dataclasses.replace(best, architecture=other, ops=tiny.op_names(other)).save(
-        workdir / artifacts.BEST
-    )
+    macs, params = map(int, cost_table(tiny).of(np.array(other)))
+    dataclasses.replace(
+        best, architecture=other, ops=tiny.op_names(other), macs=macs, params=params
+    ).save(workdir / artifacts.BEST)
     results = difnas_jax.run(finished[0], workdir)
     out = capsys.readouterr().out
     assert "search: complete, skipped" in out and "retrain: running" in out
@@ -173,13 +175,90 @@ def test_truncated_artefacts(finished, workdir, name, keep):
     assert "\n" not in str(error.value) and "delete it" in str(error.value)
 
 
+def test_an_unfinished_supernet_gives_no_indicator(finished, workdir):
+    """Neither before its end nor from an older checkpoint than the last."""
+    config, folder = finished[0], workdir / "supernet"
+    (workdir / artifacts.INDICATOR).unlink()
+    shutil.rmtree(folder / "checkpoints" / "4")
+    with pytest.raises(InputError, match="expected the checkpoint of the last step, 4"):
+        difnas_jax.run(config, workdir)
+    (workdir / artifacts.TRAINED).unlink()
+    indicator = tiny_config()
+    indicator.stages = ("indicator",)
+    with pytest.raises(InputError, match="trained.json: is missing; run the stage"):
+        difnas_jax.run(indicator, workdir)
+    difnas_jax.run(config, workdir)
+    again = (workdir / artifacts.INDICATOR).read_bytes()
+    assert again == (finished[1] / artifacts.INDICATOR).read_bytes()
+
+
+def test_artefacts_of_unknown_origin_are_refused(workdir):
+    (workdir / "stages" / "supernet.json").unlink()
+    with pytest.raises(InputError, match="has no stages/supernet.json"):
+        difnas_jax.run(tiny_config(), workdir)
+
+
+def test_replaced_data_are_noticed_and_moved_data_are_not(tmp_path):
+    rng = np.random.default_rng(0)
+    config = tiny_config()
+    config.stages = ("supernet",)
+    config.data.source, config.data.path = "arrays", str(tmp_path / "a.npz")
+
+    def save(name):
+        values = {}
+        for split in ("train", "test"):
+            values[f"x_{split}"] = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+            values[f"y_{split}"] = rng.integers(0, 10, 40)
+        np.savez(tmp_path / name, **values)
+
+    save("a.npz")
+    difnas_jax.run(config, tmp_path / "run")
+    shutil.copy(tmp_path / "a.npz", tmp_path / "b.npz")
+    config.data.path = str(tmp_path / "b.npz")
+    difnas_jax.run(config, tmp_path / "run")
+    save("b.npz")
+    with pytest.raises(InputError, match="another config: data.checksum"):
+        difnas_jax.run(config, tmp_path / "run")
+
+
+def test_half_a_line_of_metrics_is_dropped(finished, workdir):
+    path = workdir / "supernet" / "metrics.jsonl"
+    with open(path, "a") as file:
+        file.write('{"step": 5, "lo')
+    (workdir / artifacts.TRAINED).unlink()
+    difnas_jax.run(finished[0], workdir)
+    assert [row["step"] for row in files.read_json_lines(path)] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": ["a", "b", "c"]},
+        {"architecture": [0.9, 1.2, 1]},
+        {"architecture": None},
+        {"architecture": [0, 0]},
+        {"architecture": [2, 0, 0]},
+        {"macs": "12"},
+        {"params": 1},
+        {"score": "high"},
+        {"space": "mbv2"},
+    ],
+)
+def test_malformed_best_network(finished, workdir, change):
+    path = workdir / artifacts.BEST
+    path.write_text(json.dumps({**files.read_json(path), **change}))
+    with pytest.raises(InputError, match="best.json: expected") as error:
+        difnas_jax.run(finished[0], workdir)
+    assert "\n" not in str(error.value)
+
+
 def test_a_missing_stage_is_named(tmp_path):
     config = tiny_config()
     config.stages = ("search",)
     with pytest.raises(InputError, match="indicator.npz: is missing; run the stage"):
         difnas_jax.run(config, tmp_path / "empty")
     config.stages = ("indicator",)
-    with pytest.raises(InputError, match="expected a checkpoint, found none"):
+    with pytest.raises(InputError, match="trained.json: is missing"):
         difnas_jax.run(config, tmp_path / "empty2")
 
 

@@ -228,7 +228,7 @@ def test_given_architecture_comes_before_the_found_one(tmp_path: Path) -> None:
 def test_damaged_artefact(name: str, tmp_path: Path) -> None:
     config = make_config()
     write_all(config, tmp_path)
-    (tmp_path / name).write_bytes(b'{"half": ')
+    (tmp_path / name).write_bytes(b'{"half": \n')
     with pytest.raises(InputError, match=re.escape(str(tmp_path / name))):
         report.run(config, tmp_path)
     assert not (tmp_path / artifacts.REPORT).exists()

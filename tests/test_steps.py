@@ -165,7 +165,10 @@ def test_split_gives_each_path_its_own_images(tiny, batch):
         for part, path in zip(parts, paths, strict=True)
     ]
     assert metrics["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
-    assert set(BATCHES) == {"same", "split"}
+    assert {name: rule.passes(2) for name, rule in BATCHES.items()} == {
+        "same": 2,
+        "split": 1,
+    }
 
 
 def test_two_devices_equal_one(tiny, batch):
@@ -229,6 +232,9 @@ def test_no_weight_gradient_in_the_optimized_hlo(tiny, batch):
         assert len(shapes) > 20
         assert not set(shapes) & (kernels | transposed)
         assert "depthwise_kernel_gradient" not in texts[trainable]
+    convolutions = {name: text.count(" convolution(") for name, text in texts.items()}
+    # The stem is the one dense convolution: forward, and its weight gradient.
+    assert convolutions == {"indicator": 1, "all_bn": 1, "all": 2}
     shapes = set(products(texts["all"]))
     assert all(kernel in shapes or kernel[::-1] in shapes for kernel in kernels)
     assert "depthwise_kernel_gradient" in texts["all"]
@@ -273,10 +279,10 @@ def test_learning_rate_scales_with_the_batch_and_warms_up():
 
 def test_an_epoch_counts_images_through_a_path():
     config = settings(epochs=2.0)
-    assert optim.total_steps(config, examples=800, paths=1) == 200
-    assert optim.total_steps(config, examples=800, paths=5) == 40
+    assert optim.total_steps(config, examples=800, passes=1) == 200
+    assert optim.total_steps(config, examples=800, passes=5) == 40
     config.update(epochs=0.0, steps=7)
-    assert optim.total_steps(config, examples=800, paths=5) == 7
+    assert optim.total_steps(config, examples=800, passes=5) == 7
 
 
 def test_weight_decay_is_for_kernels_only(tiny):

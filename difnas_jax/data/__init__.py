@@ -20,8 +20,11 @@ from difnas_jax.data.batches import (
 from difnas_jax.data.sources import SOURCES
 
 
-def check(config: ConfigDict) -> None:
+def check(config: ConfigDict) -> str:
     """Read the data of the config without bringing it into shape.
+
+    Returns:
+      A checksum of all images and labels.
 
     Raises:
       InputError: missing or malformed data.
@@ -29,6 +32,7 @@ def check(config: ConfigDict) -> None:
     dataset = SOURCES[config.data.source](config)
     check_channels(config.data.source, dataset.train, config.space.image_channels)
     check_statistics(config)
+    return dataset.checksum
 
 
 def load(config: ConfigDict) -> Dataset:

@@ -41,7 +41,7 @@ class Dataset:
     test: Split
 
     @property
-    def fingerprint(self) -> str:
+    def checksum(self) -> str:
         """A short checksum of all images and labels, for provenance."""
         value = 0
         for split in (self.train, self.validation, self.test):
@@ -74,8 +74,11 @@ def checked_split(
             f"{name} labels: expected integers [{len(images)}], got {labels.dtype} "
             f"{list(labels.shape)}"
         )
-    if not len(labels):
-        raise InputError(f"{name}: expected at least one example, got none")
+    if not images.size:
+        raise InputError(
+            f"{name}: expected at least one example with pixels, got "
+            f"{list(images.shape)}"
+        )
     if labels.min() < 0 or labels.max() >= num_classes:
         raise InputError(
             f"{name} labels: expected 0 to {num_classes - 1} (space.num_classes = "

@@ -36,26 +36,52 @@ class Normalizer:
           InputError: a statistic that is not one number for each channel.
         """
         check_statistics(config)
-        pixels = train.images.reshape(-1, train.images.shape[-1])
-        mean = np.asarray(config.data.mean or pixels.mean(0) / 255, np.float32)
-        std = np.asarray(config.data.std or pixels.std(0) / 255, np.float32)
-        return cls(mean, np.maximum(std, 1e-3))
+        mean, std = pixel_statistics(train.images)
+        mean = np.asarray(config.data.mean or mean, np.float32)
+        std = np.asarray(config.data.std or np.maximum(std, 1e-3), np.float32)
+        return cls(mean, std)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """uint8[B, H, W, C] -> float32[B, H, W, C]."""
         return (images.astype(np.float32) / 255 - self.mean) / self.std
 
 
+def pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation per channel on the 0-1 scale.
+
+    From histograms: a copy of the images in floating point would take 8 times their
+    memory.
+
+    Args:
+      images: uint8[N, H, W, C].
+
+    Returns:
+      float64[C] means and float64[C] standard deviations.
+    """
+    channels = range(images.shape[-1])
+    counts = np.stack(
+        [np.bincount(images[..., c].ravel(), minlength=256) for c in channels]
+    )  # [N, H, W, C] -> [C, 256]
+    shares, levels = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
+    mean = shares @ levels
+    return mean, np.sqrt(shares @ levels**2 - mean**2)
+
+
 def check_statistics(config: ConfigDict) -> None:
-    """Raise `InputError` unless mean and std are empty or a number per channel."""
+    """Raise `InputError` unless mean and std are empty or a number per channel.
+
+    A standard deviation must be positive.
+    """
     channels = config.space.image_channels
     for name in ("mean", "std"):
         values = config.data[name]
         numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+        if numbers and name == "std":
+            numbers = all(value > 0 for value in values)
         if values and not (numbers and len(values) == channels):
             raise InputError(
-                f"data.{name}: expected {channels} number(s), one per channel, or "
-                f"none; got {values}"
+                f"data.{name}: expected {channels} number(s), one per channel, std "
+                f"above 0, or none; got {values}"
             )
 
 

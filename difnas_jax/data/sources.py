@@ -14,6 +14,7 @@ from difnas_jax.errors import InputError
 from difnas_jax.files import DAMAGE
 
 DIGITS_STRIDE = 757
+SPLITS = ("train", "validation", "test")
 
 
 def digits(config: ConfigDict) -> Dataset:
@@ -47,11 +48,23 @@ def arrays(config: ConfigDict) -> Dataset:
     Raises:
       InputError: missing, malformed, or labels out of range.
     """
+    if not config.data.path:
+        raise InputError("data.path: expected an .npz file, it is empty")
     path = Path(config.data.path)
     values = _load_npz(path)
+    known = {f"{part}_{name}" for part in "xy" for name in SPLITS}
+    if unknown := values.keys() - known:
+        raise InputError(
+            f"data.path: expected keys {', '.join(sorted(known))} in {path}, got "
+            + ", ".join(sorted(unknown))
+        )
     splits = {}
-    for name in ("train", "validation", "test"):
+    for name in SPLITS:
         images, labels = values.get(f"x_{name}"), values.get(f"y_{name}")
+        if (images is None) != (labels is None):
+            raise InputError(
+                f"data.path: expected both x_{name} and y_{name} in {path}, got one"
+            )
         if images is not None and labels is not None:
             splits[name] = checked_split(
                 f"{path}: {name}", images, labels, config.space.num_classes

@@ -123,9 +123,8 @@ class InvertedResidual(nn.Module):
         hidden = relu6(BatchNorm(name="bn_depthwise")(depthwise(hidden), train))
         project = Pointwise(trains, self.out_channels, name="project")
         outputs = BatchNorm(name="bn_project")(project(hidden), train)
-        # The skip belongs to the block inside the layers, not to the fixed block.
         keeps_shape = self.stride == 1 and inputs.shape == outputs.shape
-        return outputs + inputs if keeps_shape and op.expansion > 1 else outputs
+        return outputs + inputs if keeps_shape else outputs
 
 
 class IdentityIndicator(nn.Module):

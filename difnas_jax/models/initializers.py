@@ -92,7 +92,10 @@ def he_fan_out(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """U(-1/sqrt(C_in), 1/sqrt(C_in)), the linear layer of SPOS and BN-NAS."""
+    """U(-1/sqrt(C_in), 1/sqrt(C_in)), the linear layer of SPOS and BN-NAS.
+
+    Differs from there: the bias starts at 0, under every rule.
+    """
     bound = 1.0 / math.sqrt(shape[0])
     return rng.uniform(-bound, bound, shape)
 

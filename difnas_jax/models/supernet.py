@@ -38,9 +38,7 @@ class ChoiceLayer(nn.Module):
     def setup(self) -> None:
         """Make one submodule for each op, under the op's name."""
         ops = [self.ops[index] for index in self.layer.ops]
-        if self.parallel_identity:
-            ops.append(IDENTITY)
-        for op in ops:
+        for op in [*ops, *self._parallel()]:
             block = BLOCKS[op.kind](
                 op, self.layer.out_channels, self.layer.stride, self.train_kernels
             )
@@ -48,8 +46,9 @@ class ChoiceLayer(nn.Module):
 
     def __call__(self, inputs: Array, index: Array, train: bool) -> Array:
         """[B, H, W, C_in] -> [B, H', W', C_out] through op `index` (int32[])."""
-        names = [self.ops[index].name for index in self.layer.ops]
-        if names == [IDENTITY.name]:
+        ops = [self.ops[index] for index in self.layer.ops]
+        names = [op.name for op in ops]
+        if [op.kind for op in ops] == [IDENTITY.kind]:
             outputs = inputs
         elif self.is_initializing():
             for name in names:
@@ -61,9 +60,13 @@ class ChoiceLayer(nn.Module):
             # over a submodule would lose its batch statistics without a word.
             branches = [_branch(name, train) for name in names]
             outputs = nn.switch(self._branch_number(index), branches, self, inputs)
-        if self.parallel_identity:
-            outputs = outputs + getattr(self, IDENTITY.name)(inputs, train)
+        for op in self._parallel():
+            outputs = outputs + getattr(self, op.name)(inputs, train)
         return outputs
+
+    def _parallel(self) -> list[Op]:
+        identities = [op for op in self.ops if op.kind == IDENTITY.kind]
+        return identities if self.parallel_identity else []
 
     def _branch_number(self, index: Array) -> Array:
         numbers = np.zeros(len(self.ops), np.int32)

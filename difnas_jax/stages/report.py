@@ -26,6 +26,8 @@ TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
 SUPERNET_METRICS = "supernet/metrics.jsonl"
 RETRAIN_METRICS = "retrain/metrics.jsonl"
+HISTORY_KEYS = ("generation", "evaluated", "best")
+METRIC_KEYS = ("step", "loss", "accuracy")
 # What shows that a stage was run.
 MADE = {
     "supernet": SUPERNET_METRICS,
@@ -158,13 +160,13 @@ def draw(
         drawn["indicator"] = figures.indicator_heat_map(
             table, space, architecture or ()
         )
-    if history := _rows(workdir / artifacts.SEARCH_HISTORY):
+    if history := _rows(workdir / artifacts.SEARCH_HISTORY, HISTORY_KEYS):
         drawn["search"] = figures.search_trajectory(history)
     if (workdir / artifacts.CANDIDATES).exists():
         drawn["pareto"] = _draw_pareto(workdir, results)
-    supernet = _rows(workdir / SUPERNET_METRICS)
+    supernet = _rows(workdir / SUPERNET_METRICS, METRIC_KEYS)
     trained = results["test_accuracy"] is not None
-    retrain = _rows(workdir / RETRAIN_METRICS) if trained else []
+    retrain = _rows(workdir / RETRAIN_METRICS, METRIC_KEYS) if trained else []
     if supernet or retrain:
         drawn["training"] = figures.training_curves(supernet, retrain)
     return drawn
@@ -182,8 +184,8 @@ def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
     )
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return files.read_json_lines(path) if path.exists() else []
+def _rows(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    return files.read_json_lines(path, keys) if path.exists() else []
 
 
 def render(

@@ -73,7 +73,6 @@ def run(config: ConfigDict, workdir: Path) -> None:
         "test_accuracy": test["accuracy"],
         "test_loss": test["loss"],
         "test_examples": int(test["examples"]),
-        "data_fingerprint": dataset.fingerprint,
         "seed": config.seed,
         "seconds": time.monotonic() - start,
     }

@@ -1,4 +1,4 @@
-"""Stage 1: train the supernet. Writes `supernet/` (checkpoints, metrics)."""
+"""Stage 1: train the supernet. Writes `supernet/`: checkpoints, metrics, last step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import data
+from difnas_jax import artifacts, data, files
 from difnas_jax.config import build_wiring
-from difnas_jax.distributed import data_mesh
+from difnas_jax.distributed import data_mesh, is_main_process
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.supernet import wired
 from difnas_jax.paths import SAMPLERS
@@ -24,7 +24,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
     train_split = data.load(config).train
     normalizer = data.Normalizer.of(config, train_split)
-    train(
+    state = train(
         model,
         {**variables, "batch_stats": {}},
         SAMPLERS[method.sampling](wiring.sampled),
@@ -37,3 +37,5 @@ def run(config: ConfigDict, workdir: Path) -> None:
         mesh=data_mesh(),
         folder=workdir / "supernet",
     )
+    if is_main_process():
+        files.write_json(workdir / artifacts.TRAINED, {"step": int(state.step)})
