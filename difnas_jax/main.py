@@ -1,7 +1,7 @@
 """Command line: `python -m difnas_jax.main --config=configs/digits.py`.
 
 Flags become a config, everything else is `pipeline.run`. Exit codes: 0 done, 1 a
-training broke down, 2 bad input.
+training broke down, 2 bad input, 130 stopped from the keyboard.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        return 130
     say("\n".join(results.lines()))
     return 0
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from difnas_jax import pipeline
+from difnas_jax.main import main
+
 ROOT = Path(__file__).parents[1]
 SMALL = (
     "--config=configs/digits.py:smoke",
@@ -119,6 +122,16 @@ def test_bad_input_is_one_line_and_exit_code_2(environment, tmp_path, flags, mes
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not workdir.exists()
+
+
+def test_a_stop_from_the_keyboard_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def stopped(config, workdir):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "run", stopped)
+    monkeypatch.chdir(ROOT)
+    assert main([*SMALL, f"--workdir={tmp_path}"]) == 130
+    assert "the same command continues" in capsys.readouterr().err
 
 
 def test_default_workdir_is_printed_and_found_again(environment, tmp_path):
