@@ -4,6 +4,9 @@ import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+# Several updates in flight on virtual devices can starve the threads that meet in a
+# collective, and XLA then aborts the process.
+os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"
 
 import dataclasses  # noqa: E402
 
