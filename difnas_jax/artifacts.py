@@ -17,12 +17,14 @@ from difnas_jax.files import DAMAGE, atomic_write, read_json, unreadable, write_
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.spaces.base import Architecture, SearchSpace
 
+SUPERNET_METRICS = "supernet/metrics.jsonl"
 TRAINED = "supernet/trained.json"
 INDICATOR = "indicator.npz"
 SEARCH_HISTORY = "search/history.jsonl"
 CANDIDATES = "search/candidates.csv"
 PARETO = "search/pareto.csv"
 BEST = "search/best.json"
+RETRAIN_METRICS = "retrain/metrics.jsonl"
 RETRAIN_RESULT = "retrain/result.json"
 RESULTS = "results.json"
 REPORT = "report.html"

@@ -110,10 +110,8 @@ def check_batch_of_paths(config: ConfigDict, space: SearchSpace) -> None:
     Raises:
       InputError: naming the batch size and the number of paths.
     """
-    sampler, share = (
-        SAMPLERS[config.method.sampling],
-        BATCHES[config.method.batch].share,
-    )
+    sampler = SAMPLERS[config.method.sampling]
+    share = BATCHES[config.method.batch].share
     paths = jax.eval_shape(sampler(space), jax.random.key(0)).shape[0]
     size = config.supernet.batch_size
     labels = {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}

@@ -57,7 +57,7 @@ STAGES: dict[str, Stage] = {
         supernet.run,
         TRAINED_BY,
         (),
-        ("supernet/checkpoints", "supernet/metrics.jsonl", artifacts.TRAINED),
+        ("supernet/checkpoints", artifacts.SUPERNET_METRICS, artifacts.TRAINED),
     ),
     "indicator": Stage(
         indicator.run,
@@ -78,7 +78,7 @@ STAGES: dict[str, Stage] = {
         retrain.run,
         ("seed", "space", "data", "retrain"),
         (artifacts.BEST,),
-        ("retrain/checkpoints", "retrain/metrics.jsonl", artifacts.RETRAIN_RESULT),
+        ("retrain/checkpoints", artifacts.RETRAIN_METRICS, artifacts.RETRAIN_RESULT),
     ),
     "report": Stage(
         report.run,

@@ -24,13 +24,11 @@ from difnas_jax.spaces.base import Architecture
 
 TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
-SUPERNET_METRICS = "supernet/metrics.jsonl"
-RETRAIN_METRICS = "retrain/metrics.jsonl"
 HISTORY_KEYS = ("generation", "evaluated", "best")
 METRIC_KEYS = ("step", "loss", "accuracy")
 # What shows that a stage was run.
 MADE = {
-    "supernet": SUPERNET_METRICS,
+    "supernet": artifacts.SUPERNET_METRICS,
     "indicator": artifacts.INDICATOR,
     "search": artifacts.BEST,
     "retrain": artifacts.RETRAIN_RESULT,
@@ -164,9 +162,9 @@ def draw(
         drawn["search"] = figures.search_trajectory(history)
     if (workdir / artifacts.CANDIDATES).exists():
         drawn["pareto"] = _draw_pareto(workdir, results)
-    supernet = _rows(workdir / SUPERNET_METRICS, METRIC_KEYS)
+    supernet = _rows(workdir / artifacts.SUPERNET_METRICS, METRIC_KEYS)
     trained = results["test_accuracy"] is not None
-    retrain = _rows(workdir / RETRAIN_METRICS, METRIC_KEYS) if trained else []
+    retrain = _rows(workdir / artifacts.RETRAIN_METRICS, METRIC_KEYS) if trained else []
     if supernet or retrain:
         drawn["training"] = figures.training_curves(supernet, retrain)
     return drawn
