@@ -7,16 +7,11 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 
 import dataclasses  # noqa: E402
 
-import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from difnas_jax import spaces  # noqa: E402
 from difnas_jax.spaces.base import IDENTITY, Layer, Op, SearchSpace  # noqa: E402
-
-# Several updates in flight on virtual devices can starve the threads that meet in a
-# collective, and XLA then aborts the process.
-jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 TINY_OPS = (
     Op("k3e3", "inverted_residual", 3, 3),

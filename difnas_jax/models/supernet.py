@@ -47,19 +47,25 @@ class ChoiceLayer(nn.Module):
     def __call__(self, inputs: Array, index: Array, train: bool) -> Array:
         """[B, H, W, C_in] -> [B, H', W', C_out] through op `index` (int32[])."""
         ops = [self.ops[index] for index in self.layer.ops]
-        names = [op.name for op in ops]
         if [op.kind for op in ops] == [IDENTITY.kind]:
-            outputs = inputs
-        elif self.is_initializing():
-            for name in names:
-                outputs = getattr(self, name)(inputs, train)
-        elif len(names) == 1:
-            outputs = getattr(self, names[0])(inputs, train)
-        else:
-            # Branches reach their op through the module argument: one that closes
-            # over a submodule would lose its batch statistics without a word.
-            branches = [_branch(name, train) for name in names]
-            outputs = nn.switch(self._branch_number(index), branches, self, inputs)
+            return inputs
+        if self.is_initializing():
+            return [self.through(op.name, inputs, train) for op in ops][-1]
+        if len(ops) == 1:
+            return self.through(ops[0].name, inputs, train)
+        # Branches reach their op through the module argument: one that closes over a
+        # submodule would lose its batch statistics without a word.
+        branches = [_branch(op.name, train) for op in ops]
+        return nn.switch(self._branch_number(index), branches, self, inputs)
+
+    def through(self, name: str, inputs: Array, train: bool) -> Array:
+        """The op `name`, plus the always-on identity where the layer has one.
+
+        The identity runs inside the branch of the op. Beside the switch, its
+        collectives and those of the op have no order, and devices that meet them in
+        different orders wait for each other for ever.
+        """
+        outputs = getattr(self, name)(inputs, train)
         for op in self._parallel():
             outputs = outputs + getattr(self, op.name)(inputs, train)
         return outputs
@@ -75,7 +81,7 @@ class ChoiceLayer(nn.Module):
 
 
 def _branch(name: str, train: bool):
-    return lambda module, inputs: getattr(module, name)(inputs, train)
+    return lambda module, inputs: module.through(name, inputs, train)
 
 
 class Supernet(nn.Module):
