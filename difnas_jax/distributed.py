@@ -10,6 +10,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from difnas_jax.errors import InputError
 
+# The one axis of the mesh.
+DEVICES = "data"
+
 
 def is_main_process() -> bool:
     """Whether this process writes files and shows progress."""
@@ -18,7 +21,7 @@ def is_main_process() -> bool:
 
 def data_mesh() -> Mesh:
     """All devices along one axis, `data`."""
-    return Mesh(np.array(jax.devices()), ("data",))
+    return Mesh(np.array(jax.devices()), (DEVICES,))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
@@ -26,9 +29,11 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def shard_batch(batch: Any, mesh: Mesh) -> Any:
-    """Split every leaf [B, ...] over the devices along its first axis."""
-    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+def shard_batch(
+    batch: Any, mesh: Mesh, spec: PartitionSpec = PartitionSpec(DEVICES)
+) -> Any:
+    """Put every leaf [B, ...] on the devices, split along its first axis by default."""
+    return jax.device_put(batch, NamedSharding(mesh, spec))
 
 
 def check_divides(name: str, batch_size: int) -> None:

@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh, PartitionSpec
 
+from difnas_jax.distributed import DEVICES
 from difnas_jax.models.supernet import Supernet
-from difnas_jax.optim import sampled
+from difnas_jax.optim import Packing
 from difnas_jax.paths import stream
 
 Metrics = dict[str, Array]
@@ -37,10 +39,13 @@ TrainStep = Callable[[TrainState, dict[str, Array], Array], tuple[TrainState, Me
 
 
 def create_state(
-    variables: dict[str, Any], optimizer: optax.GradientTransformationExtraArgs
+    variables: dict[str, Any],
+    optimizer: optax.GradientTransformationExtraArgs,
+    packing: Packing,
 ) -> TrainState:
     """The state before the first update."""
-    state = optimizer.init(variables["params"])
+    params = jax.tree.map(jnp.asarray, variables["params"])
+    state = optimizer.init(packing.pack(packing.select(params)))
     return TrainState(jnp.zeros((), jnp.int32), variables, state)
 
 
@@ -74,14 +79,79 @@ BATCHES: dict[str, BatchRule] = {
 }
 
 
+def _over_batch(gradients: Callable[..., Any], mesh: Mesh | None) -> Any:
+    return gradients
+
+
+def _over_paths(gradients: Callable[..., Any], mesh: Mesh | None) -> Any:
+    """Each device scans over its own paths; sums follow at the end.
+
+    Without a collective inside the paths: devices that take different branches would
+    wait for each other, or mix the statistics of different candidates.
+    """
+    assert mesh is not None
+    spread, whole = PartitionSpec(DEVICES), PartitionSpec()
+
+    def local(*arguments: Any) -> Any:
+        batch_stats, sums = gradients(*arguments)
+        return batch_stats, jax.lax.psum(sums, DEVICES)
+
+    # With the check on, a switch on an index that differs between devices would pass
+    # for replicated, and sums would silently be missing.
+    run = jax.shard_map(
+        local,
+        mesh=mesh,
+        in_specs=(whole, whole, whole, whole, spread),
+        out_specs=whole,
+        check_vma=False,
+    )
+
+    def padded(*arguments: Any) -> Any:
+        *others, numbered = arguments
+        missing = -len(numbered[0]) % mesh.size
+        # Devices without a path repeat the first one with weight 0.
+        numbered = jax.tree.map(
+            lambda leaf: jnp.pad(leaf, ((0, missing), *[(0, 0)] * (leaf.ndim - 1))),
+            numbered,
+        )
+        return run(*others, numbered)
+
+    return padded
+
+
+class Placement(NamedTuple):
+    """How an update of several paths is spread over devices.
+
+    Attributes:
+      batch: how the images of an update lie on the devices.
+      place: (function that sums the gradients of some paths, mesh) -> the same for all
+        paths.
+    """
+
+    batch: PartitionSpec
+    place: Callable[[Callable[..., Any], Mesh | None], Any]
+
+
+PLACEMENTS: dict[str, Placement] = {
+    # Every device has a part of the images and runs every path; batch-norm statistics
+    # are those of the whole batch, by a collective in each batch norm.
+    "batch": Placement(PartitionSpec(DEVICES), _over_batch),
+    # Every device has all images and runs some of the paths; batch-norm statistics are
+    # those of the whole batch, without a collective.
+    "paths": Placement(PartitionSpec(), _over_paths),
+}
+
+
 def make_train_step(
     model: Supernet,
     optimizer: optax.GradientTransformationExtraArgs,
-    trainable: Any,
+    packing: Packing,
     *,
     label_smoothing: float,
     seed: int,
     batch_of_paths: str = "same",
+    placement: str = "batch",
+    mesh: Mesh | None = None,
 ) -> TrainStep:
     """Build `train_step(state, batch, paths) -> (state, metrics)`.
 
@@ -91,21 +161,22 @@ def make_train_step(
     Args:
       model: supernet or found network.
       optimizer: from `optim.optimizer`.
-      trainable: tree of bools like `params`; the gradient of the other leaves is zero
-        and nothing of it is computed.
+      packing: the trained leaves; no gradient of another leaf is computed.
       label_smoothing: share of the uniform distribution in the target.
       seed: of the dropout stream.
       batch_of_paths: key of `BATCHES`.
+      placement: key of `PLACEMENTS`.
+      mesh: the devices; needed by the placement `paths`.
 
     Returns:
       The step, not yet compiled. Metrics: `loss` and `accuracy`, means over paths and
       images; `gradient_norm`, of the summed gradient before clipping;
-      `parameter_norm`, after the update.
+      `parameter_norm`, of the trained leaves after the update.
     """
 
-    def path_loss(params: Any, variables: Any, batch: Any, path: Array, key: Array):
+    def path_loss(trained: Any, variables: Any, batch: Any, path: Array, key: Array):
         logits, changed = model.apply(
-            {**variables, "params": _stop_gradient(params, trainable)},
+            {**variables, "params": packing.merge(trained, variables["params"])},
             *(batch["image"], path, True),
             rngs={"dropout": key},
             mutable=["batch_stats"] if variables["batch_stats"] else [],
@@ -120,53 +191,57 @@ def make_train_step(
     gradient_of_path = jax.value_and_grad(path_loss, has_aux=True)
 
     def train_step(state: TrainState, batch: dict[str, Array], paths: Array):
-        params = state.variables["params"]
+        variables, params = state.variables, state.variables["params"]
+        trained = packing.select(params)
+        packed = packing.pack(trained)
         key = stream(seed, "dropout", state.step)
-        others = {name: v for name, v in state.variables.items() if name != "params"}
 
-        def accumulate(carry: Any, inputs: tuple[Array, Array]):
-            batch_stats, gradients = carry
-            number, path = inputs
-            images = BATCHES[batch_of_paths].share(batch, number, len(paths))
-            (loss, (batch_stats, accuracy)), gradient = gradient_of_path(
-                params, {**others, "batch_stats": batch_stats}, images, path, key
-            )
-            gradients = jax.tree.map(jnp.add, gradients, gradient)
-            return (batch_stats, gradients), (loss, accuracy)
+        def gradients_of_paths(
+            trained: Any, variables: Any, batch: Any, key: Array, numbered: Any
+        ) -> Any:
+            """Scan over (number, path, weight) of some paths."""
 
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        (batch_stats, gradients), (losses, accuracies) = jax.lax.scan(
-            accumulate,
-            (others["batch_stats"], zeros),
-            (jnp.arange(len(paths)), paths),
+            def accumulate(carry: Any, inputs: tuple[Array, Array, Array]):
+                batch_stats, gradients = carry
+                number, path, weight = inputs
+                images = BATCHES[batch_of_paths].share(batch, number, len(paths))
+                (loss, (batch_stats, accuracy)), gradient = gradient_of_path(
+                    *(trained, {**variables, "batch_stats": batch_stats}),
+                    *(images, path, key),
+                )
+                values = packing.pack(gradient), loss, accuracy
+                gradients, loss, accuracy = jax.tree.map(
+                    lambda total, value: total + weight * value, gradients, values
+                )
+                return (batch_stats, (gradients, loss, accuracy)), None
+
+            zeros = jax.tree.map(jnp.zeros_like, packing.pack(trained)), 0.0, 0.0
+            start = variables["batch_stats"], zeros
+            return jax.lax.scan(accumulate, start, numbered)[0]
+
+        run = PLACEMENTS[placement].place(gradients_of_paths, mesh)
+        batch_stats, (gradients, loss, accuracy) = run(
+            *(trained, variables, batch, key),
+            (jnp.arange(len(paths)), paths, jnp.ones(len(paths))),
         )
         updates, optimizer_state = optimizer.update(
             gradients,
             state.optimizer,
-            params,
-            sampled=sampled(params, paths, model.space),
+            packed,
+            sampled=packing.sampled(params, paths, model.space),
         )
-        variables = {**others, "params": optax.apply_updates(params, updates)}
+        packed = optax.apply_updates(packed, updates)
         metrics = {
-            "loss": losses.mean(),
-            "accuracy": accuracies.mean(),
+            "loss": loss / len(paths),
+            "accuracy": accuracy / len(paths),
             "gradient_norm": optax.tree.norm(gradients),
-            "parameter_norm": optax.tree.norm(variables["params"]),
+            "parameter_norm": optax.tree.norm(packed),
         }
-        new_state = TrainState(
-            state.step + 1, {**variables, "batch_stats": batch_stats}, optimizer_state
-        )
-        return new_state, metrics
+        new_params = packing.unpack(packed, params)
+        new_variables = {**variables, "params": new_params, "batch_stats": batch_stats}
+        return TrainState(state.step + 1, new_variables, optimizer_state), metrics
 
     return train_step
-
-
-def _stop_gradient(params: Any, trainable: Any) -> Any:
-    return jax.tree.map(
-        lambda leaf, trains: leaf if trains else jax.lax.stop_gradient(leaf),
-        params,
-        trainable,
-    )
 
 
 def make_eval_step(

@@ -23,6 +23,7 @@ from difnas_jax.models.initializers import (
     initialize,
     variable_shapes,
 )
+from difnas_jax.models.layout import CHANNELS_LAST
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.spaces.base import Op
 
@@ -154,7 +155,7 @@ def block_jacobian(op, *, kernels, depthwise, batch_norm, seed, channels, side=4
     Returns the eigenvalues of J^T J, J being the Jacobian of one image in the middle of
     a batch of white images. No skip: the block ends in one channel less for `project`.
     """
-    block = InvertedResidual(op, channels - 1, 1, False)
+    block = InvertedResidual(op, channels - 1, 1, False, CHANNELS_LAST)
     rng = np.random.default_rng(seed)
     images = jnp.asarray(rng.standard_normal((64, side, side, channels)), jnp.float32)
     shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), images, False))
@@ -249,7 +250,7 @@ def test_t7_a_skip_adds_one():
     images = jnp.asarray(
         space_rng.standard_normal((64, side, side, channels)), jnp.float32
     )
-    block = InvertedResidual(op, channels, 1, False)
+    block = InvertedResidual(op, channels, 1, False, CHANNELS_LAST)
     variables = block.init(jax.random.key(0), images, False)
     flat = flatten(variables)
     rules = {"depthwise": DEPTHWISE_RULES["qr"], **KERNEL_RULES["orthogonal"]}

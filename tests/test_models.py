@@ -15,8 +15,13 @@ import pytest
 from difnas_jax import spaces
 from difnas_jax.costs import cost_table, supernet_params
 from difnas_jax.models.batchnorm import EPSILON, BatchNorm, normalize_batch
-from difnas_jax.models.depthwise import depthwise_conv, native_conv, shifted_conv
+from difnas_jax.models.convolutions import (
+    dense_conv,
+    depthwise_conv,
+    native_conv,
+)
 from difnas_jax.models.initializers import initialize, variable_shapes
+from difnas_jax.models.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.models.supernet import Supernet, wired
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 
@@ -39,31 +44,101 @@ def images_of(space, rng, batch=4):
     return jnp.asarray(rng.standard_normal(shape), jnp.float32)
 
 
-@pytest.mark.parametrize(
+LAYOUTS = pytest.mark.parametrize(
+    "layout", [CHANNELS_LAST, BATCH_LAST], ids=lambda layout: layout.dims
+)
+SIZES = pytest.mark.parametrize(
     ("size", "kernel", "stride"),
     [(5, 3, 1), (5, 3, 2), (4, 3, 2), (5, 5, 1), (4, 5, 2), (1, 7, 1), (6, 7, 2)],
 )
-def test_depthwise_forms_agree(rng, size, kernel, stride):
+
+
+def value_and_gradients(conv, *inputs, stride, layout):
+    """Of a scalar that depends on every output, compiled."""
+    loss = lambda *inputs: jnp.sin(conv(*inputs, stride, layout)).sum()  # noqa: E731
+    return jax.jit(jax.value_and_grad(loss, (0, 1)))(*inputs)
+
+
+@LAYOUTS
+@SIZES
+def test_depthwise_equals_the_native_convolution(rng, size, kernel, stride, layout):
+    check_against_native(rng, depthwise_conv, size, kernel, stride, layout, inputs=1)
+
+
+@LAYOUTS
+@pytest.mark.parametrize(("size", "stride"), [(5, 1), (4, 2)])
+def test_dense_equals_the_native_convolution(rng, size, stride, layout):
+    check_against_native(rng, dense_conv, size, 3, stride, layout, inputs=6)
+
+
+def check_against_native(rng, conv, size, kernel, stride, layout, inputs):
     images = jnp.asarray(rng.standard_normal((2, size, size, 6)), jnp.float32)
-    filters = jnp.asarray(rng.standard_normal((kernel, kernel, 1, 6)), jnp.float32)
+    shape = (kernel, kernel, inputs, 6)
+    operands = (
+        layout.arrange(images),
+        jnp.asarray(rng.standard_normal(shape), jnp.float32) / kernel,
+    )
+    options = {"stride": stride, "layout": layout}
+    expected = jax.tree.leaves(value_and_gradients(native_conv, *operands, **options))
+    ours = jax.tree.leaves(value_and_gradients(conv, *operands, **options))
+    for left, right in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-5)
 
-    def value_and_gradients(conv):
-        loss = lambda *inputs: jnp.sin(conv(*inputs, stride)).sum()  # noqa: E731
-        return jax.jit(jax.value_and_grad(loss, (0, 1)))(images, filters)
 
-    native = jax.tree.leaves(value_and_gradients(native_conv))
-    shifted = jax.tree.leaves(value_and_gradients(shifted_conv))
-    for ours, theirs in zip(shifted, native, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+@LAYOUTS
+def test_depthwise_under_transformations(rng, layout):
+    """In bfloat16, in a scan and on devices of their own: the same numbers."""
+    images = layout.arrange(jnp.asarray(rng.standard_normal((4, 6, 6, 3)), jnp.float32))
+    filters = jnp.asarray(rng.standard_normal((5, 5, 1, 3)), jnp.float32) / 5
+    plain = native_conv(images, filters, 2, layout)
+
+    def conv(images):
+        return depthwise_conv(images, filters.astype(images.dtype), 2, layout)
+
+    small = jax.jit(conv)(images.astype(jnp.bfloat16))
+    assert small.dtype == jnp.bfloat16
+    np.testing.assert_allclose(small.astype(jnp.float32), plain, rtol=0.05, atol=0.05)
+    _, scanned = jax.lax.scan(lambda _, x: (None, conv(x)), None, images[None])
+    np.testing.assert_allclose(scanned[0], plain, rtol=1e-5, atol=1e-5)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
+    spec = jax.sharding.PartitionSpec(
+        *("data" if letter == "B" else None for letter in layout.dims)
+    )
+    mapped = jax.jit(jax.shard_map(conv, mesh=mesh, in_specs=spec, out_specs=spec))(
+        images
+    )
+    np.testing.assert_allclose(mapped, plain, rtol=1e-5, atol=1e-5)
 
 
-def test_depthwise_takes_the_form_of_the_platform():
-    """Lowered for the CPU there is no convolution, for GPU and TPU there is one."""
+@pytest.mark.parametrize("moving", [(0,), (1,)])
+def test_depthwise_keeps_only_what_the_gradient_needs(moving):
+    """A frozen kernel needs no images in the backward pass, fixed images no kernel."""
     images, filters = jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 1, 4))
-    traced = jax.jit(depthwise_conv, static_argnums=2).trace(images, filters, 2)
-    for platform, expected in (("cpu", False), ("cuda", True), ("tpu", True)):
-        text = traced.lower(lowering_platforms=(platform,)).as_text()
-        assert ("stablehlo.convolution" in text) == expected, platform
+    operands = [images, filters]
+
+    def conv(moved):
+        inputs = [moved if place in moving else o for place, o in enumerate(operands)]
+        return depthwise_conv(*inputs, 1, CHANNELS_LAST)
+
+    _, backward = jax.vjp(conv, operands[moving[0]])
+    (other,) = {0, 1} - set(moving)
+    shapes = [leaf.shape for leaf in jax.tree.leaves(backward)]
+    assert shapes == [operands[other].shape]
+
+
+def test_convolutions_take_the_form_of_the_platform():
+    """Lowered for the CPU there is no convolution, for GPU and TPU there is one."""
+    images = jnp.ones((2, 8, 8, 4))
+    for conv, filters in (
+        (depthwise_conv, jnp.ones((3, 3, 1, 4))),
+        (dense_conv, jnp.ones((3, 3, 4, 4))),
+    ):
+        traced = jax.jit(conv, static_argnums=(2, 3)).trace(
+            images, filters, 2, CHANNELS_LAST
+        )
+        for platform, expected in (("cpu", False), ("cuda", True), ("tpu", True)):
+            text = traced.lower(lowering_platforms=(platform,)).as_text()
+            assert ("stablehlo.convolution" in text) == expected, platform
 
 
 def test_batch_norm_equals_flax(rng):
@@ -89,7 +164,7 @@ def test_batch_norm_equals_flax(rng):
 
         @nn.compact
         def __call__(self, inputs):
-            return BatchNorm(name="bn")(inputs, self.train)
+            return BatchNorm(CHANNELS_LAST, name="bn")(inputs, self.train)
 
     def ours(train):
         def apply(values, inputs, mutable):
@@ -113,7 +188,9 @@ def test_batch_norm_equals_flax(rng):
 
 def test_batch_norm_normalises(rng):
     inputs = jnp.asarray(5 + 3 * rng.standard_normal((8, 4, 4, 3)), jnp.float32)
-    outputs, mean, var = normalize_batch(inputs, jnp.ones(3), jnp.zeros(3))
+    outputs, mean, var = normalize_batch(
+        inputs, jnp.ones(3), jnp.zeros(3), CHANNELS_LAST, None
+    )
     np.testing.assert_allclose(outputs.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(outputs.var((0, 1, 2)), 1, rtol=1e-4)
     np.testing.assert_allclose(mean, inputs.mean((0, 1, 2)), rtol=1e-5)

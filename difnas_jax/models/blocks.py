@@ -11,30 +11,31 @@ from __future__ import annotations
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
-from difnas_jax.models.depthwise import depthwise_conv
+from difnas_jax.models.convolutions import dense_conv, depthwise_conv, pointwise_conv
+from difnas_jax.models.layout import Layout
 from difnas_jax.spaces.base import Op
 
-
-def relu6(inputs: Array) -> Array:
-    """min(max(x, 0), 6)."""
-    return jnp.clip(inputs, 0.0, 6.0)
+# The ceiling of ReLU6.
+RELU6 = 6.0
 
 
 class Kernel(nn.Module):
-    """A module whose weights are frozen or trained."""
+    """A module whose weights are frozen or trained.
+
+    Weights are float32 and take part in the type of the inputs.
+    """
 
     train_kernels: bool
 
-    def weight(self, name: str, shape: tuple[int, ...]) -> Array:
+    def weight(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """The leaf `name` of `params` or `frozen`."""
         if self.train_kernels:
-            return self.param(name, nn.initializers.zeros, shape)
-        return self.variable("frozen", name, jnp.zeros, shape).value
+            return self.param(name, nn.initializers.zeros, shape).astype(dtype)
+        return self.variable("frozen", name, jnp.zeros, shape).value.astype(dtype)
 
 
 class Conv(Kernel):
@@ -46,39 +47,48 @@ class Conv(Kernel):
     features: int
     kernel: int
     stride: int
+    layout: Layout
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
-        """[B, H, W, C_in] -> [B, H', W', C_out]."""
-        side, pad = self.kernel, self.kernel // 2
-        shape = (side, side, inputs.shape[-1], self.features)
-        return jax.lax.conv_general_dilated(
-            inputs,
-            self.weight("kernel", shape),
-            window_strides=(self.stride, self.stride),
-            padding=((pad, pad), (pad, pad)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        """A feature map of C_in channels -> one of C_out channels."""
+        channels = inputs.shape[self.layout.channel]
+        shape = (self.kernel, self.kernel, channels, self.features)
+        kernel = self.weight("kernel", shape, inputs.dtype)
+        return dense_conv(inputs, kernel, self.stride, self.layout)
 
 
 class Pointwise(Kernel):
-    """1x1 convolution as a matrix product; with `use_bias`, a linear layer.
+    """1x1 convolution as a matrix product.
 
     `frozen/kernel` or `params/kernel`: [C_in, C_out].
     """
 
     features: int
-    use_bias: bool = False
+    layout: Layout
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
-        """[..., C_in] -> [..., C_out]."""
-        kernel = self.weight("kernel", (inputs.shape[-1], self.features))
-        flat = inputs.reshape(-1, inputs.shape[-1])  # [..., C] -> [N, C]
-        outputs = (flat @ kernel).reshape(*inputs.shape[:-1], self.features)
-        if self.use_bias:
-            outputs = outputs + self.weight("bias", (self.features,))
-        return outputs
+        """A feature map of C_in channels -> one of C_out channels."""
+        shape = (inputs.shape[self.layout.channel], self.features)
+        kernel = self.weight("kernel", shape, inputs.dtype)
+        return pointwise_conv(inputs, kernel, self.layout)
+
+
+class Linear(Kernel):
+    """A fully connected layer.
+
+    `frozen` or `params`: `kernel` [C_in, C_out] and `bias` [C_out].
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, inputs: Array) -> Array:
+        """[B, C_in] -> [B, C_out]."""
+        shape = (inputs.shape[-1], self.features)
+        outputs = inputs @ self.weight("kernel", shape, inputs.dtype)
+        return outputs + self.weight("bias", (self.features,), inputs.dtype)
 
 
 class Depthwise(Kernel):
@@ -89,12 +99,14 @@ class Depthwise(Kernel):
 
     kernel: int
     stride: int
+    layout: Layout
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
-        """[B, H, W, C] -> [B, H', W', C]."""
-        shape = (self.kernel, self.kernel, 1, inputs.shape[-1])
-        return depthwise_conv(inputs, self.weight("kernel", shape), self.stride)
+        """A feature map -> one of the same channels."""
+        shape = (self.kernel, self.kernel, 1, inputs.shape[self.layout.channel])
+        kernel = self.weight("kernel", shape, inputs.dtype)
+        return depthwise_conv(inputs, kernel, self.stride, self.layout)
 
 
 class InvertedResidual(nn.Module):
@@ -109,20 +121,22 @@ class InvertedResidual(nn.Module):
     out_channels: int
     stride: int
     train_kernels: bool
+    layout: Layout
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
-        """[B, H, W, C_in] -> [B, H', W', C_out]."""
-        op, trains = self.op, self.train_kernels
+        """A feature map of C_in channels -> one of C_out channels."""
+        op, trains, layout = self.op, self.train_kernels, self.layout
         hidden = inputs
         if op.expansion > 1:
-            width = inputs.shape[-1] * op.expansion
-            hidden = Pointwise(trains, width, name="expand")(hidden)
-            hidden = relu6(BatchNorm(name="bn_expand")(hidden, train))
-        depthwise = Depthwise(trains, op.kernel, self.stride, name="depthwise")
-        hidden = relu6(BatchNorm(name="bn_depthwise")(depthwise(hidden), train))
-        project = Pointwise(trains, self.out_channels, name="project")
-        outputs = BatchNorm(name="bn_project")(project(hidden), train)
+            width = inputs.shape[layout.channel] * op.expansion
+            hidden = Pointwise(trains, width, layout, name="expand")(hidden)
+            hidden = BatchNorm(layout, RELU6, name="bn_expand")(hidden, train)
+        depthwise = Depthwise(trains, op.kernel, self.stride, layout, name="depthwise")
+        hidden = depthwise(hidden)
+        hidden = BatchNorm(layout, RELU6, name="bn_depthwise")(hidden, train)
+        project = Pointwise(trains, self.out_channels, layout, name="project")
+        outputs = BatchNorm(layout, name="bn_project")(project(hidden), train)
         keeps_shape = self.stride == 1 and inputs.shape == outputs.shape
         return outputs + inputs if keeps_shape else outputs
 
@@ -137,11 +151,12 @@ class IdentityIndicator(nn.Module):
     out_channels: int
     stride: int
     train_kernels: bool
+    layout: Layout
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
-        """[B, H, W, C] -> [B, H, W, C]."""
-        return BatchNorm(name="bn_identity")(inputs, train)
+        """A feature map -> one of the same shape."""
+        return BatchNorm(self.layout, name="bn_identity")(inputs, train)
 
 
 BLOCKS: dict[str, Any] = {

@@ -8,15 +8,22 @@ directly, and an identity vanishes. The found network is therefore
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
-from difnas_jax.models.blocks import BLOCKS, Conv, Pointwise, relu6
+from difnas_jax.models.blocks import BLOCKS, RELU6, Conv, Linear, Pointwise
+from difnas_jax.models.choice import Branch, choose
+from difnas_jax.models.layout import Layout, fastest
 from difnas_jax.spaces.base import IDENTITY, Layer, Op, SearchSpace
 from difnas_jax.spaces.layer_indicator import Wiring
+
+DTYPES: dict[str, Any] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 class ChoiceLayer(nn.Module):
@@ -28,35 +35,41 @@ class ChoiceLayer(nn.Module):
       parallel_identity: add an always-on identity with batch norm (the layer indicator
         as a parallel branch).
       train_kernels: whether kernels are parameters.
+      layout: of the feature maps.
+      rematerialize: compute the layer again in the backward pass.
     """
 
     layer: Layer
     ops: tuple[Op, ...]
     parallel_identity: bool
     train_kernels: bool
+    layout: Layout
+    rematerialize: bool
 
     def setup(self) -> None:
         """Make one submodule for each op, under the op's name."""
-        ops = [self.ops[index] for index in self.layer.ops]
-        for op in [*ops, *self._parallel()]:
-            block = BLOCKS[op.kind](
-                op, self.layer.out_channels, self.layer.stride, self.train_kernels
-            )
-            setattr(self, op.name, block)
+        for op in [*self._allowed(), *self._parallel()]:
+            setattr(self, op.name, self._block(op))
 
     def __call__(self, inputs: Array, index: Array, train: bool) -> Array:
-        """[B, H, W, C_in] -> [B, H', W', C_out] through op `index` (int32[])."""
-        ops = [self.ops[index] for index in self.layer.ops]
+        """Pass a feature map through op `index` (int32[])."""
+        ops = self._allowed()
         if [op.kind for op in ops] == [IDENTITY.kind]:
             return inputs
         if self.is_initializing():
             return [self.through(op.name, inputs, train) for op in ops][-1]
         if len(ops) == 1:
-            return self.through(ops[0].name, inputs, train)
+            through = _through(ops[0].name, train)
+            return (nn.remat(through) if self.rematerialize else through)(self, inputs)
+        number = self._branch_number(index)
+        if not self.is_mutable_collection("batch_stats"):
+            branches = tuple(self._branch(op, train) for op in ops)
+            variables = tuple(self._variables(op) for op in ops)
+            return choose(branches, self.rematerialize, number, variables, inputs)
         # Branches reach their op through the module argument: one that closes over a
         # submodule would lose its batch statistics without a word.
-        branches = [_branch(op.name, train) for op in ops]
-        return nn.switch(self._branch_number(index), branches, self, inputs)
+        branches = [_through(op.name, train) for op in ops]
+        return nn.switch(number, branches, self, inputs)
 
     def through(self, name: str, inputs: Array, train: bool) -> Array:
         """The op `name`, plus the always-on identity where the layer has one.
@@ -70,9 +83,33 @@ class ChoiceLayer(nn.Module):
             outputs = outputs + getattr(self, op.name)(inputs, train)
         return outputs
 
+    def _allowed(self) -> list[Op]:
+        return [self.ops[index] for index in self.layer.ops]
+
     def _parallel(self) -> list[Op]:
         identities = [op for op in self.ops if op.kind == IDENTITY.kind]
         return identities if self.parallel_identity else []
+
+    def _block(self, op: Op, **options: Any) -> nn.Module:
+        shape = self.layer.out_channels, self.layer.stride
+        return BLOCKS[op.kind](op, *shape, self.train_kernels, self.layout, **options)
+
+    def _branch(self, op: Op, train: bool) -> Branch:
+        """`through` as a pure function, equal for equal layers."""
+        names = [op, *self._parallel()]
+        blocks = tuple((op.name, self._block(op, parent=None)) for op in names)
+        return functools.partial(_apply, blocks, train)
+
+    def _variables(self, op: Op) -> dict[str, Any]:
+        names = [op.name, *(op.name for op in self._parallel())]
+        return {
+            name: {
+                kind: values[name]
+                for kind, values in self.variables.items()
+                if name in values
+            }
+            for name in names
+        }
 
     def _branch_number(self, index: Array) -> Array:
         numbers = np.zeros(len(self.ops), np.int32)
@@ -80,8 +117,15 @@ class ChoiceLayer(nn.Module):
         return jnp.asarray(numbers)[index]
 
 
-def _branch(name: str, train: bool):
+def _through(name: str, train: bool) -> Any:
     return lambda module, inputs: module.through(name, inputs, train)
+
+
+def _apply(
+    blocks: tuple[tuple[str, Any], ...], train: bool, variables: Any, inputs: Array
+) -> Array:
+    outputs = [block.apply(variables[name], inputs, train) for name, block in blocks]
+    return functools.reduce(jnp.add, outputs)
 
 
 class Supernet(nn.Module):
@@ -95,12 +139,20 @@ class Supernet(nn.Module):
       parallel_identity: layers with an always-on identity branch.
       train_kernels: whether kernels are parameters.
       dropout: rate before the classifier; needs the random stream `dropout`.
+      dtype: key of `DTYPES`, in which feature maps are computed; variables, batch-norm
+        statistics and logits are float32.
+      rematerialize: keep the input of each layer only and compute the layer again in
+        the backward pass: less memory, about a third more work.
+      layout: of the feature maps; that of this machine's backend by default.
     """
 
     space: SearchSpace
     parallel_identity: tuple[int, ...] = ()
     train_kernels: bool = False
     dropout: float = 0.0
+    dtype: str = "float32"
+    rematerialize: bool = False
+    layout: Layout | None = None
 
     @nn.compact
     def __call__(self, images: Array, path: Array, train: bool) -> Array:
@@ -116,28 +168,41 @@ class Supernet(nn.Module):
           float32[B, num_classes] logits.
         """
         space, trains = self.space, self.train_kernels
-        stem = Conv(trains, space.stem_channels, 3, space.stem_stride, name="stem")
-        hidden = relu6(BatchNorm(name="bn_stem")(stem(images), train))
+        layout = self.layout or fastest()
+        images = layout.arrange(images).astype(DTYPES[self.dtype])
+        stem = Conv(
+            trains, space.stem_channels, 3, space.stem_stride, layout, name="stem"
+        )
+        hidden = BatchNorm(layout, RELU6, name="bn_stem")(stem(images), train)
         for number, block in enumerate(space.fixed):
             hidden = BLOCKS[block.op.kind](
-                *(block.op, block.out_channels, block.stride, trains),
+                *(block.op, block.out_channels, block.stride, trains, layout),
                 name=f"fixed_{number}",
             )(hidden, train)
         for number, layer in enumerate(space.layers):
             hidden = ChoiceLayer(
                 *(layer, space.ops, number in self.parallel_identity, trains),
+                *(layout, self.rematerialize),
                 name=layer_name(number),
             )(hidden, path[number], train)
-        head = Pointwise(trains, space.head_channels, name="head")
-        hidden = relu6(BatchNorm(name="bn_head")(head(hidden), train))
-        pooled = hidden.mean((1, 2))  # [B, H, W, C] -> [B, C]
+        head = Pointwise(trains, space.head_channels, layout, name="head")
+        hidden = BatchNorm(layout, RELU6, name="bn_head")(head(hidden), train)
+        pooled = hidden.astype(jnp.float32).mean(layout.spatial)
+        if layout.channel == 0:
+            pooled = pooled.T  # [C, B] -> [B, C]
         pooled = nn.Dropout(self.dropout, deterministic=not train)(pooled)
-        return Pointwise(trains, space.num_classes, True, name="classifier")(pooled)
+        return Linear(trains, space.num_classes, name="classifier")(pooled)
 
 
-def wired(wiring: Wiring, *, train_kernels: bool) -> Supernet:
-    """The supernet under a wiring of the layer indicator."""
-    return Supernet(wiring.sampled, wiring.parallel, train_kernels)
+def wired(wiring: Wiring, *, train_kernels: bool, **options: Any) -> Supernet:
+    """The supernet under a wiring of the layer indicator.
+
+    Args:
+      wiring: what is sampled, and where the identity is always on.
+      train_kernels: whether kernels are parameters.
+      **options: `dtype`, `rematerialize` and `layout` of `Supernet`.
+    """
+    return Supernet(wiring.sampled, wiring.parallel, train_kernels, **options)
 
 
 def layer_name(number: int) -> str:

@@ -30,7 +30,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
     settings, space = config.retrain, build_space(config)
     architecture = chosen_architecture(config, workdir)
     model = Supernet(
-        space.cut(architecture), train_kernels=True, dropout=settings.dropout
+        space.cut(architecture),
+        train_kernels=True,
+        dropout=settings.dropout,
+        dtype=settings.dtype,
+        rematerialize=settings.rematerialize,
     )
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)

@@ -17,8 +17,13 @@ from difnas_jax.train import train
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Train what the method trains, on sampled paths, with batch statistics."""
-    method, wiring = config.method, build_wiring(config)
-    model = wired(wiring, train_kernels=method.trainable == "all")
+    method, settings, wiring = config.method, config.supernet, build_wiring(config)
+    model = wired(
+        wiring,
+        train_kernels=method.trainable == "all",
+        dtype=settings.dtype,
+        rematerialize=settings.rematerialize,
+    )
     variables = initialize(
         model, config.seed, kernels=method.kernels, depthwise=method.depthwise
     )
@@ -28,12 +33,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
         model,
         {**variables, "batch_stats": {}},
         SAMPLERS[method.sampling](wiring.sampled),
-        data.TrainBatches.of(
-            config, train_split, normalizer, config.supernet.batch_size
-        ),
-        config.supernet,
+        data.TrainBatches.of(config, train_split, normalizer, settings.batch_size),
+        settings,
         trainable=method.trainable,
         batch_of_paths=method.batch,
+        placement=settings.paths_on,
         mesh=data_mesh(),
         folder=workdir / "supernet",
     )

@@ -1,0 +1,256 @@
+"""A switch between blocks whose backward pass keeps little.
+
+Autodiff of `lax.switch` makes every branch return what any branch must remember, the
+weights among it, and fills what does not apply with zeros. Here the taken branch
+remembers its own intermediates only: inputs and weights are known outside of the
+switch already, intermediates of equal shape share a buffer, and the gradients of all
+branches share one row. Equal branches are traced once.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
+
+Branch = Callable[[Any, Array], Array]
+Moving = tuple[bool, ...]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def choose(
+    branches: tuple[Branch, ...],
+    rematerialize: bool,
+    index: Array,
+    variables: tuple[Any, ...],
+    inputs: Array,
+) -> Array:
+    """Run one branch.
+
+    Args:
+      branches: pure functions (variables, inputs) -> outputs; equal ones compare equal.
+      rematerialize: compute the branch again in the backward pass instead of keeping
+        its intermediates.
+      index: int32[], which branch.
+      variables: those of each branch.
+      inputs: the input of whichever branch.
+
+    Returns:
+      The output of the branch.
+    """
+
+    def run(number: int):
+        return lambda variables, inputs: _run(
+            branches[number], variables[number], inputs
+        )
+
+    runs = [run(number) for number in range(len(branches))]
+    return jax.lax.switch(index, runs, variables, inputs)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _run(branch: Branch, variables: Any, inputs: Array) -> Array:
+    return branch(variables, inputs)
+
+
+class _Linear(flax.struct.PyTreeNode):
+    """The backward pass of one branch, cut open.
+
+    Attributes:
+      kept: intermediates that it needs.
+      sources: for each leaf of the function from `jax.vjp`, its place in `kept` or,
+        as -1, -2, ..., among the arguments of the branch.
+      function: structure of that function.
+    """
+
+    kept: tuple[Array, ...]
+    sources: tuple[int, ...] = flax.struct.field(pytree_node=False)
+    function: Any = flax.struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, function: Any, arguments: Sequence[Array]) -> _Linear:
+        leaves, structure = jax.tree.flatten(function)
+        places = {id(array): -1 - place for place, array in enumerate(arguments)}
+        kept: list[Array] = []
+        for leaf in leaves:
+            if id(leaf) not in places:
+                places[id(leaf)] = len(kept)
+                kept.append(leaf)
+        return cls(tuple(kept), tuple(places[id(leaf)] for leaf in leaves), structure)
+
+    def __call__(self, kept: Sequence[Array], arguments: Sequence[Array], cotangent):
+        leaves = [
+            kept[source] if source >= 0 else arguments[-1 - source]
+            for source in self.sources
+        ]
+        return jax.tree.unflatten(self.function, leaves)(cotangent)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _linearize(
+    branch: Branch, moving: Moving, variables: Any, inputs: Array
+) -> tuple[Array, _Linear]:
+    """Run a branch and keep what its backward pass needs.
+
+    Args:
+      branch: what to run.
+      moving: which leaves of the variables have a gradient.
+      variables: those of the branch.
+      inputs: its input.
+
+    Returns:
+      The output, and cotangent -> (gradients of the moving leaves, of the inputs).
+    """
+    leaves, structure = jax.tree.flatten(variables)
+
+    def run(moved: list[Array], inputs: Array) -> Array:
+        new = iter(moved)
+        pairs = zip(leaves, moving, strict=True)
+        merged = [next(new) if moves else leaf for leaf, moves in pairs]
+        return branch(jax.tree.unflatten(structure, merged), inputs)
+
+    outputs, function = jax.vjp(run, _moving(leaves, moving), inputs)
+    return outputs, _Linear.of(function, [*leaves, inputs])
+
+
+def _moving(leaves: Sequence[Array], moving: Moving) -> list[Array]:
+    return [leaf for leaf, moves in zip(leaves, moving, strict=True) if moves]
+
+
+class _Saved(flax.struct.PyTreeNode):
+    """From the forward to the backward pass.
+
+    Attributes:
+      index, variables, inputs: the arguments.
+      buffers: what the taken branch kept; None if that is computed again.
+      moving: of each branch.
+      linear: shapes of what each branch keeps.
+    """
+
+    index: Array
+    variables: tuple[Any, ...]
+    inputs: Array
+    buffers: list[Array] | None
+    moving: tuple[Moving, ...] = flax.struct.field(pytree_node=False)
+    linear: tuple[_Linear, ...] = flax.struct.field(pytree_node=False)
+
+
+def _forward(branches, rematerialize, index, variables, inputs):
+    moving = tuple(
+        tuple(leaf.perturbed for leaf in jax.tree.leaves(own, is_leaf=_is_primal))
+        for own in variables
+    )
+    index, variables, inputs = jax.tree.map(
+        lambda leaf: leaf.value, (index, variables, inputs), is_leaf=_is_primal
+    )
+    if rematerialize:
+        outputs = choose(branches, rematerialize, index, variables, inputs)
+        return outputs, _Saved(index, variables, inputs, None, moving, ())
+    shapes = tuple(
+        jax.eval_shape(functools.partial(_linearize, branch, moves), own, inputs)[1]
+        for branch, moves, own in zip(branches, moving, variables, strict=True)
+    )
+    slots = _slots(shapes)
+
+    def run(number: int):
+        def forward(variables: Any, inputs: Array):
+            outputs, linear = _linearize(
+                branches[number], moving[number], variables[number], inputs
+            )
+            return outputs, _fill(slots, linear.kept)
+
+        return forward
+
+    runs = [run(number) for number in range(len(branches))]
+    outputs, buffers = jax.lax.switch(index, runs, variables, inputs)
+    return outputs, _Saved(index, variables, inputs, buffers, moving, shapes)
+
+
+def _backward(branches, rematerialize, saved: _Saved, cotangent):
+    if isinstance(cotangent, SymbolicZero):
+        return None, None, None
+    leaves = [jax.tree.leaves(own) for own in saved.variables]
+    moved = [_moving(*pair) for pair in zip(leaves, saved.moving, strict=True)]
+    length = max(sum(leaf.size for leaf in own) for own in moved)
+
+    def run(number: int):
+        def backward(variables, inputs, buffers, cotangent):
+            own = variables[number]
+            if rematerialize:
+                moves = saved.moving[number]
+                linear = _linearize(branches[number], moves, own, inputs)[1]
+                kept = linear.kept
+            else:
+                linear = saved.linear[number]
+                kept = _read(linear.kept, buffers)
+            arguments = [*jax.tree.leaves(own), inputs]
+            gradients, gradient = linear(kept, arguments, cotangent)
+            row = jnp.concatenate([jnp.zeros(0), *map(jnp.ravel, gradients)])
+            return jnp.pad(row, (0, length - len(row))), gradient
+
+        return backward
+
+    row, gradient = jax.lax.switch(
+        saved.index,
+        [run(number) for number in range(len(branches))],
+        *(saved.variables, saved.inputs, saved.buffers, cotangent),
+    )
+    gradients = tuple(
+        _gradients(own, moves, jnp.where(saved.index == number, row, 0))
+        for number, (own, moves) in enumerate(
+            zip(saved.variables, saved.moving, strict=True)
+        )
+    )
+    return None, gradients, gradient
+
+
+choose.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+def _is_primal(leaf: Any) -> bool:
+    return hasattr(leaf, "perturbed")
+
+
+def _gradients(variables: Any, moving: Moving, row: Array) -> Any:
+    """Cut the row of a branch into a tree like its variables, None where none moves."""
+    leaves, structure = jax.tree.flatten(variables)
+    parts, start = [], 0
+    for leaf, moves in zip(leaves, moving, strict=True):
+        stop = start + leaf.size * moves
+        parts.append(row[start:stop].reshape(leaf.shape) if moves else None)
+        start = stop
+    return jax.tree.unflatten(structure, parts)
+
+
+def _key(leaf: Any) -> tuple[Any, ...]:
+    return leaf.shape, leaf.dtype
+
+
+def _slots(shapes: Sequence[_Linear]) -> collections.Counter:
+    """How many buffers of each shape serve every branch."""
+    counts = (collections.Counter(map(_key, linear.kept)) for linear in shapes)
+    return functools.reduce(lambda left, right: left | right, counts)
+
+
+def _fill(slots: collections.Counter, kept: Sequence[Array]) -> list[Array]:
+    """Lay what a branch keeps into the buffers, zeros into the others."""
+    buffers = []
+    for key, count in slots.items():
+        own = [leaf for leaf in kept if _key(leaf) == key]
+        buffers += own + [jnp.zeros(*key)] * (count - len(own))
+    return buffers
+
+
+def _read(kept: Sequence[Any], buffers: Sequence[Array]) -> list[Array]:
+    """What a branch kept, out of the buffers, in its own order."""
+    waiting = collections.defaultdict(collections.deque)
+    for buffer in buffers:
+        waiting[_key(buffer)].append(buffer)
+    return [waiting[_key(leaf)].popleft() for leaf in kept]
