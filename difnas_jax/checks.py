@@ -16,6 +16,7 @@ from difnas_jax.costs import cost_table
 from difnas_jax.distributed import check_divides
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
+from difnas_jax.models.supernet import DTYPES
 from difnas_jax.optim import SCHEDULES, TRAINABLE
 from difnas_jax.paths import SAMPLERS
 from difnas_jax.search.budget import check_reachable
@@ -23,7 +24,7 @@ from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import search
-from difnas_jax.steps import BATCHES
+from difnas_jax.steps import BATCHES, PLACEMENTS
 
 CHOICES: dict[str, Iterable[str]] = {
     "space.name": SPACES,
@@ -35,8 +36,11 @@ CHOICES: dict[str, Iterable[str]] = {
     "method.batch": BATCHES,
     "method.layer_indicator": LAYER_INDICATORS,
     "method.score": SCORES,
+    "supernet.paths_on": PLACEMENTS,
     "supernet.schedule": SCHEDULES,
+    "supernet.dtype": DTYPES,
     "retrain.schedule": SCHEDULES,
+    "retrain.dtype": DTYPES,
     "retrain.kernels": KERNEL_RULES,
 }
 

@@ -26,6 +26,9 @@ def default() -> ConfigDict:
     config.seed = 0
     # Which stages run, in this order; any subset of `STAGES`.
     config.stages = STAGES
+    # Where compiled programs are kept for the next run: `auto` (the user's cache
+    # folder), a folder, or empty for nowhere. Changes no result.
+    config.compilation_cache = "auto"
 
     config.space = ConfigDict()
     # A key of `spaces.SPACES`.
@@ -71,6 +74,9 @@ def default() -> ConfigDict:
     config.supernet = _training()
     config.supernet.epochs = 120.0
     config.supernet.clip_value = 5.0
+    # What several devices share among them: `batch`, of which each has its part in
+    # every path, or `paths`, of which each has its own and the whole batch.
+    config.supernet.paths_on = "batch"
 
     config.search = ConfigDict()
     config.search.generations = 20
@@ -125,6 +131,11 @@ def _training() -> ConfigDict:
     # Clip each gradient entry, or the global norm; 0 is off.
     config.clip_value = 0.0
     config.clip_norm = 0.0
+    # Type of the computation, `float32` or `bfloat16`; parameters and the statistics
+    # of batch norms are float32 in both.
+    config.dtype = "float32"
+    # Compute activations again in the backward pass: less memory, more time.
+    config.rematerialize = False
     # Updates between two lines of metrics, and between two checkpoints.
     config.log_every = 100
     config.checkpoint_every = 1000

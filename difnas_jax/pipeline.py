@@ -17,7 +17,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, checks, files
+from difnas_jax import artifacts, checks, files, runtime
 from difnas_jax import config as config_lib
 from difnas_jax.distributed import is_main_process
 from difnas_jax.errors import InputError
@@ -107,7 +107,9 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       TrainingError: a training broke down.
     """
     workdir = Path(workdir)
+    runtime.keep_freed_memory()
     checks.check(config)
+    runtime.keep_compiled_programs(config.compilation_cache)
     data_checksum = checks.check_data(config)
     check_workdir(config, workdir, data_checksum)
     if is_main_process():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,23 +20,24 @@ from ml_collections import ConfigDict
 
 from difnas_jax import optim
 from difnas_jax.checkpoint import Checkpoints
-from difnas_jax.data import TrainBatches
+from difnas_jax.data import TrainBatches, prefetch
 from difnas_jax.distributed import replicate, shard_batch
 from difnas_jax.errors import TrainingError
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.paths import Sampler, stream
 from difnas_jax.steps import (
     BATCHES,
+    PLACEMENTS,
     TrainState,
     TrainStep,
     create_state,
     make_train_step,
 )
-from difnas_jax.writer import MetricsWriter, Progress, say
+from difnas_jax.writer import MetricsWriter, Progress, Window, say
 
 METRICS = (
     *("step", "loss", "accuracy", "gradient_norm", "parameter_norm"),
-    *("learning_rate", "images_per_second"),
+    *("learning_rate", "images_per_second", "data_wait"),
     *("validation_accuracy", "validation_loss"),
 )
 
@@ -55,6 +55,7 @@ def train(
     batch_of_paths: str,
     mesh: Mesh,
     folder: Path,
+    placement: str = "batch",
     evaluate: Callable[[dict[str, Any]], dict[str, float]] | None = None,
     evaluate_every: int = 0,
 ) -> TrainState:
@@ -68,8 +69,9 @@ def train(
       settings: a training section of the config.
       trainable: key of `optim.TRAINABLE`.
       batch_of_paths: key of `steps.BATCHES`.
-      mesh: devices over which batches are split.
+      mesh: the devices.
       folder: holds `checkpoints/` and `metrics.jsonl`; its name is shown.
+      placement: key of `steps.PLACEMENTS`.
       evaluate: see `fit`.
       evaluate_every: see `fit`.
 
@@ -79,22 +81,25 @@ def train(
     Raises:
       TrainingError: a loss is not finite.
     """
-    seed, params = batches.seed, variables["params"]
+    seed = batches.seed
     sample = jax.jit(lambda step: sampler(stream(seed, "paths", step)))
     passes = BATCHES[batch_of_paths].passes(len(sample(0)))
     steps = optim.total_steps(settings, len(batches.split), passes)
-    mask = optim.select(params, optim.TRAINABLE[trainable])
-    optimizer = optim.optimizer(settings, params, mask, steps)
+    packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
+    optimizer = optim.optimizer(settings, steps)
     train_step = make_train_step(
-        *(model, optimizer, mask),
+        *(model, optimizer, packing),
         label_smoothing=settings.label_smoothing,
         seed=seed,
         batch_of_paths=batch_of_paths,
+        placement=placement,
+        mesh=mesh,
     )
+    spec = PLACEMENTS[placement].batch
     keep = settings.keep_checkpoints
     # Closing waits for a save that is under way, also when the training breaks down.
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep)) as checkpoints:
-        state = replicate(create_state(variables, optimizer), mesh)
+        state = replicate(create_state(variables, optimizer, packing), mesh)
         state = restored(state, checkpoints)
         return fit(
             *(state, jax.jit(train_step, donate_argnums=0), sample, batches),
@@ -103,7 +108,7 @@ def train(
             passes=passes,
             settings=settings,
             learning_rate=optim.learning_rate(settings, steps),
-            mesh=mesh,
+            place=lambda batch: shard_batch(batch, mesh, spec),
             checkpoints=checkpoints,
             writer=MetricsWriter(folder / "metrics.jsonl", METRICS, int(state.step)),
             evaluate=evaluate,
@@ -122,7 +127,7 @@ def fit(
     passes: int,
     settings: ConfigDict,
     learning_rate: Callable[[int], Any],
-    mesh: Mesh,
+    place: Callable[[Any], Any],
     checkpoints: Checkpoints,
     writer: MetricsWriter,
     evaluate: Callable[[dict[str, Any]], dict[str, float]] | None = None,
@@ -140,7 +145,7 @@ def fit(
       passes: how often each image of a batch passes through a path.
       settings: `log_every` and `checkpoint_every`.
       learning_rate: step -> learning rate, for the metrics.
-      mesh: devices over which batches are split.
+      place: batch -> the same on the devices.
       checkpoints: where the state is saved, the last one included.
       writer: where metrics go: at every log, checkpoint and evaluation, the means since
         the row before.
@@ -155,35 +160,36 @@ def fit(
     """
     first = int(state.step)
     progress = Progress(title, steps, first)
-    window: list[dict[str, Array]] = []
     best = writer.best("validation_accuracy")
-    if first < steps:
-        say(f"{title}: compiling the training step")
-    start = time.monotonic()
-    for step in range(first, steps):
-        batch = shard_batch(batches[step], mesh)
-        state, metrics = train_step(state, batch, sample(step))
-        window.append(metrics)
-        # Batches wait on the device until their update is done: keep few of them.
-        jax.block_until_ready(window[-PENDING:][0]["loss"])
-        progress.step()
-        done = step + 1
-        saves = _due(done, settings.checkpoint_every, steps)
-        evaluates = evaluate is not None and _due(done, evaluate_every, steps)
-        if not (saves or evaluates or _due(done, settings.log_every, steps)):
-            continue
-        row = {"step": done, **_means(window, done, checkpoints)}
-        images = len(window) * batches.batch_size * passes
-        row["images_per_second"] = images / (time.monotonic() - start)
-        row["learning_rate"] = float(learning_rate(step))
-        if evaluate is not None and evaluates:
-            row |= evaluate(state.variables)
-            best = max(best or 0.0, row["validation_accuracy"])
-        writer.write(row)
-        progress.report(done, best=best, **row)
-        if saves:
-            checkpoints.save(done, state.variables, state.optimizer)
-        window, start = [], time.monotonic()
+    window, images = Window(), batches.batch_size * passes
+    ahead = prefetch(lambda step: place(batches[step]), range(first, steps))
+    with contextlib.closing(ahead):
+        for step in range(first, steps):
+            batch = window.wait_for(ahead)
+            with progress.compiling() if step == first else contextlib.nullcontext():
+                state, metrics = train_step(state, batch, sample(step))
+            if step == first:
+                window = Window()
+            window.metrics.append(metrics)
+            # Batches wait on the device until their update is done: keep few of them.
+            jax.block_until_ready(window.metrics[-PENDING:][0]["loss"])
+            progress.step()
+            done = step + 1
+            saves = _due(done, settings.checkpoint_every, steps)
+            evaluates = evaluate is not None and _due(done, evaluate_every, steps)
+            if not (saves or evaluates or _due(done, settings.log_every, steps)):
+                continue
+            row = {"step": done, **_means(window.metrics, done, checkpoints)}
+            row |= window.rates(images)
+            row["learning_rate"] = float(learning_rate(step))
+            if evaluate is not None and evaluates:
+                row |= evaluate(state.variables)
+                best = max(best or 0.0, row["validation_accuracy"])
+            writer.write(row)
+            progress.report(done, best=best, **row)
+            if saves:
+                checkpoints.save(done, state.variables, state.optimizer)
+            window = Window()
     progress.close()
     return state
 

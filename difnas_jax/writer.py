@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,38 @@ class MetricsWriter:
                 file.write(json.dumps(row) + "\n")
 
 
+class Window:
+    """The time since the last row of metrics.
+
+    Attributes:
+      metrics: of every update since.
+    """
+
+    def __init__(self) -> None:
+        """Start now."""
+        self.metrics: list[dict[str, Any]] = []
+        self._start, self._waited = time.monotonic(), 0.0
+
+    def wait_for(self, batches: Iterator[Any]) -> Any:
+        """The next batch."""
+        start = time.monotonic()
+        batch = next(batches)
+        self._waited += time.monotonic() - start
+        return batch
+
+    def rates(self, images: int) -> dict[str, float]:
+        """Speed, and the share of the time that was spent waiting for batches.
+
+        Args:
+          images: that pass through a path in one update.
+        """
+        seconds = time.monotonic() - self._start
+        return {
+            "images_per_second": len(self.metrics) * images / seconds,
+            "data_wait": self._waited / seconds,
+        }
+
+
 class Progress:
     """A bar in a terminal, plain lines elsewhere; both with rate and time to go."""
 
@@ -82,6 +115,19 @@ class Progress:
         if self._start is None:
             self._start, self._first = time.monotonic(), self._first + 1
         self._bar.update()
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Say that the work is being compiled and, at the end, how long it took."""
+        self.say("compiling")
+        start = time.monotonic()
+        yield
+        self.say(f"compiled in {time.monotonic() - start:.1f} s")
+
+    def say(self, text: str) -> None:
+        """Print a line under the title, above the bar where there is one."""
+        with tqdm.external_write_mode():
+            say(f"{self._title}: {text}")
 
     def report(self, done: int, **values: float | None) -> None:
         """Show values after `done` units; None and the step itself are left out."""

@@ -1,9 +1,13 @@
 """Strict surroundings for every test: JAX on the CPU, two virtual devices."""
 
 import os
+import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+# Every program is compiled anew, and the user's own cache is left alone.
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.gettempdir()
 
 import dataclasses  # noqa: E402
 

@@ -42,6 +42,10 @@ def test_every_config_file_passes_the_checks(path, arg, tmp_path):
         ("seed", "7", 7),
         ("search.max_macs", "475e6", 475_000_000),
         ("supernet.learning_rate", "1", 1.0),
+        ("compilation_cache", "", ""),
+        ("compilation_cache", "/a/b", "/a/b"),
+        ("supernet.rematerialize", "true", True),
+        ("retrain.dtype", "bfloat16", "bfloat16"),
         ("data.flip", "True", True),
         ("data.flip", "false", False),
         ("data.path", "a b.npz", "a b.npz"),
@@ -62,7 +66,11 @@ def test_overrides_have_the_type_of_the_field(name, text, value):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("sead", "1", "--config.sead: unknown field; the config has data, method"),
+        (
+            "sead",
+            "1",
+            "--config.sead: unknown field; the config has compilation_cache, data",
+        ),
         ("search.macs", "1", "unknown field; search has crossovers"),
         ("seed.x", "1", "unknown field; seed has no fields"),
         ("search", "1", "expected one of its fields"),

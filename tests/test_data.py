@@ -1,6 +1,9 @@
 """Data: splits, checks at the door, streams that replay, exact evaluation."""
 
+import contextlib
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -228,6 +231,57 @@ def test_flip_mirrors_about_half():
     mirrored = (plain[:, :, ::-1] == flipped).all((1, 2, 3))
     assert (same | mirrored).all()
     assert 0.3 < mirrored.mean() < 0.7
+
+
+def test_augmentation_leaves_the_data_alone():
+    config = digits_config()
+    config.data.crop_padding, config.data.flip = 2, True
+    train = data.load(config).train
+    before = train.images.tobytes()
+    stream(config, train, 100)[0]
+    assert train.images.tobytes() == before
+
+
+def prefetching():
+    return [t for t in threading.enumerate() if t.name.startswith("prefetch")]
+
+
+def test_prefetched_batches_are_those_of_their_steps():
+    config = digits_config()
+    config.data.crop_padding, config.data.flip = 2, True
+    batches = stream(config, data.load(config).train)
+    ahead = list(data.prefetch(batches.__getitem__, range(3, 8)))
+    assert len(ahead) == 5 and not prefetching()
+    for step, batch in zip(range(3, 8), ahead, strict=True):
+        assert batch["image"].tobytes() == batches[step]["image"].tobytes()
+        assert batch["label"].tobytes() == batches[step]["label"].tobytes()
+    assert not list(data.prefetch(batches.__getitem__, range(0)))
+
+
+def test_prefetch_works_ahead_by_its_depth_and_ends_when_it_is_closed():
+    begun = []
+    with contextlib.closing(data.prefetch(begun.append, range(100), depth=2)) as ahead:
+        next(ahead)
+        deadline = time.monotonic() + 10
+        while len(begun) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert begun == [0, 1, 2] and prefetching()
+    assert begun == [0, 1, 2] and not prefetching()
+
+
+@pytest.mark.parametrize("error", [InputError, KeyboardInterrupt])
+def test_prefetch_raises_what_the_thread_raised_at_its_step(error):
+    def prepare(step):
+        if step == 2:
+            raise error("step 2")
+        return step
+
+    ahead = data.prefetch(prepare, range(9))
+    assert [next(ahead), next(ahead)] == [0, 1]
+    with pytest.raises(error, match="step 2"):
+        next(ahead)
+    assert not prefetching()
 
 
 def test_evaluation_sees_every_example_once():

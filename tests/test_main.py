@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from difnas_jax import pipeline
-from difnas_jax.main import main
+from difnas_jax.config import default
+from difnas_jax.main import default_workdir, main
 
 ROOT = Path(__file__).parents[1]
 SMALL = (
@@ -24,12 +25,12 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """One device, and one compilation cache for all runs of this file."""
-    cache = tmp_path_factory.mktemp("compiled")
+    """One device, and one cache folder for all runs of this file."""
+    ours = {name: v for name, v in os.environ.items() if not name.startswith("JAX_")}
     return {
-        **{name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
+        **{name: value for name, value in ours.items() if name != "XLA_FLAGS"},
         "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
     }
 
 
@@ -66,9 +67,16 @@ def test_the_last_lines_say_what_was_found(unbroken):
     assert macs <= 2_000_000
 
 
+def test_compiling_is_announced_and_kept(unbroken, environment):
+    assert "supernet: compiling\nsupernet: compiled in " in unbroken[1]
+    kept = Path(environment["XDG_CACHE_HOME"]) / "difnas_jax" / "compilation"
+    assert list(kept.glob("jit_train_step-*"))
+
+
 def test_the_same_command_again_skips_and_says_the_same(unbroken, environment):
     workdir, output = unbroken
-    again = run(environment, *SMALL, f"--workdir={workdir}")
+    uncached = "--config.compilation_cache="  # changes no result
+    again = run(environment, *SMALL, uncached, f"--workdir={workdir}")
     assert again.returncode == 0
     assert again.stdout.count("complete, skipped") == 5
     assert again.stdout.splitlines()[-7:] == output.splitlines()[-7:]
@@ -104,7 +112,7 @@ def test_a_killed_run_ends_with_the_same_bits(unbroken, environment, tmp_path):
         (("--config=README.md",), "--config: expected a Python file"),
         (("--config=tests/conftest.py",), "expected a file whose get_config"),
         (("--config=configs/digits.py:fast",), "config argument 'fast': unknown"),
-        ((*SMALL, "--config.nothing=1"), "unknown field; the config has data"),
+        ((*SMALL, "--config.nothing=1"), "unknown field; the config has compil"),
         ((*SMALL, "--config.seed=one"), "seed: expected int, got 'one'"),
         ((*SMALL, "--wrkdir=x"), "--wrkdir=x: expected a flag"),
         ((*SMALL, "--config.seed", "1"), "--config.seed: expected a flag"),
@@ -132,6 +140,16 @@ def test_a_stop_from_the_keyboard_says_how_to_go_on(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(ROOT)
     assert main([*SMALL, f"--workdir={tmp_path}"]) == 130
     assert "the same command continues" in capsys.readouterr().err
+
+
+def test_default_workdir_leaves_out_what_changes_no_result():
+    config = default()
+    names = [default_workdir("a.py", config)]
+    for name, value in (("log_every", 7), ("learning_rate", 0.5)):
+        config.supernet[name] = value
+        config.compilation_cache = str(value)
+        names.append(default_workdir("a.py", config))
+    assert names[0] == names[1] != names[2]
 
 
 def test_default_workdir_is_printed_and_found_again(environment, tmp_path):

@@ -17,6 +17,7 @@ from difnas_jax.data.batches import (
     check_statistics,
     evaluation_batches,
 )
+from difnas_jax.data.prefetch import prefetch
 from difnas_jax.data.sources import SOURCES
 
 
@@ -67,4 +68,5 @@ __all__ = [
     "check",
     "evaluation_batches",
     "load",
+    "prefetch",
 ]

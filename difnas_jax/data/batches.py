@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from ml_collections import ConfigDict
+from numpy.lib.stride_tricks import sliding_window_view
 
 from difnas_jax.data.base import Split
 from difnas_jax.errors import InputError
@@ -43,7 +44,13 @@ class Normalizer:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """uint8[B, H, W, C] -> float32[B, H, W, C]."""
-        return (images.astype(np.float32) / 255 - self.mean) / self.std
+        # By rows, in place: numpy is 4 times slower over an axis as short as C.
+        width = images.shape[2]
+        rows = images.reshape(-1, width * images.shape[3]).astype(np.float32)
+        rows /= 255
+        rows -= np.tile(self.mean, width)
+        rows /= np.tile(self.std, width)
+        return rows.reshape(images.shape)
 
 
 def pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +139,7 @@ class TrainBatches:
         images = random_crop(rng, self.split.images[index], self.crop_padding)
         if self.flip:
             mirrored = rng.random(len(images)) < 0.5
-            images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+            images[mirrored] = images[mirrored, :, ::-1]
         return {"image": self.normalizer(images), "label": self.split.labels[index]}
 
 
@@ -157,10 +164,10 @@ def random_crop(
     batch, height, width, _ = images.shape
     edges = (padding, padding)
     padded = np.pad(images, ((0, 0), edges, edges, (0, 0)))
-    top, left = rng.integers(2 * padding + 1, size=(2, batch, 1, 1))
-    rows = top + np.arange(height)[:, None]  # [B, H, 1]
-    columns = left + np.arange(width)  # [B, 1, W]
-    return padded[np.arange(batch)[:, None, None], rows, columns]
+    top, left = rng.integers(2 * padding + 1, size=(2, batch))
+    # [B, 2 * padding + 1, 2 * padding + 1, C, H, W]: every crop, nothing copied.
+    crops = sliding_window_view(padded, (height, width), axis=(1, 2))
+    return np.moveaxis(crops[np.arange(batch), top, left], 1, -1)
 
 
 def evaluation_batches(

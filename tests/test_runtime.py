@@ -1,0 +1,143 @@
+"""The process: where compiled programs are kept, and that freed memory is."""
+
+import ctypes
+import platform
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from difnas_jax import runtime
+from difnas_jax.errors import InputError
+
+SETTINGS = (
+    *("jax_enable_compilation_cache", "jax_compilation_cache_dir"),
+    "jax_persistent_cache_min_compile_time_secs",
+)
+
+
+@pytest.fixture(autouse=True)
+def untold(monkeypatch):
+    """JAX as a user has it who told it nothing; as it was afterwards."""
+    before = {name: getattr(jax.config, name) for name in SETTINGS}
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    jax.config.update("jax_enable_compilation_cache", True)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+def folder():
+    return getattr(jax.config, "jax_compilation_cache_dir")  # noqa: B009
+
+
+def test_programs_are_kept_in_the_folder_also_after_a_first_compilation(tmp_path):
+    jax.jit(lambda x: x * 3)(1.0)
+    place = tmp_path / "a" / "b"
+    runtime.keep_compiled_programs(str(place))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.jit(lambda x: jnp.sin(x) * 5)(1.0)
+    assert list(place.iterdir())
+
+
+@pytest.mark.parametrize("named", ["absolute", "relative", ""])
+def test_auto_is_the_cache_folder_of_the_user(tmp_path, monkeypatch, named):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = tmp_path / "xdg" if named == "absolute" else tmp_path / ".cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home) if named == "absolute" else named)
+    runtime.keep_compiled_programs("auto")
+    expected = home / "difnas_jax" / "compilation"
+    assert folder() == str(expected)
+    assert expected.is_dir()
+
+
+def test_auto_leaves_the_folder_that_jax_was_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "told"))
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "told"))
+    runtime.keep_compiled_programs("auto")
+    assert folder() == str(tmp_path / "told")
+
+
+def test_empty_is_off(tmp_path):
+    runtime.keep_compiled_programs(str(tmp_path))
+    runtime.keep_compiled_programs("")
+    assert folder() is None
+
+
+def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="compilation_cache: expected a f") as error:
+        runtime.keep_compiled_programs(str(tmp_path / "file" / "folder"))
+    assert "\n" not in str(error.value) and "Not a directory" in str(error.value)
+
+
+def test_auto_goes_without_and_says_so(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    runtime.keep_compiled_programs("auto")
+    assert folder() is None
+    out = capsys.readouterr().out
+    assert out.startswith("compilation_cache: goes without") and out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("system", "backend", "functions", "calls"),
+    [
+        ("linux", "cpu", ["mallopt"], 4),
+        ("linux", "gpu", ["mallopt"], 8),
+        ("linux", "cpu", [], 0),  # musl
+        ("darwin", "cpu", ["mallopt"], 0),
+    ],
+)
+def test_the_allocator_is_told_where_it_listens(
+    monkeypatch, system, backend, functions, calls
+):
+    """On another device than the CPU it is told to go back to its defaults."""
+    told = []
+    library = SimpleNamespace(**{name: lambda *c: told.append(c) for name in functions})
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    runtime.keep_freed_memory()
+    assert len(told) == calls
+    if backend == "gpu":
+        assert dict(told) == {-1: 2**17, -2: 2**17, -4: 2**16, -8: 0}
+
+
+FAULTS = """
+import resource, jax, jax.numpy as jnp
+from difnas_jax.runtime import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    jax.block_until_ready(step(x))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+if KEEPS:
+    keep_freed_memory()
+step = jax.jit(lambda x: ((x @ x.T) @ x).sum())
+x = jnp.ones((4096, 8))
+print(sorted(faults() for _ in range(9))[4])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_step_touches_no_new_memory():
+    """Page faults of a step with a temporary buffer of 64 MiB, 16,384 pages."""
+    kept, given_back = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", FAULTS.replace("KEEPS", keeps)],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for keeps in ("True", "False")
+    )
+    assert kept < 100 < 16_000 < given_back
