@@ -12,6 +12,7 @@ from difnas_jax.errors import InputError
 
 # The one axis of the mesh.
 DEVICES = "data"
+OVER_DEVICES = PartitionSpec(DEVICES)
 
 
 def is_main_process() -> bool:
@@ -29,9 +30,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def shard_batch(
-    batch: Any, mesh: Mesh, spec: PartitionSpec = PartitionSpec(DEVICES)
-) -> Any:
+def shard_batch(batch: Any, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) -> Any:
     """Put every leaf [B, ...] on the devices, split along its first axis by default."""
     return jax.device_put(batch, NamedSharding(mesh, spec))
 

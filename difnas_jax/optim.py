@@ -73,7 +73,7 @@ class Packing:
 
     def select(self, params: Any) -> dict[Leaf, Array]:
         """The trained leaves by name."""
-        flat = flax.traverse_util.flatten_dict(params)
+        flat: dict[Leaf, Any] = flax.traverse_util.flatten_dict(params)
         return {leaf: flat[leaf] for group in self.leaves.values() for leaf in group}
 
     def pack(self, leaves: dict[Leaf, Array]) -> Packed:
@@ -109,7 +109,7 @@ class Packing:
           bool vectors; entries outside of candidates (and of always-on branches) are
           always passed.
         """
-        taken = {
+        taken: dict[Leaf, Array] = {
             (layer_name(number), space.ops[op].name): (paths[:, number] == op).any()
             for number, layer in enumerate(space.layers)
             for op in layer.ops

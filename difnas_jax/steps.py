@@ -230,7 +230,7 @@ def make_train_step(
             packed,
             sampled=packing.sampled(params, paths, model.space),
         )
-        packed = optax.apply_updates(packed, updates)
+        packed: Any = optax.apply_updates(packed, updates)
         metrics = {
             "loss": loss / len(paths),
             "accuracy": accuracy / len(paths),

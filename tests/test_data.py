@@ -14,6 +14,7 @@ from difnas_jax.data.base import checked_split
 from difnas_jax.data.batches import random_crop
 from difnas_jax.data.sources import hold_out
 from difnas_jax.errors import InputError
+from difnas_jax.writer import Window
 
 
 def digits_config(**space):
@@ -282,6 +283,18 @@ def test_prefetch_raises_what_the_thread_raised_at_its_step(error):
     with pytest.raises(error, match="step 2"):
         next(ahead)
     assert not prefetching()
+
+
+def test_waiting_for_batches_is_measured():
+    def slow():
+        time.sleep(0.2)
+        yield "batch"
+
+    window = Window()
+    assert window.wait_for(slow()) == "batch"
+    window.metrics.append({})
+    rates = window.rates(images=10)
+    assert 0.5 < rates["data_wait"] <= 1 and 0 < rates["images_per_second"] < 50
 
 
 def test_evaluation_sees_every_example_once():

@@ -98,6 +98,7 @@ def test_depthwise_under_transformations(rng, layout):
     small = jax.jit(conv)(images.astype(jnp.bfloat16))
     assert small.dtype == jnp.bfloat16
     np.testing.assert_allclose(small.astype(jnp.float32), plain, rtol=0.05, atol=0.05)
+    scanned: Any
     _, scanned = jax.lax.scan(lambda _, x: (None, conv(x)), None, images[None])
     np.testing.assert_allclose(scanned[0], plain, rtol=1e-5, atol=1e-5)
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
@@ -188,9 +189,10 @@ def test_batch_norm_equals_flax(rng):
 
 def test_batch_norm_normalises(rng):
     inputs = jnp.asarray(5 + 3 * rng.standard_normal((8, 4, 4, 3)), jnp.float32)
-    outputs, mean, var = normalize_batch(
+    normalized: Any = normalize_batch(
         inputs, jnp.ones(3), jnp.zeros(3), CHANNELS_LAST, None
     )
+    outputs, mean, var = normalized
     np.testing.assert_allclose(outputs.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(outputs.var((0, 1, 2)), 1, rtol=1e-4)
     np.testing.assert_allclose(mean, inputs.mean((0, 1, 2)), rtol=1e-5)

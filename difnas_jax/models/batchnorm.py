@@ -8,6 +8,7 @@ making the collection `batch_stats` mutable or not.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -50,12 +51,14 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         options = self.layout, self.ceiling
         if train and not self.is_mutable_collection("batch_stats"):
-            return normalize_batch(inputs, scale, bias, *options)[0]
+            normalized: Any = normalize_batch(inputs, scale, bias, *options)
+            return normalized[0]
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         var = self.variable("batch_stats", "var", jnp.ones, channels)
         if not train:
             return _normalize(inputs, scale, bias, mean.value, var.value, *options)
-        outputs, *batch_stats = normalize_batch(inputs, scale, bias, *options)
+        normalized: Any = normalize_batch(inputs, scale, bias, *options)
+        outputs, *batch_stats = normalized
         if not self.is_initializing():
             for running, batch in zip((mean, var), batch_stats, strict=True):
                 batch = jax.lax.stop_gradient(batch)

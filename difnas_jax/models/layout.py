@@ -10,9 +10,12 @@ matrix product.
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeVar
 
 import jax
 from jax import Array
+
+Each = TypeVar("Each")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +53,8 @@ class Layout:
         """[C] -> a shape that broadcasts against a feature map."""
         return jax.lax.expand_dims(vector, self.others)
 
-    def around(self, height: tuple, width: tuple, rest: tuple) -> list[tuple]:
-        """One tuple for each dimension, such as padding or slices."""
+    def around(self, height: Each, width: Each, rest: Each) -> list[Each]:
+        """One value for each dimension, such as a padding or a slice."""
         return [{"H": height, "W": width}.get(letter, rest) for letter in self.dims]
 
     def arrange(self, images: Array) -> Array:

@@ -1,0 +1,81 @@
+"""Who takes part: one row for each program that is timed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+# glibc gives large buffers back to the system after every use; these keep them.
+KEEP_MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:"
+    "glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864"
+}
+THREADS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """A program that runs in a process of its own.
+
+    Attributes:
+      module: module of this package with `build(contestant) -> update`; the update
+        takes int32[K, L] paths, returns when it is done, and returns seconds where
+        only a part of it counts.
+      variant: which form of it, where a module has several.
+      environment: variables of its process.
+      space: key of `network.SPACES`.
+      section: training section of the default config: `supernet` or `retrain`.
+      trainable: `all_bn` or `all`.
+      batch_size: images of an update.
+      paths: key of `network.PATH_SETS`.
+      together: one update for a set of paths instead of one for each path.
+    """
+
+    module: str
+    variant: str = ""
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    space: str = "six_ops"
+    section: str = "supernet"
+    trainable: str = "all_bn"
+    batch_size: int = 32
+    paths: str = "fair"
+    together: bool = False
+
+
+OURS = Contestant("ours")
+TORCH = Contestant("torch_update")
+TUNED = Contestant("torch_update", "channels_last", KEEP_MEMORY)
+INPUT = Contestant("input_batches", "alone", paths="repeated")
+FAIR: dict[str, Any] = {"together": True}
+RETRAIN: dict[str, Any] = {
+    "space": "found",
+    "section": "retrain",
+    "trainable": "all",
+    "batch_size": 64,
+    "paths": "repeated",
+}
+_row = dataclasses.replace
+
+CONTESTANTS: dict[str, Contestant] = {
+    "ours_fair": _row(OURS, **FAIR),
+    "ours_single": OURS,
+    "ours_all_weights": _row(OURS, trainable="all"),
+    "ours_one_path": _row(OURS, paths="once"),
+    "ours_plain_convolutions": _row(OURS, paths="once", variant="plain"),
+    "ours_two_ops": _row(OURS, space="two_ops", paths="common"),
+    "ours_seven_ops": _row(OURS, space="seven_ops", paths="common"),
+    "ours_retrain": _row(OURS, **RETRAIN),
+    "tuned_fair": _row(TUNED, **FAIR),
+    "tuned_single": TUNED,
+    "tuned_all_weights": _row(TUNED, trainable="all"),
+    "tuned_retrain": _row(TUNED, **RETRAIN),
+    "default_fair": _row(TORCH, **FAIR),
+    "default_single": TORCH,
+    "default_all_weights": _row(TORCH, trainable="all"),
+    "matmul_jax": Contestant("matmul", "jax", paths="repeated"),
+    "matmul_torch": Contestant("matmul", "torch", paths="repeated"),
+    "input_32": _row(INPUT, batch_size=32),
+    "input_512": _row(INPUT, batch_size=512),
+    "waiting_fair": Contestant("input_batches", "waiting", together=True),
+}

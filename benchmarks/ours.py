@@ -1,0 +1,99 @@
+"""Our side: the training step as `difnas_jax.train` builds it, and how it is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import network
+from benchmarks.contestants import Contestant
+from difnas_jax import optim, runtime
+from difnas_jax.config import default
+from difnas_jax.models import blocks, convolutions
+from difnas_jax.models.initializers import initialize
+from difnas_jax.models.layout import CHANNELS_LAST, Layout
+from difnas_jax.models.supernet import Supernet
+from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.steps import TrainState, TrainStep, create_state, make_train_step
+
+SCHEDULED_STEPS = 1000
+Batch = dict[str, jax.Array]
+
+
+def training(
+    space: SearchSpace,
+    section: str,
+    trainable: str,
+    batch_size: int,
+    layout: Layout | None = None,
+) -> tuple[TrainStep, TrainState, Batch]:
+    """The step (not compiled), its first state and a batch.
+
+    Args:
+      space: the network.
+      section: training section; `retrain` has dropout and running statistics.
+      trainable: key of `optim.TRAINABLE`; kernels are parameters under `all` only.
+      batch_size: B.
+      layout: of the feature maps; that of the backend by default.
+    """
+    retrains = section == "retrain"
+    dropout = default().retrain.dropout if retrains else 0.0
+    trains_kernels = trainable == "all"
+    model = Supernet(
+        space, train_kernels=trains_kernels, dropout=dropout, layout=layout
+    )
+    variables = initialize(model, network.SEED)
+    if not retrains:
+        variables["batch_stats"] = {}
+    settings = network.recipe(section, batch_size)
+    packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
+    optimizer = optim.optimizer(settings, SCHEDULED_STEPS)
+    step = make_train_step(
+        *(model, optimizer, packing),
+        label_smoothing=settings.label_smoothing,
+        seed=network.SEED,
+    )
+    variables = jax.tree.map(jnp.asarray, variables)
+    images, labels = map(jnp.asarray, network.noise_batch(space, batch_size))
+    state = create_state(variables, optimizer, packing)
+    return step, state, {"image": images, "label": labels}
+
+
+def updates(
+    contestant: Contestant,
+) -> tuple[Callable[[np.ndarray, Batch], None], Batch]:
+    """The update (paths int32[K, L], batch) -> nothing, when done; and a batch."""
+    runtime.keep_compiled_programs("auto")
+    runtime.keep_freed_memory()
+    plain = contestant.variant == "plain"
+    if plain:
+        _use_plain_convolutions()
+    step, state, batch = training(
+        network.SPACES[contestant.space](),
+        *(contestant.section, contestant.trainable, contestant.batch_size),
+        layout=CHANNELS_LAST if plain else None,
+    )
+    compiled = jax.jit(step, donate_argnums=0)
+
+    def update(paths: np.ndarray, batch: Batch) -> None:
+        nonlocal state
+        state, _ = compiled(state, batch, jnp.asarray(paths))
+        jax.block_until_ready(state)
+
+    return update, batch
+
+
+def build(contestant: Contestant) -> Callable[[np.ndarray], None]:
+    """The update of a contestant: int32[K, L] paths -> nothing, when it is done."""
+    update, batch = updates(contestant)
+    return lambda paths: update(paths, batch)
+
+
+def _use_plain_convolutions() -> None:
+    """XLA's convolutions with their own autodiff; 1x1 ones stay matrix products."""
+    plain: Any = convolutions.native_conv
+    blocks.depthwise_conv = blocks.dense_conv = plain
