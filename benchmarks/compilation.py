@@ -42,7 +42,6 @@ def measure(cache: str) -> dict[str, float]:
     from difnas_jax import runtime, spaces
 
     runtime.keep_compiled_programs(cache)
-    runtime.keep_freed_memory()
     space = spaces.build("mbv2", image_size=32, image_channels=3, num_classes=10)
     times = [time.perf_counter()]
     step, state, batch = ours.training(space, "supernet", "all_bn", BATCH_SIZE)

@@ -68,7 +68,6 @@ def updates(
 ) -> tuple[Callable[[np.ndarray, Batch], None], Batch]:
     """The update (paths int32[K, L], batch) -> nothing, when done; and a batch."""
     runtime.keep_compiled_programs("auto")
-    runtime.keep_freed_memory()
     plain = contestant.variant == "plain"
     if plain:
         _use_plain_convolutions()

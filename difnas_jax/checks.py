@@ -90,7 +90,8 @@ def check(config: ConfigDict) -> None:
         check_reachable(config_lib.build_budget(config), cost_table(space), space)
     config_lib.given_architecture(config)
     for group in ("supernet", "retrain"):
-        if group in stages:
+        splits = config[group].get("paths_on", "batch") == "batch"
+        if group in stages and splits:
             check_divides(f"{group}.batch_size", config[group].batch_size)
     check_batch_of_paths(config, wiring.sampled)
 

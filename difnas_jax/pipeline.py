@@ -107,7 +107,6 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       TrainingError: a training broke down.
     """
     workdir = Path(workdir)
-    runtime.keep_freed_memory()
     checks.check(config)
     runtime.keep_compiled_programs(config.compilation_cache)
     data_checksum = checks.check_data(config)

@@ -1,44 +1,16 @@
-"""The process that a run lives in: compiled programs and freed memory are kept."""
+"""The process that a run lives in: compiled programs are kept for the next one."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from difnas_jax.errors import InputError
 from difnas_jax.writer import say
-
-
-class Setting(NamedTuple):
-    """A parameter of glibc's mallopt (malloc.h).
-
-    Attributes:
-      parameter: its number.
-      keep: the value that keeps freed memory.
-      default: the value of glibc.
-    """
-
-    parameter: int
-    keep: int
-    default: int
-
-
-ALLOCATOR = {
-    # The top of the heap is never given back, and grows by 64 MiB at a time.
-    "M_TRIM_THRESHOLD": Setting(-1, 2**31 - 1, 2**17),
-    "M_TOP_PAD": Setting(-2, 2**26, 2**17),
-    # No block is mapped, and unmapped, on its own.
-    "M_MMAP_MAX": Setting(-4, 0, 2**16),
-    # One heap for all threads: those of further heaps end at 64 MiB. 0 is no limit.
-    "M_ARENA_MAX": Setting(-8, 1, 0),
-}
 
 
 def keep_compiled_programs(place: str) -> None:
@@ -67,29 +39,6 @@ def keep_compiled_programs(place: str) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     # JAX decides at its first compilation, which may be over, whether there is a cache.
     compilation_cache.reset_cache()
-
-
-def keep_freed_memory() -> None:
-    """On a Linux CPU, keep freed memory for the next step.
-
-    XLA allocates its large temporary buffers anew in every call. By default glibc maps
-    them from the kernel and unmaps them when they are freed, and the page faults of
-    touching them again took 47 of the 68 ms of forward and backward pass of a block;
-    kept, none. The process never shrinks below its peak. Other C libraries and other
-    devices are left as they are.
-
-    A thread stays with the heap of its first block: call it before JAX makes threads,
-    with its first array.
-    """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    mallopt = getattr(library, "mallopt", None)
-    if mallopt is None:
-        return
-    for setting in ALLOCATOR.values():
-        mallopt(setting.parameter, setting.keep)
-    if jax.default_backend() != "cpu":  # asking makes the threads
-        for setting in ALLOCATOR.values():
-            mallopt(setting.parameter, setting.default)
 
 
 def _user_cache() -> Path:

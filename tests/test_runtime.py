@@ -1,10 +1,4 @@
-"""The process: where compiled programs are kept, and that freed memory is."""
-
-import ctypes
-import platform
-import subprocess
-import sys
-from types import SimpleNamespace
+"""The process: where compiled programs are kept."""
 
 import jax
 import jax.numpy as jnp
@@ -83,61 +77,3 @@ def test_auto_goes_without_and_says_so(tmp_path, monkeypatch, capsys):
     assert folder() is None
     out = capsys.readouterr().out
     assert out.startswith("compilation_cache: goes without") and out.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("system", "backend", "functions", "calls"),
-    [
-        ("linux", "cpu", ["mallopt"], 4),
-        ("linux", "gpu", ["mallopt"], 8),
-        ("linux", "cpu", [], 0),  # musl
-        ("darwin", "cpu", ["mallopt"], 0),
-    ],
-)
-def test_the_allocator_is_told_where_it_listens(
-    monkeypatch, system, backend, functions, calls
-):
-    """On another device than the CPU it is told to go back to its defaults."""
-    told = []
-    library = SimpleNamespace(**{name: lambda *c: told.append(c) for name in functions})
-    monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
-    runtime.keep_freed_memory()
-    assert len(told) == calls
-    if backend == "gpu":
-        assert dict(told) == {-1: 2**17, -2: 2**17, -4: 2**16, -8: 0}
-
-
-FAULTS = """
-import resource, jax, jax.numpy as jnp
-from difnas_jax.runtime import keep_freed_memory
-
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    jax.block_until_ready(step(x))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-if KEEPS:
-    keep_freed_memory()
-step = jax.jit(lambda x: ((x @ x.T) @ x).sum())
-x = jnp.ones((4096, 8))
-print(sorted(faults() for _ in range(9))[4])
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-def test_a_step_touches_no_new_memory():
-    """Page faults of a step with a temporary buffer of 64 MiB, 16,384 pages."""
-    kept, given_back = (
-        int(
-            subprocess.run(
-                [sys.executable, "-c", FAULTS.replace("KEEPS", keeps)],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
-        for keeps in ("True", "False")
-    )
-    assert kept < 100 < 16_000 < given_back

@@ -137,16 +137,48 @@ def unfolded_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> 
     return pointwise_conv(columns, kernel.reshape(-1, kernel.shape[-1]), layout)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def pointwise_conv(images: Array, kernel: Array, layout: Layout) -> Array:
-    """A 1x1 convolution [C_in, C_out] as a matrix product.
+    """A 1x1 convolution [C_in, C_out] as a matrix product."""
+    return _product(images, kernel, jax.lax.optimization_barrier(kernel.T), layout)
 
-    Of two dimensions and no more: XLA turns their transposed products into products.
+
+def _product(images: Array, kernel: Array, transposed: Array, layout: Layout) -> Array:
+    """Multiply by the kernel, or by its transposed copy where channels are first.
+
+    The fast products of the CPU are those whose operands lie in memory as they are
+    multiplied; a product that transposes on the way is left to a slower routine.
     """
+    inputs, outputs = kernel.shape
     if layout.channel == 0:
-        flat = images.reshape(len(kernel), -1)  # [C, others]
-        return (kernel.T @ flat).reshape(-1, *images.shape[1:])
-    flat = images.reshape(-1, len(kernel))  # [others, C]
-    return (flat @ kernel).reshape(*images.shape[:-1], -1)
+        product = transposed @ images.reshape(inputs, -1)  # [C, others]
+        return product.reshape(outputs, *images.shape[1:])
+    product = images.reshape(-1, inputs) @ kernel  # [others, C]
+    return product.reshape(*images.shape[:-1], outputs)
+
+
+def _pointwise_forward(images: Any, kernel: Any, layout: Layout):
+    saved = (
+        images.value if kernel.perturbed else None,
+        kernel.value if images.perturbed else None,
+    )
+    return pointwise_conv(images.value, kernel.value, layout), saved
+
+
+def _pointwise_backward(layout: Layout, saved: tuple[Any, Any], cotangent: Any):
+    if isinstance(cotangent, SymbolicZero):
+        return None, None
+    images, kernel = saved
+    images_gradient = kernel_gradient = None
+    if kernel is not None:
+        transposed = jax.lax.optimization_barrier(kernel.T)
+        images_gradient = _product(cotangent, transposed, kernel, layout)
+    if images is not None:
+        kernel_gradient = jnp.tensordot(images, cotangent, (layout.others,) * 2)
+    return images_gradient, kernel_gradient
+
+
+pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward, symbolic_zeros=True)
 
 
 def _padded(images: Array, pad: int, layout: Layout) -> Array:
