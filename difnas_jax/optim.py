@@ -127,8 +127,8 @@ def only_sampled(
 ) -> optax.GradientTransformationExtraArgs:
     """Leave unsampled leaves and their optimizer state untouched.
 
-    The update takes the extra argument `sampled`, a tree like the parameters with one
-    bool[] for each leaf.
+    The update takes the extra argument `sampled`, a tree of bools like the (packed)
+    parameters.
     """
 
     def update(

@@ -13,6 +13,7 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from difnas_jax.distributed import DEVICES
+from difnas_jax.errors import InputError
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.optim import Packing
 from difnas_jax.paths import stream
@@ -89,7 +90,8 @@ def _over_paths(gradients: Callable[..., Any], mesh: Mesh | None) -> Any:
     Without a collective inside the paths: devices that take different branches would
     wait for each other, or mix the statistics of different candidates.
     """
-    assert mesh is not None
+    if mesh is None:
+        raise InputError("placement `paths`: expected a mesh of devices, got none")
     spread, whole = PartitionSpec(DEVICES), PartitionSpec()
 
     def local(*arguments: Any) -> Any:
@@ -109,12 +111,12 @@ def _over_paths(gradients: Callable[..., Any], mesh: Mesh | None) -> Any:
     def padded(*arguments: Any) -> Any:
         *others, numbered = arguments
         missing = -len(numbered[0]) % mesh.size
-        # Devices without a path repeat the first one with weight 0.
-        numbered = jax.tree.map(
-            lambda leaf: jnp.pad(leaf, ((0, missing), *[(0, 0)] * (leaf.ndim - 1))),
-            numbered,
-        )
-        return run(*others, numbered)
+        # Devices without a path repeat the last one with weight 0.
+        numbers, paths, weights = numbered
+        numbers = jnp.pad(numbers, (0, missing), mode="edge")
+        paths = jnp.pad(paths, ((0, missing), (0, 0)), mode="edge")
+        weights = jnp.pad(weights, (0, missing))
+        return run(*others, (numbers, paths, weights))
 
     return padded
 

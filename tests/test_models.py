@@ -22,7 +22,7 @@ from difnas_jax.models.convolutions import (
 )
 from difnas_jax.models.initializers import initialize, variable_shapes
 from difnas_jax.models.layout import BATCH_LAST, CHANNELS_LAST
-from difnas_jax.models.supernet import Supernet, wired
+from difnas_jax.models.supernet import Supernet, _Through, wired
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
@@ -350,3 +350,20 @@ def test_initial_signal_is_finite_and_alive(name, rng):
     logits = forward(model, initialize(model, 0), images, architecture, True)
     assert np.isfinite(logits).all()
     assert np.std(np.asarray(logits), axis=0).min() > 1e-3
+
+
+def test_equal_blocks_are_traced_once(tiny, rng, monkeypatch):
+    """Layers 1 and 2 are equal: five blocks for the eight candidates."""
+    traced = []
+    run = _Through.__call__
+
+    def counted(self, variables, inputs):
+        traced.append(self)
+        return run(self, variables, inputs)
+
+    jax.clear_caches()
+    monkeypatch.setattr(_Through, "__call__", counted)
+    model = Supernet(tiny)
+    variables = initialize(model, 0)
+    forward(model, variables, images_of(tiny, rng), [0, 0, 1], True)
+    assert len(traced) == len(set(traced)) == 5

@@ -65,10 +65,12 @@ class Layout:
 CHANNELS_LAST = Layout("BHWC")
 BATCH_LAST = Layout("CHWB")
 
-# By platform; all others take channels last.
-FASTEST = {"cpu": BATCH_LAST}
-
 
 def fastest() -> Layout:
-    """The layout for the backend of this process."""
-    return FASTEST.get(jax.default_backend(), CHANNELS_LAST)
+    """The layout for the devices of this process: batch last on a single CPU device.
+
+    Matrix products merge height, width and batch, which a batch that is split over
+    devices survives only as the first dimension.
+    """
+    alone = jax.default_backend() == "cpu" and jax.device_count() == 1
+    return BATCH_LAST if alone else CHANNELS_LAST

@@ -8,6 +8,7 @@ directly, and an identity vanishes. The found network is therefore
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -98,7 +99,7 @@ class ChoiceLayer(nn.Module):
         """`through` as a pure function, equal for equal layers."""
         names = [op, *self._parallel()]
         blocks = tuple((op.name, self._block(op, parent=None)) for op in names)
-        return functools.partial(_apply, blocks, train)
+        return _Through(blocks, train)
 
     def _variables(self, op: Op) -> dict[str, Any]:
         names = [op.name, *(op.name for op in self._parallel())]
@@ -121,11 +122,19 @@ def _through(name: str, train: bool) -> Any:
     return lambda module, inputs: module.through(name, inputs, train)
 
 
-def _apply(
-    blocks: tuple[tuple[str, Any], ...], train: bool, variables: Any, inputs: Array
-) -> Array:
-    outputs = [block.apply(variables[name], inputs, train) for name, block in blocks]
-    return functools.reduce(jnp.add, outputs)
+@dataclasses.dataclass(frozen=True)
+class _Through:
+    """The sum of some blocks; of equal blocks, equal, so that it is traced once."""
+
+    blocks: tuple[tuple[str, Any], ...]
+    train: bool
+
+    def __call__(self, variables: Any, inputs: Array) -> Array:
+        outputs = [
+            block.apply(variables[name], inputs, self.train)
+            for name, block in self.blocks
+        ]
+        return functools.reduce(jnp.add, outputs)
 
 
 class Supernet(nn.Module):
@@ -141,8 +150,8 @@ class Supernet(nn.Module):
       dropout: rate before the classifier; needs the random stream `dropout`.
       dtype: key of `DTYPES`, in which feature maps are computed; variables, batch-norm
         statistics and logits are float32.
-      rematerialize: keep the input of each layer only and compute the layer again in
-        the backward pass: less memory, about a third more work.
+      rematerialize: keep the input of each choice layer only and compute the layer
+        again in the backward pass: less memory, about a third more work.
       layout: of the feature maps; that of this machine's backend by default.
     """
 
