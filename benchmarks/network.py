@@ -9,8 +9,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import config
-from difnas_jax.spaces.base import FixedBlock, SearchSpace
-from difnas_jax.spaces.mbv2 import OPS, SEPARABLE, choice_layers
+from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.mbv2 import OPS, choice_layers, fairnas19
 
 SEED = 0
 # (out channels, stride of the first layer, layers)
@@ -21,17 +21,12 @@ COMMON_OPS = (0, 1)  # k3e3 and k3e6
 
 def six_ops() -> SearchSpace:
     """The network of the comparisons: 20 layers with six ops each, images of 32."""
-    return SearchSpace(
+    return dataclasses.replace(
+        fairnas19(image_size=32, image_channels=3, num_classes=10),
         name="benchmark",
-        image_size=32,
-        image_channels=3,
-        num_classes=10,
-        stem_channels=32,
         stem_stride=1,
-        fixed=(FixedBlock(32, 16, 1, SEPARABLE),),
         ops=OPS[:6],
         layers=choice_layers(16, STAGES, identity=False),
-        head_channels=1280,
     )
 
 

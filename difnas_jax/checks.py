@@ -19,12 +19,13 @@ from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.supernet import DTYPES
 from difnas_jax.optim import SCHEDULES, TRAINABLE
 from difnas_jax.paths import SAMPLERS
+from difnas_jax.placements import PLACEMENTS
 from difnas_jax.search.budget import check_reachable
 from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import search
-from difnas_jax.steps import BATCHES, PLACEMENTS
+from difnas_jax.steps import BATCHES
 
 CHOICES: dict[str, Iterable[str]] = {
     "space.name": SPACES,

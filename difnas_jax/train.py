@@ -25,9 +25,9 @@ from difnas_jax.distributed import replicate, shard_batch
 from difnas_jax.errors import TrainingError
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.paths import Sampler, stream
+from difnas_jax.placements import PLACEMENTS
 from difnas_jax.steps import (
     BATCHES,
-    PLACEMENTS,
     TrainState,
     TrainStep,
     create_state,
@@ -71,7 +71,7 @@ def train(
       batch_of_paths: key of `steps.BATCHES`.
       mesh: the devices.
       folder: holds `checkpoints/` and `metrics.jsonl`; its name is shown.
-      placement: key of `steps.PLACEMENTS`.
+      placement: key of `placements.PLACEMENTS`.
       evaluate: see `fit`.
       evaluate_every: see `fit`.
 

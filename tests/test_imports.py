@@ -19,6 +19,7 @@ LEVELS = {
     "train": 4,
     "evaluate": 4,
     "steps": 3,
+    "placements": 3,
     "optim": 3,
     "indicators": 3,
     "models": 2,
@@ -49,6 +50,7 @@ WITHIN = {
     ("search", "spaces"),
     ("spaces", "errors"),
     ("steps", "optim"),
+    ("steps", "placements"),
     ("writer", "distributed"),
 }
 

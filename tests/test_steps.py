@@ -22,9 +22,9 @@ from difnas_jax.models.initializers import initialize
 from difnas_jax.models.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.paths import stream, strict_fair
+from difnas_jax.placements import PLACEMENTS
 from difnas_jax.steps import (
     BATCHES,
-    PLACEMENTS,
     create_state,
     make_eval_step,
     make_train_step,

@@ -45,13 +45,10 @@ def choose(
     Returns:
       The output of the branch.
     """
-
-    def run(number: int):
-        return lambda variables, inputs: _run(
-            branches[number], variables[number], inputs
-        )
-
-    runs = [run(number) for number in range(len(branches))]
+    runs = [
+        lambda variables, inputs, n=number: _run(branches[n], variables[n], inputs)
+        for number in range(len(branches))
+    ]
     return jax.lax.switch(index, runs, variables, inputs)
 
 
@@ -86,10 +83,8 @@ class _Linear(flax.struct.PyTreeNode):
         return cls(tuple(kept), tuple(places[id(leaf)] for leaf in leaves), structure)
 
     def __call__(self, kept: Sequence[Array], arguments: Sequence[Array], cotangent):
-        leaves = [
-            kept[source] if source >= 0 else arguments[-1 - source]
-            for source in self.sources
-        ]
+        places = [*kept, *reversed(arguments)]  # -1 is the first argument
+        leaves = [places[source] for source in self.sources]
         return jax.tree.unflatten(self.function, leaves)(cotangent)
 
 
@@ -168,7 +163,7 @@ def _forward(branches, rematerialize, index, variables, inputs):
 
         return forward
 
-    runs = [run(number) for number in range(len(branches))]
+    runs = list(map(run, range(len(branches))))
     outputs, buffers = jax.lax.switch(index, runs, variables, inputs)
     return outputs, _Saved(index, variables, inputs, buffers, moving, shapes)
 
@@ -176,8 +171,7 @@ def _forward(branches, rematerialize, index, variables, inputs):
 def _backward(branches, rematerialize, saved: _Saved, cotangent):
     if isinstance(cotangent, SymbolicZero):
         return None, None, None
-    leaves = [jax.tree.leaves(own) for own in saved.variables]
-    moved = [_moving(*pair) for pair in zip(leaves, saved.moving, strict=True)]
+    moved = map(_moving, map(jax.tree.leaves, saved.variables), saved.moving)
     length = max(sum(leaf.size for leaf in own) for own in moved)
 
     def run(number: int):
@@ -198,15 +192,13 @@ def _backward(branches, rematerialize, saved: _Saved, cotangent):
         return backward
 
     row, gradient = jax.lax.switch(
-        saved.index,
-        [run(number) for number in range(len(branches))],
+        *(saved.index, list(map(run, range(len(branches))))),
         *(saved.variables, saved.inputs, saved.buffers, cotangent),
     )
+    pairs = enumerate(zip(saved.variables, saved.moving, strict=True))
     gradients = tuple(
         _gradients(own, moves, jnp.where(saved.index == number, row, 0))
-        for number, (own, moves) in enumerate(
-            zip(saved.variables, saved.moving, strict=True)
-        )
+        for number, (own, moves) in pairs
     )
     return None, gradients, gradient
 
@@ -235,8 +227,10 @@ def _key(leaf: Any) -> tuple[Any, ...]:
 
 def _slots(shapes: Sequence[_Linear]) -> collections.Counter:
     """How many buffers of each shape serve every branch."""
-    counts = (collections.Counter(map(_key, linear.kept)) for linear in shapes)
-    return functools.reduce(lambda left, right: left | right, counts)
+    slots = collections.Counter()
+    for linear in shapes:
+        slots |= collections.Counter(map(_key, linear.kept))
+    return slots
 
 
 def _fill(slots: collections.Counter, kept: Sequence[Array]) -> list[Array]:
