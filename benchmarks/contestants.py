@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+# As `difnas_jax.runtime.restart_with_huge_pages` has it for every run.
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # glibc gives large buffers back to the system after every use; these keep them.
 KEEP_MEMORY = {
-    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:"
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:"
     "glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864"
 }
 THREADS = 2
@@ -43,10 +45,10 @@ class Contestant:
     together: bool = False
 
 
-OURS = Contestant("ours")
+OURS = Contestant("ours", environment=HUGE_PAGES)
 TORCH = Contestant("torch_update")
 TUNED = Contestant("torch_update", "channels_last", KEEP_MEMORY)
-INPUT = Contestant("input_batches", "alone", paths="repeated")
+INPUT = Contestant("input_batches", "alone", HUGE_PAGES, paths="repeated")
 FAIR: dict[str, Any] = {"together": True}
 RETRAIN: dict[str, Any] = {
     "space": "found",
@@ -77,5 +79,5 @@ CONTESTANTS: dict[str, Contestant] = {
     "matmul_torch": Contestant("matmul", "torch", paths="repeated"),
     "input_32": _row(INPUT, batch_size=32),
     "input_512": _row(INPUT, batch_size=512),
-    "waiting_fair": Contestant("input_batches", "waiting", together=True),
+    "waiting_fair": Contestant("input_batches", "waiting", HUGE_PAGES, together=True),
 }

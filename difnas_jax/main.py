@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import pipeline
+from difnas_jax import pipeline, runtime
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.overrides import override
 from difnas_jax.pipeline import HOUSEKEEPING
@@ -130,4 +130,5 @@ def default_workdir(name: str, config: ConfigDict) -> Path:
 
 
 if __name__ == "__main__":
+    runtime.restart_with_huge_pages()
     sys.exit(main())

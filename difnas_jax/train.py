@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from difnas_jax.errors import TrainingError
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.paths import Sampler, stream
 from difnas_jax.placements import PLACEMENTS
+from difnas_jax.runtime import without_collection
 from difnas_jax.steps import (
     BATCHES,
     TrainState,
@@ -166,7 +167,7 @@ def fit(
     with contextlib.closing(ahead):
         for step in range(first, steps):
             batch = window.wait_for(ahead)
-            with progress.compiling() if step == first else contextlib.nullcontext():
+            with _compiling(progress) if step == first else contextlib.nullcontext():
                 state, metrics = train_step(state, batch, sample(step))
             if step == first:
                 window = Window()
@@ -192,6 +193,12 @@ def fit(
             window = Window()
     progress.close()
     return state
+
+
+@contextlib.contextmanager
+def _compiling(progress: Progress) -> Iterator[None]:
+    with progress.compiling(), without_collection():
+        yield
 
 
 def _due(done: int, every: int, steps: int) -> bool:

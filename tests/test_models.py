@@ -15,11 +15,8 @@ import pytest
 from difnas_jax import spaces
 from difnas_jax.costs import cost_table, supernet_params
 from difnas_jax.models.batchnorm import EPSILON, BatchNorm, normalize_batch
-from difnas_jax.models.convolutions import (
-    dense_conv,
-    depthwise_conv,
-    native_conv,
-)
+from difnas_jax.models.convolutions import dense_conv, native_conv
+from difnas_jax.models.depthwise import depthwise_conv
 from difnas_jax.models.initializers import initialize, variable_shapes
 from difnas_jax.models.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.models.supernet import Supernet, _Through, wired
@@ -49,7 +46,10 @@ LAYOUTS = pytest.mark.parametrize(
 )
 SIZES = pytest.mark.parametrize(
     ("size", "kernel", "stride"),
-    [(5, 3, 1), (5, 3, 2), (4, 3, 2), (5, 5, 1), (4, 5, 2), (1, 7, 1), (6, 7, 2)],
+    [
+        *((5, 3, 1), (5, 3, 2), (4, 3, 2), (5, 5, 1), (4, 5, 2), (1, 7, 1), (6, 7, 2)),
+        *((9, 3, 1), (16, 5, 1), (19, 7, 2)),  # in several tiles
+    ],
 )
 
 

@@ -1,4 +1,9 @@
-"""The process: where compiled programs are kept."""
+"""The process: its memory, and where compiled programs are kept."""
+
+import gc
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -77,3 +82,28 @@ def test_auto_goes_without_and_says_so(tmp_path, monkeypatch, capsys):
     assert folder() is None
     out = capsys.readouterr().out
     assert out.startswith("compilation_cache: goes without") and out.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's tunables are for Linux")
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, runtime.HUGE_PAGES), ("glibc.malloc.perturb=0",) * 2]
+)
+def test_the_command_restarts_with_huge_pages_unless_told_otherwise(before, after):
+    code = (
+        "import os, sys; from difnas_jax import runtime;"
+        "runtime.restart_with_huge_pages(); print(os.environ[runtime.TUNABLES], *sys.argv)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != runtime.TUNABLES}
+    if before is not None:
+        environment[runtime.TUNABLES] = before
+    command = [sys.executable, "-W", "error", "-c", code, "one", "two"]
+    output = subprocess.check_output(command, env=environment, text=True)
+    assert output.split() == [after, "-c", "one", "two"]
+
+
+def test_collection_is_paused_and_comes_back():
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), runtime.without_collection():
+        assert not gc.isenabled()
+        raise ZeroDivisionError
+    assert gc.isenabled()

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
-from difnas_jax.models.convolutions import dense_conv, depthwise_conv, pointwise_conv
+from difnas_jax.models.convolutions import dense_conv, pointwise_conv
+from difnas_jax.models.depthwise import depthwise_conv
 from difnas_jax.models.layout import Layout
 from difnas_jax.spaces.base import Op
 

@@ -1,9 +1,9 @@
-"""Convolutions, each in the form that is right for the platform.
+"""Dense and 1x1 convolutions, each in the form that is right for the platform.
 
-XLA's grouped convolution on the CPU is 17 to 170 times slower than a sum of shifted
-multiply-adds, forward and backward; on GPU and TPU the native convolution is right. The
-choice falls when the program is lowered. Both forms pad symmetrically by k // 2, as the
-reference networks do at stride 2 (`SAME` would align differently).
+On GPU and TPU the native convolution is right, on the CPU sums and matrix products are
+(see `depthwise` for the depthwise ones). The choice falls when the program is lowered.
+Both forms pad symmetrically by k // 2, as the reference networks do at stride 2 (`SAME`
+would align differently).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -21,87 +20,18 @@ from jax.custom_derivatives import SymbolicZero
 from difnas_jax.models.layout import Layout
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def depthwise_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
-    """Convolve every channel with its own filter.
+def dense_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
+    """Convolve with a kernel [k, k, C_in, C_out], k odd.
 
     Args:
       images: a feature map of height H and width W.
-      kernel: [k, k, 1, C], k odd.
+      kernel: [k, k, C_in, C_out].
       stride: 1 or 2.
       layout: of the images.
 
     Returns:
       A feature map of height ceil(H / stride) and width ceil(W / stride).
     """
-    return jax.lax.platform_dependent(
-        images,
-        kernel,
-        cpu=functools.partial(shifted_conv, stride=stride, layout=layout),
-        default=functools.partial(native_conv, stride=stride, layout=layout),
-    )
-
-
-class _Saved(flax.struct.PyTreeNode):
-    """What the backward pass needs: each input only if the other one trains."""
-
-    images: Array | None
-    kernel: Array | None
-    images_shape: tuple[int, ...] = flax.struct.field(pytree_node=False)
-    kernel_shape: tuple[int, ...] = flax.struct.field(pytree_node=False)
-
-
-def _forward(images: Any, kernel: Any, stride: int, layout: Layout):
-    saved = _Saved(
-        images.value if kernel.perturbed else None,
-        kernel.value if images.perturbed else None,
-        images.value.shape,
-        kernel.value.shape,
-    )
-    return depthwise_conv(images.value, kernel.value, stride, layout), saved
-
-
-def _backward(stride: int, layout: Layout, saved: _Saved, cotangent: Any):
-    if isinstance(cotangent, SymbolicZero):
-        return None, None
-    images_gradient = kernel_gradient = None
-    if saved.kernel is not None:
-        images_gradient = jax.lax.platform_dependent(
-            *(saved.kernel, cotangent),
-            cpu=lambda kernel, cotangent: _images_gradient(
-                saved.images_shape, kernel, cotangent, stride, layout
-            ),
-            default=lambda kernel, cotangent: _transposed(
-                lambda images: native_conv(images, kernel, stride, layout),
-                saved.images_shape,
-                cotangent,
-            ),
-        )
-    if saved.images is not None:
-        kernel_gradient = jax.lax.platform_dependent(
-            *(saved.images, cotangent),
-            cpu=lambda images, cotangent: _kernel_gradient(
-                images, saved.kernel_shape, cotangent, stride, layout
-            ),
-            default=lambda images, cotangent: _transposed(
-                lambda kernel: native_conv(images, kernel, stride, layout),
-                saved.kernel_shape,
-                cotangent,
-            ),
-        )
-    return images_gradient, kernel_gradient
-
-
-depthwise_conv.defvjp(_forward, _backward, symbolic_zeros=True)
-
-
-def _transposed(linear: Any, shape: tuple[int, ...], cotangent: Array) -> Array:
-    argument = jax.ShapeDtypeStruct(shape, cotangent.dtype)
-    return jax.linear_transpose(linear, argument)(cotangent)[0]
-
-
-def dense_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
-    """Convolve with a kernel [k, k, C_in, C_out]; see `depthwise_conv`."""
     return jax.lax.platform_dependent(
         images,
         kernel,
@@ -123,16 +53,10 @@ def native_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Ar
     )
 
 
-def shifted_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
-    """The depthwise convolution as k * k shifted multiply-adds."""
-    padded = _padded(images, kernel.shape[0] // 2, layout)
-    return _correlate(padded, kernel, stride, layout)
-
-
 def unfolded_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
     """A dense convolution [k, k, C_in, C_out] as one matrix product over all taps."""
-    padded = _padded(images, kernel.shape[0] // 2, layout)
-    taps = [tap for _, _, tap in _taps(padded, kernel.shape[0], stride, layout)]
+    padded = padded_by(images, kernel.shape[0] // 2, layout)
+    taps = [tap for _, _, tap in taps_of(padded, kernel.shape[0], stride, layout)]
     columns = jnp.concatenate(taps, layout.channel)
     return pointwise_conv(columns, kernel.reshape(-1, kernel.shape[-1]), layout)
 
@@ -181,22 +105,24 @@ def _pointwise_backward(layout: Layout, saved: tuple[Any, Any], cotangent: Any):
 pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward, symbolic_zeros=True)
 
 
-def _padded(images: Array, pad: int, layout: Layout) -> Array:
+def padded_by(images: Array, pad: int, layout: Layout) -> Array:
+    """Zeros around height and width, in memory of its own."""
     edge = (pad, pad, 0)
-    return _pad(images, layout.around(edge, edge, (0, 0, 0)))
+    return pad_edges(images, layout.around(edge, edge, (0, 0, 0)))
 
 
-def _pad(images: Array, edges: list[tuple]) -> Array:
+def pad_edges(images: Array, edges: list[tuple]) -> Array:
+    """Zeros as `jax.lax.pad` takes them, in memory of its own."""
     padded = jax.lax.pad(images, jnp.zeros((), images.dtype), edges)
     # The taps read memory: without the barrier what made the images is computed again
     # for the taps that meet no edge.
     return jax.lax.optimization_barrier(padded)
 
 
-def _taps(
+def taps_of(
     padded: Array, side: int, stride: int, layout: Layout
 ) -> Iterator[tuple[int, int, Array]]:
-    """The input that tap (row, column) of the kernel sees, for each tap."""
+    """The input that tap (row, column) of a kernel sees, for each tap."""
     height, width = ((padded.shape[a] - side) // stride for a in layout.spatial)
     for row in range(side):
         for column in range(side):
@@ -204,43 +130,3 @@ def _taps(
             columns = slice(column, column + width * stride + 1, stride)
             where = layout.around(rows, columns, slice(None))
             yield row, column, padded[tuple(where)]
-
-
-def _correlate(padded: Array, kernel: Array, stride: int, layout: Layout) -> Array:
-    taps = _taps(padded, kernel.shape[0], stride, layout)
-    return functools.reduce(
-        jnp.add,
-        (
-            tap * layout.along_channels(kernel[row, column, 0])
-            for row, column, tap in taps
-        ),
-    )
-
-
-def _images_gradient(
-    shape: tuple[int, ...], kernel: Array, cotangent: Array, stride: int, layout: Layout
-) -> Array:
-    """Correlate the dilated cotangent with the flipped kernel.
-
-    Plain autodiff of the shifts scatters once per tap, which is slow from k = 5 on.
-    """
-    side = kernel.shape[0]
-    low = side - 1 - side // 2
-    height, width = (
-        (low, shape[a] + low - (cotangent.shape[a] - 1) * stride - 1, stride - 1)
-        for a in layout.spatial
-    )
-    padded = _pad(cotangent, layout.around(height, width, (0, 0, 0)))
-    return _correlate(padded, kernel[::-1, ::-1], 1, layout)
-
-
-@jax.named_scope("depthwise_kernel_gradient")
-def _kernel_gradient(
-    images: Array, shape: tuple[int, ...], cotangent: Array, stride: int, layout: Layout
-) -> Array:
-    padded = _padded(images, shape[0] // 2, layout)
-    sums = [
-        (tap * cotangent).sum(layout.others)
-        for _, _, tap in _taps(padded, shape[0], stride, layout)
-    ]
-    return jnp.stack(sums).reshape(shape)

