@@ -14,6 +14,10 @@ KEEP_MEMORY = {
     "glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864"
 }
 THREADS = 2
+TWO_DEVICES = {
+    **HUGE_PAGES,
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +79,8 @@ CONTESTANTS: dict[str, Contestant] = {
     "default_fair": _row(TORCH, **FAIR),
     "default_single": TORCH,
     "default_all_weights": _row(TORCH, trainable="all"),
+    "devices_batch": Contestant("devices", "batch", TWO_DEVICES, together=True),
+    "devices_paths": Contestant("devices", "paths", TWO_DEVICES, together=True),
     "matmul_jax": Contestant("matmul", "jax", paths="repeated"),
     "matmul_torch": Contestant("matmul", "torch", paths="repeated"),
     "input_32": _row(INPUT, batch_size=32),

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+import scipy.stats
+
 from benchmarks import network
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.matmul import SIDE
@@ -69,6 +71,27 @@ def seconds_to_compile(cache: str) -> Callable[[dict[str, Any]], Value]:
         parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
         total = sum(seconds.values())
         return Value(f"{total:.1f} s ({parts}; initial values {start:.1f})", "", total)
+
+    return value
+
+
+def gibibytes(form: str) -> Callable[[dict[str, Any]], Value]:
+    """What a step needs at once, and of what that is the sum."""
+
+    def value(raw: dict[str, Any]) -> Value:
+        parts = {name: size / 2**30 for name, size in raw[form].items()}
+        shown = ", ".join(f"{n.replace('_', ' ')} {v:.2f}" for n, v in parts.items())
+        return Value(f"{sum(parts.values()):.2f} GiB ({shown})")
+
+    return value
+
+
+def rank_correlation(other: str) -> Callable[[dict[str, Any]], Value]:
+    """Spearman's, of the indicator after a training in float32 and after another."""
+
+    def value(raw: dict[str, Any]) -> Value:
+        rho = scipy.stats.spearmanr(raw["float32"], raw[other])[0]
+        return Value(f"{rho:.3f}")
 
     return value
 
@@ -197,6 +220,27 @@ FIGURES = (
                 "the same with batch-norm statistics",
                 *(("forward", "backward"), None),
             ),
+        )
+    ),
+    Figure(
+        "two CPU devices, strict-fair update, paths on devices: batch on devices",
+        "devices",
+        against("devices_paths", "devices_batch"),
+    ),
+    *(
+        Figure(
+            f"memory at 224, batch 128, mbv2, indicator, float32{title}", "memory", row
+        )
+        for title, row in (
+            ("", gibibytes("kept")),
+            (", rematerialized", gibibytes("rematerialized")),
+        )
+    ),
+    *(
+        Figure(f"rank correlation of indicators, digits: {title}", "precision", row)
+        for title, row in (
+            ("float32, bfloat16", rank_correlation("bfloat16")),
+            ("two seeds in float32", rank_correlation("another_seed")),
         )
     ),
     Figure("images x paths, strict-fair update", "peak", images_a_second),

@@ -8,6 +8,8 @@ from typing import Any
 
 from benchmarks.collectives import collectives
 from benchmarks.compilation import compilation
+from benchmarks.memory import memory
+from benchmarks.precision import precision
 from benchmarks.race import race
 
 MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -33,6 +35,9 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "input": functools.partial(
         race, ("input_32", "input_512", "waiting_fair", "ours_fair"), rounds=5
     ),
+    "devices": functools.partial(race, ("devices_paths", "devices_batch"), rounds=5),
     "compilation": compilation,
+    "memory": memory,
+    "precision": precision,
     "collectives": collectives,
 }

@@ -29,7 +29,10 @@ def training(
     section: str,
     trainable: str,
     batch_size: int,
+    *,
     layout: Layout | None = None,
+    rematerialize: bool = False,
+    **placed: Any,
 ) -> tuple[TrainStep, TrainState, Batch]:
     """The step (not compiled), its first state and a batch.
 
@@ -39,12 +42,18 @@ def training(
       trainable: key of `optim.TRAINABLE`; kernels are parameters under `all` only.
       batch_size: B.
       layout: of the feature maps; that of the backend by default.
+      rematerialize: compute activations again in the backward pass.
+      **placed: `placement` and `mesh` of `steps.make_train_step`.
     """
     retrains = section == "retrain"
     dropout = default().retrain.dropout if retrains else 0.0
     trains_kernels = trainable == "all"
     model = Supernet(
-        space, train_kernels=trains_kernels, dropout=dropout, layout=layout
+        space,
+        train_kernels=trains_kernels,
+        dropout=dropout,
+        rematerialize=rematerialize,
+        layout=layout,
     )
     variables = initialize(model, network.SEED)
     if not retrains:
@@ -56,6 +65,7 @@ def training(
         *(model, optimizer, packing),
         label_smoothing=settings.label_smoothing,
         seed=network.SEED,
+        **placed,
     )
     variables = jax.tree.map(jnp.asarray, variables)
     images, labels = map(jnp.asarray, network.noise_batch(space, batch_size))
@@ -70,7 +80,7 @@ def updates(
     runtime.keep_compiled_programs("auto")
     plain = contestant.variant == "plain"
     if plain:
-        _use_plain_convolutions()
+        use_native_convolutions()
     step, state, batch = training(
         network.SPACES[contestant.space](),
         *(contestant.section, contestant.trainable, contestant.batch_size),
@@ -92,7 +102,7 @@ def build(contestant: Contestant) -> Callable[[np.ndarray], None]:
     return lambda paths: update(paths, batch)
 
 
-def _use_plain_convolutions() -> None:
+def use_native_convolutions() -> None:
     """XLA's convolutions with their own autodiff; 1x1 ones stay matrix products."""
     plain: Any = convolutions.native_conv
     blocks.depthwise_conv = blocks.dense_conv = plain

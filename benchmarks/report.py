@@ -28,11 +28,13 @@ both rewrite this page. They need `pip install -e '.[bench]'`.
 The contestants of a comparison are processes that stay warm and work in turns, on the
 same {threads} cores, with the same paths and synthetic images. Times are medians over
 rounds; a ratio is the median of the ratios of each round. "Tuned torch" is PyTorch with
-channels_last and raised malloc thresholds, "default torch" is as installed. Where
+channels_last, raised malloc thresholds and huge pages, "default torch" is as installed;
+ours has the huge pages that every run has (`difnas_jax/runtime.py`). Where
 nothing else is said, the network is the 20-layer one of `network.py` at 32 x 32 pixels,
 batch 32, and all batch norms train ("BN-only"). FLOPs count convolutions and the
 classifier, forward and input gradient. Gradient bytes are the all-reduces of the
-backward pass.
+backward pass. Memory is the compiler's analysis on the CPU backend of the program with
+native convolutions and channels last; no accelerator has run it.
 
 | figure | ours | peer | ratio | goal | met? |
 | --- | --: | --: | --: | --: | --- |

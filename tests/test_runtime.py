@@ -91,7 +91,8 @@ def test_auto_goes_without_and_says_so(tmp_path, monkeypatch, capsys):
 def test_the_command_restarts_with_huge_pages_unless_told_otherwise(before, after):
     code = (
         "import os, sys; from difnas_jax import runtime;"
-        "runtime.restart_with_huge_pages(); print(os.environ[runtime.TUNABLES], *sys.argv)"
+        "runtime.restart_with_huge_pages();"
+        "print(os.environ[runtime.TUNABLES], *sys.argv)"
     )
     environment = {k: v for k, v in os.environ.items() if k != runtime.TUNABLES}
     if before is not None:

@@ -1,0 +1,37 @@
+"""Whether bfloat16 changes the indicator: real trainings on the shipped digits."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import difnas_jax
+from difnas_jax import artifacts
+from difnas_jax.config import build_wiring
+from difnas_jax.main import load_config
+
+CONFIG = "configs/digits.py"
+# Name -> (type, seed); another seed shows what agreement is to be expected.
+TRAININGS = {
+    "float32": ("float32", 0),
+    "bfloat16": ("bfloat16", 0),
+    "another_seed": ("float32", 1),
+}
+
+
+def precision() -> dict[str, list[float]]:
+    """The known entries of the indicator after each training, in one order."""
+    return {name: _indicator(*training) for name, training in TRAININGS.items()}
+
+
+def _indicator(dtype: str, seed: int) -> list[float]:
+    config = load_config(CONFIG)
+    config.seed, config.supernet.dtype = seed, dtype
+    config.stages = ("supernet", "indicator")
+    with tempfile.TemporaryDirectory() as workdir:
+        difnas_jax.run(config, workdir)
+        path = Path(workdir) / artifacts.INDICATOR
+        table = artifacts.Indicator.load(path, build_wiring(config).searched).table
+    return table[np.isfinite(table)].tolist()
