@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from difnas_jax.data import Normalizer, Split, evaluation_batches
+from difnas_jax.data import Normalizer, Split, TrainBatches, evaluation_batches
 from difnas_jax.distributed import shard_batch
-from difnas_jax.steps import Metrics
+from difnas_jax.eval_steps import Sums, make_paths_eval_step, make_statistics_step
+from difnas_jax.models.supernet import Supernet
+
+# Paths that one call of a compiled program evaluates.
+TOGETHER = 10
 
 
 def evaluate(
-    eval_step: Callable[[dict[str, Any], dict[str, Array], Array], Metrics],
+    eval_step: Callable[[dict[str, Any], dict[str, Array], Array], Sums],
     variables: dict[str, Any],
     split: Split,
     path: Array,
@@ -27,7 +35,7 @@ def evaluate(
     """Accuracy and loss on a split.
 
     Args:
-      eval_step: the compiled step of `steps.make_eval_step`.
+      eval_step: the compiled step of `eval_steps.make_eval_step`.
       variables: of the network, running statistics included.
       split: the examples.
       path: int32[L].
@@ -48,3 +56,83 @@ def evaluate(
         "loss": totals["loss"] / examples,
         "examples": examples,
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class PathAccuracy:
+    """Accuracy of paths of a trained supernet, each with batch-norm statistics anew.
+
+    The running statistics of a supernet would mix paths. As in SPOS, each path gets its
+    own: the mean over some training batches of their means and variances. SPOS lets a
+    running average forget where it started; a mean needs fewer batches.
+
+    Attributes:
+      model: the supernet.
+      variables: its trained variables, replicated over the mesh; `batch_stats` give
+        the shapes.
+      recalibration: training batches, of which the first `recalibration_batches` are
+        used for every path.
+      recalibration_batches: how many.
+      split: the validation examples.
+      mesh: devices over which batches are split.
+    """
+
+    model: Supernet
+    variables: dict[str, Any]
+    recalibration: TrainBatches
+    recalibration_batches: int
+    split: Split
+    mesh: Mesh
+
+    @property
+    def images(self) -> int:
+        """Images that pass through the network for the accuracy of one path."""
+        batches = self.recalibration_batches
+        return batches * self.recalibration.batch_size + len(self.split)
+
+    def __call__(self, paths: np.ndarray) -> np.ndarray:
+        """Accuracies, 0 to 1.
+
+        Args:
+          paths: int[N, L].
+
+        Returns:
+          float64[N].
+        """
+        accuracies = []
+        for start in range(0, len(paths), TOGETHER):
+            part = paths[start : start + TOGETHER]
+            # One program serves every call: the last one repeats a path.
+            padded = np.pad(part, ((0, TOGETHER - len(part)), (0, 0)), mode="edge")
+            together = jnp.asarray(padded, jnp.int32)
+            values = self._measured(self._recalibrated(together), together)
+            accuracies.append(values[: len(part)])
+        return np.concatenate([np.zeros(0), *accuracies])
+
+    @functools.cached_property
+    def _statistics_step(self) -> Any:
+        return jax.jit(make_statistics_step(self.model))
+
+    @functools.cached_property
+    def _eval_step(self) -> Any:
+        return jax.jit(make_paths_eval_step(self.model))
+
+    def _recalibrated(self, paths: Array) -> Any:
+        """The mean of the statistics over the training batches."""
+        total = None
+        for step in range(self.recalibration_batches):
+            images = shard_batch(self.recalibration[step]["image"], self.mesh)
+            found = self._statistics_step(self.variables, images, paths)
+            total = found if total is None else jax.tree.map(jnp.add, total, found)
+        count = self.recalibration_batches
+        return jax.tree.map(lambda leaf: leaf / count, total)
+
+    def _measured(self, batch_stats: Any, paths: Array) -> np.ndarray:
+        correct, examples = np.zeros(len(paths)), np.zeros(len(paths))
+        size, normalizer = self.recalibration.batch_size, self.recalibration.normalizer
+        for batch in evaluation_batches(self.split, size, normalizer):
+            placed = shard_batch(batch, self.mesh)
+            sums = self._eval_step(self.variables, batch_stats, placed, paths)
+            correct += np.asarray(sums["correct"], np.float64)
+            examples += np.asarray(sums["examples"], np.float64)
+        return correct / examples

@@ -1,4 +1,4 @@
-"""The training and the evaluation step: pure functions, compiled once."""
+"""The training step: a pure function, compiled once."""
 
 from __future__ import annotations
 
@@ -179,26 +179,3 @@ def make_train_step(
         return TrainState(state.step + 1, new_variables, optimizer_state), metrics
 
     return train_step
-
-
-def make_eval_step(
-    model: Supernet,
-) -> Callable[[dict[str, Any], dict[str, Array], Array], Metrics]:
-    """Build `eval_step(variables, batch, path) -> sums` with running statistics.
-
-    Returns:
-      The step, not yet compiled. Sums over the unmasked examples of the batch:
-      `correct`, `loss` (cross-entropy without smoothing) and `examples`.
-    """
-
-    def eval_step(variables: dict[str, Any], batch: dict[str, Array], path: Array):
-        logits: Any = model.apply(variables, batch["image"], path, False)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-        correct = logits.argmax(-1) == batch["label"]
-        return {
-            "correct": (correct * batch["mask"]).sum(),
-            "loss": (losses * batch["mask"]).sum(),
-            "examples": batch["mask"].sum(),
-        }
-
-    return eval_step

@@ -19,6 +19,7 @@ LEVELS = {
     "train": 4,
     "evaluate": 4,
     "steps": 3,
+    "eval_steps": 3,
     "placements": 3,
     "optim": 3,
     "indicators": 3,

@@ -17,6 +17,7 @@ import pytest
 from difnas_jax import optim
 from difnas_jax.config import default
 from difnas_jax.distributed import data_mesh, replicate, shard_batch
+from difnas_jax.eval_steps import make_eval_step
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.layout import BATCH_LAST, CHANNELS_LAST
@@ -26,7 +27,6 @@ from difnas_jax.placements import PLACEMENTS
 from difnas_jax.steps import (
     BATCHES,
     create_state,
-    make_eval_step,
     make_train_step,
 )
 

@@ -15,12 +15,12 @@ from difnas_jax import artifacts, data, files
 from difnas_jax.config import build_space, given_architecture
 from difnas_jax.costs import cost_table
 from difnas_jax.distributed import data_mesh, is_main_process
+from difnas_jax.eval_steps import make_eval_step
 from difnas_jax.evaluate import evaluate
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.paths import fixed
 from difnas_jax.spaces.base import Architecture
-from difnas_jax.steps import make_eval_step
 from difnas_jax.train import train
 
 

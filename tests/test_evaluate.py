@@ -1,0 +1,84 @@
+"""Accuracy of supernet paths: recalibrated, exact, and that of the cut network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from difnas_jax.data import Normalizer, Split, TrainBatches
+from difnas_jax.distributed import data_mesh, replicate
+from difnas_jax.eval_steps import make_eval_step
+from difnas_jax.evaluate import TOGETHER, PathAccuracy, evaluate
+from difnas_jax.models.batchnorm import MOMENTUM
+from difnas_jax.models.initializers import initialize
+from difnas_jax.models.supernet import Supernet
+
+RECALIBRATION_BATCHES = 2
+
+
+@pytest.fixture(scope="module")
+def space(tiny):
+    return tiny.without_identity()
+
+
+@pytest.fixture(scope="module")
+def accuracy(space):
+    """Of random images whose brightness tells the class, by an untrained network."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(10, size=60).astype(np.int32)
+    noise = rng.integers(100, size=(60, 8, 8, 1))
+    images = (noise + 15 * labels[:, None, None, None]).astype(np.uint8)
+    split, normalizer = Split(images, labels), Normalizer(np.zeros(1), np.ones(1))
+    model, mesh = Supernet(space, train_kernels=True), data_mesh()
+    batches = TrainBatches(split[:40], 8, 0, normalizer, 1, True)
+    variables = replicate(initialize(model, 0), mesh)
+    return PathAccuracy(
+        *(model, variables, batches, RECALIBRATION_BATCHES, split[20:], mesh)
+    )
+
+
+def of_cut_network(accuracy, path):
+    """The same by the found network, its statistics averaged by hand."""
+    space = accuracy.model.space
+    model = Supernet(space.cut(path), train_kernels=True)
+    variables = initialize(model, 0)
+    found = []
+    for step in range(RECALIBRATION_BATCHES):
+        images = jnp.asarray(accuracy.recalibration[step]["image"])
+        _, changed = model.apply(
+            variables, images, jnp.asarray(path), True, mutable=["batch_stats"]
+        )
+        found.append(
+            jax.tree.map(
+                lambda new, old: (new - MOMENTUM * old) / (1 - MOMENTUM),
+                changed["batch_stats"],
+                variables["batch_stats"],
+            )
+        )
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *found)
+    return evaluate(
+        *(jax.jit(make_eval_step(model)), {**variables, "batch_stats": mean}),
+        *(accuracy.split, jnp.asarray(path)),
+        batch_size=8,
+        normalizer=accuracy.recalibration.normalizer,
+        mesh=accuracy.mesh,
+    )["accuracy"]
+
+
+def test_accuracy_is_that_of_the_recalibrated_cut_network(accuracy):
+    paths = np.array([(0, 0, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1)])
+    found = accuracy(paths)
+    assert found.dtype == np.float64 and len(set(found)) > 1
+    assert found.tolist() == [of_cut_network(accuracy, path) for path in paths]
+
+
+def test_accuracy_does_not_depend_on_the_others_in_the_call(accuracy):
+    paths = np.array([(0, 0, 0), (1, 0, 1)] * TOGETHER)
+    found = accuracy(paths)
+    assert len(found) == len(paths)
+    assert found.tolist() == accuracy(paths[:2]).tolist() * TOGETHER
+    assert accuracy(paths[:0]).shape == (0,)
+
+
+def test_images_of_one_accuracy(accuracy):
+    assert accuracy.images == RECALIBRATION_BATCHES * 8 + len(accuracy.split)
