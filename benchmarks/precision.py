@@ -10,7 +10,7 @@ import numpy as np
 import difnas_jax
 from difnas_jax import artifacts
 from difnas_jax.config import build_wiring
-from difnas_jax.main import load_config
+from difnas_jax.config_files import load_config
 
 CONFIG = "configs/digits.py"
 # Name -> (type, seed); another seed shows what agreement is to be expected.

@@ -7,7 +7,6 @@ training broke down, 2 bad input, 130 stopped from the keyboard.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import zlib
@@ -17,8 +16,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from difnas_jax import pipeline, runtime
+from difnas_jax.config_files import load_config
 from difnas_jax.errors import InputError, TrainingError
-from difnas_jax.overrides import override
+from difnas_jax.overrides import override_by_flags
 from difnas_jax.pipeline import HOUSEKEEPING
 from difnas_jax.writer import say
 
@@ -72,45 +72,10 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
     )
     known, rest = parser.parse_known_args(argv)
     config = load_config(known.config)
-    for word in rest:
-        name, given, text = word.removeprefix("--config.").partition("=")
-        if not word.startswith("--config.") or not given:
-            raise InputError(
-                f"{word}: expected a flag --config.FIELD=VALUE; see --help"
-            )
-        override(config, name, text)
+    override_by_flags(config, rest)
     if known.workdir == "":
         raise InputError("--workdir: expected a folder, got nothing")
     return config, Path(known.workdir or default_workdir(known.config, config))
-
-
-def load_config(name: str) -> ConfigDict:
-    """Call `get_config(arguments)` of `FILE[:ARGUMENTS]`.
-
-    Raises:
-      InputError: no such file, no `get_config`, or arguments that it does not know.
-    """
-    file, _, arguments = name.partition(":")
-    spec = importlib.util.spec_from_file_location("experiment", file)
-    if not Path(file).is_file() or spec is None or spec.loader is None:
-        raise InputError(f"--config: expected a Python file, there is no {file!r}")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        config = module.get_config(arguments)
-        if not isinstance(config, ConfigDict):
-            raise TypeError(f"it gives a {type(config).__name__}")
-    except InputError:
-        raise
-    except (
-        Exception
-    ) as error:  # the file is the user's: whatever it raises is bad input
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(
-            f"--config: expected a file whose get_config(arg) gives a config of "
-            f"difnas_jax.config.default, {file!r} fails ({reason})"
-        ) from error
-    return config
 
 
 def default_workdir(name: str, config: ConfigDict) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -61,6 +61,21 @@ def override(config: ConfigDict, name: str, text: str) -> None:
             f"--config.{name}: expected one of its fields, {', '.join(section)}"
         )
     parent[last] = _parsed(name, section, text)
+
+
+def override_by_flags(config: ConfigDict, words: Sequence[str]) -> None:
+    """Set fields from words `--config.NAME=TEXT`.
+
+    Raises:
+      InputError: a word of another form, or what `override` raises.
+    """
+    for word in words:
+        name, given, text = word.removeprefix("--config.").partition("=")
+        if not word.startswith("--config.") or not given:
+            raise InputError(
+                f"{word}: expected a flag --config.FIELD=VALUE; see --help"
+            )
+        override(config, name, text)
 
 
 def _parsed(name: str, current: Any, text: str) -> Any:

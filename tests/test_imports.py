@@ -12,6 +12,7 @@ PACKAGE = ROOT / "difnas_jax"
 
 LEVELS = {
     "main": 7,
+    "compare": 7,
     "pipeline": 6,
     "checks": 6,
     "results": 1,
@@ -28,6 +29,7 @@ LEVELS = {
     "writer": 1,
     "figures": 1,
     "config": 1,
+    "config_files": 1,
     "data": 1,
     "paths": 1,
     "distributed": 1,

@@ -1,0 +1,23 @@
+"""BN-NAS (arXiv 2108.07375) over the space and the data of another experiment.
+
+    python -m difnas_jax.main --config=configs/baselines/bnnas.py:digits
+
+Kernels are Gaussian and frozen, the indicator's batch norms train on uniform paths, and
+an architecture scores by the sum of its indicators; identity has none and adds 0. The
+learning rate is that of the experiment, which the release shares with `mbv2`: 0.25 at
+batch 512, falling linearly, for 10 epochs.
+"""
+
+from pathlib import Path
+
+from difnas_jax.config_files import experiment
+
+
+def get_config(arg=None):
+    """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
+    config = experiment(Path(__file__).parents[1], arg)
+    config.method.update(kernels="he_fan_out", sampling="uniform")
+    config.method.update(layer_indicator="plain", score="sum")
+    config.supernet.schedule = "linear"
+    config.supernet.epochs = min(config.supernet.epochs, 10.0)  # 0 where steps count
+    return config

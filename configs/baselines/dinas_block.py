@@ -1,0 +1,19 @@
+"""DI-NAS without layer indicator over the space and the data of another experiment.
+
+    python -m difnas_jax.main --config=configs/baselines/dinas_block.py:digits
+
+The row "BN (block)" of the paper's table: no identity is sampled or chosen, so every
+layer stays; 80 epochs.
+"""
+
+from pathlib import Path
+
+from difnas_jax.config_files import experiment
+
+
+def get_config(arg=None):
+    """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
+    config = experiment(Path(__file__).parents[1], arg)
+    config.method.layer_indicator = "off"
+    config.supernet.epochs = min(config.supernet.epochs, 80.0)  # 0 where steps count
+    return config
