@@ -24,7 +24,7 @@ from difnas_jax.spaces.base import SearchSpace, strided
 
 DPI = 160
 INK, MUTED, LINE, PALE = "#1f2328", "#59636e", "#d0d7de", "#eef1f4"
-BLUE, ORANGE = "#0072b2", "#d55e00"
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 SHADES = matplotlib.colormaps["Blues"]
 ABOVE = {"loc": "outside upper center", "ncols": 4, "frameon": False}
 MANY_POINTS = 100  # a longer curve is drawn as its running mean over the raw values
@@ -94,6 +94,7 @@ def score_against_macs(
     front: Candidates,
     found: tuple[int, float] | None = None,
     bounds: Sequence[int] = (),
+    exact: Candidates | None = None,
 ) -> Figure:
     """All candidates seen, their Pareto front, the found network and the budget.
 
@@ -102,12 +103,14 @@ def score_against_macs(
       front: the candidates that none beats in score without costing more.
       found: MACs and score of the found network; None to leave it out.
       bounds: the budget in MACs, drawn as vertical lines.
+      exact: the proven Pareto front, where it is known.
     """
     figure, (axes,) = _figure(6.4, 4.2)
     macs, label = candidates.macs / 1e6, f"{len(candidates)} candidates"
     axes.scatter(macs, candidates.scores, 14, BLUE, alpha=0.35, lw=0, label=label)
-    front = front[np.argsort(front.macs)]
-    axes.step(front.macs / 1e6, front.scores, INK, where="post", label="Pareto front")
+    _steps(axes, front, INK, "Pareto front")
+    if exact is not None:
+        _steps(axes, exact, GREEN, "exact front")
     for bound in bounds:
         label = f"budget {bound / 1e6:.4g} M"
         axes.axvline(bound / 1e6, color=MUTED, ls="--", label=label)
@@ -230,6 +233,11 @@ def _curve(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
     window = len(points) // 50
     mean = np.convolve(values, np.full(window, 1 / window), "valid")
     axes.plot(steps[window // 2 :][: len(mean)], mean, color=colour, label=label)
+
+
+def _steps(axes: Axes, front: Candidates, colour: str, label: str) -> None:
+    front = front[np.argsort(front.macs)]
+    axes.step(front.macs / 1e6, front.scores, colour, where="post", label=label)
 
 
 def _cell(axes: Axes, layer: int, op: int, **style: Any) -> None:
