@@ -11,6 +11,7 @@ from benchmarks import network
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.matmul import SIDE
 from benchmarks.race import by_round
+from benchmarks.search import CANDIDATES
 from difnas_jax.costs import cost_table
 
 
@@ -105,6 +106,24 @@ def images_a_second(raw: dict[str, Any]) -> Value:
     images = CONTESTANTS["ours_fair"].batch_size * 6
     rates = [images / seconds for seconds in by_round(raw, "ours_fair")]
     return Value(f"{statistics.median(rates):.1f} /s")
+
+
+def candidates_scored(raw: dict[str, Any]) -> Value:
+    """Seconds to score and cost a million candidates."""
+    seconds = statistics.median(raw["score"])
+    return Value(f"{CANDIDATES / seconds:,.0f} /s", "", 1e6 * seconds / CANDIDATES)
+
+
+def exact_front(table: str) -> Callable[[dict[str, Any]], Value]:
+    """Seconds of the exact front; its size is shown beside it."""
+
+    def value(raw: dict[str, Any]) -> Value:
+        seconds = statistics.median(raw[f"front {table}"])
+        return Value(
+            f"{seconds:.3f} s ({raw[f'size {table}']:,} networks)", "", seconds
+        )
+
+    return value
 
 
 def input_share(name: str) -> Callable[[dict[str, Any]], Value]:
@@ -215,5 +234,19 @@ FIGURES = (
     *(
         Figure(f"making a batch of {size}: training on it", "input", input_share(name))
         for size, name in ((32, "input_32"), (512, "input_512"))
+    ),
+    Figure(
+        "scoring and costing 1,000,000 candidates, 21 x 7, one core [s]",
+        "search",
+        candidates_scored,
+        1.0,
+    ),
+    *(
+        Figure(f"exact front of 21 x 7, {title}, one core [s]", "search", value, 1.0)
+        for title, value in (
+            ("ratio-like scores", exact_front("ratio")),
+            ("scores that follow the MACs", exact_front("follows")),
+            ("scores that are the MACs (worst case)", exact_front("macs")),
+        )
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.collectives import collectives
 from benchmarks.compilation import compilation
 from benchmarks.race import race
+from benchmarks.search import search
 
 MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "fair": functools.partial(
@@ -35,4 +36,5 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     ),
     "compilation": compilation,
     "collectives": collectives,
+    "search": search,
 }

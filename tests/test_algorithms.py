@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import importlib.util
 import json
 import warnings
@@ -253,7 +254,7 @@ def test_ranks_and_crowding_are_those_of_pymoo() -> None:
         assert [set(front) for front in fronts] == [
             set(np.flatnonzero(rank == index)) for index in range(rank.max() + 1)
         ]
-        for front in fronts:
+        for front in (front for front in fronts if len(front) > 2):
             ours = crowding_distances(goals[front])
             theirs = metric.calc_crowding_distance(goals[front])
             inner = np.isfinite(ours)
