@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -52,10 +53,9 @@ def search() -> dict[str, Any]:
 
     result: dict[str, Any] = {"score": _seconds(score)}
     for kind, table in tables.items():
-        result[f"front {kind}"] = _seconds(
-            lambda table=table: exact_front(table, costs)
-        )
-        result[f"size {kind}"] = len(exact_front(table, costs))
+        front = functools.partial(exact_front, table, costs)
+        result[f"front {kind}"] = _seconds(front)
+        result[f"size {kind}"] = len(front())
     os.sched_setaffinity(0, cores)
     return result
 

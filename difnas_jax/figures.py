@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -53,8 +53,7 @@ def indicator_heat_map(
     image = axes.imshow(table, cmap=SHADES, aspect="auto")
     dark = np.asarray(image.norm(table)) > 0.65
     axes.set_xticks(range(space.num_ops), [op.name for op in space.ops])
-    axes.set_yticks(range(space.num_layers))
-    axes.set_ylabel("layer")
+    axes.set(yticks=range(space.num_layers), ylabel="layer")
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
@@ -91,26 +90,24 @@ def search_trajectory(history: Rows) -> Figure:
 
 def score_against_macs(
     candidates: Candidates,
-    front: Candidates,
+    fronts: Mapping[str, Candidates],
     found: tuple[int, float] | None = None,
     bounds: Sequence[int] = (),
-    exact: Candidates | None = None,
 ) -> Figure:
-    """All candidates seen, their Pareto front, the found network and the budget.
+    """All candidates seen, Pareto fronts, the found network and the budget.
 
     Args:
       candidates: everything that the search evaluated.
-      front: the candidates that none beats in score without costing more.
+      fronts: by label, at most two; networks of rising score and cost.
       found: MACs and score of the found network; None to leave it out.
       bounds: the budget in MACs, drawn as vertical lines.
-      exact: the proven Pareto front, where it is known.
     """
     figure, (axes,) = _figure(6.4, 4.2)
     macs, label = candidates.macs / 1e6, f"{len(candidates)} candidates"
     axes.scatter(macs, candidates.scores, 14, BLUE, alpha=0.35, lw=0, label=label)
-    _steps(axes, front, INK, "Pareto front")
-    if exact is not None:
-        _steps(axes, exact, GREEN, "exact front")
+    for (label, front), colour in zip(fronts.items(), (INK, GREEN), strict=False):
+        front = front[np.argsort(front.macs)]
+        axes.step(front.macs / 1e6, front.scores, colour, where="post", label=label)
     for bound in bounds:
         label = f"budget {bound / 1e6:.4g} M"
         axes.axvline(bound / 1e6, color=MUTED, ls="--", label=label)
@@ -233,11 +230,6 @@ def _curve(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
     window = len(points) // 50
     mean = np.convolve(values, np.full(window, 1 / window), "valid")
     axes.plot(steps[window // 2 :][: len(mean)], mean, color=colour, label=label)
-
-
-def _steps(axes: Axes, front: Candidates, colour: str, label: str) -> None:
-    front = front[np.argsort(front.macs)]
-    axes.step(front.macs / 1e6, front.scores, colour, where="post", label=label)
 
 
 def _cell(axes: Axes, layer: int, op: int, **style: Any) -> None:

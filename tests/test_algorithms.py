@@ -203,7 +203,8 @@ def test_each_network_is_evaluated_once(name: str) -> None:
         field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)
     }
     space = Unordered(**fields)
-    costs = CostTable(*np.tile(np.arange(7), (2, 4, 1)), 0, 0)
+    cost = np.tile(np.arange(7), (4, 1))
+    costs = CostTable(cost, cost, 0, 0)
     search = searching(name, Problem(space, costs, Budget()), Settings())
     search.run(lambda genomes: genomes.sum(1).astype(float))
     found = search.algorithm.evaluated.architectures

@@ -167,16 +167,13 @@ def test_page_without_comparison(tmp_path: Path) -> None:
 
 
 def test_exact_front_is_a_line_of_its_own() -> None:
-    config = make_config()
-    genomes = np.array(
-        [layer.ops[0] for layer in config_lib.build_space(config).layers]
-    )
-    one = Candidates(genomes[None], np.ones(1), np.array([2 * 10**6]), np.array([1]))
-    labels = [
-        [line.get_label() for line in figures.score_against_macs(*args).axes[0].lines]
-        for args in ((one, one), (one, one, None, (), one))
-    ]
-    assert labels == [["Pareto front"], ["Pareto front", "exact front"]]
+    layers = config_lib.build_space(make_config()).layers
+    genomes = np.array([[layer.ops[0] for layer in layers]])
+    one = Candidates(genomes, np.ones(1), np.array([2 * 10**6]), np.array([1]))
+    for labels in (["Pareto front"], ["Pareto front", "exact front"]):
+        (axes,) = figures.score_against_macs(one, dict.fromkeys(labels, one)).axes
+        assert [line.get_label() for line in axes.lines] == labels
+        assert len({line.get_color() for line in axes.lines}) == len(labels)
 
 
 def test_page_needs_no_other_file(finished: Finished) -> None:

@@ -13,6 +13,8 @@ never what comes out.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from difnas_jax.errors import InputError
@@ -37,7 +39,7 @@ class Exact(Explorer):
     several genomes (see `SearchSpace.canonical`) counts by its best one.
     """
 
-    needs_table = True
+    needs_table: ClassVar[bool] = True
 
     def ask(self) -> np.ndarray:
         """The answer, int64[N, L]; the second time nothing.

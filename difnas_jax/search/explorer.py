@@ -8,7 +8,7 @@ those outside the budget are repaired in a bounded number of steps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Explorer:
       evaluated: everything told so far, in order.
     """
 
-    needs_table = False
+    needs_table: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
         """Start an empty search.

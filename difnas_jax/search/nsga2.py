@@ -65,8 +65,8 @@ def ranks(goals: np.ndarray) -> np.ndarray:
       int64[N]: 0 where none is at least as good in every goal and better in one; 1
       where only those of rank 0 are; and so on.
     """
-    better = (goals[:, None] <= goals).all(2)
-    dominates = better & ~better.T
+    no_worse = np.all(goals[:, None] <= goals, axis=2)
+    dominates = np.asarray(no_worse & ~no_worse.T)
     dominators = dominates.sum(0)
     rank = np.full(len(goals), -1)
     front = 0

@@ -181,13 +181,17 @@ def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
     budget = results["budget"] or {}
     bounds = [budget[name] for name in ("min_macs", "max_macs") if budget.get(name)]
     scored = results["score"] is not None
-    exact = workdir / artifacts.EXACT_FRONT
+    paths = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
+    fronts = {
+        label: artifacts.load_candidates(workdir / path)
+        for label, path in paths.items()
+        if (workdir / path).exists()
+    }
     return figures.score_against_macs(
         artifacts.load_candidates(workdir / artifacts.CANDIDATES),
-        artifacts.load_candidates(workdir / artifacts.PARETO),
+        fronts,
         (results["macs"], results["score"]) if scored else None,
         bounds,
-        artifacts.load_candidates(exact) if exact.exists() else None,
     )
 
 
