@@ -69,9 +69,8 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       workdir: where its artefacts are.
 
     Returns:
-      The found network, its accuracies in 0..1, where they come from, the rows of the
-      comparison of search algorithms, and seconds by finished stage, this one excepted;
-      None for what the workdir does not hold.
+      The found network, its accuracies in 0..1, where they come from, the algorithms
+      compared, and seconds by finished stage but this; None for what is not there.
 
     Raises:
       InputError: a damaged artefact.
@@ -180,7 +179,6 @@ def draw(
 def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
     budget = results["budget"] or {}
     bounds = [budget[name] for name in ("min_macs", "max_macs") if budget.get(name)]
-    scored = results["score"] is not None
     paths = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
     fronts = {
         label: artifacts.load_candidates(workdir / path)
@@ -190,7 +188,7 @@ def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
     return figures.score_against_macs(
         artifacts.load_candidates(workdir / artifacts.CANDIDATES),
         fronts,
-        (results["macs"], results["score"]) if scored else None,
+        None if results["score"] is None else (results["macs"], results["score"]),
         bounds,
     )
 
