@@ -13,6 +13,7 @@ from benchmarks import network
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.matmul import SIDE
 from benchmarks.race import by_round
+from benchmarks.search import CANDIDATES
 from difnas_jax.costs import cost_table
 
 
@@ -128,6 +129,23 @@ def images_a_second(raw: dict[str, Any]) -> Value:
     images = CONTESTANTS["ours_fair"].batch_size * 6
     rates = [images / seconds for seconds in by_round(raw, "ours_fair")]
     return Value(f"{statistics.median(rates):.1f} /s")
+
+
+def candidates_scored(raw: dict[str, Any]) -> Value:
+    """Seconds to score and cost a million candidates."""
+    seconds = statistics.median(raw["score"])
+    return Value(f"{CANDIDATES / seconds:,.0f} /s", "", 1e6 * seconds / CANDIDATES)
+
+
+def exact_front(table: str) -> Callable[[dict[str, Any]], Value]:
+    """Seconds of the exact front; its size is shown beside it."""
+
+    def value(raw: dict[str, Any]) -> Value:
+        seconds = statistics.median(raw[f"front {table}"])
+        size = raw[f"size {table}"]
+        return Value(f"{seconds:.3f} s ({size:,} networks)", "", seconds)
+
+    return value
 
 
 def input_share(name: str) -> Callable[[dict[str, Any]], Value]:
@@ -259,5 +277,14 @@ FIGURES = (
     *(
         Figure(f"making a batch of {size}: training on it", "input", input_share(name))
         for size, name in ((32, "input_32"), (512, "input_512"))
+    ),
+    *(
+        Figure(f"{title}, 21 x 7, one core [s]", "search", value, 1.0)
+        for title, value in (
+            ("scoring and costing 1,000,000 candidates", candidates_scored),
+            ("exact front, ratio-like scores", exact_front("ratio")),
+            ("exact front, scores follow the MACs", exact_front("follows")),
+            ("exact front, scores are the MACs (worst)", exact_front("macs")),
+        )
     ),
 )

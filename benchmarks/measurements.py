@@ -11,6 +11,7 @@ from benchmarks.compilation import compilation
 from benchmarks.memory import memory
 from benchmarks.precision import precision
 from benchmarks.race import race
+from benchmarks.search import search
 
 MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "fair": functools.partial(
@@ -40,4 +41,5 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "memory": memory,
     "precision": precision,
     "collectives": collectives,
+    "search": search,
 }

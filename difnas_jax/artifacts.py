@@ -20,10 +20,13 @@ from difnas_jax.spaces.base import Architecture, SearchSpace
 SUPERNET_METRICS = "supernet/metrics.jsonl"
 TRAINED = "supernet/trained.json"
 INDICATOR = "indicator.npz"
+SEARCH_STATE = "search/state.json"
 SEARCH_HISTORY = "search/history.jsonl"
 CANDIDATES = "search/candidates.csv"
 PARETO = "search/pareto.csv"
 BEST = "search/best.json"
+COMPARISON = "search/comparison.json"
+EXACT_FRONT = "search/exact_front.csv"
 RETRAIN_METRICS = "retrain/metrics.jsonl"
 RETRAIN_RESULT = "retrain/result.json"
 RESULTS = "results.json"
@@ -183,6 +186,26 @@ def save_candidates(path: Path, candidates: Candidates) -> None:
             start=1,
         ):
             rows.writerow((rank, *numbers, " ".join(map(str, ops))))
+
+
+def load_comparison(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of `comparison.json`; see `search.comparison.compare`.
+
+    Raises:
+      InputError: missing or damaged.
+    """
+    rows = read_json(path, ("chosen", "rows"))["rows"]
+    keys = ("score", "macs", "params", "evaluated", "seconds")
+    try:
+        for row in rows:
+            numbers = [row[key] for key in keys]
+            numbers += [row[key] or 0 for key in ("regret", "share")]
+            if not all(isinstance(number, int | float) for number in numbers):
+                raise ValueError(f"no number in one of {', '.join(keys)}")
+            str(row["algorithm"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(path, "a comparison of algorithms", error) from error
+    return rows
 
 
 def load_candidates(path: Path) -> Candidates:

@@ -20,8 +20,8 @@ from difnas_jax.models.supernet import DTYPES
 from difnas_jax.optim import SCHEDULES, TRAINABLE
 from difnas_jax.paths import SAMPLERS
 from difnas_jax.placements import PLACEMENTS
+from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.budget import check_reachable
-from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import search
@@ -36,7 +36,8 @@ CHOICES: dict[str, Iterable[str]] = {
     "method.sampling": SAMPLERS,
     "method.batch": BATCHES,
     "method.layer_indicator": LAYER_INDICATORS,
-    "method.score": SCORES,
+    "method.score": search.SCORERS,
+    "search.algorithm": ALGORITHMS,
     "supernet.paths_on": PLACEMENTS,
     "supernet.schedule": SCHEDULES,
     "supernet.dtype": DTYPES,
@@ -87,6 +88,7 @@ def check(config: ConfigDict) -> None:
     wiring, stages = config_lib.build_wiring(config), chosen_stages(config)
     if "search" in stages:
         search.settings(config)
+        search.check_algorithms(config)
         space = wiring.searched
         check_reachable(config_lib.build_budget(config), cost_table(space), space)
     config_lib.given_architecture(config)

@@ -68,7 +68,7 @@ def default() -> ConfigDict:
     config.method.batch = "same"
     # `candidate`, `parallel` or `off`.
     config.method.layer_indicator = "candidate"
-    # `ratio`, `sum` or `argmax`.
+    # `ratio`, `sum` or `argmax`: sums over layers of what the indicator says of an op.
     config.method.score = "ratio"
 
     config.supernet = _training()
@@ -79,6 +79,13 @@ def default() -> ConfigDict:
     config.supernet.paths_on = "batch"
 
     config.search = ConfigDict()
+    # What finds the network: `evolution`, `random`, `nsga2` (score against MACs against
+    # parameters) or `exact` (the proven optimum of a score that is a sum over layers).
+    config.search.algorithm = "evolution"
+    # Run beside it for comparison; `exact` only where the score allows it.
+    config.search.references = ("random", "exact")
+    # `random` and `nsga2` take generations and population, `nsga2` also
+    # `mutation_probability`; `exact` lists the `population` best networks.
     config.search.generations = 20
     config.search.population = 50
     # The best so many of everything seen become parents.
@@ -86,6 +93,9 @@ def default() -> ConfigDict:
     config.search.mutations = 25
     config.search.mutation_probability = 0.1
     config.search.crossovers = 25
+    # Evolution: evaluate the children that a linear model of everything evaluated so
+    # far expects most of; False: any that fit, as in SPOS and BN-NAS.
+    config.search.screening = True
     # Bounds on multiply-adds and parameters of the found network; 0 is no bound.
     config.search.min_macs = 0
     config.search.max_macs = 0

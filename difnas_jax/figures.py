@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -24,7 +24,7 @@ from difnas_jax.spaces.base import SearchSpace, strided
 
 DPI = 160
 INK, MUTED, LINE, PALE = "#1f2328", "#59636e", "#d0d7de", "#eef1f4"
-BLUE, ORANGE = "#0072b2", "#d55e00"
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 SHADES = matplotlib.colormaps["Blues"]
 ABOVE = {"loc": "outside upper center", "ncols": 4, "frameon": False}
 MANY_POINTS = 100  # a longer curve is drawn as its running mean over the raw values
@@ -53,8 +53,7 @@ def indicator_heat_map(
     image = axes.imshow(table, cmap=SHADES, aspect="auto")
     dark = np.asarray(image.norm(table)) > 0.65
     axes.set_xticks(range(space.num_ops), [op.name for op in space.ops])
-    axes.set_yticks(range(space.num_layers))
-    axes.set_ylabel("layer")
+    axes.set(yticks=range(space.num_layers), ylabel="layer")
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
@@ -91,23 +90,24 @@ def search_trajectory(history: Rows) -> Figure:
 
 def score_against_macs(
     candidates: Candidates,
-    front: Candidates,
+    fronts: Mapping[str, Candidates],
     found: tuple[int, float] | None = None,
     bounds: Sequence[int] = (),
 ) -> Figure:
-    """All candidates seen, their Pareto front, the found network and the budget.
+    """All candidates seen, Pareto fronts, the found network and the budget.
 
     Args:
       candidates: everything that the search evaluated.
-      front: the candidates that none beats in score without costing more.
+      fronts: by label, at most two; networks of rising score and cost.
       found: MACs and score of the found network; None to leave it out.
       bounds: the budget in MACs, drawn as vertical lines.
     """
     figure, (axes,) = _figure(6.4, 4.2)
     macs, label = candidates.macs / 1e6, f"{len(candidates)} candidates"
     axes.scatter(macs, candidates.scores, 14, BLUE, alpha=0.35, lw=0, label=label)
-    front = front[np.argsort(front.macs)]
-    axes.step(front.macs / 1e6, front.scores, INK, where="post", label="Pareto front")
+    for (label, front), colour in zip(fronts.items(), (INK, GREEN), strict=False):
+        front = front[np.argsort(front.macs)]
+        axes.step(front.macs / 1e6, front.scores, colour, where="post", label=label)
     for bound in bounds:
         label = f"budget {bound / 1e6:.4g} M"
         axes.axvline(bound / 1e6, color=MUTED, ls="--", label=label)

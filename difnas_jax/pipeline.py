@@ -70,8 +70,9 @@ STAGES: dict[str, Stage] = {
         SEARCHED_BY,
         (artifacts.INDICATOR,),
         (
-            *(artifacts.SEARCH_HISTORY, artifacts.CANDIDATES),
-            *(artifacts.PARETO, artifacts.BEST),
+            *(artifacts.SEARCH_STATE, artifacts.SEARCH_HISTORY),
+            *(artifacts.CANDIDATES, artifacts.PARETO),
+            *(artifacts.BEST, artifacts.COMPARISON),
         ),
     ),
     "retrain": Stage(
@@ -83,7 +84,10 @@ STAGES: dict[str, Stage] = {
     "report": Stage(
         report.run,
         (*SEARCHED_BY, "retrain"),
-        (artifacts.INDICATOR, artifacts.CANDIDATES, artifacts.RETRAIN_RESULT),
+        (
+            *(artifacts.INDICATOR, artifacts.CANDIDATES),
+            *(artifacts.COMPARISON, artifacts.RETRAIN_RESULT),
+        ),
         (artifacts.REPORT, artifacts.RESULTS, artifacts.FIGURES),
     ),
 }

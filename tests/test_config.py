@@ -10,6 +10,7 @@ from difnas_jax import config as config_lib
 from difnas_jax.config import default
 from difnas_jax.errors import InputError
 from difnas_jax.overrides import override, parse_arg
+from difnas_jax.stages import search
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.py"))
 
@@ -71,7 +72,7 @@ def test_overrides_have_the_type_of_the_field(name, text, value):
             "1",
             "--config.sead: unknown field; the config has compilation_cache, data",
         ),
-        ("search.macs", "1", "unknown field; search has crossovers"),
+        ("search.macs", "1", "unknown field; search has algorithm, crossovers"),
         ("seed.x", "1", "unknown field; seed has no fields"),
         ("search", "1", "expected one of its fields"),
         ("seed", "x", "seed: expected int, got 'x'"),
@@ -151,6 +152,7 @@ def test_stages_are_a_subset_in_order():
         ("retrain.architecture", "0,1", "architecture: expected 7 op indices"),
         ("retrain.architecture", "6,0,0,0,0,0,0", "layer 0 of space 'digits' does not"),
         ("retrain.architecture", "k3e3,k9e9,0,0,0,0,0", "unknown op 'k9e9'"),
+        ("search.references", ("random", "x"), "search.references: expected some of"),
         ("search.population", 0, "search.population: expected"),
         ("search.generations", 0, "search.generations: expected"),
         ("search.mutation_probability", 1.5, "search.mutation_probability: expected"),
@@ -169,6 +171,18 @@ def test_checks_at_the_door(name, value, message):
     with pytest.raises(InputError, match=message) as error:
         checks.check(config)
     assert "\n" not in str(error.value)
+
+
+def test_exact_needs_an_additive_score(monkeypatch):
+    """As a reference it is left out instead."""
+    config = load(CONFIGS[0].parent / "digits.py").get_config()
+    monkeypatch.setitem(search.SCORERS, "accuracy", search.table_scorer)
+    config.method.score = "accuracy"
+    checks.check(config)
+    assert search.algorithms(config) == ["evolution", "random"]
+    config.search.algorithm = "exact"
+    with pytest.raises(InputError, match="search.algorithm: 'exact' .*'accuracy'"):
+        checks.check(config)
 
 
 def test_architecture_by_name_and_by_index():

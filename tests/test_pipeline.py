@@ -17,8 +17,10 @@ from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.optim import TRAINABLE
 from difnas_jax.paths import SAMPLERS
+from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+from difnas_jax.stages import search
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +166,11 @@ def test_housekeeping_fields_may_change(finished, workdir):
 
 
 @pytest.mark.parametrize(
-    "name", [artifacts.INDICATOR, artifacts.BEST, artifacts.CANDIDATES]
+    "name",
+    [
+        *(artifacts.INDICATOR, artifacts.BEST),
+        *(artifacts.CANDIDATES, artifacts.COMPARISON),
+    ],
 )
 @pytest.mark.parametrize("keep", [0, 40])
 def test_truncated_artefacts(finished, workdir, name, keep):
@@ -323,6 +329,106 @@ def test_interrupted_equals_uninterrupted(tmp_path, monkeypatch, finished):
     assert {k: v for k, v in ours.items() if k not in timing} == {
         k: v for k, v in theirs.items() if k not in timing
     }
+
+
+def search_again(workdir, **changes):
+    """Search alone, from the indicator of a finished run."""
+    config = tiny_config()
+    config.search.update(changes)
+    config.stages = ("search",)
+    shutil.rmtree(workdir / "search", ignore_errors=True)
+    for stage in ("search", "retrain", "report"):
+        (workdir / "stages" / f"{stage}.json").unlink(missing_ok=True)
+    for stage in ("retrain", "report"):
+        for path in pipeline.STAGES[stage].writes:
+            left = workdir / path
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return config
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_algorithm_finds_a_network(name, workdir, tiny):
+    """The references run beside it, and none twice."""
+    config = search_again(workdir, algorithm=name, max_macs=80_000)
+    results = difnas_jax.run(config, workdir)
+    assert results.macs is not None and results.macs <= 80_000
+    rows = artifacts.load_comparison(workdir / artifacts.COMPARISON)
+    names = [row["algorithm"] for row in rows]
+    assert names[0] == name and len(names) == len(set(names))
+    assert set(names) == {name, "random", "exact"}
+    assert rows[0]["score"] == results.score and rows[0]["macs"] == results.macs
+    assert all(row["regret"] >= 0 for row in rows)
+    front = artifacts.load_candidates(workdir / artifacts.EXACT_FRONT)
+    found = artifacts.load_candidates(workdir / artifacts.PARETO)
+    assert front.scores.max() >= found.scores.max()
+
+
+def test_without_references(workdir):
+    config = search_again(workdir, references=())
+    difnas_jax.run(config, workdir)
+    (row,) = artifacts.load_comparison(workdir / artifacts.COMPARISON)
+    assert row["algorithm"] == "evolution" and row["regret"] is None
+    assert not (workdir / artifacts.EXACT_FRONT).exists()
+
+
+def test_bounds_on_parameters_leave_no_front(workdir, finished):
+    config = search_again(workdir, max_params=finished[2].params)
+    difnas_jax.run(config, workdir)
+    assert not (workdir / artifacts.EXACT_FRONT).exists()
+
+
+def test_killed_search_continues(workdir, monkeypatch):
+    """After any generation of any of its algorithms, to the same bytes."""
+    config = search_again(workdir)
+    difnas_jax.run(config, workdir)
+    names = artifacts.BEST, artifacts.CANDIDATES, artifacts.SEARCH_HISTORY
+    expected = [(workdir / name).read_bytes() for name in names]
+    saves = sum(
+        len(state["history"])
+        for state in files.read_json(workdir / artifacts.SEARCH_STATE).values()
+    )
+    assert saves > 3
+    step = search.Progress.step
+    for last in range(saves):
+        search_again(workdir)
+        done = itertools.count()
+
+        def dies(self, done=done, last=last):
+            step(self)
+            if next(done) == last:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(search.Progress, "step", dies)
+            with pytest.raises(KeyboardInterrupt):
+                difnas_jax.run(config, workdir)
+        assert not (workdir / artifacts.BEST).exists()
+        difnas_jax.run(config, workdir)
+        assert [(workdir / name).read_bytes() for name in names] == expected
+
+
+@pytest.mark.parametrize("text", ["{", '{"evolution": {"history": []}}'])
+def test_damaged_state_of_a_search(workdir, text):
+    config = search_again(workdir)
+    difnas_jax.run(config, workdir)
+    (workdir / artifacts.BEST).unlink()
+    (workdir / artifacts.SEARCH_STATE).write_text(text)
+    with pytest.raises(InputError, match="state.json: expected .*delete it"):
+        difnas_jax.run(config, workdir)
+
+
+def test_a_reference_that_fails_is_left_out(workdir, monkeypatch, capsys):
+    """The network is found all the same."""
+
+    def fails(*_):
+        raise InputError("cannot")
+
+    config = search_again(workdir)
+    monkeypatch.setattr(ALGORITHMS["exact"], "ask", fails)
+    difnas_jax.run(config, workdir)
+    rows = artifacts.load_comparison(workdir / artifacts.COMPARISON)
+    assert [row["algorithm"] for row in rows] == ["evolution", "random"]
+    assert "reference exact is left out (cannot)" in capsys.readouterr().out
 
 
 METHODS = [

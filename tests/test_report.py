@@ -15,6 +15,7 @@ from difnas_jax import config as config_lib
 from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
 from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.comparison import compare
 from difnas_jax.search.pareto import non_dominated
 from difnas_jax.stages import report
 
@@ -64,7 +65,19 @@ def write_search(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
         provenance={},
     )
     best.save(workdir / artifacts.BEST)
+    write_comparison(workdir, found, front)
     return best
+
+
+def write_comparison(workdir: Path, found: Candidates, front: Candidates) -> None:
+    """As if random search and the exact solver had seen the same networks."""
+    names = "evolution", "random", "exact"
+    seconds = {"evolution": 1.25, "random": 0.5, "exact": 0.0625}
+    rows = compare(dict.fromkeys(names, found), seconds)
+    rows[0] |= {"regret": 0.375, "share": 0.9875}
+    values = {"chosen": "evolution", "rows": rows}
+    files.write_json(workdir / artifacts.COMPARISON, values)
+    artifacts.save_candidates(workdir / artifacts.EXACT_FRONT, front)
 
 
 def write_training(workdir: Path, stage: str, count: int = 12) -> None:
@@ -130,6 +143,37 @@ def test_page_tells_everything(finished: Finished) -> None:
     assert " ".join(best.ops) in page
     assert "was not run" not in page
     assert "multiply-add" in page[page.index("<footer>") :]
+
+
+def test_page_compares_the_algorithms(finished: Finished) -> None:
+    table = finished.page[finished.page.index('class="comparison"') :]
+    table = table[: table.index("</table>")]
+    for text in ("evolution", "random", "exact", "0.375", "98.75 %", "1.25", "0.06"):
+        assert f">{text}</td>" in table
+    results = files.read_json(finished.workdir / artifacts.RESULTS)
+    assert [row["algorithm"] for row in results["comparison"]] == [
+        *("evolution", "random", "exact")
+    ]
+
+
+def test_page_without_comparison(tmp_path: Path) -> None:
+    config = make_config()
+    write_search(config, tmp_path)
+    (tmp_path / artifacts.COMPARISON).unlink()
+    (tmp_path / artifacts.EXACT_FRONT).unlink()
+    report.run(config, tmp_path)
+    assert 'class="comparison"' not in page_text(tmp_path)
+    assert report.collect(config, tmp_path)["comparison"] is None
+
+
+def test_exact_front_is_a_line_of_its_own() -> None:
+    layers = config_lib.build_space(make_config()).layers
+    genomes = np.array([[layer.ops[0] for layer in layers]])
+    one = Candidates(genomes, np.ones(1), np.array([2 * 10**6]), np.array([1]))
+    for labels in (["Pareto front"], ["Pareto front", "exact front"]):
+        (axes,) = figures.score_against_macs(one, dict.fromkeys(labels, one)).axes
+        assert [line.get_label() for line in axes.lines] == labels
+        assert len({line.get_color() for line in axes.lines}) == len(labels)
 
 
 def test_page_needs_no_other_file(finished: Finished) -> None:
@@ -221,6 +265,7 @@ def test_given_architecture_comes_before_the_found_one(tmp_path: Path) -> None:
     "name",
     [
         *(artifacts.BEST, artifacts.INDICATOR, artifacts.CANDIDATES),
+        *(artifacts.COMPARISON, artifacts.EXACT_FRONT),
         *(artifacts.PARETO, artifacts.SEARCH_HISTORY, artifacts.RETRAIN_RESULT),
         *("supernet/metrics.jsonl", "retrain/metrics.jsonl", "stages/search.json"),
     ],

@@ -6,87 +6,47 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from scipy.optimize import Bounds, LinearConstraint, milp
-
-from difnas_jax import artifacts, spaces
-from difnas_jax.costs import CostTable, cost_table
-from difnas_jax.errors import InputError
-from difnas_jax.search import evolution
-from difnas_jax.search.budget import Budget, check_reachable, reachable
-from difnas_jax.search.candidates import Candidates
-from difnas_jax.search.evolution import Evolution, Settings
-from difnas_jax.search.genomes import Genomes
-from difnas_jax.search.pareto import non_dominated
-from difnas_jax.search.scores import SCORES, path_scores
-from difnas_jax.spaces.base import Layer, SearchSpace
-
-NAN = float("nan")
-Score = Callable[[np.ndarray], np.ndarray]
-quick = hypothesis_settings(
-    max_examples=15, deadline=None, database=None, derandomize=True
+from search_problems import (
+    CAP,
+    DIGITS,
+    MBV2,
+    MBV2_COSTS,
+    additive,
+    every_architecture,
+    evolve,
+    feasible,
+    imagenet,
+    problems,
+    quick,
+    random_costs,
+    random_table,
+    rows,
+    small_space,
 )
 
+from difnas_jax import artifacts
+from difnas_jax.costs import CostTable, cost_table
+from difnas_jax.errors import InputError
+from difnas_jax.search import exact
+from difnas_jax.search.algorithms import Search
+from difnas_jax.search.budget import Budget, check_reachable, reachable
+from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.evolution import Evolution
+from difnas_jax.search.genomes import Genomes
+from difnas_jax.search.pareto import non_dominated
+from difnas_jax.search.problem import Problem
+from difnas_jax.search.random_search import RandomSearch
+from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.search.settings import Settings
+from difnas_jax.spaces.base import SearchSpace
 
-def imagenet(name: str) -> tuple[SearchSpace, CostTable]:
-    """A space for ImageNet and what it costs."""
-    space = spaces.build(name, image_size=224, image_channels=3, num_classes=1000)
-    return space, cost_table(space)
-
-
-MBV2, MBV2_COSTS = imagenet("mbv2")
-DIGITS = spaces.build("digits", image_size=16, image_channels=1, num_classes=10)
-
-
-def small_space(*allowed: tuple[int, ...]) -> SearchSpace:
-    """The first layers of `digits` with other choices; costs are given apart."""
-    layers = tuple(Layer(16, 16, 1, ops) for ops in allowed)
-    return dataclasses.replace(DIGITS, name="small", fixed=(), layers=layers)
-
-
-def random_costs(space: SearchSpace, seed: int) -> CostTable:
-    """Costs that have no structure; those of ops not allowed must not matter."""
-    macs, params = np.random.default_rng(seed).integers(
-        0, 50, (2, space.num_layers, space.num_ops)
-    )
-    return CostTable(macs, params, 7, 3)
-
-
-def random_table(space: SearchSpace, seed: int) -> np.ndarray:
-    """A score table without ties."""
-    draws = np.random.default_rng(seed).normal(size=space.allowed.shape)
-    return np.where(space.allowed, draws, np.nan)
-
-
-def additive(table: np.ndarray) -> Score:
-    """The score function of a table."""
-    return lambda architectures: path_scores(table, architectures)
-
-
-def every_architecture(space: SearchSpace) -> np.ndarray:
-    """int[N, L]: the whole space."""
-    grid = np.meshgrid(*(layer.ops for layer in space.layers), indexing="ij")
-    return np.stack([axis.ravel() for axis in grid], axis=-1)
-
-
-def feasible(space: SearchSpace, costs: CostTable, budget: Budget) -> np.ndarray:
-    """The whole space within a budget, by plain comparisons."""
-    everything = every_architecture(space)
-    macs, params = costs.of(everything)
-    inside = (macs >= budget.min_macs) & (params >= budget.min_params)
-    for cost, bound in ((macs, budget.max_macs), (params, budget.max_params)):
-        inside &= cost <= (np.inf if bound is None else bound)
-    return everything[inside]
-
-
-def rows(architectures: np.ndarray) -> set[tuple[int, ...]]:
-    """Architectures as a set."""
-    return set(map(tuple, architectures.tolist()))
+NAN = float("nan")
 
 
 # Scores.
@@ -245,7 +205,7 @@ REACH = f"reaches {LOWEST} to {HIGHEST} macs"
 )
 def test_impossible_budget_is_refused(budget: Budget, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
-        Evolution(MBV2, MBV2_COSTS, budget, Settings(), seed=0)
+        Problem(MBV2, MBV2_COSTS, budget)
     assert "\n" not in str(error.value)
 
 
@@ -297,18 +257,23 @@ def test_crossover_mixes_two_parents_evenly() -> None:
 # Evolution.
 
 
-@st.composite
-def problems(draw: st.DrawFn) -> tuple[SearchSpace, CostTable, Budget]:
-    """A space of at most 64 architectures, random costs, and any budget in reach."""
-    ops = st.sets(st.integers(0, 6), min_size=1, max_size=4).map(sorted).map(tuple)
-    space = small_space(*draw(st.lists(ops, min_size=1, max_size=3)))
-    costs = random_costs(space, draw(st.integers(0, 10_000)))
-    bounds = []
-    for lowest, highest in reachable(costs, space).values():
-        values = st.integers(lowest, highest)
-        low, high = sorted((draw(values), draw(values)))
-        bounds += [low, draw(st.sampled_from((high, None)))]
-    return space, costs, Budget(*bounds)
+def follows_macs(seed: int) -> np.ndarray:
+    """A table where an op scores its share of the largest MACs of its layer, +- 0.2."""
+    share = MBV2_COSTS.macs / MBV2_COSTS.macs.max(1, keepdims=True)
+    return share + 0.2 * random_table(MBV2, 100 + seed)
+
+
+def uniform(seed: int) -> np.ndarray:
+    """A table of numbers between 0 and 1."""
+    draws = np.random.default_rng(100 + seed).uniform(size=MBV2.allowed.shape)
+    return np.where(MBV2.allowed, draws, np.nan)
+
+
+TABLES: dict[str, Callable[[int], np.ndarray]] = {
+    "normal": lambda seed: random_table(MBV2, 100 + seed),
+    "uniform": uniform,
+    "follows MACs": follows_macs,
+}
 
 
 @quick
@@ -325,9 +290,9 @@ def test_small_space_is_searched_completely(
     table = random_table(space, seed)
     if not len(legal):
         with pytest.raises(InputError, match="no architecture.*reaches"):
-            evolution.run(space, costs, budget, additive(table), seed=seed)
+            evolve(space, costs, budget, additive(table), seed=seed)
         return
-    ranked, history = evolution.run(space, costs, budget, additive(table), seed=seed)
+    ranked, history = evolve(space, costs, budget, additive(table), seed=seed)
     assert len(ranked) == len(legal) == history[-1]["evaluated"]
     assert rows(ranked.architectures) == rows(legal)
     assert ranked.scores[0] == path_scores(table, legal).max()
@@ -341,7 +306,7 @@ def test_every_population_is_new_and_legal(
     space, costs, budget = problem
     legal = rows(feasible(space, costs, budget))
     settings = Settings(population=6, parents=3, mutations=3, crossovers=2)
-    search = Evolution(space, costs, budget, settings, seed)
+    search = Evolution(Problem(space, costs, budget), settings, seed)
     table = random_table(space, seed)
     seen: set[tuple[int, ...]] = set()
     for _ in range(4 if legal else 0):
@@ -353,50 +318,47 @@ def test_every_population_is_new_and_legal(
         search.tell(asked, path_scores(table, asked))
 
 
-def exact_optimum(table: np.ndarray, budget: Budget) -> float:
-    """Best additive score of `mbv2` within a MACs budget, by integer programming."""
-    layer, _ = np.nonzero(MBV2.allowed)
-    one_op = layer == np.arange(MBV2.num_layers)[:, None]
-    macs = MBV2_COSTS.macs[MBV2.allowed] / 1e6
-    low, high = (
-        ((bound or 0) - MBV2_COSTS.fixed_macs) / 1e6
-        for bound in (budget.min_macs, budget.max_macs)
-    )
-    solved = milp(
-        -table[MBV2.allowed],
-        integrality=1,
-        bounds=Bounds(0, 1),
-        constraints=[LinearConstraint(one_op, 1, 1), LinearConstraint(macs, low, high)],
-        options={"mip_rel_gap": 0.0},
-    )
-    assert solved.status == 0
-    return -solved.fun
-
-
-def quality(budget: Budget, seed: int) -> float:
-    """What the default search reaches on `mbv2`, from random (0) to optimum (1)."""
-    table = random_table(MBV2, 100 + seed)
-    optimum = exact_optimum(table, budget)
-    some = Evolution(MBV2, MBV2_COSTS, budget, Settings(population=100), 900).ask()
+def quality(table: np.ndarray, budget: Budget, **settings: Any) -> float:
+    """What a search reaches on `mbv2`, from random (0) to optimum (1)."""
+    problem = Problem(MBV2, MBV2_COSTS, budget, table)
+    optimum = exact.optimum(problem).scores[0]
+    some = RandomSearch(problem, Settings(population=100), 900).ask()
     mean = path_scores(table, some).mean()
-    ranked, _ = evolution.run(MBV2, MBV2_COSTS, budget, additive(table), seed=seed)
+    search = Search(Evolution(problem, Settings(**settings), seed=0))
+    ranked = search.run(additive(table))
     assert len(ranked) == 1000
-    assert (budget.violation(ranked.macs, ranked.params) == 0).all()
+    assert (problem.violation(ranked.architectures) == 0).all()
     np.testing.assert_array_equal(
         ranked.scores, path_scores(table, ranked.architectures)
     )
-    assert ranked.scores[0] <= optimum + 1e-6
+    assert ranked.scores[0] <= optimum
     return (ranked.scores[0] - mean) / (optimum - mean)
 
 
-CAP = Budget(max_macs=475_000_000)  # fits under 1 % of uniform draws
+@pytest.mark.parametrize(
+    "kind, mean, worst",
+    [("normal", 0.99, 0.97), ("uniform", 0.99, 0.98), ("follows MACs", 0.98, 0.95)],
+)
+def test_evolution_comes_close_to_the_exact_optimum(
+    kind: str, mean: float, worst: float
+) -> None:
+    """Measured over 24 seeds, mean and worst, in the order above.
+
+    0.999 and 0.990; 0.998 and 0.979; 0.991 and 0.957.
+    """
+    reached = [quality(TABLES[kind](seed), CAP) for seed in range(6)]
+    assert min(reached) > worst
+    assert np.mean(reached) > mean
 
 
-def test_evolution_comes_close_to_the_exact_optimum() -> None:
-    """Measured over 12 seeds: 0.978 on average, 0.924 at worst."""
-    reached = [quality(CAP, seed) for seed in range(6)]
-    assert min(reached) > 0.85
-    assert np.mean(reached) > 0.93
+def test_screening_is_what_comes_close() -> None:
+    """Measured over 24 seeds: 0.999 with, 0.977 without."""
+    tables = [TABLES["normal"](seed) for seed in range(4)]
+    with_it, without = (
+        np.mean([quality(table, CAP, screening=screening) for table in tables])
+        for screening in (True, False)
+    )
+    assert 0.9 < without < with_it
 
 
 @pytest.mark.parametrize(
@@ -411,15 +373,16 @@ def test_evolution_comes_close_to_the_exact_optimum() -> None:
 def test_closeness_comes_from_selection(
     parents: Callable[[Evolution], Candidates], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bounds of the test above fail for an evolution without elite."""
+    """An evolution without elite and screening stays far away."""
     monkeypatch.setattr(Evolution, "parents", property(parents))
-    assert max(quality(CAP, seed) for seed in range(2)) < 0.85
+    reached = [quality(TABLES["normal"](s), CAP, screening=False) for s in range(2)]
+    assert max(reached) < 0.85
 
 
 def test_evolution_works_in_a_narrow_window() -> None:
-    """Measured over 12 seeds: 0.94 on average; 0.81 if only random draws are moved."""
     window = Budget(min_macs=400_000_000, max_macs=402_000_000)
-    assert np.mean([quality(window, seed) for seed in range(3)]) > 0.88
+    reached = [quality(TABLES["normal"](seed), window) for seed in range(3)]
+    assert np.mean(reached) > 0.97
 
 
 def test_evolution_on_digits_against_brute_force() -> None:
@@ -430,7 +393,7 @@ def test_evolution_on_digits_against_brute_force() -> None:
     legal = everything[macs <= cap]
     for seed in range(5):
         table = random_table(DIGITS, seed)
-        ranked, _ = evolution.run(
+        ranked, _ = evolve(
             DIGITS, costs, Budget(max_macs=cap), additive(table), seed=seed
         )
         better = (path_scores(table, legal) > ranked.scores[0]).sum()
@@ -440,7 +403,7 @@ def test_evolution_on_digits_against_brute_force() -> None:
 def test_same_seed_same_search() -> None:
     score = additive(random_table(MBV2, 0))
     (first, one), (second, two), (other, _) = (
-        evolution.run(MBV2, MBV2_COSTS, CAP, score, seed=seed) for seed in (1, 1, 2)
+        evolve(MBV2, MBV2_COSTS, CAP, score, seed=seed) for seed in (1, 1, 2)
     )
     assert one == two
     np.testing.assert_array_equal(first.architectures, second.architectures)
@@ -457,7 +420,7 @@ def test_history_tells_the_search() -> None:
         medians.append(float(np.median(score(architectures))))
         return score(architectures)
 
-    ranked, history = evolution.run(
+    ranked, history = evolve(
         MBV2, MBV2_COSTS, CAP, watched, on_generation=reported.append
     )
     assert reported == history
@@ -478,14 +441,14 @@ def test_score_that_is_not_finite_never_wins(bad: float) -> None:
     table[3, 2] = 100.0
     broken = table.copy()
     broken[3, 2] = bad
-    search = Evolution(MBV2, MBV2_COSTS, CAP, Settings(), 0)
+    search = Evolution(Problem(MBV2, MBV2_COSTS, CAP), Settings(), 0)
     for _ in range(5):
         asked = search.ask()
         search.tell(asked, path_scores(broken, asked))
         assert (search.parents.architectures[:, 3] != 2).all()
         assert len(search.parents) == 10
     assert (search.evaluated.architectures[:, 3] == 2).any()
-    ranked, _ = evolution.run(MBV2, MBV2_COSTS, CAP, additive(broken))
+    ranked, _ = evolve(MBV2, MBV2_COSTS, CAP, additive(broken))
     assert (ranked.architectures[:, 3] != 2).all()
     assert np.isfinite(ranked.scores).all()
 
@@ -493,7 +456,7 @@ def test_score_that_is_not_finite_never_wins(bad: float) -> None:
 def test_no_finite_score_at_all_is_an_error() -> None:
     history: list[dict] = []
     with pytest.raises(InputError, match="search: .*100 candidates"):
-        evolution.run(
+        evolve(
             MBV2,
             MBV2_COSTS,
             CAP,
@@ -509,15 +472,13 @@ def test_window_between_two_costs_is_an_error_and_not_a_loop() -> None:
     costs = CostTable(np.array([[0, 10] + [0] * 5] * 2), np.zeros((2, 7), int), 0, 0)
     budget = Budget(min_macs=11, max_macs=19)
     with pytest.raises(InputError, match="min_macs = 11 to .*max_macs = 19.* 0 to 20"):
-        evolution.run(space, costs, budget, additive(np.zeros((2, 7))))
+        evolve(space, costs, budget, additive(np.zeros((2, 7))))
 
 
 def test_exhausted_space_ends_the_search() -> None:
     space = small_space((0, 1), (3,), (4, 5, 6))
     costs = random_costs(space, 0)
-    ranked, history = evolution.run(
-        space, costs, Budget(), additive(random_table(space, 0))
-    )
+    ranked, history = evolve(space, costs, Budget(), additive(random_table(space, 0)))
     assert rows(ranked.architectures) == rows(every_architecture(space))
     assert len(history) == 1
 
@@ -590,9 +551,7 @@ def test_non_dominated_is_the_quadratic_definition(
 
 
 def test_front_of_a_search_rises_with_cost() -> None:
-    ranked, _ = evolution.run(
-        MBV2, MBV2_COSTS, CAP, additive(random_table(MBV2, 0)), seed=0
-    )
+    ranked, _ = evolve(MBV2, MBV2_COSTS, CAP, additive(random_table(MBV2, 0)), seed=0)
     keep = non_dominated(ranked.scores, ranked.macs)
     front = ranked[keep][np.argsort(ranked.macs[keep])]
     assert keep[0]
@@ -600,9 +559,7 @@ def test_front_of_a_search_rises_with_cost() -> None:
 
 
 def test_candidates_survive_their_file(tmp_path: Path) -> None:
-    ranked, _ = evolution.run(
-        MBV2, MBV2_COSTS, CAP, additive(random_table(MBV2, 0)), seed=0
-    )
+    ranked, _ = evolve(MBV2, MBV2_COSTS, CAP, additive(random_table(MBV2, 0)), seed=0)
     for size, folder in itertools.product((20, 1), ("a", "b")):
         path = tmp_path / folder / "candidates.csv"
         artifacts.save_candidates(path, ranked[:size])

@@ -1,1 +1,1 @@
-"""Search over integer genomes: scores, budget, evolution, Pareto front. Numpy only."""
+"""Search over integer genomes: algorithms, exact optimum, budget. Numpy only."""

@@ -25,6 +25,11 @@ class Budget:
     min_params: int = 0
     max_params: int | None = None
 
+    @property
+    def bounds_params(self) -> bool:
+        """Whether there is a bound on parameters."""
+        return self.min_params > 0 or self.max_params is not None
+
     def violation(self, macs: np.ndarray, params: np.ndarray) -> np.ndarray:
         """How far outside costs are, as a fraction of the bounds they miss.
 

@@ -184,6 +184,21 @@ class SearchSpace:
                 )
         return ops
 
+    def canonical(self, architectures: np.ndarray) -> np.ndarray:
+        """One representative of all architectures that are the same network.
+
+        Here every architecture is a network of its own. A space in which different
+        ones are the same network, at the same cost, returns the same row for them; a
+        search evaluates each row once.
+
+        Args:
+          architectures: int[N, L].
+
+        Returns:
+          int[N, L], architectures of this space; their own representatives.
+        """
+        return architectures
+
     def op_names(self, architecture: Sequence[int]) -> tuple[str, ...]:
         """The architecture as op names, for people to read."""
         return tuple(self.ops[op].name for op in self.validate(architecture))

@@ -69,8 +69,8 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       workdir: where its artefacts are.
 
     Returns:
-      The found network, its accuracies in 0..1, where they come from, and seconds by
-      finished stage, this one excepted; None for what the workdir does not hold.
+      The found network, its accuracies in 0..1, where they come from, the algorithms
+      compared, and seconds by finished stage but this; None for what is not there.
 
     Raises:
       InputError: a damaged artefact.
@@ -87,6 +87,7 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         "test_accuracy": retrained.get("test_accuracy"),
         "test_examples": retrained.get("test_examples"),
         "validation_accuracy": retrained.get("validation_accuracy"),
+        "comparison": _comparison(workdir),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
         "report": str(workdir / artifacts.REPORT) if written else None,
@@ -115,6 +116,11 @@ def _retrained(workdir: Path, architecture: Architecture | None) -> dict[str, An
         return {}
     result = files.read_json(path, ("architecture", "test_accuracy"))
     return result if result["architecture"] == list(architecture or ()) else {}
+
+
+def _comparison(workdir: Path) -> list[dict[str, Any]] | None:
+    path = workdir / artifacts.COMPARISON
+    return artifacts.load_comparison(path) if path.exists() else None
 
 
 def _markers(workdir: Path) -> dict[str, dict[str, Any]]:
@@ -173,11 +179,16 @@ def draw(
 def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
     budget = results["budget"] or {}
     bounds = [budget[name] for name in ("min_macs", "max_macs") if budget.get(name)]
-    scored = results["score"] is not None
+    paths = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
+    fronts = {
+        label: artifacts.load_candidates(workdir / path)
+        for label, path in paths.items()
+        if (workdir / path).exists()
+    }
     return figures.score_against_macs(
         artifacts.load_candidates(workdir / artifacts.CANDIDATES),
-        artifacts.load_candidates(workdir / artifacts.PARETO),
-        (results["macs"], results["score"]) if scored else None,
+        fronts,
+        None if results["score"] is None else (results["macs"], results["score"]),
         bounds,
     )
 

@@ -1,12 +1,18 @@
-"""Stage 3: search by the indicator alone. Writes `search/`."""
+"""Stage 3: search for the best network within the budget. Writes `search/`.
+
+The references of the config run beside the chosen algorithm, so that every result says
+what random search finds with as many evaluations, and how far the optimum is.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, files
@@ -14,57 +20,182 @@ from difnas_jax.artifacts import FoundNetwork, Indicator
 from difnas_jax.config import build_budget, build_wiring
 from difnas_jax.costs import cost_table
 from difnas_jax.distributed import is_main_process
-from difnas_jax.search import evolution
+from difnas_jax.errors import InputError
+from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.comparison import compare
 from difnas_jax.search.pareto import non_dominated
+from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.writer import Progress
+from difnas_jax.writer import Progress, say
 
 SHOW_EVERY = 5
 
 
-def run(config: ConfigDict, workdir: Path) -> None:
-    """Evolve architectures within the budget; no data and no network are needed."""
-    space = build_wiring(config).searched
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+    """How a search scores architectures.
+
+    Attributes:
+      score: int64[N, L] -> float64[N], higher is better; NaN where there is no score.
+      table: float64[L, O] whose sum along an architecture is its score; None where the
+        score is not additive.
+    """
+
+    score: Callable[[np.ndarray], np.ndarray]
+    table: np.ndarray | None
+
+
+def table_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
+    """Sums what the indicator says of each op, by a rule of `SCORES`."""
     indicator = Indicator.load(workdir / artifacts.INDICATOR, space)
     table = SCORES[config.method.score](indicator.table, space)
-    numbers = settings(config)
-    progress = Progress("search", numbers.generations)
+    return Scorer(functools.partial(path_scores, table), table)
 
-    def show(row: dict[str, Any]) -> None:
-        progress.step()
-        if row["generation"] % SHOW_EVERY == 0:
-            progress.report(row["generation"] + 1, best=row["best"])
 
-    candidates, history = evolution.run(
-        space,
-        cost_table(space),
-        build_budget(config),
-        functools.partial(path_scores, table),
-        settings=numbers,
-        seed=config.seed,
-        on_generation=show,
-    )
-    progress.report(len(history), best=history[-1]["best"])
-    progress.close()
+SCORERS: dict[str, Callable[[ConfigDict, Path, SearchSpace], Scorer]] = {
+    name: table_scorer for name in SCORES
+}
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Search, and run the references; no data and no network are needed for a table.
+
+    Raises:
+      InputError: a damaged artefact, or the chosen algorithm finds no network.
+    """
+    space = build_wiring(config).searched
+    scorer = SCORERS[config.method.score](config, workdir, space)
+    problem = Problem(space, cost_table(space), build_budget(config), scorer.table)
+    searches = {
+        name: Search(ALGORITHMS[name](problem, settings(config), config.seed))
+        for name in algorithms(config)
+    }
+    restore(workdir / artifacts.SEARCH_STATE, searches)
+    found = {}
+    for name in searches:
+        try:
+            found[name] = _search(name, searches, scorer, config, workdir)
+        except InputError as error:
+            if name == config.search.algorithm:
+                raise
+            say(f"search: reference {name} is left out ({error})")
     if is_main_process():
-        files.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
-        front = non_dominated(candidates.scores, candidates.macs)
-        artifacts.save_candidates(workdir / artifacts.CANDIDATES, candidates)
-        artifacts.save_candidates(workdir / artifacts.PARETO, candidates[front])
-        best = found_network(config, space, candidates)
-        best.save(workdir / artifacts.BEST)
+        _write(config, workdir, space, searches, found)
 
 
-def settings(config: ConfigDict) -> evolution.Settings:
-    """The numbers of the evolution.
+def algorithms(config: ConfigDict) -> list[str]:
+    """What runs: the chosen algorithm, then the references that the score allows."""
+    additive = config.method.score in SCORES
+    names = [config.search.algorithm]
+    for name in config.search.references:
+        if name not in names and (additive or not ALGORITHMS[name].needs_table):
+            names.append(name)
+    return names
+
+
+def check_algorithms(config: ConfigDict) -> None:
+    """Refuse an algorithm that cannot run.
+
+    Raises:
+      InputError: an unknown reference, or an algorithm that needs an additive score
+        where the score is none.
+    """
+    for name in config.search.references:
+        if name not in ALGORITHMS:
+            raise InputError(
+                f"search.references: expected some of {', '.join(ALGORITHMS)}; got "
+                f"{name!r}"
+            )
+    name, score = config.search.algorithm, config.method.score
+    if ALGORITHMS[name].needs_table and score not in SCORES:
+        raise InputError(
+            f"search.algorithm: {name!r} expected method.score to be one of "
+            f"{', '.join(SCORES)}, which are sums over layers, got {score!r}; use "
+            "another algorithm"
+        )
+
+
+def settings(config: ConfigDict) -> Settings:
+    """The numbers of the search.
 
     Raises:
       InputError: a number that cannot be.
     """
-    names = [field.name for field in dataclasses.fields(evolution.Settings)]
-    return evolution.Settings(**{name: config.search[name] for name in names})
+    names = [field.name for field in dataclasses.fields(Settings)]
+    return Settings(**{name: config.search[name] for name in names})
+
+
+def restore(path: Path, searches: dict[str, Search]) -> None:
+    """Continue the searches from where a killed run left them.
+
+    Raises:
+      InputError: a damaged file.
+    """
+    if not path.exists():
+        return
+    states = files.read_json(path)
+    for name in states.keys() & searches.keys():
+        try:
+            searches[name].restore(states[name])
+        except (KeyError, TypeError, ValueError) as error:
+            raise files.unreadable(path, "the state of a search", error) from error
+
+
+def _search(
+    name: str,
+    searches: dict[str, Search],
+    scorer: Scorer,
+    config: ConfigDict,
+    workdir: Path,
+) -> Candidates:
+    """Run one of the searches; the states of all are saved after each generation."""
+    search = searches[name]
+    progress = Progress(name, config.search.generations, len(search.history))
+
+    def on_generation(row: dict[str, Any]) -> None:
+        if is_main_process():
+            states = {name: search.state() for name, search in searches.items()}
+            files.write_json(workdir / artifacts.SEARCH_STATE, states)
+        progress.step()
+        if row["generation"] % SHOW_EVERY == 0:
+            progress.report(row["generation"] + 1, best=row["best"])
+
+    candidates = search.run(scorer.score, on_generation)
+    progress.report(len(search.history), best=search.history[-1]["best"])
+    progress.close()
+    return candidates
+
+
+def _write(
+    config: ConfigDict,
+    workdir: Path,
+    space: SearchSpace,
+    searches: dict[str, Search],
+    found: dict[str, Candidates],
+) -> None:
+    chosen = config.search.algorithm
+    history, candidates = searches[chosen].history, found[chosen]
+    files.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
+    artifacts.save_candidates(workdir / artifacts.CANDIDATES, candidates)
+    artifacts.save_candidates(workdir / artifacts.PARETO, front_of(candidates))
+    seconds = {name: search.seconds for name, search in searches.items()}
+    rows = compare(found, seconds)
+    files.write_json(workdir / artifacts.COMPARISON, {"chosen": chosen, "rows": rows})
+    (workdir / artifacts.EXACT_FRONT).unlink(missing_ok=True)
+    budget = build_budget(config)
+    if "exact" in found and not budget.bounds_params:
+        front = front_of(found["exact"])
+        artifacts.save_candidates(workdir / artifacts.EXACT_FRONT, front)
+    best = found_network(config, space, candidates)
+    best.save(workdir / artifacts.BEST)
+
+
+def front_of(candidates: Candidates) -> Candidates:
+    """Those that none beats in score without costing more MACs."""
+    return candidates[non_dominated(candidates.scores, candidates.macs)]
 
 
 def found_network(
@@ -88,6 +219,7 @@ def found_network(
         seed=config.seed,
         provenance={
             "score": config.method.score,
+            "algorithm": config.search.algorithm,
             "method": config.method.to_dict(),
             "versions": artifacts.versions(),
         },

@@ -1,0 +1,49 @@
+"""What the algorithms found, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from difnas_jax.search.candidates import Candidates
+
+
+def compare(
+    found: Mapping[str, Candidates], seconds: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """One row for each algorithm.
+
+    Args:
+      found: by name of the algorithm, what it evaluated, best first.
+      seconds: wall time of each.
+
+    Returns:
+      Rows with `algorithm`, `score`, `macs`, `params` of the best network, `evaluated`
+      candidates with a finite score, wall `seconds`, `regret` (score of the optimum
+      minus this one) and `share` (how much of the way from the mean of random search to
+      the optimum this is, 1 at the optimum). Regret needs `exact` and share also
+      `random`, otherwise they are None.
+    """
+    optimum = found["exact"].scores[0] if "exact" in found else None
+    mean = found["random"].scores.mean() if "random" in found else None
+    rows = []
+    for name, candidates in found.items():
+        best = candidates[0]
+        regret = share = None
+        if optimum is not None:
+            regret = float(optimum - best.scores)
+        if optimum is not None and mean is not None and optimum > mean:
+            share = float((best.scores - mean) / (optimum - mean))
+        rows.append(
+            {
+                "algorithm": name,
+                "score": float(best.scores),
+                "macs": int(best.macs),
+                "params": int(best.params),
+                "evaluated": len(candidates),
+                "seconds": round(seconds[name], 3),
+                "regret": regret,
+                "share": share,
+            }
+        )
+    return rows

@@ -1,0 +1,174 @@
+"""The exact optimum of an additive score under bounds on MACs and parameters.
+
+A multiple-choice knapsack: one op per layer, the highest sum of scores, sums of costs
+within the bounds. Prices on MACs and parameters turn the bounds into part of the score
+(Lagrangian relaxation): each layer then takes its op of the highest score minus price,
+and the total of these is an upper bound on what any network within the budget scores.
+A network whose score is within `gap` of the bound loses at most `gap` to it, all layers
+together. So dynamic programming keeps the partial architectures that have lost no more
+than `gap`; if enough networks within the budget come out with a score within `gap` of
+the bound, none is missing, else the gap grows. The prices decide how long it takes,
+never what comes out.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from difnas_jax.errors import InputError
+from difnas_jax.search.budget import describe
+from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.explorer import Explorer
+from difnas_jax.search.pareto import exact_front, undominated
+from difnas_jax.search.problem import Problem
+from difnas_jax.search.relaxation import Relaxation, rest_of
+from difnas_jax.search.scores import path_scores
+
+STATES = 300_000  # partial architectures that may be kept, some hundred MB
+GROWTH = 1.5
+FIRST_GAP = 1 / 64  # of the most that a single layer can lose
+
+
+class Exact(Explorer):
+    """Not a search: asks for the answer, with the table, and is done.
+
+    What it asks for are the `population` best networks within the budget and, without
+    bounds on parameters, the exact Pareto front within the budget. A network with
+    several genomes (see `SearchSpace.canonical`) counts by its best one.
+    """
+
+    needs_table: ClassVar[bool] = True
+
+    def ask(self) -> np.ndarray:
+        """The answer, int64[N, L]; the second time nothing.
+
+        Raises:
+          InputError: nothing within the budget, or a budget too narrow to solve.
+        """
+        if self._generation:
+            return self.evaluated.architectures[:0]
+        problem = self._problem
+        found = optimum(problem, self._settings.population).architectures
+        if not problem.budget.bounds_params:
+            front = exact_front(_table(problem), problem.costs).architectures
+            inside = front[problem.violation(front) == 0]
+            found = np.unique(np.concatenate((found, inside)), axis=0)
+        return found
+
+
+def optimum(problem: Problem, best: int = 1) -> Candidates:
+    """The best networks within the budget, proven.
+
+    Args:
+      problem: with a score table; ops whose score is not finite are left out.
+      best: how many.
+
+    Returns:
+      The `best` networks of the highest scores, best first, exact up to rounding of the
+      sum (1e-12 of it). Fewer where the budget holds fewer, or where more than `STATES`
+      partial architectures would have to be kept to prove the next one.
+
+    Raises:
+      InputError: no table, nothing within the budget, or more than `STATES` partial
+        architectures before the first network within it is proven the best.
+    """
+    relaxation, proven = Relaxation.of(problem, _table(problem)), problem.nothing()
+    gap = FIRST_GAP * float(relaxation.loss.max(initial=0, where=relaxation.known))
+    complete = everything = False
+    while len(proven) < best and not everything:
+        architectures, complete = _within(relaxation, gap, best)
+        scores = path_scores(_table(problem), architectures)
+        found = problem.candidates(architectures, scores)
+        if not complete:
+            attained = found[scores >= relaxation.bound - relaxation.slack]
+            proven = attained if len(attained) > len(proven) else proven
+            break
+        everything = gap >= relaxation.largest_loss
+        proven = found[(scores >= relaxation.bound - gap) | everything]
+        gap *= GROWTH
+    if len(proven):
+        return proven.best_first()[:best]
+    if complete:
+        raise problem.infeasible()
+    if best > 1:
+        return optimum(problem)
+    raise InputError(
+        f"search: 'exact' keeps at most {STATES} partial architectures and cannot "
+        f"solve {describe(problem.budget, problem.costs, problem.space)}; widen the "
+        "budget, or use another search.algorithm and search.references without exact"
+    )
+
+
+def _table(problem: Problem) -> np.ndarray:
+    if problem.table is None:
+        raise InputError(
+            "search.algorithm: 'exact' expected an additive score, got one without a "
+            "table; use another algorithm"
+        )
+    return problem.table
+
+
+def _within(relaxation: Relaxation, gap: float, best: int) -> tuple[np.ndarray, bool]:
+    """What loses at most `gap` within the budget.
+
+    Returns:
+      int64[N, L], and whether that is all; where more than `STATES` partial
+      architectures would have to be kept, it is those that have lost least.
+    """
+    known, scores, costs = relaxation.known, relaxation.scores, relaxation.costs
+    least, most = rest_of(costs, known)
+    genomes, spent = np.zeros((1, 0), np.int16), np.zeros((len(costs), 1), np.int64)
+    sums, lost, complete = np.zeros(1), np.zeros(1), True
+    for layer in range(len(scores)):
+        ops = np.flatnonzero(known[layer])
+        all_lost = (relaxation.loss[layer, ops, None] + lost).ravel()
+        kept = np.flatnonzero(all_lost <= gap + relaxation.slack)
+        op, partial = np.divmod(kept, len(lost))
+        op = ops[op]
+        after = spent[:, partial] + costs[:, layer, op]
+        inside = (after + least[:, layer + 1, None] <= relaxation.high[:, None]) & (
+            after + most[:, layer + 1, None] >= relaxation.low[:, None]
+        )
+        chosen = np.flatnonzero(inside.all(0))
+        sums_after = sums[partial] + scores[layer, op]
+        useful = _useful(relaxation, after[:, chosen], sums_after[chosen], best)
+        chosen = chosen[useful]
+        if len(chosen) > STATES:
+            order = np.argsort(all_lost[kept[chosen]], kind="stable")
+            chosen, complete = chosen[order[:STATES]], False
+        genomes = np.column_stack(
+            (genomes[partial[chosen]], op[chosen].astype(np.int16))
+        )
+        spent, sums = after[:, chosen], sums_after[chosen]
+        lost = all_lost[kept[chosen]]
+    return genomes.astype(np.int64), complete
+
+
+def _useful(
+    relaxation: Relaxation, costs: np.ndarray, scores: np.ndarray, best: int
+) -> np.ndarray:
+    """Indices of partial architectures that may become one of the `best`.
+
+    Args:
+      relaxation: says which bounds can be missed.
+      costs: int64[Q, N], so far.
+      scores: float64[N], so far.
+      best: how many count.
+
+    Returns:
+      With a single bound, those that fewer than `best` beat without being farther from
+      it; with several, the `best` of those with equal costs.
+    """
+    can_miss = relaxation.can_miss
+    if can_miss.sum() == 1:
+        side, quantity = np.argwhere(can_miss)[0]
+        return undominated(scores, costs[quantity] * (-1, 1)[side], best)
+    costs = costs[can_miss.any(0)]
+    order = np.lexsort((-scores, *costs))
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(costs[:, order], axis=1) != 0).any(0)
+    index = np.arange(len(order))
+    rank = index - np.maximum.accumulate(np.where(new, index, 0))
+    return order[rank < best]

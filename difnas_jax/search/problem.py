@@ -1,0 +1,60 @@
+"""What is searched: a space, what it costs, what is allowed, and perhaps a table."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from difnas_jax.costs import CostTable
+from difnas_jax.errors import InputError
+from difnas_jax.search.budget import Budget, check_reachable, describe
+from difnas_jax.search.candidates import Candidates
+from difnas_jax.spaces.base import SearchSpace
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What every search algorithm gets.
+
+    Attributes:
+      space: what to search.
+      costs: the cost table of `space`.
+      budget: what a candidate may cost.
+      table: float64[L, O] whose sum along an architecture is its score; None where
+        the score is not additive.
+    """
+
+    space: SearchSpace
+    costs: CostTable
+    budget: Budget
+    table: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Check the budget.
+
+        Raises:
+          InputError: a budget outside what the space reaches.
+        """
+        check_reachable(self.budget, self.costs, self.space)
+
+    def violation(self, architectures: np.ndarray) -> np.ndarray:
+        """float64[N], 0 where the budget allows an architecture of int[N, L]."""
+        return self.budget.violation(*self.costs.of(architectures))
+
+    def candidates(self, architectures: np.ndarray, scores: np.ndarray) -> Candidates:
+        """Architectures int[N, L] and scores float64[N] with their costs."""
+        macs, params = self.costs.of(architectures)
+        return Candidates(architectures, np.asarray(scores, np.float64), macs, params)
+
+    def nothing(self) -> Candidates:
+        """No candidates yet."""
+        none = np.zeros((0, self.space.num_layers), np.int64)
+        return self.candidates(none, np.zeros(0))
+
+    def infeasible(self) -> InputError:
+        """The error for a budget that holds no architecture."""
+        return InputError(
+            "search: found no architecture within the budget; expected "
+            f"{describe(self.budget, self.costs, self.space)}; widen it"
+        )
