@@ -18,13 +18,15 @@ from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.supernet import DTYPES
 from difnas_jax.optim import SCHEDULES, TRAINABLE
-from difnas_jax.paths import SAMPLERS
+from difnas_jax.paths import SAMPLERS, paths_per_update
 from difnas_jax.placements import PLACEMENTS
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.budget import check_reachable
+from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces import SPACES, SearchSpace
-from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
+from difnas_jax.stages.scorers import SCORERS
 from difnas_jax.steps import BATCHES
 
 CHOICES: dict[str, Iterable[str]] = {
@@ -36,7 +38,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "method.sampling": SAMPLERS,
     "method.batch": BATCHES,
     "method.layer_indicator": LAYER_INDICATORS,
-    "method.score": search.SCORERS,
+    "method.score": SCORERS,
     "search.algorithm": ALGORITHMS,
     "supernet.paths_on": PLACEMENTS,
     "supernet.schedule": SCHEDULES,
@@ -51,6 +53,8 @@ RANGES: dict[str, tuple[float, ...]] = {
     "data.validation_fraction": (0.0, 0.9),
     "data.crop_padding": (0, 64),
     "search.mutation_probability": (0.0, 1.0),
+    "search.recalibration_batches": (1,),
+    "search.recalibration_batch_size": (1,),
     "search.min_macs": (0, 2**62),
     "search.max_macs": (0, 2**62),
     "search.min_params": (0, 2**62),
@@ -97,6 +101,30 @@ def check(config: ConfigDict) -> None:
         if group in stages and splits:
             check_divides(f"{group}.batch_size", config[group].batch_size)
     check_batch_of_paths(config, wiring.sampled)
+    if "search" in stages and scores_by_data(config):
+        check_divides(
+            "search.recalibration_batch_size", config.search.recalibration_batch_size
+        )
+        check_paths_exist(config, wiring)
+
+
+def scores_by_data(config: ConfigDict) -> bool:
+    """Whether the search reads images, because its score is no sum over a table."""
+    return config.method.score not in SCORES
+
+
+def check_paths_exist(config: ConfigDict, wiring: Wiring) -> None:
+    """Refuse to score paths that the supernet does not have.
+
+    Raises:
+      InputError: naming the layer indicator.
+    """
+    if (wiring.searched.allowed & ~wiring.sampled.allowed).any():
+        raise InputError(
+            f"method.score: {config.method.score!r} expected that the supernet samples "
+            "every op that can be found, with method.layer_indicator = "
+            f"{config.method.layer_indicator!r} it does not; use 'plain' or 'candidate'"
+        )
 
 
 def check_data(config: ConfigDict) -> str:
@@ -108,8 +136,10 @@ def check_data(config: ConfigDict) -> str:
     Raises:
       InputError: missing or malformed data.
     """
-    trains = {"supernet", "retrain"} & set(chosen_stages(config))
-    return data.check(config) if trains else ""
+    readers = {"supernet", "retrain"} | (
+        {"search"} if scores_by_data(config) else set()
+    )
+    return data.check(config) if readers & set(chosen_stages(config)) else ""
 
 
 def check_batch_of_paths(config: ConfigDict, space: SearchSpace) -> None:
@@ -120,7 +150,7 @@ def check_batch_of_paths(config: ConfigDict, space: SearchSpace) -> None:
     """
     sampler = SAMPLERS[config.method.sampling]
     share = BATCHES[config.method.batch].share
-    paths = jax.eval_shape(sampler(space), jax.random.key(0)).shape[0]
+    paths = paths_per_update(sampler(space))
     size = config.supernet.batch_size
     labels = {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}
     try:

@@ -68,7 +68,8 @@ def default() -> ConfigDict:
     config.method.batch = "same"
     # `candidate`, `parallel` or `off`.
     config.method.layer_indicator = "candidate"
-    # `ratio`, `sum` or `argmax`: sums over layers of what the indicator says of an op.
+    # `ratio`, `sum` or `argmax`: sums over layers of what the indicator says of an op;
+    # `accuracy`: of the path on the validation split, after recalibration.
     config.method.score = "ratio"
 
     config.supernet = _training()
@@ -96,6 +97,10 @@ def default() -> ConfigDict:
     # Evolution: evaluate the children that a linear model of everything evaluated so
     # far expects most of; False: any that fit, as in SPOS and BN-NAS.
     config.search.screening = True
+    # Score `accuracy`: training batches from which each path gets its batch-norm
+    # statistics, and the size of these and of the validation batches.
+    config.search.recalibration_batches = 50
+    config.search.recalibration_batch_size = 128
     # Bounds on multiply-adds and parameters of the found network; 0 is no bound.
     config.search.min_macs = 0
     config.search.max_macs = 0

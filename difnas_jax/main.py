@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -32,17 +32,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit code.
     """
+    return exit_code(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> None:
+    config, workdir = parse_flags(argv)
+    say(f"workdir: {workdir}")
+    results = pipeline.run(config, workdir)
+    say("\n".join(results.lines()))
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Do the work of a command; an error of the user becomes one line."""
     try:
-        config, workdir = parse_flags(argv)
-        say(f"workdir: {workdir}")
-        results = pipeline.run(config, workdir)
+        work()
     except (InputError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
         return 130
-    say("\n".join(results.lines()))
     return 0
 
 

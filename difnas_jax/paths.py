@@ -88,6 +88,11 @@ SAMPLERS: dict[str, Callable[[SearchSpace], Sampler]] = {
 }
 
 
+def paths_per_update(sampler: Sampler) -> int:
+    """K."""
+    return jax.eval_shape(sampler, jax.random.key(0)).shape[0]
+
+
 def _op_lists(space: SearchSpace) -> tuple[np.ndarray, np.ndarray]:
     """int32[L, O] allowed ops, padded with the first one, and int32[L] counts."""
     counts = np.array([len(layer.ops) for layer in space.layers], np.int32)

@@ -68,7 +68,7 @@ STAGES: dict[str, Stage] = {
     "search": Stage(
         search.run,
         SEARCHED_BY,
-        (artifacts.INDICATOR,),
+        (artifacts.TRAINED, artifacts.INDICATOR),
         (
             *(artifacts.SEARCH_STATE, artifacts.SEARCH_HISTORY),
             *(artifacts.CANDIDATES, artifacts.PARETO),

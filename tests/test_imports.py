@@ -45,6 +45,7 @@ LEVELS = {
 # Within a level these may be imported by the others.
 WITHIN = {
     ("costs", "spaces"),
+    ("compare", "main"),
     ("files", "errors"),
     ("pipeline", "checks"),
     ("runtime", "writer"),

@@ -7,16 +7,13 @@ what random search finds with as many evaluations, and how far the optimum is.
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, files
-from difnas_jax.artifacts import FoundNetwork, Indicator
+from difnas_jax.artifacts import FoundNetwork
 from difnas_jax.config import build_budget, build_wiring
 from difnas_jax.costs import cost_table
 from difnas_jax.distributed import is_main_process
@@ -26,42 +23,17 @@ from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.comparison import compare
 from difnas_jax.search.pareto import non_dominated
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.search.scores import SCORES
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.stages.scorers import SCORERS, Scorer
 from difnas_jax.writer import Progress, say
 
 SHOW_EVERY = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class Scorer:
-    """How a search scores architectures.
-
-    Attributes:
-      score: int64[N, L] -> float64[N], higher is better; NaN where there is no score.
-      table: float64[L, O] whose sum along an architecture is its score; None where the
-        score is not additive.
-    """
-
-    score: Callable[[np.ndarray], np.ndarray]
-    table: np.ndarray | None
-
-
-def table_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
-    """Sums what the indicator says of each op, by a rule of `SCORES`."""
-    indicator = Indicator.load(workdir / artifacts.INDICATOR, space)
-    table = SCORES[config.method.score](indicator.table, space)
-    return Scorer(functools.partial(path_scores, table), table)
-
-
-SCORERS: dict[str, Callable[[ConfigDict, Path, SearchSpace], Scorer]] = {
-    name: table_scorer for name in SCORES
-}
-
-
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Search, and run the references; no data and no network are needed for a table.
+    """Search, and run the references.
 
     Raises:
       InputError: a damaged artefact, or the chosen algorithm finds no network.
@@ -83,7 +55,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
                 raise
             say(f"search: reference {name} is left out ({error})")
     if is_main_process():
-        _write(config, workdir, space, searches, found)
+        _write(config, workdir, space, scorer, searches, found)
 
 
 def algorithms(config: ConfigDict) -> list[str]:
@@ -173,6 +145,7 @@ def _write(
     config: ConfigDict,
     workdir: Path,
     space: SearchSpace,
+    scorer: Scorer,
     searches: dict[str, Search],
     found: dict[str, Candidates],
 ) -> None:
@@ -183,7 +156,8 @@ def _write(
     artifacts.save_candidates(workdir / artifacts.PARETO, front_of(candidates))
     seconds = {name: search.seconds for name, search in searches.items()}
     rows = compare(found, seconds)
-    files.write_json(workdir / artifacts.COMPARISON, {"chosen": chosen, "rows": rows})
+    comparison = {"chosen": chosen, "rows": rows, "images": scorer.images}
+    files.write_json(workdir / artifacts.COMPARISON, comparison)
     (workdir / artifacts.EXACT_FRONT).unlink(missing_ok=True)
     budget = build_budget(config)
     if "exact" in found and not budget.bounds_params:

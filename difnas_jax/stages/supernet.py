@@ -11,7 +11,8 @@ from difnas_jax.config import build_wiring
 from difnas_jax.distributed import data_mesh, is_main_process
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.supernet import wired
-from difnas_jax.paths import SAMPLERS
+from difnas_jax.paths import SAMPLERS, paths_per_update
+from difnas_jax.steps import BATCHES
 from difnas_jax.train import train
 
 
@@ -29,10 +30,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
     train_split = data.load(config).train
     normalizer = data.Normalizer.of(config, train_split)
+    sampler = SAMPLERS[method.sampling](wiring.sampled)
     state = train(
         model,
         {**variables, "batch_stats": {}},
-        SAMPLERS[method.sampling](wiring.sampled),
+        sampler,
         data.TrainBatches.of(config, train_split, normalizer, settings.batch_size),
         settings,
         trainable=method.trainable,
@@ -42,4 +44,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         folder=workdir / "supernet",
     )
     if is_main_process():
-        files.write_json(workdir / artifacts.TRAINED, {"step": int(state.step)})
+        step, passes = int(state.step), BATCHES[method.batch].passes
+        images = step * settings.batch_size * passes(paths_per_update(sampler))
+        trained = {"step": step, "images": images}  # images through a path
+        files.write_json(workdir / artifacts.TRAINED, trained)

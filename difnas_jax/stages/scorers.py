@@ -1,0 +1,68 @@
+"""How a search scores architectures: by the indicator, or by the supernet itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from difnas_jax import artifacts, data
+from difnas_jax.artifacts import Indicator
+from difnas_jax.distributed import data_mesh, replicate
+from difnas_jax.evaluate import PathAccuracy
+from difnas_jax.models.initializers import initial_statistics
+from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.stages.trained import trained_supernet
+
+
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+    """How a search scores architectures.
+
+    Attributes:
+      score: int64[N, L] -> float64[N], higher is better; NaN where there is no score.
+      table: float64[L, O] whose sum along an architecture is its score; None where the
+        score is not additive.
+      images: that pass through the network for the score of one architecture.
+    """
+
+    score: Callable[[np.ndarray], np.ndarray]
+    table: np.ndarray | None
+    images: int
+
+
+def table_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
+    """Sums what the indicator says of each op, by a rule of `SCORES`."""
+    indicator = Indicator.load(workdir / artifacts.INDICATOR, space)
+    table = SCORES[config.method.score](indicator.table, space)
+    return Scorer(functools.partial(path_scores, table), table, images=0)
+
+
+def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
+    """Validation accuracy of the path after recalibration (SPOS, FairNAS)."""
+    model, variables, _ = trained_supernet(config, workdir)
+    dataset, mesh, search = data.load(config), data_mesh(), config.search
+    normalizer = data.Normalizer.of(config, dataset.train)
+    variables = {**variables, "batch_stats": initial_statistics(model)}
+    accuracy = PathAccuracy(
+        model,
+        replicate(variables, mesh),
+        data.TrainBatches.of(
+            *(config, dataset.train, normalizer, search.recalibration_batch_size)
+        ),
+        search.recalibration_batches,
+        dataset.validation,
+        mesh,
+    )
+    return Scorer(accuracy, None, accuracy.images)
+
+
+SCORERS: dict[str, Callable[[ConfigDict, Path, SearchSpace], Scorer]] = {
+    **{name: table_scorer for name in SCORES},
+    "accuracy": accuracy_scorer,
+}
