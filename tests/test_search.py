@@ -337,14 +337,14 @@ def quality(table: np.ndarray, budget: Budget, **settings: Any) -> float:
 
 @pytest.mark.parametrize(
     "kind, mean, worst",
-    [("normal", 0.99, 0.97), ("uniform", 0.99, 0.98), ("follows MACs", 0.98, 0.95)],
+    [("normal", 0.99, 0.98), ("uniform", 0.99, 0.98), ("follows MACs", 0.99, 0.97)],
 )
 def test_evolution_comes_close_to_the_exact_optimum(
     kind: str, mean: float, worst: float
 ) -> None:
     """Measured over 24 seeds, mean and worst, in the order above.
 
-    0.999 and 0.990; 0.998 and 0.979; 0.991 and 0.957.
+    1.000 and 0.989; 1.000 and 1.000; 0.999 and 0.983.
     """
     reached = [quality(TABLES[kind](seed), CAP) for seed in range(6)]
     assert min(reached) > worst
@@ -352,7 +352,7 @@ def test_evolution_comes_close_to_the_exact_optimum(
 
 
 def test_screening_is_what_comes_close() -> None:
-    """Measured over 24 seeds: 0.999 with, 0.977 without."""
+    """Measured over 24 seeds: 1.000 with, 0.977 without."""
     tables = [TABLES["normal"](seed) for seed in range(4)]
     with_it, without = (
         np.mean([quality(table, CAP, screening=screening) for table in tables])

@@ -17,9 +17,9 @@ class Evolution(Explorer):
     """Mutations and crossovers of the best over everything evaluated.
 
     Differs from SPOS and BN-NAS: these evaluate the first children that fit. Here, with
-    `screening`, all proposals are moved into the budget and those are evaluated of
-    which a linear model of everything evaluated so far expects most. The numbers of
-    evaluations, parents and children stay those of the papers.
+    `screening`, a linear model of everything evaluated so far says which changes move
+    a proposal into the budget, and those are evaluated of which it expects most. The
+    numbers of evaluations, parents and children stay those of the papers.
     """
 
     @property
@@ -47,5 +47,5 @@ class Evolution(Explorer):
         effects = main_effects(
             known.architectures, known.scores, self._problem.space.num_ops
         )
-        repaired = repair(proposals, self._problem, self._genomes.rng)
+        repaired = repair(proposals, self._problem, self._genomes.rng, effects)
         return repaired[np.argsort(-path_scores(effects, repaired), kind="stable")]

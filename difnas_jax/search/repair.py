@@ -10,12 +10,15 @@ STEPS = 100
 
 
 def repair(
-    genomes: np.ndarray, problem: Problem, rng: np.random.Generator
+    genomes: np.ndarray,
+    problem: Problem,
+    rng: np.random.Generator,
+    effects: np.ndarray | None = None,
 ) -> np.ndarray:
     """Change one op after the other until the budget allows the genomes.
 
-    A step looks at all changes of a single op. It takes a random one of those that end
-    within the budget, else of those that lead towards it, else of all, to leave a dead
+    A step looks at all changes of a single op. It takes one of those that end within
+    the budget, else of those that lead towards it, else a random one, to leave a dead
     end. So a child that is a little over the budget keeps all ops of its parents but
     one.
 
@@ -23,6 +26,8 @@ def repair(
       genomes: int64[N, L].
       problem: the space, its costs and the budget.
       rng: source of the choices.
+      effects: float64[L, O], what each op is expected to add to the score: the best
+        change is taken; without it a random one.
 
     Returns:
       int64[N, L]; after `STEPS` changes some may still be outside.
@@ -30,13 +35,20 @@ def repair(
     genomes = genomes.copy()
     distance = problem.violation(genomes)
     layers, ops = np.nonzero(problem.space.allowed)
+    every = np.arange(genomes.shape[1])
     for _ in range(STEPS):
         outside = np.flatnonzero(distance)
         if not outside.size:
             break
-        after = _after(genomes[outside], layers, ops, problem)
-        preference = (after == 0) + (after < distance[outside, None])
-        chosen = (preference + rng.random(after.shape)).argmax(1)
+        here = genomes[outside]
+        after = _after(here, layers, ops, problem)
+        preference = (after == 0) + (after < distance[outside, None]).astype(int)
+        among_equals = rng.random(after.shape)
+        if effects is not None:
+            gain = effects[layers, ops] - effects[every, here][:, layers]
+            leads = preference.any(1, keepdims=True)
+            among_equals = np.where(leads, _below_one(gain), among_equals)
+        chosen = (preference + among_equals).argmax(1)
         genomes[outside, layers[chosen]] = ops[chosen]
         distance[outside] = after[np.arange(len(outside)), chosen]
     return genomes
@@ -53,3 +65,9 @@ def _after(
         for total, table in zip(now, (costs.macs, costs.params), strict=True)
     )
     return problem.budget.violation(macs, params)
+
+
+def _below_one(values: np.ndarray) -> np.ndarray:
+    """The values scaled into 0 <= v < 1, in the same order."""
+    span = float(np.ptp(values)) or 1.0
+    return (values - values.min()) / (1.001 * span)
