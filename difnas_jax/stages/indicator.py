@@ -14,7 +14,7 @@ from difnas_jax.distributed import is_main_process
 from difnas_jax.errors import InputError
 from difnas_jax.indicators import bn_indicator
 from difnas_jax.models.initializers import variable_shapes
-from difnas_jax.models.supernet import wired
+from difnas_jax.models.networks import wired
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
