@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import config
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.mbv2 import OPS, choice_layers, fairnas19
 
 SEED = 0
@@ -19,7 +20,7 @@ FOUND_OP = 3  # k5e6
 COMMON_OPS = (0, 1)  # k3e3 and k3e6
 
 
-def six_ops() -> SearchSpace:
+def six_ops() -> ChainSpace:
     """The network of the comparisons: 20 layers with six ops each, images of 32."""
     return dataclasses.replace(
         fairnas19(image_size=32, image_channels=3, num_classes=10),
@@ -30,26 +31,26 @@ def six_ops() -> SearchSpace:
     )
 
 
-def seven_ops() -> SearchSpace:
+def seven_ops() -> ChainSpace:
     """The same with identity as seventh op of the normal layers."""
     layers = choice_layers(16, STAGES, identity=True)
     return dataclasses.replace(six_ops(), ops=OPS, layers=layers)
 
 
-def two_ops() -> SearchSpace:
+def two_ops() -> ChainSpace:
     """The same with the ops `COMMON_OPS` alone."""
     space = six_ops()
     layers = tuple(dataclasses.replace(layer, ops=COMMON_OPS) for layer in space.layers)
     return dataclasses.replace(space, layers=layers)
 
 
-def found() -> SearchSpace:
+def found() -> ChainSpace:
     """One network of the space, op `FOUND_OP` in every layer."""
     space = six_ops()
     return space.cut((FOUND_OP,) * space.num_layers)
 
 
-SPACES: dict[str, Callable[[], SearchSpace]] = {
+SPACES: dict[str, Callable[[], ChainSpace]] = {
     "six_ops": six_ops,
     "seven_ops": seven_ops,
     "two_ops": two_ops,

@@ -13,10 +13,9 @@ from benchmarks import network
 from benchmarks.contestants import Contestant
 from difnas_jax import optim, runtime
 from difnas_jax.config import default
-from difnas_jax.models import blocks, convolutions
+from difnas_jax.models import convolutions, kernels, networks
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.layout import CHANNELS_LAST, Layout
-from difnas_jax.models.supernet import Supernet
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.steps import TrainState, TrainStep, create_state, make_train_step
 
@@ -48,7 +47,7 @@ def training(
     retrains = section == "retrain"
     dropout = default().retrain.dropout if retrains else 0.0
     trains_kernels = trainable == "all"
-    model = Supernet(
+    model = networks.network(
         space,
         train_kernels=trains_kernels,
         dropout=dropout,
@@ -105,4 +104,4 @@ def build(contestant: Contestant) -> Callable[[np.ndarray], None]:
 def use_native_convolutions() -> None:
     """XLA's convolutions with their own autodiff; 1x1 ones stay matrix products."""
     plain: Any = convolutions.native_conv
-    blocks.depthwise_conv = blocks.dense_conv = plain
+    kernels.depthwise_conv = kernels.dense_conv = plain

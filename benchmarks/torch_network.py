@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from difnas_jax.spaces.base import Op, SearchSpace
+from difnas_jax.spaces.base import Op
+from difnas_jax.spaces.chain import ChainSpace
 
 
 def conv_bn(
@@ -56,7 +57,7 @@ class InvertedResidual(nn.Module):
 class Network(nn.Module):
     """All candidates of a space without identity, of which a path takes one a layer."""
 
-    def __init__(self, space: SearchSpace, *, running: bool, dropout: float) -> None:
+    def __init__(self, space: ChainSpace, *, running: bool, dropout: float) -> None:
         """Make every candidate.
 
         Args:

@@ -109,6 +109,7 @@ class FoundNetwork:
       space: name of the search space.
       architecture: L op indices.
       ops: the same as op names.
+      text: the same in one line, as the space writes it.
       score: the search's score; higher is better; None where a user gave the
         architecture.
       macs, params: cost of the network that is retrained.
@@ -120,6 +121,7 @@ class FoundNetwork:
     space: str
     architecture: Architecture
     ops: tuple[str, ...]
+    text: str
     score: float | None
     macs: int
     params: int
@@ -140,7 +142,8 @@ class FoundNetwork:
             space does not allow.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        value = read_json(path, names)
+        derived = "ops", "text"
+        value = read_json(path, [name for name in names if name not in derived])
         if value["space"] != space.name:
             raise InputError(
                 f"{path}: expected a network of space {space.name!r}, got one of "
@@ -151,6 +154,7 @@ class FoundNetwork:
         except (ValueError, TypeError) as error:
             raise unreadable(path, "an architecture of this space", error) from error
         value |= {"architecture": architecture, "ops": space.op_names(architecture)}
+        value["text"] = space.text(architecture)
         return cls(**{name: value[name] for name in names})
 
 

@@ -2,73 +2,32 @@
 
 The rule: one MAC is one multiply-add of a convolution or of the classifier
 (k * k * C_in / groups * C_out * H_out * W_out, and in * out). Batch norm, activations,
-pooling, additions and biases count 0, and so does identity. Parameters are all that
-a retrained network trains: kernels, batch-norm scale and bias, classifier bias.
+pooling, additions and biases count 0, and so does an identity that keeps the shape.
+Parameters are all that a retrained network trains: kernels, batch-norm scale and bias,
+classifier bias.
 
-The published totals of SPOS-style code bases differ in one term only: their Linear
-rule counts (2 * in - 1) * out. Pass `linear="multiplies_and_adds"` to reproduce them.
+Published totals differ in one term only, the classifier. Those of SPOS-style code bases
+count (2 * in - 1) * out: pass `linear="multiplies_and_adds"` to reproduce them. Those
+of NAS-Bench-201 count its bias: `linear="macs_and_bias"`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
+from difnas_jax.block_costs import BLOCK_COSTS, Cost, conv_bn, total
 from difnas_jax.spaces.base import Op, SearchSpace, strided
+from difnas_jax.spaces.cell import CellSpace
+from difnas_jax.spaces.chain import ChainSpace
 
 LINEAR_RULES: dict[str, Callable[[int, int], int]] = {
     "macs": lambda inputs, outputs: inputs * outputs,
+    "macs_and_bias": lambda inputs, outputs: (inputs + 1) * outputs,
     "multiplies_and_adds": lambda inputs, outputs: (2 * inputs - 1) * outputs,
-}
-
-
-def conv_bn(
-    kernel: int, in_channels: int, out_channels: int, size: int, groups: int = 1
-) -> tuple[int, int]:
-    """(MACs, parameters) of a bias-free convolution with batch norm.
-
-    Args:
-      kernel: side of the kernel.
-      in_channels: channels before.
-      out_channels: channels after.
-      size: side of the output in pixels.
-      groups: number of groups; equal to the channels for a depthwise convolution.
-    """
-    weights = kernel * kernel * in_channels // groups * out_channels
-    return weights * size * size, weights + 2 * out_channels
-
-
-def inverted_residual(
-    op: Op, in_channels: int, out_channels: int, size: int, stride: int
-) -> tuple[int, int]:
-    """(MACs, parameters) of 1x1 expansion, depthwise k x k, 1x1 projection.
-
-    With expansion 1 there is no expanding convolution. `size` is the side of the input.
-    """
-    hidden = in_channels * op.expansion
-    out_size = strided(size, stride)
-    parts = [
-        conv_bn(op.kernel, hidden, hidden, out_size, groups=hidden),
-        conv_bn(1, hidden, out_channels, out_size),
-    ]
-    if op.expansion > 1:
-        parts.append(conv_bn(1, in_channels, hidden, size))
-    macs, params = zip(*parts, strict=True)
-    return sum(macs), sum(params)
-
-
-def identity(
-    op: Op, in_channels: int, out_channels: int, size: int, stride: int
-) -> tuple[int, int]:
-    """(0, 0): the found network drops the layer."""
-    return 0, 0
-
-
-BLOCK_COSTS: dict[str, Callable[[Op, int, int, int, int], tuple[int, int]]] = {
-    "identity": identity,
-    "inverted_residual": inverted_residual,
 }
 
 
@@ -115,15 +74,8 @@ def cost_table(space: SearchSpace, *, linear: str = "macs") -> CostTable:
     params = np.zeros_like(macs)
     for index, layer in enumerate(space.layers):
         for op in layer.ops:
-            macs[index, op], params[index, op] = BLOCK_COSTS[space.ops[op].kind](
-                space.ops[op],
-                layer.in_channels,
-                layer.out_channels,
-                space.layer_sizes[index],
-                layer.stride,
-            )
-    fixed_macs, fixed_params = zip(*_fixed_parts(space, linear), strict=True)
-    return CostTable(macs, params, sum(fixed_macs), sum(fixed_params))
+            macs[index, op], params[index, op] = _op_cost(space, index, space.ops[op])
+    return CostTable(macs, params, *_fixed_cost(space, linear))
 
 
 def supernet_params(space: SearchSpace) -> int:
@@ -132,20 +84,60 @@ def supernet_params(space: SearchSpace) -> int:
     return int(table.params.sum()) + table.fixed_params
 
 
-def _fixed_parts(space: SearchSpace, linear: str) -> list[tuple[int, int]]:
+@functools.singledispatch
+def _op_cost(space: SearchSpace, index: int, op: Op) -> Cost:
+    """What an op costs in layer `index`."""
+    raise NotImplementedError(type(space))
+
+
+@functools.singledispatch
+def _fixed_cost(space: SearchSpace, linear: str) -> Cost:
+    """What every architecture has."""
+    raise NotImplementedError(type(space))
+
+
+@_op_cost.register
+def _(space: ChainSpace, index: int, op: Op) -> Cost:
+    layer, size = space.layers[index], space.layer_sizes[index]
+    shape = layer.in_channels, layer.out_channels, size, layer.stride
+    return BLOCK_COSTS[op.kind](op, *shape)
+
+
+@_fixed_cost.register
+def _(space: ChainSpace, linear: str) -> Cost:
     size = strided(space.image_size, space.stem_stride)
     parts = [conv_bn(3, space.image_channels, space.stem_channels, size)]
     for block in space.fixed:
-        parts.append(
-            BLOCK_COSTS[block.op.kind](
-                block.op, block.in_channels, block.out_channels, size, block.stride
-            )
-        )
+        shape = block.in_channels, block.out_channels, size, block.stride
+        parts.append(BLOCK_COSTS[block.op.kind](block.op, *shape))
         size = strided(size, block.stride)
     last = space.layers[-1].out_channels
     parts.append(conv_bn(1, last, space.head_channels, space.layer_sizes[-1]))
-    classifier = space.head_channels, space.num_classes
-    parts.append(
-        (LINEAR_RULES[linear](*classifier), (classifier[0] + 1) * classifier[1])
-    )
-    return parts
+    bias = space.classifier_bias
+    parts.append(_classifier(space.head_channels, space.num_classes, linear, bias))
+    return total(parts)
+
+
+@_op_cost.register
+def _(space: CellSpace, index: int, op: Op) -> Cost:
+    stages = zip(space.channels, space.stage_sizes, strict=True)
+    cost = BLOCK_COSTS[op.kind]
+    macs, params = total([cost(op, width, width, size, 1) for width, size in stages])
+    return space.cells * macs, space.cells * params
+
+
+@_fixed_cost.register
+def _(space: CellSpace, linear: str) -> Cost:
+    widths, sizes = space.channels, space.stage_sizes
+    parts = [conv_bn(3, space.image_channels, widths[0], sizes[0])]
+    for before, after, size in zip(widths, widths[1:], sizes[1:], strict=False):
+        parts.append(conv_bn(3, before, after, size))
+        parts.append(conv_bn(3, after, after, size))
+        parts.append((before * after * size**2, before * after))  # has no batch norm
+    parts.append((0, 2 * widths[-1]))  # the last batch norm
+    parts.append(_classifier(widths[-1], space.num_classes, linear, bias=True))
+    return total(parts)
+
+
+def _classifier(inputs: int, outputs: int, linear: str, bias: bool) -> Cost:
+    return LINEAR_RULES[linear](inputs, outputs), (inputs + bias) * outputs

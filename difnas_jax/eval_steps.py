@@ -11,14 +11,14 @@ import optax
 from jax import Array
 
 from difnas_jax.models.batchnorm import MOMENTUM
-from difnas_jax.models.supernet import Supernet
+from difnas_jax.models.supernet import Network
 
 Sums = dict[str, Array]
 Variables = dict[str, Any]
 
 
 def make_eval_step(
-    model: Supernet,
+    model: Network,
 ) -> Callable[[Variables, dict[str, Array], Array], Sums]:
     """Build `eval_step(variables, batch, path) -> sums` with running statistics.
 
@@ -41,7 +41,7 @@ def make_eval_step(
 
 
 def make_statistics_step(
-    model: Supernet,
+    model: Network,
 ) -> Callable[[Variables, Array, Array], Any]:
     """Build `statistics_step(variables, images, paths) -> batch_stats` of each path.
 
@@ -68,7 +68,7 @@ def make_statistics_step(
 
 
 def make_paths_eval_step(
-    model: Supernet,
+    model: Network,
 ) -> Callable[[Variables, Any, dict[str, Array], Array], Sums]:
     """Build `step(variables, batch_stats, batch, paths) -> sums` of each path.
 

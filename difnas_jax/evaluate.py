@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from difnas_jax.data import Normalizer, Split, TrainBatches, evaluation_batches
 from difnas_jax.distributed import shard_batch
 from difnas_jax.eval_steps import Sums, make_paths_eval_step, make_statistics_step
-from difnas_jax.models.supernet import Supernet
+from difnas_jax.models.supernet import Network
 
 # Paths that one call of a compiled program evaluates.
 TOGETHER = 10
@@ -77,7 +77,7 @@ class PathAccuracy:
       mesh: devices over which batches are split.
     """
 
-    model: Supernet
+    model: Network
     variables: dict[str, Any]
     recalibration: TrainBatches
     recalibration_batches: int

@@ -6,7 +6,6 @@ any colour vision tell them apart. The global state of pyplot is never touched.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,13 +13,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from difnas_jax.search.candidates import Candidates
-from difnas_jax.spaces.base import SearchSpace, strided
+from difnas_jax.spaces.base import SearchSpace
 
 DPI = 160
 INK, MUTED, LINE, PALE = "#1f2328", "#59636e", "#d0d7de", "#eef1f4"
@@ -49,7 +47,9 @@ def indicator_heat_map(
       space: the search space; cells that it does not allow are hatched.
       architecture: the found network, outlined; empty for no outline.
     """
-    figure, (axes,) = _figure(1.6 + 0.75 * space.num_ops, 0.8 + 0.3 * space.num_layers)
+    figure, (axes,) = new_figure(
+        1.6 + 0.75 * space.num_ops, 0.8 + 0.3 * space.num_layers
+    )
     image = axes.imshow(table, cmap=SHADES, aspect="auto")
     dark = np.asarray(image.norm(table)) > 0.65
     axes.set_xticks(range(space.num_ops), [op.name for op in space.ops])
@@ -75,7 +75,7 @@ def search_trajectory(history: Rows) -> Figure:
     Args:
       history: rows with `evaluated`, `best` and `median`; None is drawn as a gap.
     """
-    figure, (axes,) = _figure(6.4, 4.2)
+    figure, (axes,) = new_figure(6.4, 4.2)
     evaluated = [row["evaluated"] for row in history]
     best = np.array([row["best"] for row in history], np.float64)
     median = np.array([row["median"] for row in history], np.float64)
@@ -102,7 +102,7 @@ def score_against_macs(
       found: MACs and score of the found network; None to leave it out.
       bounds: the budget in MACs, drawn as vertical lines.
     """
-    figure, (axes,) = _figure(6.4, 4.2)
+    figure, (axes,) = new_figure(6.4, 4.2)
     macs, label = candidates.macs / 1e6, f"{len(candidates)} candidates"
     axes.scatter(macs, candidates.scores, 14, BLUE, alpha=0.35, lw=0, label=label)
     for (label, front), colour in zip(fronts.items(), (INK, GREEN), strict=False):
@@ -130,7 +130,7 @@ def training_curves(supernet: Rows, retrain: Rows) -> Figure:
     panels = [("supernet", "loss", supernet)] if supernet else []
     if retrain:
         panels += [("retraining", name, retrain) for name in ("loss", "accuracy")]
-    figure, all_axes = _figure(3.6 * len(panels), 3.2, columns=len(panels))
+    figure, all_axes = new_figure(3.6 * len(panels), 3.2, columns=len(panels))
     for axes, (title, quantity, rows) in zip(all_axes, panels, strict=True):
         axes.set_title(title, loc="left")
         axes.set(xlabel="step", ylabel=quantity)
@@ -141,81 +141,6 @@ def training_curves(supernet: Rows, retrain: Rows) -> Figure:
             axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.legend(frameon=False)
     return figure
-
-
-def network_diagram(space: SearchSpace, architecture: Sequence[int]) -> Figure:
-    """The found network from the stem on top to the classifier at the bottom.
-
-    Boxes are as wide as the square root of their output channels and as dark as their
-    kernel is large; a dropped layer is a dashed outline.
-
-    Args:
-      space: the search space.
-      architecture: L op indices.
-    """
-    parts = _parts(space, architecture)
-    figure, (axes,) = _figure(7.0, 0.6 + 0.32 * len(parts))
-    axes.set(xlim=(-0.8, 1.1), ylim=(len(parts) - 0.4, -0.6))
-    axes.set_axis_off()
-    axes.plot((0, 0), (0, len(parts) - 1), color=MUTED, lw=1.2, zorder=0)
-    widest = max(part.channels for part in parts)
-    for row, part in enumerate(parts):
-        _draw_part(axes, row, part, float(np.sqrt(part.channels / widest)))
-    kernels = {op.kernel for op in space.ops if op.kind != "identity"}
-    legend = {f"kernel {k} × {k}": _kernel_colour(k) for k in sorted(kernels)}
-    legend["not searched"] = LINE
-    patches = [Patch(color=colour, label=label) for label, colour in legend.items()]
-    figure.legend(handles=patches, **ABOVE)
-    return figure
-
-
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """One box of the diagram; size and channels are those of its output."""
-
-    name: str
-    op: str
-    size: int
-    channels: int
-    stride: int = 1
-    colour: str | None = LINE  # None for a dropped layer
-
-
-def _parts(space: SearchSpace, architecture: Sequence[int]) -> list[_Part]:
-    size = strided(space.image_size, space.stem_stride)
-    parts = [_Part("stem", "conv", size, space.stem_channels, space.stem_stride)]
-    for block in space.fixed:
-        size, op = strided(size, block.stride), block.op.name
-        parts.append(_Part("fixed", op, size, block.out_channels, block.stride))
-    sizes = space.layer_sizes[1:]
-    for index, layer in enumerate(space.layers):
-        op = space.ops[architecture[index]]
-        colour = None if op.kind == "identity" else _kernel_colour(op.kernel)
-        shape = sizes[index], layer.out_channels, layer.stride
-        parts.append(_Part(f"layer {index}", op.name, *shape, colour))
-    parts.append(_Part("head", "conv", sizes[-1], space.head_channels))
-    return [*parts, _Part("classifier", "linear", 1, space.num_classes)]
-
-
-def _kernel_colour(kernel: int) -> str:
-    return to_hex(SHADES(min(kernel / 8, 1.0)))
-
-
-def _draw_part(axes: Axes, row: int, part: _Part, width: float) -> None:
-    box = Rectangle((-width / 2, row - 0.36), width, 0.72, facecolor="none")
-    axes.add_patch(box)
-    note = f"{part.size} × {part.size} × {part.channels}"
-    if part.colour is None:
-        box.set(edgecolor=MUTED, linestyle=(0, (3, 2)))
-        note = f"{part.op}, dropped"
-    else:
-        box.set(facecolor=part.colour)
-        ink = "white" if sum(to_rgb(part.colour)) < 1.6 else INK
-        axes.text(0, row, part.op, ha="center", va="center", color=ink)
-    axes.text(-0.8, row, part.name, va="center", color=MUTED)
-    axes.text(0.56, row, note, va="center", color=MUTED)
-    if part.stride > 1:
-        axes.text(1.1, row, f"stride {part.stride}", ha="right", va="center", color=INK)
 
 
 def _curve(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
@@ -236,7 +161,9 @@ def _cell(axes: Axes, layer: int, op: int, **style: Any) -> None:
     axes.add_patch(Rectangle((op - 0.5, layer - 0.5), 1, 1, **style))
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    width: float, height: float, columns: int = 1
+) -> tuple[Figure, list[Axes]]:
     """A figure of `width` x `height` inches with `columns` axes in the house style."""
     figure = Figure(figsize=(width, height), layout="constrained")
     all_axes = list(figure.subplots(1, columns, squeeze=False)[0])

@@ -21,14 +21,14 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
-from difnas_jax.models.supernet import layer_name
+from difnas_jax.models.layers import layer_name
 from difnas_jax.spaces.base import SearchSpace
 
 Leaf = tuple[str, ...]
 
 
 def _is_indicator(leaf: Leaf) -> bool:
-    return leaf[0].startswith("layer_") and leaf[-2] in INDICATOR_BATCH_NORMS.values()
+    return leaf[0].startswith("layer_") and leaf[-2] in INDICATOR_BATCH_NORMS
 
 
 def _is_batch_norm(leaf: Leaf) -> bool:

@@ -18,6 +18,7 @@ class Results:
       workdir: where everything is.
       architecture: op index of each layer.
       ops: the same as op names.
+      text: the same in one line.
       macs: multiply-adds of the found network.
       params: its parameters.
       score: what the search gave it.
@@ -29,6 +30,7 @@ class Results:
     workdir: Path
     architecture: Architecture | None
     ops: tuple[str, ...] | None
+    text: str | None
     macs: int | None
     params: int | None
     score: float | None
@@ -46,7 +48,7 @@ class Results:
     def lines(self) -> list[str]:
         """The values that matter, one a line."""
         shown = {
-            "architecture": self.ops and _joined(self.ops),
+            "architecture": self.text,
             "op indices": self.architecture and _joined(self.architecture),
             "MACs": self.macs and f"{self.macs:,}",
             "parameters": self.params and f"{self.params:,}",

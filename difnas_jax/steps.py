@@ -12,7 +12,7 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
-from difnas_jax.models.supernet import Supernet
+from difnas_jax.models.supernet import Network
 from difnas_jax.optim import Packing
 from difnas_jax.paths import stream
 from difnas_jax.placements import PLACEMENTS
@@ -80,7 +80,7 @@ BATCHES: dict[str, BatchRule] = {
 
 
 def make_train_step(
-    model: Supernet,
+    model: Network,
     optimizer: optax.GradientTransformationExtraArgs,
     packing: Packing,
     *,

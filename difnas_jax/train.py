@@ -23,7 +23,7 @@ from difnas_jax.checkpoint import Checkpoints
 from difnas_jax.data import TrainBatches, prefetch
 from difnas_jax.distributed import replicate, shard_batch
 from difnas_jax.errors import TrainingError
-from difnas_jax.models.supernet import Supernet
+from difnas_jax.models.supernet import Network
 from difnas_jax.paths import Sampler, stream
 from difnas_jax.placements import PLACEMENTS
 from difnas_jax.runtime import without_collection
@@ -46,7 +46,7 @@ PENDING = 4
 
 
 def train(
-    model: Supernet,
+    model: Network,
     variables: dict[str, Any],
     sampler: Sampler,
     batches: TrainBatches,

@@ -10,12 +10,14 @@ os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.gettempdir()
 
 import dataclasses  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from difnas_jax import spaces  # noqa: E402
-from difnas_jax.spaces.base import IDENTITY, Layer, Op, SearchSpace  # noqa: E402
+from difnas_jax.spaces.base import IDENTITY, Layer, Op  # noqa: E402
+from difnas_jax.spaces.chain import ChainSpace  # noqa: E402
+from difnas_jax.spaces.digits import digits  # noqa: E402
 
 TINY_OPS = (
     Op("k3e3", "inverted_residual", 3, 3),
@@ -25,17 +27,17 @@ TINY_OPS = (
 
 
 @pytest.fixture(scope="session")
-def tiny() -> SearchSpace:
+def tiny() -> ChainSpace:
     """Three layers of two or three ops at 8x8: reduction, normal, normal."""
-    digits = spaces.build("digits", image_size=8, image_channels=1, num_classes=10)
+    space = digits(8, 1, 10)
     layers = (
         Layer(8, 12, 2, (0, 1)),
         Layer(12, 12, 1, (0, 1, 2)),
         Layer(12, 12, 1, (0, 1, 2)),
     )
-    fixed = (dataclasses.replace(digits.fixed[0], in_channels=8, out_channels=8),)
+    fixed = (dataclasses.replace(space.fixed[0], in_channels=8, out_channels=8),)
     return dataclasses.replace(
-        digits,
+        space,
         name="tiny",
         stem_channels=8,
         fixed=fixed,
@@ -49,3 +51,12 @@ def tiny() -> SearchSpace:
 def rng() -> np.random.Generator:
     """The one source of randomness, so that no test invents a seed."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of public data beside the checkout."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.exists():
+        pytest.skip(f"no public data in {folder}")
+    return folder

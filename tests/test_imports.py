@@ -28,6 +28,7 @@ LEVELS = {
     "checkpoint": 2,
     "writer": 1,
     "figures": 1,
+    "diagrams": 1,
     "config": 1,
     "config_files": 1,
     "data": 1,
@@ -37,6 +38,7 @@ LEVELS = {
     "artifacts": 1,
     "spaces": 0,
     "costs": 0,
+    "block_costs": 0,
     "search": 0,
     "errors": 0,
     "files": 0,
@@ -44,8 +46,11 @@ LEVELS = {
 }
 # Within a level these may be imported by the others.
 WITHIN = {
+    ("block_costs", "spaces"),
+    ("costs", "block_costs"),
     ("costs", "spaces"),
     ("compare", "main"),
+    ("diagrams", "figures"),
     ("files", "errors"),
     ("pipeline", "checks"),
     ("runtime", "writer"),

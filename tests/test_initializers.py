@@ -20,10 +20,12 @@ from difnas_jax.models.initializers import (
     DEPTHWISE_RULES,
     KERNEL_RULES,
     RELU_GAIN,
+    depthwise_roles,
     initialize,
     variable_shapes,
 )
 from difnas_jax.models.layout import CHANNELS_LAST
+from difnas_jax.models.networks import network
 from difnas_jax.models.supernet import Supernet
 from difnas_jax.spaces.base import Op
 
@@ -33,7 +35,7 @@ flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_
 @pytest.fixture(scope="module")
 def mbv2_kernels():
     space = spaces.build("mbv2", image_size=32, image_channels=3, num_classes=10)
-    return flatten(initialize(Supernet(space), seed=0)["frozen"])
+    return flatten(initialize(network(space), seed=0)["frozen"])
 
 
 def rows(kernel):
@@ -118,9 +120,17 @@ def test_he_fan_out_has_the_variance_of_the_reference(rng):
 
 
 def test_every_rule_fills_every_role():
+    """The roles are the modules with kernels in the networks of all ops."""
+    roles = set()
+    for name in ("digits", "nas_bench_201", "nas_bench_macro", "shufflenetv2"):
+        space = spaces.build(name, image_size=16, image_channels=3, num_classes=10)
+        for op in range(space.num_ops):
+            chosen = [op if op in layer.ops else 0 for layer in space.layers]
+            found = network(space.cut(chosen), train_kernels=True)
+            leaves = flatten(variable_shapes(found)["params"])
+            roles |= {leaf[-2] for leaf in leaves if leaf[-1] == "kernel"}
     for rules in KERNEL_RULES.values():
-        roles = {*rules, "depthwise"}
-        assert roles == {"stem", "expand", "depthwise", "project", "head", "classifier"}
+        assert {*rules, *depthwise_roles("qr")} == roles
 
 
 def test_values_follow_from_seed_and_name(tiny):
@@ -159,7 +169,7 @@ def block_jacobian(op, *, kernels, depthwise, batch_norm, seed, channels, side=4
     rng = np.random.default_rng(seed)
     images = jnp.asarray(rng.standard_normal((64, side, side, channels)), jnp.float32)
     shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), images, False))
-    rules = {"depthwise": DEPTHWISE_RULES[depthwise], **KERNEL_RULES[kernels]}
+    rules = {**depthwise_roles(depthwise), **KERNEL_RULES[kernels]}
     flat = {
         leaf: jnp.asarray(
             rules[leaf[-2]](rng, value.shape)
@@ -277,7 +287,7 @@ def test_t7_a_skip_adds_one():
 def test_t11_delta_is_blind_to_the_kernel_size(rng):
     """Why `delta` is for tests only: all kernel sizes are one function."""
     space = spaces.build("digits", image_size=16, image_channels=1, num_classes=10)
-    model = Supernet(space.without_identity())
+    model = network(space.without_identity())
     images = jnp.asarray(rng.standard_normal((4, 16, 16, 1)), jnp.float32)
 
     def logits(depthwise):

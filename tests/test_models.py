@@ -14,12 +14,15 @@ import pytest
 
 from difnas_jax import spaces
 from difnas_jax.costs import cost_table, supernet_params
+from difnas_jax.models import networks
 from difnas_jax.models.batchnorm import EPSILON, BatchNorm, normalize_batch
 from difnas_jax.models.convolutions import dense_conv, native_conv
 from difnas_jax.models.depthwise import depthwise_conv
 from difnas_jax.models.initializers import initialize, variable_shapes
+from difnas_jax.models.layers import _Through
 from difnas_jax.models.layout import BATCH_LAST, CHANNELS_LAST
-from difnas_jax.models.supernet import Supernet, _Through, wired
+from difnas_jax.models.networks import wired
+from difnas_jax.models.supernet import Supernet
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
@@ -303,12 +306,13 @@ def test_batch_norms_are_named_by_role(tiny):
 @pytest.mark.parametrize("name", spaces.SPACES)
 def test_parameter_counts_equal_the_cost_table(name):
     space = spaces.build(name, image_size=32, image_channels=3, num_classes=10)
-    trained = variable_shapes(Supernet(space.without_identity(), train_kernels=True))
+    plain = LAYER_INDICATORS["plain"](space)
+    trained = variable_shapes(wired(plain, train_kernels=True))
     assert count(trained["params"]) == supernet_params(space)
     table = cost_table(space)
     for pick in (0, -1):
         architecture = tuple(layer.ops[pick] for layer in space.layers)
-        network = Supernet(space.cut(architecture), train_kernels=True)
+        network = networks.network(space.cut(architecture), train_kernels=True)
         _, params = table.of(np.array(architecture))
         assert count(variable_shapes(network)["params"]) == params
 
@@ -332,10 +336,11 @@ def test_layer_indicator_wirings(tiny, rng):
         identities = {
             leaf[0] for leaf in flatten(variables["params"]) if leaf[1] == "identity"
         }
-        expected = set() if name == "off" else {"layer_01", "layer_02"}
+        expected = set() if name in ("off", "plain") else {"layer_01", "layer_02"}
         assert identities == expected, name
         logits[name] = forward(model, variables, images, [0, 0, 1], True)
-    np.testing.assert_allclose(logits["candidate"], logits["off"], rtol=1e-5)
+    for name in ("candidate", "plain"):
+        np.testing.assert_allclose(logits[name], logits["off"], rtol=1e-5)
     assert np.abs(logits["parallel"] - logits["off"]).max() > 1e-3
 
 
@@ -345,7 +350,7 @@ def test_initial_signal_is_finite_and_alive(name, rng):
     different finite logits."""
     space = spaces.build(name, image_size=32, image_channels=3, num_classes=10)
     architecture = [int(rng.choice(layer.ops)) for layer in space.layers]
-    model = Supernet(space.cut(architecture))
+    model = networks.network(space.cut(architecture))
     images = images_of(space, rng)
     logits = forward(model, initialize(model, 0), images, architecture, True)
     assert np.isfinite(logits).all()

@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from difnas_jax import artifacts, figures, files
+from difnas_jax import artifacts, diagrams, figures, files
 from difnas_jax import config as config_lib
 from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
@@ -57,6 +57,7 @@ def write_search(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
         space=space.name,
         architecture=architecture,
         ops=space.op_names(architecture),
+        text=space.text(architecture),
         score=float(found.scores[0]),
         macs=int(found.macs[0]),
         params=int(found.params[0]),
@@ -310,7 +311,7 @@ def test_short(count: int, text: str) -> None:
 def test_diagram_shows_every_layer() -> None:
     space = config_lib.build_space(make_config("mbv2"))
     architecture = tuple(layer.ops[-1] for layer in space.layers)
-    (axes,) = figures.network_diagram(space, architecture).axes
+    (axes,) = diagrams.network_diagram(space, architecture).axes
     texts = [text.get_text() for text in axes.texts]
     assert texts.count("identity, dropped") == 15
     assert texts.count("k7e6") == 6

@@ -2,49 +2,78 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from difnas_jax import spaces
+from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import SearchSpace, strided
+from difnas_jax.spaces.cell import CellSpace
+from difnas_jax.spaces.chain import ChainSpace
 
 NORMAL = (1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19)
 
 
 class Golden(NamedTuple):
-    """What a space must look like; from the released code of each method."""
+    """What a space must look like; from the released code of each method.
+
+    Attributes:
+      image_size: that it is made for.
+      channels: before the first layer, then behind each.
+      layer_sizes: side of the input of each layer and of the head.
+      identity: layers that allow identity.
+      skippable: those of them where it passes its input on.
+      free_layers: layers with several ops.
+      size: number of architectures.
+    """
 
     image_size: int
     channels: tuple[int, ...]
     layer_sizes: tuple[int, ...]
     identity: tuple[int, ...]
+    skippable: tuple[int, ...]
     free_layers: int
     size: int
 
 
 GPU_CHANNELS = (24, *(32,) * 4, *(56,) * 4, *(112,) * 4, *(128,) * 4, *(256,) * 4, 432)
 GPU_SIZES = (112, *(56,) * 4, *(28,) * 4, *(14,) * 8, *(7,) * 5)
+FIXED = (1, 5, 6, 9)
+SHUFFLED = (1, 2, 3, 5, 6, 7, *range(9, 16), 17, 18, 19)
 GOLDEN = {
-    "mbv2": Golden(224, GPU_CHANNELS, GPU_SIZES, NORMAL, 21, 6**6 * 7**15),
-    "bnnas17": Golden(224, GPU_CHANNELS, GPU_SIZES, (1, 5, 6, 9), 17, 6**17),
+    "mbv2": Golden(224, GPU_CHANNELS, GPU_SIZES, NORMAL, NORMAL, 21, 6**6 * 7**15),
+    "bnnas17": Golden(224, GPU_CHANNELS, GPU_SIZES, FIXED, FIXED, 17, 6**17),
     "fairnas19": Golden(
         224,
         (16, *(32,) * 2, *(40,) * 4, *(80,) * 4, *(96,) * 4, *(192,) * 4, 320),
         (112, *(56,) * 2, *(28,) * 4, *(14,) * 8, *(7,) * 5),
-        (),
-        19,
-        6**19,
+        *((), (), 19, 6**19),
     ),
     "digits": Golden(
         16,
         (16, *(24,) * 3, *(40,) * 3, 64),
         (16, *(8,) * 3, *(4,) * 4),
-        (1, 2, 4, 5),
-        7,
-        6**3 * 7**4,
+        *((1, 2, 4, 5), (1, 2, 4, 5), 7, 6**3 * 7**4),
+    ),
+    "shufflenetv2": Golden(
+        224,
+        (16, *(64,) * 4, *(160,) * 4, *(320,) * 8, *(640,) * 4),
+        (112, *(56,) * 4, *(28,) * 4, *(14,) * 8, *(7,) * 4),
+        *(SHUFFLED, SHUFFLED, 20, 4**4 * 5**16),
+    ),
+    "nas_bench_macro": Golden(
+        32,
+        (32, *(64,) * 2, *(128,) * 3, *(256,) * 3),
+        (32, *(16,) * 2, *(8,) * 3, *(4,) * 3),
+        *(tuple(range(8)), (1, 3, 4, 6, 7), 8, 6561),
+    ),
+    "nas_bench_201": Golden(
+        *(32, (16,) * 7, (*(32,) * 6, 8)),
+        *(tuple(range(6)), tuple(range(6)), 6, 15_625),
     ),
 }
 
@@ -79,24 +108,26 @@ def test_space_is_the_published_one(space: SearchSpace) -> None:
     assert space.layers[0].in_channels == golden.channels[0]
     assert tuple(layer.out_channels for layer in space.layers) == golden.channels[1:]
     assert tuple(i for i, x in layers if space.identity in x.ops) == golden.identity
+    assert tuple(np.flatnonzero(space.skippable)) == golden.skippable
     assert sum(len(layer.ops) > 1 for layer in space.layers) == golden.free_layers
     assert space.size == golden.size
 
 
 def test_layers_fit_together(space: SearchSpace) -> None:
-    if space.fixed:
-        assert space.fixed[0].in_channels == space.stem_channels
-        assert space.fixed[-1].out_channels == space.layers[0].in_channels
-    for before, after in zip(space.layers, space.layers[1:], strict=False):
-        assert before.out_channels == after.in_channels
-    for layer in space.layers:
-        assert layer.is_normal or space.identity not in layer.ops
+    if isinstance(space, ChainSpace):
+        before = space.stem_channels
+        for block in (*space.fixed, *space.layers):
+            assert block.in_channels == before
+            before = block.out_channels
+    for layer, skippable in zip(space.layers, space.skippable, strict=True):
+        assert skippable == (layer.is_normal and space.identity in layer.ops)
 
 
-def test_ops_are_the_six_of_mobilenet_and_identity(space: SearchSpace) -> None:
-    names = [op.name for op in space.ops]
+@pytest.mark.parametrize("name", ["mbv2", "bnnas17", "fairnas19", "digits"])
+def test_ops_are_the_six_of_mobilenet_and_identity(name: str) -> None:
+    names = [op.name for op in build(name).ops]
     assert names == ["k3e3", "k3e6", "k5e3", "k5e6", "k7e3", "k7e6", "identity"]
-    for op in space.ops[:-1]:
+    for op in build(name).ops[:-1]:
         assert op.name == f"k{op.kernel}e{op.expansion}"
 
 
@@ -113,6 +144,7 @@ def test_names_and_indices_round_trip(space: SearchSpace) -> None:
         names = space.op_names(architecture)
         assert names == tuple(space.ops[op].name for op in architecture)
         assert space.parse(names) == tuple(architecture)
+        assert all(name in space.text(architecture) for name in names)
 
 
 def test_validate_returns_python_integers(space: SearchSpace) -> None:
@@ -146,23 +178,28 @@ def test_candidate_in_a_layer_fixed_to_identity_is_refused() -> None:
 
 
 def test_unknown_name_is_refused(space: SearchSpace) -> None:
-    with pytest.raises(InputError, match="unknown op 'k9e9'.*k3e3, k3e6"):
+    with pytest.raises(InputError, match=f"unknown op 'k9e9'.*{space.ops[0].name}, "):
         space.parse(["k9e9"] * space.num_layers)
 
 
 def test_without_identity(space: SearchSpace) -> None:
+    """It goes wherever it passes the input on and is not the only op."""
     reduced = space.without_identity()
-    for layer, before in zip(reduced.layers, space.layers, strict=True):
-        if before.ops == (space.identity,):
-            assert layer == before
-        else:
-            assert layer.ops == (0, 1, 2, 3, 4, 5)
-    assert reduced.size == 6 ** GOLDEN[space.name].free_layers
+    for number, layer in enumerate(space.layers):
+        kept = set(layer.ops)
+        if number in GOLDEN[space.name].skippable and len(layer.ops) > 1:
+            kept -= {space.identity}
+        assert set(reduced.layers[number].ops) == kept
     assert reduced.without_identity() == reduced
 
 
+def test_a_shape_changing_identity_stays() -> None:
+    layers = build("nas_bench_macro").without_identity().layers
+    assert [layer.ops for layer in layers[:2]] == [(0, 1, 2), (1, 2)]
+
+
 def test_unknown_space_is_refused() -> None:
-    with pytest.raises(InputError, match=r"space\.name: .*mbv2; got 'resnet'"):
+    with pytest.raises(InputError, match=r"space\.name: .*mbv2, .*; got 'resnet'"):
         spaces.build("resnet", image_size=224, image_channels=3, num_classes=10)
 
 
@@ -180,3 +217,97 @@ def test_strided_is_the_size_of_a_padded_convolution(kernel: int, stride: int) -
         padded = size + 2 * (kernel // 2)
         positions = range(0, padded - kernel + 1, stride)
         assert strided(size, stride) == len(positions)
+
+
+def every_architecture(space: SearchSpace) -> np.ndarray:
+    """int64[N, L]."""
+    return np.array(list(itertools.product(*(layer.ops for layer in space.layers))))
+
+
+def test_canonical_is_a_projection_within_the_space(space: SearchSpace) -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([random_architecture(space, rng) for _ in range(200)])
+    canonical = space.canonical(drawn)
+    np.testing.assert_array_equal(space.canonical(canonical), canonical)
+    assert space.allowed[np.arange(space.num_layers), canonical].all()
+    table = cost_table(space)
+    np.testing.assert_array_equal(table.of(canonical), table.of(drawn))
+
+
+def test_canonical_packs_a_run_and_keeps_its_order() -> None:
+    genome = [[0, 6, 3, 6, 1, 6, 6, 2, *[5] * 13]]
+    packed = [[0, 3, 6, 6, 1, 2, 6, 6, *[5] * 13]]
+    np.testing.assert_array_equal(build("mbv2").canonical(np.array(genome)), packed)
+
+
+def test_nas_bench_macro_has_the_published_number_of_networks() -> None:
+    space = build("nas_bench_macro")
+    canonical = space.canonical(every_architecture(space))
+    assert len(np.unique(canonical, axis=0)) == 3969
+
+
+def cell() -> CellSpace:
+    """NAS-Bench-201."""
+    space = build("nas_bench_201")
+    assert isinstance(space, CellSpace)
+    return space
+
+
+OFFICIAL = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|none~1|none~2|"
+
+
+def test_official_string_of_a_cell() -> None:
+    architecture = (3, 0, 4, 1, 0, 0)
+    assert cell().text(architecture) == OFFICIAL
+    assert cell().parse([OFFICIAL]) == architecture
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (OFFICIAL[:-1], r"expected the form '\|nor"),
+        (OFFICIAL.replace("~2", "~1"), r"expected the form '\|nor"),
+        (OFFICIAL.replace("|+|", "|"), r"expected the form '\|nor"),
+        (OFFICIAL.replace("none", "nothing"), "unknown op 'nothing'"),
+        (OFFICIAL + "none~1|", "expected 6 op indices"),
+    ],
+)
+def test_malformed_string_of_a_cell(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        cell().parse([text])
+
+
+def test_connected_cells() -> None:
+    dead = [(0, 0, 3, 0, 3, 3), (3, 3, 3, 0, 0, 0), (3, 0, 0, 0, 0, 3)]
+    alive = [(0, 0, 0, 1, 0, 0), (4, 0, 2, 0, 0, 1), (2, 0, 0, 0, 3, 0)]
+    assert not cell().is_connected(np.array(dead)).any()
+    assert cell().is_connected(np.array(alive)).all()
+    space = build("mbv2")
+    assert space.is_connected(np.zeros((3, 21), int)).tolist() == [True] * 3
+
+
+def expression(space: CellSpace, architecture: np.ndarray) -> tuple:
+    """What a cell computes, as a sorted sum of nested terms; () is zero."""
+    nodes: dict[int, list] = {0: ["input"]}
+    for (source, target), op in zip(space.edges, architecture, strict=True):
+        terms, kind = tuple(nodes[source]), space.ops[op].kind
+        if kind == "identity":
+            new = list(terms)
+        elif kind == "zero" or (kind == "avg_pool" and not terms):
+            new = []
+        else:
+            new = [(space.ops[op].name, terms)]
+        nodes[target] = sorted(nodes.get(target, []) + new, key=repr)
+    return tuple(nodes[space.num_nodes - 1])
+
+
+def test_classes_of_cells_are_those_of_their_expressions() -> None:
+    """Same function and same convolutions: the same class, over the whole space."""
+    space, everything = cell(), every_architecture(cell())
+    names = [
+        (expression(space, ops), (ops == 2).sum(), (ops == 3).sum())
+        for ops in everything
+    ]
+    classes = [tuple(ops) for ops in space.canonical(everything).tolist()]
+    pairs = set(zip(names, classes, strict=True))
+    assert len(set(names)) == len(set(classes)) == len(pairs)

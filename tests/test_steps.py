@@ -79,7 +79,7 @@ def is_on(leaf, paths, space):
 
 RULES = {
     "indicator": lambda leaf: (
-        leaf[0].startswith("layer_") and leaf[2] in INDICATOR_BATCH_NORMS.values()
+        leaf[0].startswith("layer_") and leaf[2] in INDICATOR_BATCH_NORMS
     ),
     "all_bn": lambda leaf: leaf[-2].startswith("bn_"),
     "all": lambda leaf: True,

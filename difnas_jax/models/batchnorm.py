@@ -30,7 +30,8 @@ class BatchNorm(nn.Module):
 
     Attributes:
       layout: of the inputs.
-      ceiling: clip the outputs to 0 and this, which is ReLU6 for 6; None does not clip.
+      ceiling: clip the outputs to 0 and this, which is ReLU6 for 6 and ReLU for
+        infinity; None does not clip.
     """
 
     layout: Layout

@@ -3,10 +3,10 @@
 Tracing and compiling `init` of a supernet takes minutes; `eval_shape` and numpy take
 seconds, and the values depend on nothing but the seed and the name of the leaf.
 
-Kernels are normalised by the row (output unit): norm sqrt(2) where a ReLU6 follows, 1
-where none does. Batch norm cancels the scale, so only the directions matter in the
-supernet; with batch norm off the scale keeps the mean squared singular value of a
-block at 1.
+Kernels are normalised by the row (output unit): norm sqrt(2) for a kernel with a ReLU
+or ReLU6 behind it (in cells, before it), 1 for one without. Batch norm cancels the
+scale, so only the directions matter in the supernet; with batch norm off the scale
+keeps the mean squared singular value of a block at 1.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from difnas_jax.models.supernet import Supernet
+from difnas_jax.models.supernet import Network
 
 Fill = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -107,7 +107,8 @@ DEPTHWISE_RULES: dict[str, Fill] = {
     "delta": depthwise_delta,
 }
 
-# Role of a kernel (the name of its module) -> rule; `depthwise` is filled in below.
+# Role of a kernel (the name of its module) -> rule; the two depthwise roles are filled
+# in below.
 KERNEL_RULES: dict[str, dict[str, Fill]] = {
     "orthogonal": {
         "stem": stacked_haar(RELU_GAIN),
@@ -115,6 +116,11 @@ KERNEL_RULES: dict[str, dict[str, Fill]] = {
         "project": stacked_haar(1.0),
         "head": stacked_haar(RELU_GAIN),
         "classifier": stacked_haar(1.0),
+        "mix": stacked_haar(RELU_GAIN),
+        "output": stacked_haar(RELU_GAIN),
+        "conv": stacked_haar(RELU_GAIN),  # a ReLU comes before it
+        "entry": stacked_haar(1.0),
+        "shortcut": stacked_haar(1.0),
     },
     "he_fan_out": {
         "stem": he_fan_out,
@@ -123,12 +129,30 @@ KERNEL_RULES: dict[str, dict[str, Fill]] = {
         "project": he_fan_out,
         "head": he_fan_out,
         "classifier": uniform_fan_in,
+        "spatial": he_fan_out,
+        "mix": he_fan_out,
+        "output": he_fan_out,
+        "conv": he_fan_out,
+        "entry": he_fan_out,
+        "shortcut": he_fan_out,
     },
 }
 
 
+def depthwise_roles(rule: str) -> dict[str, Fill]:
+    """The depthwise roles under a key of `DEPTHWISE_RULES`.
+
+    `depthwise` is followed by an activation, `spatial` is not.
+    """
+    fill = DEPTHWISE_RULES[rule]
+    return {
+        "depthwise": fill,
+        "spatial": lambda rng, shape: fill(rng, shape) / RELU_GAIN,
+    }
+
+
 def initialize(
-    model: Supernet, seed: int, *, kernels: str = "orthogonal", depthwise: str = "qr"
+    model: Network, seed: int, *, kernels: str = "orthogonal", depthwise: str = "qr"
 ) -> dict[str, Any]:
     """Initial variables of a network.
 
@@ -145,7 +169,7 @@ def initialize(
       {"params", "frozen", "batch_stats"}: nested dictionaries of float32 numpy arrays
       (`frozen` is empty if kernels train).
     """
-    rules = {"depthwise": DEPTHWISE_RULES[depthwise], **KERNEL_RULES[kernels]}
+    rules = {**depthwise_roles(depthwise), **KERNEL_RULES[kernels]}
     shapes: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(
         variable_shapes(model)
     )
@@ -156,7 +180,7 @@ def initialize(
     return {"frozen": {}, **flax.traverse_util.unflatten_dict(leaves)}
 
 
-def initial_statistics(model: Supernet) -> Any:
+def initial_statistics(model: Network) -> Any:
     """The collection `batch_stats` as it starts: mean 0, variance 1."""
     shapes: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(
         variable_shapes(model)["batch_stats"]
@@ -168,7 +192,7 @@ def initial_statistics(model: Supernet) -> Any:
     return flax.traverse_util.unflatten_dict(leaves)
 
 
-def variable_shapes(model: Supernet) -> dict[str, Any]:
+def variable_shapes(model: Network) -> dict[str, Any]:
     """Shapes of all variables, without computing one."""
     space = model.space
     images = jnp.zeros((1, space.image_size, space.image_size, space.image_channels))

@@ -26,7 +26,8 @@ class Explorer:
 
     An algorithm says in `children` what it proposes; what is missing in a population
     is drawn at random. Architectures that are the same network (see
-    `SearchSpace.canonical`) are evaluated once, in their canonical form.
+    `SearchSpace.canonical`) are evaluated once, along the path that is proposed first:
+    scores from a supernet depend on the layers that a network is made of.
 
     Differs from SPOS and BN-NAS: where too few proposals of an operator fit the budget,
     the others are moved into it. Without that a narrow budget starves mutation and
@@ -137,9 +138,9 @@ class Explorer:
     ) -> np.ndarray:
         """Append proposals that are new and within the budget, up to `wanted` rows."""
         fitting = proposals[self._problem.violation(proposals) == 0]
-        networks = self._problem.space.canonical(fitting)
         known = np.concatenate((self.evaluated.architectures, population))
-        rows = np.concatenate((known, networks))
-        first = np.sort(np.unique(rows, axis=0, return_index=True)[1])
+        rows = np.concatenate((known, fitting))
+        networks = self._problem.space.canonical(rows)
+        first = np.sort(np.unique(networks, axis=0, return_index=True)[1])
         new = rows[first[first >= len(known)]]
         return np.concatenate((population, new))[:wanted]

@@ -31,8 +31,7 @@ def sum_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     table = np.where(space.allowed, indicator, np.nan)
     if space.identity is not None:
         column = table[:, space.identity]
-        unknown = space.allowed[:, space.identity] & np.isnan(column)
-        column[unknown] = 0.0
+        column[space.skippable & np.isnan(column)] = 0.0
     return table
 
 
@@ -59,7 +58,7 @@ def ratio_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     """
     reference = _layer_means(indicator, space)
     if space.identity is not None:
-        identity = indicator[:, space.identity]
+        identity = np.where(space.skippable, indicator[:, space.identity], np.nan)
         reference = np.where(np.isfinite(identity), identity, reference)
     for layer in np.flatnonzero(reference <= 0):
         raise InputError(

@@ -8,12 +8,18 @@ from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import Architecture, Layer, Op, SearchSpace
 from difnas_jax.spaces.digits import digits
 from difnas_jax.spaces.mbv2 import bnnas17, fairnas19, mbv2
+from difnas_jax.spaces.nas_bench_201 import nas_bench_201
+from difnas_jax.spaces.nas_bench_macro import nas_bench_macro
+from difnas_jax.spaces.shufflenetv2 import shufflenetv2
 
 SPACES: dict[str, Callable[[int, int, int], SearchSpace]] = {
     "bnnas17": bnnas17,
     "digits": digits,
     "fairnas19": fairnas19,
     "mbv2": mbv2,
+    "nas_bench_201": nas_bench_201,
+    "nas_bench_macro": nas_bench_macro,
+    "shufflenetv2": shufflenetv2,
 }
 
 

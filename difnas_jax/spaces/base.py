@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 
@@ -30,12 +31,15 @@ class Op:
         `models.blocks.BLOCKS`.
       kernel: side of the depthwise kernel in pixels.
       expansion: channels inside the block as a multiple of its input channels.
+      indicator: whether a supernet puts a batch norm behind the op if it has none of
+        its own, to score it by; the found network never has it.
     """
 
     name: str
     kind: str
     kernel: int = 1
     expansion: int = 1
+    indicator: bool = True
 
 
 IDENTITY = Op("identity", "identity")
@@ -63,41 +67,26 @@ class Layer:
 
 
 @dataclasses.dataclass(frozen=True)
-class FixedBlock:
-    """A block before the searchable layers that every architecture has."""
-
-    in_channels: int
-    out_channels: int
-    stride: int
-    op: Op
-
-
-@dataclasses.dataclass(frozen=True)
 class SearchSpace:
-    """A single-path search space: stem, fixed blocks, L choice layers, head.
+    """What every space has: L places, each with ops to choose from.
+
+    `ChainSpace` and `CellSpace` say what stands around the choices.
 
     Attributes:
       name: key in `spaces.SPACES`.
       image_size, image_channels: input images are [image_size, image_size,
         image_channels].
       num_classes: outputs of the classifier.
-      stem_channels, stem_stride: the 3x3 convolution at the start.
-      fixed: blocks between the stem and the choice layers.
       ops: all ops of the space; layers refer to them by index.
-      layers: the choice layers.
-      head_channels: outputs of the 1x1 convolution before global pooling.
+      layers: the choice layers, or the edges of the cell.
     """
 
     name: str
     image_size: int
     image_channels: int
     num_classes: int
-    stem_channels: int
-    stem_stride: int
-    fixed: tuple[FixedBlock, ...]
     ops: tuple[Op, ...]
     layers: tuple[Layer, ...]
-    head_channels: int
 
     @property
     def num_layers(self) -> int:
@@ -130,26 +119,56 @@ class SearchSpace:
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """Side in pixels of the input of each layer, and last that of the head."""
-        sizes = [strided(self.image_size, self.stem_stride)]
-        for block in self.fixed:
-            sizes[0] = strided(sizes[0], block.stride)
-        for layer in self.layers:
-            sizes.append(strided(sizes[-1], layer.stride))
-        return tuple(sizes)
+        """Side in pixels of the input of each layer, and last of what follows them."""
+        raise NotImplementedError
 
-    def without_identity(self) -> SearchSpace:
+    @property
+    def skippable(self) -> np.ndarray:
+        """bool[L]: where identity is allowed and passes the input on as it is.
+
+        An identity that changes the shape is an op like any other.
+        """
+        return np.array(
+            [layer.is_normal and self.identity in layer.ops for layer in self.layers]
+        )
+
+    def without_identity(self) -> Self:
         """The same space with identity removed wherever a layer has other ops.
 
         A layer whose only op is identity keeps it: such a layer is fixed, not chosen.
+        So does a layer that changes the shape, where identity is an op like any other.
         """
         layers = []
-        for layer in self.layers:
-            others = tuple(op for op in layer.ops if op != self.identity)
-            layers.append(dataclasses.replace(layer, ops=others or layer.ops))
+        for layer, skippable in zip(self.layers, self.skippable, strict=True):
+            if skippable and len(layer.ops) > 1:
+                others = tuple(op for op in layer.ops if op != self.identity)
+                layer = dataclasses.replace(layer, ops=others)
+            layers.append(layer)
         return dataclasses.replace(self, layers=tuple(layers))
 
-    def cut(self, architecture: Sequence[int]) -> SearchSpace:
+    def canonical(self, architectures: np.ndarray) -> np.ndarray:
+        """One representative of all architectures that are the very same network.
+
+        Args:
+          architectures: int[N, L], valid ones.
+
+        Returns:
+          int[N, L]; two rows are equal only if their networks are.
+        """
+        return np.asarray(architectures)
+
+    def is_connected(self, architectures: np.ndarray) -> np.ndarray:
+        """Whether the image reaches the classifier.
+
+        Args:
+          architectures: int[N, L], valid ones.
+
+        Returns:
+          bool[N].
+        """
+        return np.ones(len(architectures), bool)
+
+    def cut(self, architecture: Sequence[int]) -> Self:
         """The space whose only member is `architecture`: the found network."""
         layers = tuple(
             dataclasses.replace(layer, ops=(op,))
@@ -184,24 +203,13 @@ class SearchSpace:
                 )
         return ops
 
-    def canonical(self, architectures: np.ndarray) -> np.ndarray:
-        """One representative of all architectures that are the same network.
-
-        Here every architecture is a network of its own. A space in which different
-        ones are the same network, at the same cost, returns the same row for them; a
-        search evaluates each row once.
-
-        Args:
-          architectures: int[N, L].
-
-        Returns:
-          int[N, L], architectures of this space; their own representatives.
-        """
-        return architectures
-
     def op_names(self, architecture: Sequence[int]) -> tuple[str, ...]:
         """The architecture as op names, for people to read."""
         return tuple(self.ops[op].name for op in self.validate(architecture))
+
+    def text(self, architecture: Sequence[int]) -> str:
+        """The architecture in one line."""
+        return " ".join(self.op_names(architecture))
 
     def parse(self, names: Sequence[str]) -> Architecture:
         """The inverse of `op_names`.

@@ -7,15 +7,15 @@ identity), so that the whole way can be walked on a laptop in minutes.
 
 from __future__ import annotations
 
-from difnas_jax.spaces.base import FixedBlock, SearchSpace
+from difnas_jax.spaces.chain import ChainSpace, FixedBlock
 from difnas_jax.spaces.mbv2 import OPS, SEPARABLE, choice_layers
 
 STAGES = ((24, 2, 3), (40, 2, 3), (64, 1, 1))
 
 
-def digits(image_size: int, image_channels: int, num_classes: int) -> SearchSpace:
+def digits(image_size: int, image_channels: int, num_classes: int) -> ChainSpace:
     """Seven layers with widths 24, 40 and 64; made for images of 16 pixels."""
-    return SearchSpace(
+    return ChainSpace(
         name="digits",
         image_size=image_size,
         image_channels=image_channels,

@@ -1,7 +1,8 @@
 """How the layer indicator enters the supernet (section 3.3 of the paper).
 
 The paper adds an identity with batch norm to every normal layer and leaves open how it
-is wired; Figure 2 and Algorithm 1 are not specific. Three readings, by name.
+is wired; Figure 2 and Algorithm 1 are not specific. Three readings, by name, and the
+identity without any batch norm, which is how other methods sample it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def parallel(space: SearchSpace) -> Wiring:
     free = [
         number
         for number, layer in enumerate(space.layers)
-        if space.identity in layer.ops and len(layer.ops) > 1
+        if space.skippable[number] and len(layer.ops) > 1
     ]
     return Wiring(space.without_identity(), tuple(free), space)
 
@@ -47,8 +48,20 @@ def off(space: SearchSpace) -> Wiring:
     return Wiring(space.without_identity(), (), space.without_identity())
 
 
+def plain(space: SearchSpace) -> Wiring:
+    """Identity and the like are sampled as they are in the found network.
+
+    No layer indicator: a path of the supernet is exactly the found network, as methods
+    that score by accuracy need it (SPOS, and BN-NAS, whose identity scores 0). Ours for
+    pooling, which gets no batch norm here either.
+    """
+    ops = tuple(dataclasses.replace(op, indicator=False) for op in space.ops)
+    return Wiring(dataclasses.replace(space, ops=ops), (), space)
+
+
 LAYER_INDICATORS: dict[str, Callable[[SearchSpace], Wiring]] = {
     "candidate": candidate,
     "parallel": parallel,
     "off": off,
+    "plain": plain,
 }

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from difnas_jax.spaces.base import IDENTITY, FixedBlock, Layer, Op, SearchSpace
+from difnas_jax.spaces.base import IDENTITY, Layer, Op
+from difnas_jax.spaces.chain import ChainSpace, FixedBlock, stage_layers
 
 OPS = (
     *(
@@ -52,21 +53,13 @@ def choice_layers(
       identity: whether normal layers allow identity.
     """
     everything = tuple(range(len(OPS)))
-    layers = []
-    for out_channels, first_stride, count in stages:
-        for index in range(count):
-            stride = 1 if index else first_stride
-            layer = Layer(in_channels, out_channels, stride, everything[:-1])
-            if identity and layer.is_normal:
-                layer = dataclasses.replace(layer, ops=everything)
-            layers.append(layer)
-            in_channels = out_channels
-    return tuple(layers)
+    normal = everything if identity else everything[:-1]
+    return stage_layers(in_channels, stages, reducing=everything[:-1], normal=normal)
 
 
-def mbv2(image_size: int, image_channels: int, num_classes: int) -> SearchSpace:
+def mbv2(image_size: int, image_channels: int, num_classes: int) -> ChainSpace:
     """The default space: 21 layers, identity on the 15 normal ones."""
-    return SearchSpace(
+    return ChainSpace(
         name="mbv2",
         image_size=image_size,
         image_channels=image_channels,
@@ -80,7 +73,7 @@ def mbv2(image_size: int, image_channels: int, num_classes: int) -> SearchSpace:
     )
 
 
-def bnnas17(image_size: int, image_channels: int, num_classes: int) -> SearchSpace:
+def bnnas17(image_size: int, image_channels: int, num_classes: int) -> ChainSpace:
     """`mbv2` as the BN-NAS release searches it: 17 free layers, 4 fixed to identity."""
     space = mbv2(image_size, image_channels, num_classes)
     layers = tuple(
@@ -92,9 +85,9 @@ def bnnas17(image_size: int, image_channels: int, num_classes: int) -> SearchSpa
     return dataclasses.replace(space, name="bnnas17", layers=layers)
 
 
-def fairnas19(image_size: int, image_channels: int, num_classes: int) -> SearchSpace:
+def fairnas19(image_size: int, image_channels: int, num_classes: int) -> ChainSpace:
     """The backbone of FairNAS: 19 layers, no identity."""
-    return SearchSpace(
+    return ChainSpace(
         name="fairnas19",
         image_size=image_size,
         image_channels=image_channels,

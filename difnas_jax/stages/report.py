@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, costs, figures, files
+from difnas_jax import artifacts, costs, diagrams, figures, files
 from difnas_jax import config as config_lib
 from difnas_jax.distributed import is_main_process
 from difnas_jax.spaces.base import Architecture
@@ -33,7 +33,7 @@ MADE = {
     "search": artifacts.BEST,
     "retrain": artifacts.RETRAIN_RESULT,
 }
-NETWORK = ("architecture", "ops", "macs", "params", "score", "budget")
+NETWORK = ("architecture", "ops", "text", "macs", "params", "score", "budget")
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -103,6 +103,7 @@ def _network(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         macs, params = costs.cost_table(space).of(np.asarray(given))
         values |= {"architecture": given, "ops": space.op_names(given)}
         values |= {"macs": int(macs), "params": int(params)}
+        values["text"] = space.text(given)
     elif (workdir / artifacts.BEST).exists():
         best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, space)
         values = {name: getattr(best, name) for name in NETWORK}
@@ -157,7 +158,7 @@ def draw(
     architecture, drawn = results["architecture"], {}
     if architecture is not None:
         space = config_lib.build_space(config)
-        drawn["network"] = figures.network_diagram(space, architecture)
+        drawn["network"] = diagrams.network_diagram(space, architecture)
     if (workdir / artifacts.INDICATOR).exists():
         space = config_lib.build_wiring(config).searched
         table = artifacts.Indicator.load(workdir / artifacts.INDICATOR, space).table

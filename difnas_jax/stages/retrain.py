@@ -18,7 +18,7 @@ from difnas_jax.distributed import data_mesh, is_main_process
 from difnas_jax.eval_steps import make_eval_step
 from difnas_jax.evaluate import evaluate
 from difnas_jax.models.initializers import initialize
-from difnas_jax.models.supernet import Supernet
+from difnas_jax.models.networks import network
 from difnas_jax.paths import fixed
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.train import train
@@ -29,7 +29,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     start = time.monotonic()
     settings, space = config.retrain, build_space(config)
     architecture = chosen_architecture(config, workdir)
-    model = Supernet(
+    model = network(
         space.cut(architecture),
         train_kernels=True,
         dropout=settings.dropout,

@@ -186,6 +186,7 @@ def found_network(
         space=space.name,
         architecture=architecture,
         ops=space.op_names(architecture),
+        text=space.text(architecture),
         score=float(candidates.scores[0]),
         macs=int(candidates.macs[0]),
         params=int(candidates.params[0]),

@@ -13,12 +13,13 @@ from difnas_jax.checkpoint import Checkpoints
 from difnas_jax.config import build_wiring
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import variable_shapes
-from difnas_jax.models.supernet import Supernet, wired
+from difnas_jax.models.networks import wired
+from difnas_jax.models.supernet import Network
 
 
 def trained_supernet(
     config: ConfigDict, workdir: Path
-) -> tuple[Supernet, dict[str, Any], int]:
+) -> tuple[Network, dict[str, Any], int]:
     """The network, its variables at the end of training, and the last step.
 
     The collection `batch_stats` is empty: a supernet keeps no running statistics.

@@ -1,0 +1,141 @@
+"""Pictures of a found network, by the kind of its space."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, PathPatch, Rectangle
+from matplotlib.path import Path
+
+from difnas_jax.figures import ABOVE, BLUE, INK, LINE, MUTED, SHADES, new_figure
+from difnas_jax.spaces.base import IDENTITY, SearchSpace, strided
+from difnas_jax.spaces.cell import ZERO, CellSpace
+from difnas_jax.spaces.chain import ChainSpace
+
+
+@functools.singledispatch
+def network_diagram(space: SearchSpace, architecture: Sequence[int]) -> Figure:
+    """The found network.
+
+    Args:
+      space: the search space.
+      architecture: L op indices.
+    """
+    raise NotImplementedError(type(space))
+
+
+@network_diagram.register
+def _(space: ChainSpace, architecture: Sequence[int]) -> Figure:
+    """From the stem on top to the classifier at the bottom.
+
+    Boxes are as wide as the square root of their output channels and as dark as their
+    kernel is large; a dropped layer is a dashed outline.
+    """
+    parts = _parts(space, architecture)
+    figure, (axes,) = new_figure(7.0, 0.6 + 0.32 * len(parts))
+    axes.set(xlim=(-0.8, 1.1), ylim=(len(parts) - 0.4, -0.6))
+    axes.set_axis_off()
+    axes.plot((0, 0), (0, len(parts) - 1), color=MUTED, lw=1.2, zorder=0)
+    widest = max(part.channels for part in parts)
+    for row, part in enumerate(parts):
+        _draw_part(axes, row, part, float(np.sqrt(part.channels / widest)))
+    kernels = {op.kernel for op in space.ops if op.kind != IDENTITY.kind}
+    legend = {f"kernel {k} × {k}": _kernel_colour(k) for k in sorted(kernels)}
+    legend["not searched"] = LINE
+    patches = [Patch(color=colour, label=label) for label, colour in legend.items()]
+    figure.legend(handles=patches, **ABOVE)
+    return figure
+
+
+@network_diagram.register
+def _(space: CellSpace, architecture: Sequence[int]) -> Figure:
+    """The cell from its input on the left to its output, and where cells stand.
+
+    An edge with the zero op is dashed.
+    """
+    figure, (axes,) = new_figure(7.0, 3.6)
+    axes.set(xlim=(-0.4, space.num_nodes - 0.6), ylim=(-1.0, 1.5))
+    axes.set_axis_off()
+    for (source, target), op in zip(space.edges, architecture, strict=True):
+        is_zero = space.ops[op].kind == ZERO
+        _draw_edge(axes, source, target, space.ops[op].name, dashed=is_zero)
+    for node in range(space.num_nodes):
+        axes.text(
+            *(node, 0, str(node)),
+            **{"ha": "center", "va": "center", "color": "white", "zorder": 3},
+            bbox={"boxstyle": "circle", "facecolor": BLUE, "edgecolor": "none"},
+        )
+    stages = zip(space.channels, space.stage_sizes, strict=True)
+    words = [f"{space.cells} cells, {size} × {size} × {c}" for c, size in stages]
+    axes.set_title(" → ".join(words), size=9, color=MUTED)
+    return figure
+
+
+def _draw_edge(
+    axes: Axes, source: int, target: int, name: str, *, dashed: bool
+) -> None:
+    """A curve, the higher the longer; above the nodes if it starts at an even one."""
+    middle, height = (source + target) / 2, 0.7 * (target - source - 1)
+    height = height if source % 2 == 0 else -height
+    points = [(source, 0), (middle, 2 * height), (target, 0)]
+    curve = Path(points, [Path.MOVETO, Path.CURVE3, Path.CURVE3])
+    style = (0, (3, 2)) if dashed else "solid"
+    colour = MUTED if dashed else INK
+    axes.add_patch(PathPatch(curve, fill=False, edgecolor=colour, linestyle=style))
+    axes.text(middle, height + 0.08, name, ha="center", color=colour, size=8)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """One box of the diagram; size and channels are those of its output."""
+
+    name: str
+    op: str
+    size: int
+    channels: int
+    stride: int = 1
+    colour: str | None = LINE  # None for a dropped layer
+
+
+def _parts(space: ChainSpace, architecture: Sequence[int]) -> list[_Part]:
+    size = strided(space.image_size, space.stem_stride)
+    parts = [_Part("stem", "conv", size, space.stem_channels, space.stem_stride)]
+    for block in space.fixed:
+        size, op = strided(size, block.stride), block.op.name
+        parts.append(_Part("fixed", op, size, block.out_channels, block.stride))
+    sizes = space.layer_sizes[1:]
+    for index, layer in enumerate(space.layers):
+        op = space.ops[architecture[index]]
+        dropped = op.kind == IDENTITY.kind and space.skippable[index]
+        colour = None if dropped else _kernel_colour(op.kernel)
+        shape = sizes[index], layer.out_channels, layer.stride
+        parts.append(_Part(f"layer {index}", op.name, *shape, colour))
+    parts.append(_Part("head", "conv", sizes[-1], space.head_channels))
+    return [*parts, _Part("classifier", "linear", 1, space.num_classes)]
+
+
+def _kernel_colour(kernel: int) -> str:
+    return to_hex(SHADES(min(kernel / 8, 1.0)))
+
+
+def _draw_part(axes: Axes, row: int, part: _Part, width: float) -> None:
+    box = Rectangle((-width / 2, row - 0.36), width, 0.72, facecolor="none")
+    axes.add_patch(box)
+    note = f"{part.size} × {part.size} × {part.channels}"
+    if part.colour is None:
+        box.set(edgecolor=MUTED, linestyle=(0, (3, 2)))
+        note = f"{part.op}, dropped"
+    else:
+        box.set(facecolor=part.colour)
+        ink = "white" if sum(to_rgb(part.colour)) < 1.6 else INK
+        axes.text(0, row, part.op, ha="center", va="center", color=ink)
+    axes.text(-0.8, row, part.name, va="center", color=MUTED)
+    axes.text(0.56, row, note, va="center", color=MUTED)
+    if part.stride > 1:
+        axes.text(1.1, row, f"stride {part.stride}", ha="right", va="center", color=INK)

@@ -1,0 +1,105 @@
+"""The blocks of cell networks: ops of an edge, and the reduction between stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from difnas_jax.models.batchnorm import BatchNorm
+from difnas_jax.models.depthwise import depthwise_conv
+from difnas_jax.models.kernels import Block, Conv, Pointwise
+from difnas_jax.models.layout import Layout
+
+
+class ReluConv(Block):
+    """ReLU, k x k convolution, batch norm `bn_conv`, which is the block indicator."""
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map of C_in channels -> one of C_out channels."""
+        trains, layout, active = self.train_kernels, self.layout, jax.nn.relu(inputs)
+        if self.op.kernel == 1 and self.stride == 1:
+            outputs = Pointwise(trains, self.out_channels, layout, name="conv")(active)
+        else:
+            shape = self.out_channels, self.op.kernel, self.stride
+            outputs = Conv(trains, *shape, layout, name="conv")(active)
+        return BatchNorm(layout, name="bn_conv")(outputs, train)
+
+
+class AveragePool(Block):
+    """Mean over the k x k neighbours that lie inside the image.
+
+    In the supernet followed by batch norm `bn_pool`, the indicator of an op that has
+    none of its own.
+    """
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map -> one of the same shape."""
+        layout = self.layout
+        outputs = average_pool(inputs, self.op.kernel, layout)
+        if not self.op.indicator:
+            return outputs
+        return BatchNorm(layout, name="bn_pool")(outputs, train)
+
+
+class Zero(Block):
+    """Nothing: an edge that is not there."""
+
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map -> zeros of the same shape."""
+        return jnp.zeros_like(inputs)
+
+
+class Reduction(nn.Module):
+    """The residual block between two stages: half the side, other channels.
+
+    Two ReLU - conv 3x3 - batch norm, the first with stride 2, beside a 2x2 average pool
+    and a 1x1 convolution without batch norm.
+    """
+
+    first: Block
+    second: Block
+    layout: Layout
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map of even height and width -> one of half of them."""
+        outputs = self.second(self.first(inputs, train), train)
+        trains, channels = self.first.train_kernels, self.first.out_channels
+        shortcut = Pointwise(trains, channels, self.layout, name="shortcut")
+        return outputs + shortcut(halve(inputs, self.layout))
+
+
+def average_pool(inputs: Array, side: int, layout: Layout) -> Array:
+    """Mean over the `side` x `side` neighbours inside the image, at stride 1."""
+    channels = inputs.shape[layout.channel]
+    ones = jnp.ones((side, side, 1, channels), inputs.dtype)
+    sums: Any = depthwise_conv(inputs, ones, 1, layout)
+    height, width = (_neighbours(inputs.shape[axis], side) for axis in layout.spatial)
+    counts = height[:, None] * width  # [H, W]
+    shape = layout.around(len(height), len(width), 1)
+    return sums / jnp.asarray(counts.reshape(shape), inputs.dtype)
+
+
+def _neighbours(size: int, side: int) -> np.ndarray:
+    """int64[size]: how many of `side` places around each pixel lie inside."""
+    places = np.arange(size)
+    last = np.minimum(places + side // 2, size - 1)
+    return last - np.maximum(places - side // 2, 0) + 1
+
+
+def halve(inputs: Array, layout: Layout) -> Array:
+    """Mean over 2 x 2 pixels at stride 2."""
+    starts = slice(0, None, 2), slice(1, None, 2)
+    parts = [
+        inputs[tuple(layout.around(rows, columns, slice(None)))]
+        for rows in starts
+        for columns in starts
+    ]
+    return sum(parts[1:], parts[0]) / 4

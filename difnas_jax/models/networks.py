@@ -1,0 +1,39 @@
+"""The network of a space, by the kind of the space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from difnas_jax.models.cell import CellNetwork
+from difnas_jax.models.supernet import Network, Supernet
+from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.cell import CellSpace
+from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.layer_indicator import Wiring
+
+NETWORKS: dict[type[SearchSpace], type[Network]] = {
+    CellSpace: CellNetwork,
+    ChainSpace: Supernet,
+}
+
+
+def network(space: SearchSpace, **options: Any) -> Network:
+    """The network over a space; of size one, the found network.
+
+    Args:
+      space: the search space.
+      **options: attributes of `Network`.
+    """
+    return NETWORKS[type(space)](space, **options)
+
+
+def wired(wiring: Wiring, *, train_kernels: bool, **options: Any) -> Network:
+    """The supernet under a wiring of the layer indicator.
+
+    Args:
+      wiring: what is sampled, and where the identity is always on.
+      train_kernels: whether kernels are parameters.
+      **options: `dtype`, `rematerialize` and `layout` of `Network`.
+    """
+    options |= {"parallel_identity": wiring.parallel, "train_kernels": train_kernels}
+    return network(wiring.sampled, **options)

@@ -1,0 +1,99 @@
+"""The blocks of ShuffleNetV2 as SPOS searches them."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from difnas_jax.models.batchnorm import BatchNorm
+from difnas_jax.models.kernels import Block, Depthwise, Pointwise
+from difnas_jax.models.layout import Layout
+
+
+class Separable(nn.Module):
+    """Depthwise k x k and batch norm, then 1x1, batch norm and activation.
+
+    Attributes:
+      features: C_out.
+      kernel, stride: of the depthwise convolution.
+      role: name of the 1x1 convolution and, behind `bn_`, of its batch norm.
+    """
+
+    features: int
+    kernel: int
+    stride: int
+    train_kernels: bool
+    layout: Layout
+    ceiling: float
+    role: str = "mix"
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map of C_in channels -> one of C_out channels."""
+        trains, layout, role = self.train_kernels, self.layout, self.role
+        spatial = Depthwise(trains, self.kernel, self.stride, layout, name="spatial")
+        hidden = BatchNorm(layout, name="bn_spatial")(spatial(inputs), train)
+        mix = Pointwise(trains, self.features, layout, name=role)
+        return BatchNorm(layout, self.ceiling, name=f"bn_{role}")(mix(hidden), train)
+
+
+class ShuffleBlock(Block):
+    """1x1, depthwise k x k, 1x1, beside what is left as it is.
+
+    Where the shape is kept, the even channels pass untouched and the odd ones through
+    the main branch; elsewhere all channels go through both branches. The outputs of the
+    two lie one behind the other, and the next block takes every second channel.
+    `bn_output`, the last of the main branch, is the block indicator; the activation
+    comes after it.
+    """
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map of C_in channels -> one of C_out channels."""
+        channel, branch = self.layout.channel, inputs
+        if self.keeps_shape(inputs):
+            beside, branch = split_channels(inputs, self.layout)
+        else:
+            project = self.separable(inputs.shape[channel], self.stride, "projection")
+            beside = project(inputs, train)
+        outputs = self.main(branch, self.out_channels - beside.shape[channel], train)
+        return jnp.concatenate([beside, outputs], channel)
+
+    def main(self, inputs: Array, features: int, train: bool) -> Array:
+        """The main branch."""
+        hidden = self.out_channels // 2
+        expand = Pointwise(self.train_kernels, hidden, self.layout, name="expand")
+        normalize = BatchNorm(self.layout, self.ceiling, name="bn_expand")
+        hidden = normalize(expand(inputs), train)
+        return self.separable(features, self.stride, "last", "output")(hidden, train)
+
+    def separable(
+        self, features: int, stride: int, name: str, role: str = "mix"
+    ) -> Separable:
+        """A part of the block, with its kernel size."""
+        return Separable(
+            *(features, self.op.kernel, stride, self.train_kernels),
+            *(self.layout, self.ceiling, role),
+            name=name,
+        )
+
+
+class XceptionBlock(ShuffleBlock):
+    """The same with three separable convolutions in the main branch."""
+
+    def main(self, inputs: Array, features: int, train: bool) -> Array:
+        """The main branch."""
+        hidden = self.out_channels // 2
+        first = self.separable(hidden, self.stride, "first")(inputs, train)
+        second = self.separable(hidden, 1, "second")(first, train)
+        return self.separable(features, 1, "last", "output")(second, train)
+
+
+def split_channels(inputs: Array, layout: Layout) -> tuple[Array, Array]:
+    """The even and the odd channels: the shuffle and the split of ShuffleNetV2."""
+    even, odd = (
+        jax.lax.slice_in_dim(inputs, start, None, 2, layout.channel) for start in (0, 1)
+    )
+    return even, odd

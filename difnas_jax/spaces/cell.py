@@ -1,0 +1,174 @@
+"""Spaces of cells: one small graph, repeated with the same ops in every place."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from difnas_jax.errors import InputError
+from difnas_jax.spaces.base import Architecture, SearchSpace, strided
+
+ZERO = "zero"
+PASSING = ("identity", "avg_pool")  # kinds that make nothing of nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class CellSpace(SearchSpace):
+    """A stem, stages of equal cells with a residual reduction between, a classifier.
+
+    A cell is a graph whose nodes sum their incoming edges; node 0 is its input and the
+    last node its output. The layers are the edges, with their shape in the first stage;
+    every cell has the same op on an edge, with weights of its own.
+
+    Attributes:
+      channels: of the cells of each stage; the side of the maps halves from one to the
+        next.
+      cells: how many a stage has.
+      edges: (source, target) of each layer, sorted by target and then by source.
+    """
+
+    channels: tuple[int, ...]
+    cells: int
+    edges: tuple[tuple[int, int], ...]
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes of a cell, input and output among them."""
+        return self.edges[-1][1] + 1
+
+    @property
+    def stage_sizes(self) -> tuple[int, ...]:
+        """Side in pixels of the maps of each stage."""
+        sizes = [self.image_size]
+        for _ in self.channels[1:]:
+            sizes.append(strided(sizes[-1], 2))
+        return tuple(sizes)
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Side in pixels of each edge in the first stage, and last that of the head."""
+        return (self.image_size,) * self.num_layers + self.stage_sizes[-1:]
+
+    def text(self, architecture: Sequence[int]) -> str:
+        """The official string: `|op~source|` by target node, joined by `+`."""
+        names = self.op_names(architecture)
+        nodes: dict[int, str] = {}
+        for name, (source, target) in zip(names, self.edges, strict=True):
+            nodes[target] = nodes.get(target, "|") + f"{name}~{source}|"
+        return "+".join(nodes.values())
+
+    def parse(self, names: Sequence[str]) -> Architecture:
+        """The inverse of `op_names`, and of `text` for a single word.
+
+        Raises:
+          InputError: an unknown name, a string of another form, or an architecture
+            that is not valid.
+        """
+        if len(names) != 1 or "~" not in names[0]:
+            return super().parse(names)
+        words = names[0].replace("+", "").replace("||", "|").strip("|").split("|")
+        architecture = super().parse([word.partition("~")[0] for word in words])
+        expected = self.text(architecture)
+        if names[0] != expected:
+            raise InputError(
+                f"architecture: expected the form {expected!r}, got {names[0]!r}"
+            )
+        return architecture
+
+    def is_connected(self, architectures: np.ndarray) -> np.ndarray:
+        """Whether some path from the input of the cell to its output has no zero op.
+
+        Args:
+          architectures: int[N, L], valid ones.
+
+        Returns:
+          bool[N].
+        """
+        passes = ~self._is_kind(ZERO)[architectures]
+        reached = np.zeros((len(passes), self.num_nodes), bool)
+        reached[:, 0] = True
+        for edge, (source, target) in enumerate(self.edges):
+            reached[:, target] |= reached[:, source] & passes[:, edge]
+        return reached[:, -1]
+
+    def canonical(self, architectures: np.ndarray) -> np.ndarray:
+        """The first of all architectures that compute the same at the same cost.
+
+        Merged is what follows from these laws: a sum does not depend on its order, an
+        identity is its source, and identity and pooling of zero are zero. A convolution
+        of zero is not: its batch norm has a bias. An op that the output never sees
+        changes the function as little as none, but counts in the published costs; so
+        architectures are merged only if they have the same ops with parameters.
+
+        Every architecture of the space is walked through once: cells as small as that
+        of NAS-Bench-201.
+
+        Args:
+          architectures: int[N, L], valid ones.
+
+        Returns:
+          int[N, L].
+        """
+        everything, representatives = self._classes
+        columns = np.asarray(architectures).T
+        strides = self._strides
+        ranks = np.zeros(columns.shape[1], np.int64)
+        for layer, column, stride in zip(self.layers, columns, strides, strict=True):
+            ranks += np.searchsorted(layer.ops, column) * stride
+        return everything[representatives[ranks]]
+
+    @property
+    def _strides(self) -> np.ndarray:
+        """int64[L]: how far one op is from the next in the list of architectures."""
+        counts = [len(layer.ops) for layer in self.layers]
+        return np.cumprod([1, *counts[:0:-1]])[::-1]
+
+    @functools.cached_property
+    def _classes(self) -> tuple[np.ndarray, np.ndarray]:
+        """All architectures int64[N, L], and the row that stands for each, int64[N]."""
+        choices = [layer.ops for layer in self.layers]
+        everything = np.array(list(itertools.product(*choices)))
+        keys = np.stack([self._functions(everything), self._weighted(everything)], 1)
+        _, first, inverse = np.unique(
+            keys, axis=0, return_index=True, return_inverse=True
+        )
+        return everything, first[inverse.ravel()]
+
+    def _functions(self, architectures: np.ndarray) -> np.ndarray:
+        """uint64[N]: a fingerprint of what each cell computes, 0 for zero.
+
+        A node is a wrapping sum of the fingerprints of its edges; an op mixes that of
+        its source with its own number.
+        """
+        nodes = np.zeros((self.num_nodes, len(architectures)), np.uint64)
+        nodes[0] = 1
+        is_zero, is_identity = self._is_kind(ZERO), self._is_kind("identity")
+        is_passing = self._is_kind(*PASSING)
+        for edge, (source, target) in enumerate(self.edges):
+            op, value = architectures[:, edge], nodes[source]
+            nothing = is_zero[op] | (is_passing[op] & (value == 0))
+            mixed = _mix(value ^ _mix(op.astype(np.uint64) + np.uint64(1)))
+            edge_value = np.where(is_identity[op], value, mixed)
+            nodes[target] += np.where(nothing, np.uint64(0), edge_value)
+        return nodes[-1]
+
+    def _weighted(self, architectures: np.ndarray) -> np.ndarray:
+        """uint64[N]: how often each op with parameters occurs, as one number."""
+        weights = (len(self.edges) + 1) ** np.arange(self.num_ops)
+        weights[self._is_kind(ZERO, *PASSING)] = 0
+        return weights[architectures].sum(1).astype(np.uint64)
+
+    def _is_kind(self, *kinds: str) -> np.ndarray:
+        """bool[O]."""
+        return np.array([op.kind in kinds for op in self.ops])
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """Scatter 64-bit numbers (the finaliser of splitmix64)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

@@ -1,0 +1,107 @@
+"""Spaces of one chain: stem, fixed blocks, L choice layers, head."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from difnas_jax.spaces.base import Layer, Op, SearchSpace, strided
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedBlock:
+    """A block before the searchable layers that every architecture has."""
+
+    in_channels: int
+    out_channels: int
+    stride: int
+    op: Op
+
+
+@dataclasses.dataclass(frozen=True)
+class ChainSpace(SearchSpace):
+    """A single-path search space: stem, fixed blocks, L choice layers, head.
+
+    Attributes:
+      stem_channels, stem_stride: the 3x3 convolution at the start.
+      fixed: blocks between the stem and the choice layers.
+      head_channels: outputs of the 1x1 convolution before global pooling.
+      activation: of all blocks, stem and head; a key of `models.blocks.ACTIVATIONS`.
+      classifier_bias: whether the classifier has one.
+    """
+
+    stem_channels: int
+    stem_stride: int
+    fixed: tuple[FixedBlock, ...]
+    head_channels: int
+    activation: str = "relu6"
+    classifier_bias: bool = True
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Side in pixels of the input of each layer, and last that of the head."""
+        sizes = [strided(self.image_size, self.stem_stride)]
+        for block in self.fixed:
+            sizes[0] = strided(sizes[0], block.stride)
+        for layer in self.layers:
+            sizes.append(strided(sizes[-1], layer.stride))
+        return tuple(sizes)
+
+    def canonical(self, architectures: np.ndarray) -> np.ndarray:
+        """Pack the ops of each run of equal layers to its front, identities behind.
+
+        In a run of normal layers of one shape an identity is nothing at all, so only
+        the order of the other ops matters. A run is made of equal layers: where
+        neighbours allow different ops, equal networks may keep two names.
+
+        Args:
+          architectures: int[N, L], valid ones.
+
+        Returns:
+          int[N, L].
+        """
+        packed = np.array(architectures)
+        for run in self._runs():
+            ops = packed[:, run]
+            order = np.argsort(ops == self.identity, axis=1, kind="stable")
+            packed[:, run] = np.take_along_axis(ops, order, axis=1)
+        return packed
+
+    def _runs(self) -> Iterator[slice]:
+        """The layers of each run in which identities vanish."""
+        start = 0
+        for layer, run in itertools.groupby(self.layers):
+            stop = start + len(list(run))
+            if layer.is_normal and self.identity in layer.ops:
+                yield slice(start, stop)
+            start = stop
+
+
+def stage_layers(
+    in_channels: int,
+    stages: tuple[tuple[int, int, int], ...],
+    *,
+    reducing: tuple[int, ...],
+    normal: tuple[int, ...],
+) -> tuple[Layer, ...]:
+    """Lay out stages of (out channels, stride of the first layer, layers).
+
+    Args:
+      in_channels: channels before the first layer.
+      stages: one row per stage.
+      reducing: ops that a layer allows which changes the shape.
+      normal: ops of all other layers.
+    """
+    layers = []
+    for out_channels, first_stride, count in stages:
+        for index in range(count):
+            stride = 1 if index else first_stride
+            layer = Layer(in_channels, out_channels, stride, reducing)
+            if layer.is_normal:
+                layer = dataclasses.replace(layer, ops=normal)
+            layers.append(layer)
+            in_channels = out_channels
+    return tuple(layers)
