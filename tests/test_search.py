@@ -43,6 +43,7 @@ from difnas_jax.search.pareto import non_dominated
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.random_search import RandomSearch
 from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.search.screening import main_effects
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
 
@@ -349,6 +350,19 @@ def test_evolution_comes_close_to_the_exact_optimum(
     reached = [quality(TABLES[kind](seed), CAP) for seed in range(6)]
     assert min(reached) > worst
     assert np.mean(reached) > mean
+
+
+def test_main_effects_are_those_of_ridge_regression() -> None:
+    genomes = Genomes(MBV2, 0).draw(300)
+    scores = path_scores(random_table(MBV2, 0), genomes)
+    shape = MBV2.num_layers, MBV2.num_ops
+    design = (np.arange(shape[1]) == genomes[:, :, None]).reshape(300, -1) * 1.0
+    together = design.T @ design + np.eye(design.shape[1])
+    expected = np.linalg.solve(together, design.T @ (scores - scores.mean()))
+    effects = main_effects(genomes, scores, shape[1])
+    np.testing.assert_allclose(effects, expected.reshape(shape), atol=1e-6)
+    assert (effects[~MBV2.allowed] == 0).all()
+    assert not main_effects(genomes, np.ones(300), shape[1]).any()
 
 
 def test_screening_is_what_comes_close() -> None:
