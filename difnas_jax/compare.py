@@ -76,7 +76,7 @@ def parse_flags(
     parser.add_argument("configs", nargs="+", metavar="FILE[:ARGUMENTS]")
     parser.add_argument("--seeds", default="0", metavar="N,N,...")
     parser.add_argument("--workdir", required=True, metavar="FOLDER", type=Path)
-    known, flags = parser.parse_known_args(argv)
+    known, flags = parser.parse_known_intermixed_args(argv)
     labels = [_label(name) for name in known.configs]
     if len(set(labels)) < len(labels):
         raise InputError(

@@ -124,6 +124,9 @@ class PathAccuracy:
             images = shard_batch(self.recalibration[step]["image"], self.mesh)
             found = self._statistics_step(self.variables, images, paths)
             total = found if total is None else jax.tree.map(jnp.add, total, found)
+            # One batch at a time: those that wait would fill the memory, and virtual
+            # devices that meet several programs' collectives may wait for ever.
+            jax.block_until_ready(total)
         count = self.recalibration_batches
         return jax.tree.map(lambda leaf: leaf / count, total)
 

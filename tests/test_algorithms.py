@@ -37,6 +37,7 @@ from difnas_jax.search.nsga2 import NSGA2, crowding_distances, objectives, ranks
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import path_scores
 from difnas_jax.search.settings import Settings
+from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.chain import ChainSpace
 
 EXPLORERS = [name for name, row in ALGORITHMS.items() if not row.needs_table]
