@@ -16,13 +16,18 @@ from difnas_jax import spaces
 from difnas_jax.costs import cost_table, supernet_params
 from difnas_jax.models import networks
 from difnas_jax.models.batchnorm import EPSILON, BatchNorm, normalize_batch
+from difnas_jax.models.blocks import BLOCKS
+from difnas_jax.models.cell_blocks import average_pool, halve
 from difnas_jax.models.convolutions import dense_conv, native_conv
 from difnas_jax.models.depthwise import depthwise_conv
 from difnas_jax.models.initializers import initialize, variable_shapes
+from difnas_jax.models.kernels import RELU
 from difnas_jax.models.layers import _Through
 from difnas_jax.models.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.models.networks import wired
+from difnas_jax.models.shuffle import split_channels
 from difnas_jax.models.supernet import Supernet
+from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
@@ -372,3 +377,92 @@ def test_equal_blocks_are_traced_once(tiny, rng, monkeypatch):
     variables = initialize(model, 0)
     forward(model, variables, images_of(tiny, rng), [0, 0, 1], True)
     assert len(traced) == len(set(traced)) == 5
+
+
+def test_the_split_is_interleaved():
+    """Even channels stay, odd ones pass the main branch, in both layouts."""
+    images = jnp.broadcast_to(jnp.arange(6.0), (2, 3, 3, 6))
+    for layout in (CHANNELS_LAST, BATCH_LAST):
+        even, odd = split_channels(layout.arrange(images), layout)
+        for half, expected in ((even, [0, 2, 4]), (odd, [1, 3, 5])):
+            others = half.transpose([*layout.others, layout.channel])
+            assert (others == jnp.array(expected)).all()
+
+
+def test_the_shuffle_block_passes_even_channels_untouched(rng):
+    images = jnp.asarray(rng.standard_normal((2, 4, 4, 6)), jnp.float32)
+    block = BLOCKS["shuffle"](Op("k3", "shuffle", 3), 6, 1, True, CHANNELS_LAST)
+    outputs, _ = block.init_with_output(jax.random.key(0), images, False)
+    assert jnp.array_equal(outputs[..., :3], images[..., ::2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "stride"),
+    [
+        *(("shuffle", 1), ("shuffle", 2), ("xception", 1), ("xception", 2)),
+        *(("relu_conv", 1), ("relu_conv", 2), ("avg_pool", 1), ("identity", 2)),
+    ],
+)
+def test_both_layouts_compute_the_same_block(rng, kind, stride):
+    images = jnp.asarray(rng.standard_normal((3, 6, 6, 8)), jnp.float32)
+    results = []
+    for layout in (CHANNELS_LAST, BATCH_LAST):
+        draws = np.random.default_rng(1)
+        block = BLOCKS[kind](Op("op", kind, 3), 8 * stride, stride, True, layout, RELU)
+        inputs = layout.arrange(images)
+        shapes = jax.eval_shape(
+            lambda block=block, x=inputs: block.init(jax.random.key(0), x, True)
+        )
+        leaves, structure = jax.tree.flatten(shapes["params"])
+        values = [jnp.asarray(draws.standard_normal(leaf.shape)) for leaf in leaves]
+        params = jax.tree.unflatten(structure, values)
+
+        @jax.jit
+        def run(params, inputs, block=block):
+            def loss(params):
+                outputs = block.apply({"params": params}, inputs, True)
+                return jnp.sin(outputs).sum(), outputs
+
+            return jax.grad(loss, has_aux=True)(params)
+
+        gradients, outputs = run(params, inputs)
+        back = [layout.dims.index(letter) for letter in "BHWC"]
+        results.append([outputs.transpose(back), *jax.tree.leaves(gradients)])
+    for left, right in zip(*results, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-3)
+
+
+def test_average_pool_counts_pixels_inside_only(rng):
+    images = rng.standard_normal((1, 4, 5, 2)).astype(np.float32)
+    pooled = np.asarray(average_pool(jnp.asarray(images), 3, CHANNELS_LAST))
+    for row, column in itertools.product(range(4), range(5)):
+        window = images[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        np.testing.assert_allclose(
+            pooled[:, row, column], window.mean((1, 2)), rtol=1e-4, atol=1e-5
+        )
+    constant = average_pool(jnp.ones((1, 1, 1, 2)), 3, CHANNELS_LAST)
+    assert (constant == 1).all()
+
+
+def test_halving_is_the_mean_of_four(rng):
+    images = rng.standard_normal((2, 4, 6, 3)).astype(np.float32)
+    expected = images.reshape(2, 2, 2, 3, 2, 3).mean((2, 4))
+    for layout in (CHANNELS_LAST, BATCH_LAST):
+        halved = halve(layout.arrange(jnp.asarray(images)), layout)
+        np.testing.assert_allclose(
+            halved, layout.arrange(jnp.asarray(expected)), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_relu_has_no_ceiling(rng):
+    """The outputs and the gradient beyond 6 are those of the linear batch norm."""
+    inputs = jnp.asarray(rng.standard_normal((4, 3, 3, 2)), jnp.float32)
+    scale, bias = jnp.full(2, 9.0), jnp.full(2, 40.0)
+
+    def outputs(inputs, ceiling):
+        normalized: Any = normalize_batch(inputs, scale, bias, CHANNELS_LAST, ceiling)
+        return normalized[0]
+
+    assert outputs(inputs, RELU).min() > 6
+    for function in (outputs, jax.grad(lambda x, c: jnp.sin(outputs(x, c)).sum())):
+        np.testing.assert_array_equal(function(inputs, RELU), function(inputs, None))
