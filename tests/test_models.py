@@ -420,7 +420,7 @@ def test_both_layouts_compute_the_same_block(rng, kind, stride):
         @jax.jit
         def run(params, inputs, block=block):
             def loss(params):
-                outputs = block.apply({"params": params}, inputs, True)
+                outputs: Any = block.apply({"params": params}, inputs, True)
                 return jnp.sin(outputs).sum(), outputs
 
             return jax.grad(loss, has_aux=True)(params)

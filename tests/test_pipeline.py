@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -460,3 +462,42 @@ def test_every_choice_of_a_method_finds_a_network(tmp_path, tiny, method):
     tiny.validate(results.architecture)
     if method.get("layer_indicator") == "off":
         assert 2 not in results.architecture
+
+
+def readme_space():
+    """The example of a user's own space, as a module's contents."""
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    section = text.split("### Your own space")[1]
+    namespace: dict[str, Any] = {}
+    exec(section.split("```python")[1].split("```")[0], namespace)
+    return namespace
+
+
+def test_the_space_of_the_readme_walks_the_whole_way(tmp_path):
+    config = tiny_config()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(spaces.SPACES, "mine", None)
+        assert readme_space()["get_config"]().space.name == "mine"
+        config.space.update(name="mine", image_size=8)
+        results = difnas_jax.run(config, tmp_path)
+    assert results.ops is not None and len(results.ops) == 2
+    assert set(results.ops) <= {"small", "wide", "identity"}
+    assert results.test_accuracy is not None
+
+
+def test_cells_walk_the_whole_way(tmp_path, monkeypatch):
+    """One cell a stage; the report and `best.json` have the official string."""
+    space = dataclasses.replace(
+        spaces.nas_bench_201(8, 1, 10), name="cells", cells=1, channels=(8, 8)
+    )
+    monkeypatch.setitem(spaces.SPACES, "cells", lambda *_: space)
+    config = tiny_config(score="sum")
+    config.space.name = "cells"
+    config.search.population = 16
+    results = difnas_jax.run(config, tmp_path)
+    assert results.text is not None and "none" not in results.text
+    assert space.parse([results.text]) == results.architecture
+    best = artifacts.FoundNetwork.load(tmp_path / artifacts.BEST, space)
+    assert best.text == results.text and results.text in results.lines()[0]
+    table = artifacts.Indicator.load(tmp_path / artifacts.INDICATOR, space).table
+    assert np.isnan(table[:, 0]).all() and np.isfinite(table[:, 1:]).all()

@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from difnas_jax import artifacts, diagrams, figures, files
+from difnas_jax import artifacts, diagrams, figures, files, spaces
 from difnas_jax import config as config_lib
 from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
@@ -338,3 +338,14 @@ def test_long_curve_is_a_running_mean() -> None:
     raw, mean = axes.lines
     assert len(np.asarray(raw.get_ydata())) == 400
     np.testing.assert_allclose(np.asarray(mean.get_ydata()), 3.0)
+
+
+def test_diagram_of_a_cell_names_every_edge() -> None:
+    space = spaces.build(
+        "nas_bench_201", image_size=32, image_channels=3, num_classes=10
+    )
+    (axes,) = diagrams.network_diagram(space, (3, 0, 4, 1, 2, 3)).axes
+    texts = [text.get_text() for text in axes.texts]
+    assert texts.count("nor_conv_3x3") == 2
+    assert {"none", "avg_pool_3x3", "skip_connect", "nor_conv_1x1"} < set(texts)
+    assert "5 cells, 8 × 8 × 64" in axes.get_title()
