@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.collectives import collectives
 from benchmarks.compilation import compilation
+from benchmarks.evolution import evolution
 from benchmarks.memory import memory
 from benchmarks.precision import precision
 from benchmarks.race import race
@@ -42,4 +43,5 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "precision": precision,
     "collectives": collectives,
     "search": search,
+    "evolution": evolution,
 }
