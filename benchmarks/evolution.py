@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,10 @@ def _trained_indicator(space: spaces.SearchSpace) -> Any:
 
 
 def _share(problem: Problem, settings: Settings, seed: int) -> float:
-    found = {}
+    assert problem.table is not None
+    score, found = functools.partial(path_scores, problem.table), {}
     for name in ("evolution", "random", "exact"):
         search = Search(ALGORITHMS[name](problem, settings, seed))
-        found[name] = search.run(lambda genomes: path_scores(problem.table, genomes))
+        found[name] = search.run(score)
     rows = compare(found, dict.fromkeys(found, 0.0))
     return next(row["share"] for row in rows if row["algorithm"] == "evolution")
