@@ -94,9 +94,11 @@ def check_against_native(rng, conv, size, kernel, stride, layout, inputs):
 
 
 @LAYOUTS
-def test_depthwise_under_transformations(rng, layout):
+@pytest.mark.parametrize("side", [4, 6])  # smaller than the kernel, and not
+def test_depthwise_under_transformations(rng, layout, side):
     """In bfloat16, in a scan and on devices of their own: the same numbers."""
-    images = layout.arrange(jnp.asarray(rng.standard_normal((4, 6, 6, 3)), jnp.float32))
+    shape = 4, side, side, 3
+    images = layout.arrange(jnp.asarray(rng.standard_normal(shape), jnp.float32))
     filters = jnp.asarray(rng.standard_normal((5, 5, 1, 3)), jnp.float32) / 5
     plain = native_conv(images, filters, 2, layout)
 
