@@ -60,5 +60,6 @@ def _share(problem: Problem, settings: Settings, seed: int) -> float:
     for name in ("evolution", "random", "exact"):
         search = Search(ALGORITHMS[name](problem, settings, seed))
         found[name] = search.run(score)
-    rows = compare(found, dict.fromkeys(found, 0.0))
+    counts = {name: len(candidates) for name, candidates in found.items()}
+    rows = compare(found, counts, dict.fromkeys(found, 0.0))
     return next(row["share"] for row in rows if row["algorithm"] == "evolution")

@@ -13,6 +13,9 @@ from typing import Any
 
 from benchmarks.contestants import CONTESTANTS
 
+# Sets of paths in a turn: training goes on and on, a single update after a rest is slow.
+SETS_OF_A_TURN = "3"
+
 
 class Worker:
     """A contestant in its process; it waits while others have their turn."""
@@ -53,7 +56,7 @@ def race(names: Sequence[str], rounds: int) -> dict[str, Any]:
 
     Args:
       names: keys of `CONTESTANTS`; all stay in memory until the end.
-      rounds: turns of each, one set of paths a turn; who goes first rotates.
+      rounds: turns of each, `SETS_OF_A_TURN` a turn; who goes first rotates.
 
     Returns:
       {"seconds": {name: [[seconds of each update] of each round]}}.
@@ -64,7 +67,7 @@ def race(names: Sequence[str], rounds: int) -> dict[str, Any]:
         for turn in range(rounds):
             first = turn % len(names)
             for name in [*names[first:], *names[:first]]:
-                seconds[name].append(json.loads(workers[name].answer("1")))
+                seconds[name].append(json.loads(workers[name].answer(SETS_OF_A_TURN)))
     return {"seconds": seconds}
 
 

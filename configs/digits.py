@@ -31,6 +31,11 @@ def get_config(arg=None):
     config.supernet.checkpoint_every = 100
 
     config.search.max_macs = 2_000_000
+    # Scores by accuracy: half of the 1,257 training images, 64 at once.
+    config.search.recalibration_batches = 10
+    config.search.recalibration_batch_size = 64
+    if args.smoke:
+        config.search.generations = 2
 
     config.retrain.batch_size = 64
     config.retrain.epochs = 0.0

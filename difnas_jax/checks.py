@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from difnas_jax import artifacts, data
 from difnas_jax import config as config_lib
-from difnas_jax import data
 from difnas_jax.config import STAGES, field
 from difnas_jax.costs import cost_table
 from difnas_jax.distributed import check_divides
@@ -125,6 +126,36 @@ def check_paths_exist(config: ConfigDict, wiring: Wiring) -> None:
             "every op that can be found, with method.layer_indicator = "
             f"{config.method.layer_indicator!r} it does not; use 'plain' or 'candidate'"
         )
+
+
+def _needed(name: str, config: ConfigDict) -> dict[str, str]:
+    """The artefacts without which a stage cannot run, and the stages that make them."""
+    trained, indicator = (
+        {artifacts.TRAINED: "supernet"},
+        {artifacts.INDICATOR: "indicator"},
+    )
+    needed = {
+        "indicator": trained,
+        "search": trained if scores_by_data(config) else indicator,
+        "retrain": {} if config.retrain.architecture else {artifacts.BEST: "search"},
+    }
+    return needed.get(name, {})
+
+
+def check_inputs(config: ConfigDict, workdir: Path) -> None:
+    """Refuse stages that read what is not there and what no stage of this run makes.
+
+    Raises:
+      InputError: naming the file and the stage that makes it.
+    """
+    stages = chosen_stages(config)
+    for name in stages:
+        for path, maker in _needed(name, config).items():
+            if maker not in stages and not (workdir / path).exists():
+                raise InputError(
+                    f"stages: {name} reads {workdir / path}, which is missing; "
+                    f"expected {maker} among the stages, got {', '.join(stages)}"
+                )
 
 
 def check_data(config: ConfigDict) -> str:

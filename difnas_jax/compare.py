@@ -14,7 +14,7 @@ import argparse
 import csv
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,18 @@ from ml_collections import ConfigDict
 from difnas_jax import artifacts, checks, files, pipeline, runtime
 from difnas_jax.config_files import load_config
 from difnas_jax.distributed import is_main_process
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.main import exit_code
 from difnas_jax.overrides import override_by_flags
 from difnas_jax.writer import say
 
-SEARCH_STAGES = ("supernet", "indicator", "search")
-NUMBERS = ("macs", "params", "score", "test_accuracy", "seconds", "images")
+TRAINING = ("supernet", "indicator")
+# Number of a row -> how it is shown.
+NUMBERS: dict[str, str] = {
+    **{"macs": "{:,.0f}", "params": "{:,.0f}", "score": "{:.5g}"},
+    **{"test_accuracy": "{:.2%}", "seconds": "{:.1f}", "images": "{:,.0f}"},
+}
+NETWORK = ("macs", "params", "score", "test_accuracy")
 Row = dict[str, Any]
 
 
@@ -49,15 +54,23 @@ def _compare(argv: Sequence[str] | None) -> None:
     ]
     for _, _, config in runs:
         checks.check(config)
-    rows = []
+    rows, failed = [], []
     for name, seed, config in runs:
-        folder = workdir / f"{_label(name)}-seed{seed}"
-        say(f"== {_label(name)}, seed {seed}: {folder}")
-        rows.append(measured(_label(name), config, folder))
+        label, folder = _label(name), workdir / f"{_label(name)}-seed{seed}"
+        say(f"== {label}, seed {seed}: {folder}")
+        try:
+            rows.append(measured(label, config, folder))
+        except (InputError, TrainingError) as error:
+            say(f"failed: {error}")
+            failed.append(folder)
+            nothing = dict.fromkeys(NUMBERS)
+            rows.append(_row(label, seed, "failed", nothing))
     lines = table(rows)
     if is_main_process():
         write(workdir, rows, lines)
     say("\n".join(lines))
+    if failed:
+        raise TrainingError(f"failed: {', '.join(map(str, failed))}; see above")
 
 
 def parse_flags(
@@ -83,12 +96,15 @@ def parse_flags(
             f"configs: expected files of different names, got {', '.join(labels)}"
         )
     words = known.seeds.split(",")
-    if not all(word.isdecimal() for word in words) or len(set(words)) < len(words):
+    seeds = [int(word) for word in words if word.isdecimal()]
+    if len(set(seeds)) < len(words):
         raise InputError(
             f"--seeds: expected different whole numbers split by commas, got "
             f"{known.seeds!r}"
         )
-    return known.configs, [int(word) for word in words], known.workdir, flags
+    if any(flag.startswith("--config.seed=") for flag in flags):
+        raise InputError("--config.seed: expected --seeds=N,N,... instead")
+    return known.configs, seeds, known.workdir, flags
 
 
 def _label(name: str) -> str:
@@ -106,41 +122,45 @@ def measured(method: str, config: ConfigDict, workdir: Path) -> Row:
     """Run one method with one seed.
 
     Returns:
-      `method`, `seed`, `architecture` (op names) and `NUMBERS`: the found network,
-      its test accuracy (0 to 1), and the cost of finding it: wall seconds of the stages
-      before retraining, and images that passed through a path.
+      `method`, `seed`, `architecture` (in one line) and `NUMBERS`: the found network,
+      its test accuracy (0 to 1), and the cost of finding it without the references:
+      wall seconds until retraining (of a supernet that was stopped, those of its last
+      session), and images that passed through a path.
     """
     results = pipeline.run(config, workdir)
-    seconds = results.values["seconds"]
-    return {
-        "method": method,
-        "seed": config.seed,
-        "architecture": " ".join(results.ops or ()),
-        **{name: getattr(results, name) for name in NUMBERS[:4]},
-        "seconds": sum(seconds.get(stage, 0.0) for stage in SEARCH_STAGES),
-        "images": search_images(workdir),
-    }
+    found = {name: getattr(results, name) for name in NETWORK}
+    cost = search_cost(workdir, results.values["seconds"])
+    return _row(method, config.seed, " ".join(results.ops or ()), {**found, **cost})
 
 
-def search_images(workdir: Path) -> int:
-    """Images that passed through a path in training the supernet and in the search."""
+def _row(method: str, seed: int, architecture: str, numbers: Row) -> Row:
+    return {"method": method, "seed": seed, "architecture": architecture, **numbers}
+
+
+def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
+    """`seconds` and `images` of training the supernet and of the chosen search.
+
+    Args:
+      workdir: of a finished run.
+      stages: seconds of each stage.
+    """
     trained = files.read_json(workdir / artifacts.TRAINED, ("images",))
     comparison = files.read_json(
         workdir / artifacts.COMPARISON, ("chosen", "rows", "images")
     )
-    evaluated = sum(
-        row["evaluated"]
-        for row in comparison["rows"]
-        if row["algorithm"] == comparison["chosen"]
-    )
-    return trained["images"] + evaluated * comparison["images"]
+    rows = {row["algorithm"]: row for row in comparison["rows"]}
+    chosen = rows[comparison["chosen"]]
+    return {
+        "seconds": chosen["seconds"] + sum(stages.get(s, 0.0) for s in TRAINING),
+        "images": trained["images"] + chosen["evaluated"] * comparison["images"],
+    }
 
 
 def table(rows: Sequence[Row]) -> list[str]:
     """The rows as a table in Markdown, and under each method its mean and spread."""
     head = (
         *("method", "seed", "architecture", "MACs", "parameters", "score"),
-        *("test accuracy [%]", "search [s]", "search [images]"),
+        *("test accuracy", "search [s]", "search [images]"),
     )
     lines = [_line(head), _line(["---"] * len(head))]
     for method in dict.fromkeys(row["method"] for row in rows):
@@ -159,10 +179,7 @@ def _line(cells: Sequence[Any]) -> str:
 
 
 def _shown(name: str, value: float | None) -> str:
-    if value is None:
-        return "not run"
-    form = {"score": ".5g", "test_accuracy": ".2f", "seconds": ".1f"}.get(name, ",.0f")
-    return format(100 * value if name == "test_accuracy" else value, form)
+    return "not run" if value is None else NUMBERS[name].format(value)
 
 
 def _spread(name: str, values: Sequence[float | None]) -> str:

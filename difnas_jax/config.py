@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import spaces
+from difnas_jax.errors import InputError
 from difnas_jax.search.budget import Budget
 from difnas_jax.spaces.base import Architecture, SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
@@ -66,7 +68,7 @@ def default() -> ConfigDict:
     config.method.sampling = "strict_fair"
     # The paths of one update see the `same` batch, or `split` it among them.
     config.method.batch = "same"
-    # `candidate`, `parallel` or `off`.
+    # `candidate`, `parallel`, `off` or `plain`.
     config.method.layer_indicator = "candidate"
     # `ratio`, `sum` or `argmax`: sums over layers of what the indicator says of an op;
     # `accuracy`: of the path on the validation split, after recalibration.
@@ -184,15 +186,21 @@ def given_architecture(config: ConfigDict) -> Architecture | None:
     """What `retrain.architecture` asks for, or None where it is empty.
 
     Raises:
-      InputError: not an architecture of the space.
+      InputError: not an architecture of the space, or one that passes nothing on.
     """
     words = [word.strip() for word in config.retrain.architecture.split(",")]
     if words == [""]:
         return None
     space = build_space(config)
-    if all(word.isdecimal() for word in words):
-        return space.validate([int(word) for word in words])
-    return space.parse(words)
+    indices = all(word.isdecimal() for word in words)
+    architecture = space.validate(list(map(int, words))) if indices else None
+    architecture = architecture or space.parse(words)
+    if not space.is_connected(np.array([architecture])).all():
+        raise InputError(
+            "retrain.architecture: expected a network in which the image reaches the "
+            f"classifier, in {config.retrain.architecture!r} it does not"
+        )
+    return architecture
 
 
 def field(config: ConfigDict, name: str) -> Any:

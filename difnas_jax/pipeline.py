@@ -115,6 +115,7 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
     runtime.keep_compiled_programs(config.compilation_cache)
     data_checksum = checks.check_data(config)
     check_workdir(config, workdir, data_checksum)
+    checks.check_inputs(config, workdir)
     if is_main_process():
         files.write_json(workdir / "config.json", config.to_dict())
     for name in checks.chosen_stages(config):

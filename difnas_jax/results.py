@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from difnas_jax.spaces.base import Architecture
 
 
@@ -70,3 +72,14 @@ class Results:
 
 def _joined(values: Iterable[Any]) -> str:
     return " ".join(map(str, values))
+
+
+def short(count: int) -> str:
+    """A count for people: three significant digits with k, M or G."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            digits = np.format_float_positional(
+                count / size, precision=3, fractional=False, trim="-"
+            )
+            return f"{digits} {unit}"
+    return str(count)

@@ -150,7 +150,10 @@ def test_nothing_scored_is_an_error(name: str) -> None:
 @every_algorithm
 @pytest.mark.parametrize(
     "change",
-    [{"architectures": [[0]]}, {"scores": [1.0]}, {"random": None}, {"random": {}}],
+    [
+        *({"architectures": [[0]]}, {"architectures": [[99] * 21], "scores": [1.0]}),
+        *({"scores": [1.0]}, {"random": None}, {"random": {}}),
+    ],
 )
 def test_damaged_state_is_refused(name: str, change: dict[str, Any]) -> None:
     table = random_table(MBV2, 0)
@@ -158,7 +161,7 @@ def test_damaged_state_is_refused(name: str, change: dict[str, Any]) -> None:
     algorithm = searching(name, problem).algorithm
     asked = algorithm.ask()
     algorithm.tell(asked, path_scores(table, asked))
-    with pytest.raises((KeyError, TypeError, ValueError)):
+    with pytest.raises((InputError, KeyError, TypeError, ValueError)):
         algorithm.restore({**algorithm.state(), **change})
 
 
@@ -166,12 +169,13 @@ def test_damaged_state_is_refused(name: str, change: dict[str, Any]) -> None:
 def test_nothing_beats_the_optimum_and_random_beats_little(name: str) -> None:
     table = random_table(MBV2, 5)
     problem = Problem(MBV2, MBV2_COSTS, CAP, table)
-    found, seconds = {}, {}
+    found, counts, seconds = {}, {}, {}
     for other in {name, "random", "exact"}:
         search = searching(other, problem, Settings())
         found[other] = search.run(additive(table))
+        counts[other] = len(search.algorithm.evaluated)
         seconds[other] = search.seconds
-    rows_by_name = {row["algorithm"]: row for row in compare(found, seconds)}
+    rows_by_name = {row["algorithm"]: row for row in compare(found, counts, seconds)}
     row = rows_by_name[name]
     assert row["regret"] >= 0 and row["share"] <= 1
     assert row["share"] >= rows_by_name["random"]["share"]
@@ -182,9 +186,9 @@ def test_nothing_beats_the_optimum_and_random_beats_little(name: str) -> None:
 def test_comparison_without_references() -> None:
     table = random_table(MBV2, 0)
     found = searching("evolution", Problem(MBV2, MBV2_COSTS, CAP)).run(additive(table))
-    (row,) = compare({"evolution": found}, {"evolution": 1.25})
+    (row,) = compare({"evolution": found}, {"evolution": 7}, {"evolution": 1.25})
     assert row["regret"] is None and row["share"] is None
-    assert (row["seconds"], row["evaluated"]) == (1.25, len(found))
+    assert (row["seconds"], row["evaluated"]) == (1.25, 7)
     assert row["score"] == found.scores[0]
 
 

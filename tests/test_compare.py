@@ -105,15 +105,16 @@ def test_table_has_mean_and_spread_over_seeds():
     rows = [row("one", 0, 0.5), row("one", 1, 0.7), row("two", 0, None)]
     lines = compare.table(rows)
     assert len(lines) == 2 + 3 + 1
-    assert "| one | mean ± sd | 2 seeds |" in lines[4] and "60.00 ± 14.14" in lines[4]
+    assert "| one | mean ± sd | 2 seeds |" in lines[4] and "60.00% ± 14.14%" in lines[4]
     assert "not run" in lines[5]
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--seeds=1,1"], "--seeds: expected different whole numbers"),
+        (["--seeds=1,01"], "--seeds: expected different whole numbers"),
         (["--seeds=a"], "--seeds: expected different whole numbers"),
+        (["--config.seed=1"], "expected --seeds=N"),
         ([METHODS[0]], "configs: expected files of different names"),
         (["--config.search.nothing=1"], "unknown field"),
         (["--config.search.max_macs=1"], "search.max_macs"),

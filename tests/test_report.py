@@ -14,6 +14,7 @@ from difnas_jax import artifacts, diagrams, figures, files, spaces
 from difnas_jax import config as config_lib
 from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
+from difnas_jax.results import short
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.comparison import compare
 from difnas_jax.search.pareto import non_dominated
@@ -74,7 +75,8 @@ def write_comparison(workdir: Path, found: Candidates, front: Candidates) -> Non
     """As if random search and the exact solver had seen the same networks."""
     names = "evolution", "random", "exact"
     seconds = {"evolution": 1.25, "random": 0.5, "exact": 0.0625}
-    rows = compare(dict.fromkeys(names, found), seconds)
+    counts = dict.fromkeys(names, len(found))
+    rows = compare(dict.fromkeys(names, found), counts, seconds)
     rows[0] |= {"regret": 0.375, "share": 0.9875}
     values = {"chosen": "evolution", "rows": rows}
     files.write_json(workdir / artifacts.COMPARISON, values)
@@ -305,7 +307,7 @@ def test_report_path_only_where_there_is_one(tmp_path: Path) -> None:
     ],
 )
 def test_short(count: int, text: str) -> None:
-    assert report.short(count) == text
+    assert short(count) == text
 
 
 def test_diagram_shows_every_layer() -> None:

@@ -180,18 +180,6 @@ def initialize(
     return {"frozen": {}, **flax.traverse_util.unflatten_dict(leaves)}
 
 
-def initial_statistics(model: Network) -> Any:
-    """The collection `batch_stats` as it starts: mean 0, variance 1."""
-    shapes: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(
-        variable_shapes(model)["batch_stats"]
-    )
-    leaves = {
-        path: _initial_leaf(path, leaf.shape, 0, {}).astype(np.float32)
-        for path, leaf in shapes.items()
-    }
-    return flax.traverse_util.unflatten_dict(leaves)
-
-
 def variable_shapes(model: Network) -> dict[str, Any]:
     """Shapes of all variables, without computing one."""
     space = model.space

@@ -9,17 +9,20 @@ from difnas_jax.search.candidates import Candidates
 
 
 def compare(
-    found: Mapping[str, Candidates], seconds: Mapping[str, float]
+    found: Mapping[str, Candidates],
+    evaluated: Mapping[str, int],
+    seconds: Mapping[str, float],
 ) -> list[dict[str, Any]]:
     """One row for each algorithm.
 
     Args:
-      found: by name of the algorithm, what it evaluated, best first.
+      found: by name of the algorithm, what has a finite score, best first.
+      evaluated: how many candidates each evaluated.
       seconds: wall time of each.
 
     Returns:
       Rows with `algorithm`, `score`, `macs`, `params` of the best network, `evaluated`
-      candidates with a finite score, wall `seconds`, `regret` (score of the optimum
+      candidates, wall `seconds`, `regret` (score of the optimum
       minus this one) and `share` (how much of the way from the mean of random search to
       the optimum this is, 1 at the optimum). Regret needs `exact` and share also
       `random`, otherwise they are None.
@@ -40,7 +43,7 @@ def compare(
                 "score": float(best.scores),
                 "macs": int(best.macs),
                 "params": int(best.params),
-                "evaluated": len(candidates),
+                "evaluated": evaluated[name],
                 "seconds": round(seconds[name], 3),
                 "regret": regret,
                 "share": share,

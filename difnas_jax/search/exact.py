@@ -50,12 +50,23 @@ class Exact(Explorer):
         if self._generation:
             return self.evaluated.architectures[:0]
         problem = self._problem
-        found = optimum(problem, self._settings.population).architectures
+        found = _best_networks(problem, self._settings.population)
         if not problem.budget.bounds_params:
             front = exact_front(_table(problem), problem.costs).architectures
             inside = front[problem.violation(front) == 0]
-            found = np.unique(np.concatenate((found, inside)), axis=0)
-        return found
+            found = np.concatenate((found, inside))
+        return found[problem.distinct(found)]
+
+
+def _best_networks(problem: Problem, best: int) -> np.ndarray:
+    """int64[N, L]: the best paths of the `best` networks; fewer if there are fewer."""
+    asked = best
+    while True:
+        paths = optimum(problem, asked).architectures
+        first = problem.distinct(paths)
+        if len(first) >= best or len(paths) < asked:
+            return paths[first[:best]]
+        asked *= 2
 
 
 def optimum(problem: Problem, best: int = 1) -> Candidates:
@@ -66,7 +77,7 @@ def optimum(problem: Problem, best: int = 1) -> Candidates:
       best: how many.
 
     Returns:
-      The `best` networks of the highest scores, best first, exact up to rounding of the
+      The `best` paths of the highest scores, best first, exact up to rounding of the
       sum (1e-12 of it). Fewer where the budget holds fewer, or where more than `STATES`
       partial architectures would have to be kept to prove the next one.
 

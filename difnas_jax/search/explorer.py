@@ -26,8 +26,8 @@ class Explorer:
 
     An algorithm says in `children` what it proposes; what is missing in a population
     is drawn at random. Architectures that are the same network (see
-    `SearchSpace.canonical`) are evaluated once, along the path that is proposed first:
-    scores from a supernet depend on the layers that a network is made of.
+    `SearchSpace.canonical`) are evaluated once: with an additive score along their best
+    path, else along the one that is proposed first.
 
     Differs from SPOS and BN-NAS: where too few proposals of an operator fit the budget,
     the others are moved into it. Without that a narrow budget starves mutation and
@@ -68,7 +68,7 @@ class Explorer:
           InputError: nothing within the budget was found at all.
         """
         population = self.evaluated.architectures[:0]
-        if self._generation == self._settings.generations:
+        if self._generation >= self._settings.generations:
             return population
         for proposals, wanted in self.children():
             population = self._admit(population, proposals, wanted)
@@ -101,11 +101,13 @@ class Explorer:
         """Continue from what `state` returned, bit for bit.
 
         Raises:
-          KeyError, TypeError, ValueError: not such a state.
+          InputError, KeyError, TypeError, ValueError: not such a state.
         """
         shape = -1, self._problem.space.num_layers
         architectures = np.array(state["architectures"], np.int64).reshape(shape)
         scores = np.array(state["scores"], np.float64)
+        for architecture in state["architectures"]:
+            self._problem.space.validate(architecture)
         if len(architectures) != len(scores):
             raise ValueError(f"{len(scores)} scores of {len(architectures)} networks")
         self.evaluated = self._problem.candidates(architectures, scores)
@@ -137,10 +139,8 @@ class Explorer:
         self, population: np.ndarray, proposals: np.ndarray, wanted: int
     ) -> np.ndarray:
         """Append proposals that are new and within the budget, up to `wanted` rows."""
-        fitting = proposals[self._problem.violation(proposals) == 0]
         known = np.concatenate((self.evaluated.architectures, population))
-        rows = np.concatenate((known, fitting))
-        networks = self._problem.space.canonical(rows)
-        first = np.sort(np.unique(networks, axis=0, return_index=True)[1])
+        rows = np.concatenate((known, self._problem.legal(proposals)))
+        first = self._problem.distinct(rows)
         new = rows[first[first >= len(known)]]
         return np.concatenate((population, new))[:wanted]

@@ -10,6 +10,7 @@ from difnas_jax.costs import CostTable
 from difnas_jax.errors import InputError
 from difnas_jax.search.budget import Budget, check_reachable, describe
 from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.placement import best_placed
 from difnas_jax.spaces.base import SearchSpace
 
 
@@ -41,6 +42,21 @@ class Problem:
     def violation(self, architectures: np.ndarray) -> np.ndarray:
         """float64[N], 0 where the budget allows an architecture of int[N, L]."""
         return self.budget.violation(*self.costs.of(architectures))
+
+    def legal(self, architectures: np.ndarray) -> np.ndarray:
+        """Those of int[N, L] that are networks within the budget, as they score best.
+
+        With a table, a network is scored along the best of its paths.
+        """
+        if self.table is not None:
+            architectures = best_placed(architectures, self.table, self.space)
+        inside = self.violation(architectures) == 0
+        return architectures[inside & self.space.is_connected(architectures)]
+
+    def distinct(self, architectures: np.ndarray) -> np.ndarray:
+        """Indices, in order, of the first row of int[N, L] of each network."""
+        networks = self.space.canonical(architectures)
+        return np.sort(np.unique(networks, axis=0, return_index=True)[1])
 
     def candidates(self, architectures: np.ndarray, scores: np.ndarray) -> Candidates:
         """Architectures int[N, L] and scores float64[N] with their costs."""

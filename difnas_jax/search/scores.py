@@ -2,8 +2,9 @@
 
 Every rule maps the indicator, float64[L, O], to a score table of the same shape, NaN
 where the space does not allow an op. An identity without batch norm has no indicator;
-it scores 0, as in BN-NAS, whose column for identity is never filled. An allowed op of
-any other kind without indicator stays NaN, so that no search picks it.
+it scores 0, as in BN-NAS, whose column for identity is never filled, and so does the
+only op of a layer. Any other allowed op without indicator stays NaN, so that no search
+picks it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def sum_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
       float64[L, O] score table.
     """
     table = np.where(space.allowed, indicator, np.nan)
+    fixed = space.allowed.sum(1) == 1
+    table[fixed[:, None] & space.allowed & np.isnan(table)] = 0.0
     if space.identity is not None:
         column = table[:, space.identity]
         column[space.skippable & np.isnan(column)] = 0.0

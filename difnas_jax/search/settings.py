@@ -40,7 +40,10 @@ class Settings:
         for field, value in dataclasses.asdict(self).items():
             low = least.get(field, 0)
             if value < low:
-                raise InputError(f"search.{field}: expected {low} or more, got {value}")
+                why = " (mutations + crossovers)" if field == "population" else ""
+                raise InputError(
+                    f"search.{field}: expected {low}{why} or more, got {value}"
+                )
         if self.mutation_probability > 1:
             raise InputError(
                 "search.mutation_probability: expected at most 1, got "

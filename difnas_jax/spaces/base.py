@@ -132,6 +132,11 @@ class SearchSpace:
             [layer.is_normal and self.identity in layer.ops for layer in self.layers]
         )
 
+    @property
+    def identity_runs(self) -> tuple[slice, ...]:
+        """Runs of equal layers in which identities may change places with others."""
+        return ()
+
     def without_identity(self) -> Self:
         """The same space with identity removed wherever a layer has other ops.
 

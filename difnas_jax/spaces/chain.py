@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -64,20 +63,22 @@ class ChainSpace(SearchSpace):
           int[N, L].
         """
         packed = np.array(architectures)
-        for run in self._runs():
+        for run in self.identity_runs:
             ops = packed[:, run]
             order = np.argsort(ops == self.identity, axis=1, kind="stable")
             packed[:, run] = np.take_along_axis(ops, order, axis=1)
         return packed
 
-    def _runs(self) -> Iterator[slice]:
-        """The layers of each run in which identities vanish."""
-        start = 0
+    @property
+    def identity_runs(self) -> tuple[slice, ...]:
+        """Runs of equal layers in which identities may change places with others."""
+        runs, start = [], 0
         for layer, run in itertools.groupby(self.layers):
             stop = start + len(list(run))
             if layer.is_normal and self.identity in layer.ops:
-                yield slice(start, stop)
+                runs.append(slice(start, stop))
             start = stop
+        return tuple(runs)
 
 
 def stage_layers(

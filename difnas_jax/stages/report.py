@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from difnas_jax import artifacts, costs, diagrams, figures, files
 from difnas_jax import config as config_lib
 from difnas_jax.distributed import is_main_process
+from difnas_jax.results import short
 from difnas_jax.spaces.base import Architecture
 
 TEMPLATE = "report.html.j2"
@@ -238,14 +239,3 @@ def render(
 def _counting_rule() -> str:
     """The paragraph of `costs` that says what counts as one MAC."""
     return (inspect.getdoc(costs) or "").split("\n\n")[1]
-
-
-def short(count: int) -> str:
-    """A count for people: three significant digits with k, M or G."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            digits = np.format_float_positional(
-                count / size, precision=3, fractional=False, trim="-"
-            )
-            return f"{digits} {unit}"
-    return str(count)

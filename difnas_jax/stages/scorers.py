@@ -7,6 +7,8 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -14,7 +16,7 @@ from difnas_jax import artifacts, data
 from difnas_jax.artifacts import Indicator
 from difnas_jax.distributed import data_mesh, replicate
 from difnas_jax.evaluate import PathAccuracy
-from difnas_jax.models.initializers import initial_statistics
+from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.stages.trained import trained_supernet
@@ -48,7 +50,9 @@ def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Sc
     model, variables, _ = trained_supernet(config, workdir)
     dataset, mesh, search = data.load(config), data_mesh(), config.search
     normalizer = data.Normalizer.of(config, dataset.train)
-    variables = {**variables, "batch_stats": initial_statistics(model)}
+    shapes = variable_shapes(model)["batch_stats"]
+    statistics = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
+    variables = {**variables, "batch_stats": statistics}
     accuracy = PathAccuracy(
         model,
         replicate(variables, mesh),

@@ -112,7 +112,7 @@ def restore(path: Path, searches: dict[str, Search]) -> None:
     for name in states.keys() & searches.keys():
         try:
             searches[name].restore(states[name])
-        except (KeyError, TypeError, ValueError) as error:
+        except (*files.DAMAGE, InputError, TypeError, OverflowError) as error:
             raise files.unreadable(path, "the state of a search", error) from error
 
 
@@ -125,7 +125,8 @@ def _search(
 ) -> Candidates:
     """Run one of the searches; the states of all are saved after each generation."""
     search = searches[name]
-    progress = Progress(name, config.search.generations, len(search.history))
+    total = 1 if ALGORITHMS[name].needs_table else config.search.generations
+    progress = Progress(name, total, len(search.history))
 
     def on_generation(row: dict[str, Any]) -> None:
         if is_main_process():
@@ -155,7 +156,8 @@ def _write(
     artifacts.save_candidates(workdir / artifacts.CANDIDATES, candidates)
     artifacts.save_candidates(workdir / artifacts.PARETO, front_of(candidates))
     seconds = {name: search.seconds for name, search in searches.items()}
-    rows = compare(found, seconds)
+    counts = {name: len(searches[name].algorithm.evaluated) for name in found}
+    rows = compare(found, counts, seconds)
     comparison = {"chosen": chosen, "rows": rows, "images": scorer.images}
     files.write_json(workdir / artifacts.COMPARISON, comparison)
     (workdir / artifacts.EXACT_FRONT).unlink(missing_ok=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
+import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, data, files
@@ -12,7 +15,7 @@ from difnas_jax.distributed import data_mesh, is_main_process
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import wired
 from difnas_jax.paths import SAMPLERS, paths_per_update
-from difnas_jax.steps import BATCHES
+from difnas_jax.steps import BATCHES, TrainState
 from difnas_jax.train import train
 
 
@@ -46,5 +49,14 @@ def run(config: ConfigDict, workdir: Path) -> None:
     if is_main_process():
         step, passes = int(state.step), BATCHES[method.batch].passes
         images = step * settings.batch_size * passes(paths_per_update(sampler))
-        trained = {"step": step, "images": images}  # images through a path
+        # Images through a path; the checksum tells one training from another.
+        trained = {"step": step, "images": images, "checksum": checksum(state)}
         files.write_json(workdir / artifacts.TRAINED, trained)
+
+
+def checksum(state: TrainState) -> str:
+    """Of all parameters."""
+    value = 0
+    for leaf in jax.tree.leaves(state.variables["params"]):
+        value = zlib.crc32(np.asarray(leaf).tobytes(), value)
+    return f"{value:08x}"
