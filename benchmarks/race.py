@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.contestants import CONTESTANTS
 
-# Sets of paths in a turn: training goes on and on, a single update after a rest is slow.
+# Sets of paths in a turn: training goes on and on, and an update after a rest is slow.
 SETS_OF_A_TURN = "3"
 
 
