@@ -13,6 +13,7 @@ from difnas_jax.config_files import load_config
 from difnas_jax.costs import cost_table
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.budget import Budget
+from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.comparison import compare
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import SCORES, path_scores
@@ -56,7 +57,8 @@ def _trained_indicator(space: spaces.SearchSpace) -> Any:
 
 def _share(problem: Problem, settings: Settings, seed: int) -> float:
     assert problem.table is not None
-    score, found = functools.partial(path_scores, problem.table), {}
+    score = functools.partial(path_scores, problem.table)
+    found: dict[str, Candidates] = {}
     for name in ("evolution", "random", "exact"):
         search = Search(ALGORITHMS[name](problem, settings, seed))
         found[name] = search.run(score)
