@@ -195,3 +195,49 @@ def test_architecture_by_name_and_by_index():
     by_name = config_lib.given_architecture(config)
     config.retrain.architecture = "0,6,3,0,6,5,0"
     assert by_name == config_lib.given_architecture(config) == (0, 6, 3, 0, 6, 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "message"),
+    [
+        (
+            "method",
+            "layer_indicator",
+            "parallel",
+            "'parallel' it does not; use 'plain'",
+        ),
+        ("search", "recalibration_batch_size", 63, "multiple of the 2 devices, got 63"),
+        (
+            "search",
+            "recalibration_batches",
+            0,
+            "search.recalibration_batches: expected",
+        ),
+    ],
+)
+def test_scores_by_accuracy_are_checked_at_the_door(section, name, value, message):
+    config = load(CONFIG_FOLDER / "digits.py").get_config()
+    config.method.score = "accuracy"
+    checks.check(config)
+    config[section][name] = value
+    with pytest.raises(InputError, match=message):
+        checks.check(config)
+
+
+@pytest.mark.parametrize(
+    ("cell", "connected"),
+    [
+        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", False),
+        ("|none~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|", False),
+        ("|none~0|+|skip_connect~0|none~1|+|none~0|none~1|skip_connect~2|", True),
+    ],
+)
+def test_a_cell_that_passes_nothing_on_is_refused(cell, connected):
+    config = load(CONFIG_FOLDER / "digits.py").get_config()
+    config.space.name = "nas_bench_201"
+    config.retrain.architecture = cell
+    if connected:
+        assert config_lib.given_architecture(config) is not None
+        return
+    with pytest.raises(InputError, match="retrain.architecture: expected a network in"):
+        config_lib.given_architecture(config)
