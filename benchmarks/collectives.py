@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
-import subprocess
 import sys
+
+from benchmarks.fresh import measured
 
 DEVICES = 4
 BATCH_SIZE = 32
@@ -125,14 +125,7 @@ def collectives() -> dict[str, dict[str, float]]:
     """Bytes an update by what trains, each in a fresh process with four devices."""
     flags = f"--xla_force_host_platform_device_count={DEVICES}"
     return {
-        trainable: json.loads(
-            subprocess.run(
-                [sys.executable, "-m", "benchmarks.collectives", trainable],
-                env={**os.environ, "XLA_FLAGS": flags},
-                stdout=subprocess.PIPE,
-                check=True,
-            ).stdout
-        )
+        trainable: measured("collectives", trainable, XLA_FLAGS=flags)
         for trainable in ("all_bn", "all")
     }
 

@@ -6,10 +6,11 @@ As a program, `python -m benchmarks.compilation CACHE` measures once and prints 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
+
+from benchmarks.fresh import measured
 
 BATCH_SIZE = 32
 
@@ -17,16 +18,7 @@ BATCH_SIZE = 32
 def compilation() -> dict[str, dict[str, float]]:
     """Seconds by phase, in two fresh processes: empty cache, then what it left."""
     with tempfile.TemporaryDirectory() as cache:
-        return {name: _measured(cache) for name in ("cold", "cached")}
-
-
-def _measured(cache: str) -> dict[str, float]:
-    output = subprocess.run(
-        [sys.executable, "-m", "benchmarks.compilation", cache],
-        stdout=subprocess.PIPE,
-        check=True,
-    ).stdout
-    return json.loads(output)
+        return {name: measured("compilation", cache) for name in ("cold", "cached")}
 
 
 def measure(cache: str) -> dict[str, float]:

@@ -8,8 +8,9 @@ convolutions and channels last; the analysis is that of XLA's CPU backend.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+
+from benchmarks.fresh import measured
 
 BATCH_SIZE, IMAGE_SIZE, CLASSES = 128, 224, 1000
 FORMS = ("kept", "rematerialized")
@@ -17,16 +18,7 @@ FORMS = ("kept", "rematerialized")
 
 def memory() -> dict[str, dict[str, int]]:
     """Bytes by form, each in a fresh process."""
-    return {
-        form: json.loads(
-            subprocess.run(
-                [sys.executable, "-m", "benchmarks.memory", form],
-                stdout=subprocess.PIPE,
-                check=True,
-            ).stdout
-        )
-        for form in FORMS
-    }
+    return {form: measured("memory", form) for form in FORMS}
 
 
 def measure(form: str) -> dict[str, int]:

@@ -23,11 +23,10 @@ from difnas_jax.paths import SAMPLERS, paths_per_update
 from difnas_jax.placements import PLACEMENTS
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.budget import check_reachable
-from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
-from difnas_jax.stages.scorers import SCORERS
+from difnas_jax.stages.scorers import SCORERS, is_additive
 from difnas_jax.steps import BATCHES
 
 CHOICES: dict[str, Iterable[str]] = {
@@ -102,16 +101,11 @@ def check(config: ConfigDict) -> None:
         if group in stages and splits:
             check_divides(f"{group}.batch_size", config[group].batch_size)
     check_batch_of_paths(config, wiring.sampled)
-    if "search" in stages and scores_by_data(config):
+    if "search" in stages and not is_additive(config):
         check_divides(
             "search.recalibration_batch_size", config.search.recalibration_batch_size
         )
         check_paths_exist(config, wiring)
-
-
-def scores_by_data(config: ConfigDict) -> bool:
-    """Whether the search reads images, because its score is no sum over a table."""
-    return config.method.score not in SCORES
 
 
 def check_paths_exist(config: ConfigDict, wiring: Wiring) -> None:
@@ -136,7 +130,7 @@ def _needed(name: str, config: ConfigDict) -> dict[str, str]:
     )
     needed = {
         "indicator": trained,
-        "search": trained if scores_by_data(config) else indicator,
+        "search": indicator if is_additive(config) else trained,
         "retrain": {} if config.retrain.architecture else {artifacts.BEST: "search"},
     }
     return needed.get(name, {})
@@ -167,9 +161,7 @@ def check_data(config: ConfigDict) -> str:
     Raises:
       InputError: missing or malformed data.
     """
-    readers = {"supernet", "retrain"} | (
-        {"search"} if scores_by_data(config) else set()
-    )
+    readers = {"supernet", "retrain"} | (set() if is_additive(config) else {"search"})
     return data.check(config) if readers & set(chosen_stages(config)) else ""
 
 

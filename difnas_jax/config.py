@@ -194,8 +194,9 @@ def given_architecture(config: ConfigDict) -> Architecture | None:
         return None
     space = build_space(config)
     indices = all(word.isdecimal() for word in words)
-    architecture = space.validate(list(map(int, words))) if indices else None
-    architecture = architecture or space.parse(words)
+    architecture = (
+        space.validate(list(map(int, words))) if indices else space.parse(words)
+    )
     if not space.is_connected(np.array([architecture])).all():
         raise InputError(
             "retrain.architecture: expected a network in which the image reaches the "

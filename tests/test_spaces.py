@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from search_problems import every_architecture
 
 from difnas_jax import spaces
 from difnas_jax.costs import cost_table
@@ -217,11 +217,6 @@ def test_strided_is_the_size_of_a_padded_convolution(kernel: int, stride: int) -
         padded = size + 2 * (kernel // 2)
         positions = range(0, padded - kernel + 1, stride)
         assert strided(size, stride) == len(positions)
-
-
-def every_architecture(space: SearchSpace) -> np.ndarray:
-    """int64[N, L]."""
-    return np.array(list(itertools.product(*(layer.ops for layer in space.layers))))
 
 
 def test_canonical_is_a_projection_within_the_space(space: SearchSpace) -> None:

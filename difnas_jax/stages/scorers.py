@@ -70,3 +70,8 @@ SCORERS: dict[str, Callable[[ConfigDict, Path, SearchSpace], Scorer]] = {
     **{name: table_scorer for name in SCORES},
     "accuracy": accuracy_scorer,
 }
+
+
+def is_additive(config: ConfigDict) -> bool:
+    """Whether the score is a sum over a table, and needs no image in the search."""
+    return config.method.score in SCORES

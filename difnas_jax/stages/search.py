@@ -26,7 +26,7 @@ from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import SCORES
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.stages.scorers import SCORERS, Scorer
+from difnas_jax.stages.scorers import SCORERS, Scorer, is_additive
 from difnas_jax.writer import Progress, say
 
 SHOW_EVERY = 5
@@ -60,7 +60,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 def algorithms(config: ConfigDict) -> list[str]:
     """What runs: the chosen algorithm, then the references that the score allows."""
-    additive = config.method.score in SCORES
+    additive = is_additive(config)
     names = [config.search.algorithm]
     for name in config.search.references:
         if name not in names and (additive or not ALGORITHMS[name].needs_table):
@@ -82,7 +82,7 @@ def check_algorithms(config: ConfigDict) -> None:
                 f"{name!r}"
             )
     name, score = config.search.algorithm, config.method.score
-    if ALGORITHMS[name].needs_table and score not in SCORES:
+    if ALGORITHMS[name].needs_table and not is_additive(config):
         raise InputError(
             f"search.algorithm: {name!r} expected method.score to be one of "
             f"{', '.join(SCORES)}, which are sums over layers, got {score!r}; use "
@@ -112,7 +112,7 @@ def restore(path: Path, searches: dict[str, Search]) -> None:
     for name in states.keys() & searches.keys():
         try:
             searches[name].restore(states[name])
-        except (*files.DAMAGE, InputError, TypeError, OverflowError) as error:
+        except (*files.DAMAGE, InputError, OverflowError) as error:
             raise files.unreadable(path, "the state of a search", error) from error
 
 
