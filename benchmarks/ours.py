@@ -68,7 +68,9 @@ def training(
     )
     variables = jax.tree.map(jnp.asarray, variables)
     images, labels = map(jnp.asarray, network.noise_batch(space, batch_size))
-    state = create_state(variables, optimizer, packing)
+    state = create_state(
+        *(variables, optimizer, packing), steps=SCHEDULED_STEPS, paths=space.num_ops
+    )
     return step, state, {"image": images, "label": labels}
 
 

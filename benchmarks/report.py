@@ -47,7 +47,7 @@ def provenance(name: str) -> dict[str, Any]:
         "command": f"python -m benchmarks {name}",
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seed": SEED,
-        "machine": _machine(),
+        "machine": machine(),
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in PACKAGES},
@@ -55,7 +55,8 @@ def provenance(name: str) -> dict[str, Any]:
     }
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Processor, cores and memory."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next(line for line in lines if line.startswith("model name"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

@@ -52,8 +52,8 @@ class Indicator:
     """What the trained supernet says about each candidate.
 
     Attributes:
-      table: float64[L, O], mean over channels of |gamma| of the last batch norm of
-        each candidate; NaN where an op is not allowed or has no batch norm.
+      table: float64[L, O], what the method's indicator says of each candidate; NaN
+        where an op is not allowed or it says nothing.
       gammas: raw gamma, float32[C], by `<layer>/<op name>`.
       provenance: where the numbers come from (space, seed, data, versions).
     """

@@ -1,8 +1,8 @@
 """Checkpoints: the only place that knows Orbax.
 
-A checkpoint has two parts, `variables` (collections of the network) and `optimizer`, so
-that a later stage reads the network without rebuilding its optimizer. Saving is
-asynchronous and atomic.
+A checkpoint has three parts, `variables` (collections of the network), `optimizer` and
+`losses` (those of every path so far), so that a later stage reads the network without
+rebuilding its optimizer. Saving is asynchronous and atomic.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import orbax.checkpoint as ocp
 
 from difnas_jax.errors import InputError
 
+PARTS = ("variables", "optimizer", "losses")
+
 
 class Checkpoints:
     """The checkpoints of one training in one folder."""
@@ -26,25 +28,19 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             folder.absolute(),
             options=options,
-            item_handlers={
-                "variables": ocp.StandardCheckpointHandler(),
-                "optimizer": ocp.StandardCheckpointHandler(),
-            },
+            item_handlers={part: ocp.StandardCheckpointHandler() for part in PARTS},
         )
 
     def latest(self) -> int | None:
         """The step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
-    def save(self, step: int, variables: Any, optimizer: Any) -> None:
-        """Start saving; does nothing if this step is saved already."""
+    def save(self, step: int, **parts: Any) -> None:
+        """Start saving the trees of all `PARTS`; nothing if the step is saved."""
         if step == self.latest():
             return
-        parts = {
-            "variables": ocp.args.StandardSave(variables),
-            "optimizer": ocp.args.StandardSave(optimizer),
-        }
-        self._manager.save(step, args=ocp.args.Composite(**parts))
+        saved = {part: ocp.args.StandardSave(tree) for part, tree in parts.items()}
+        self._manager.save(step, args=ocp.args.Composite(**saved))
 
     def restore(self, **targets: Any) -> dict[str, Any]:
         """Read parts of the newest checkpoint.

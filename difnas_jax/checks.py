@@ -16,9 +16,10 @@ from difnas_jax.config import STAGES, field
 from difnas_jax.costs import cost_table
 from difnas_jax.distributed import check_divides
 from difnas_jax.errors import InputError
+from difnas_jax.indicators import INDICATORS
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.supernet import DTYPES
-from difnas_jax.optim import SCHEDULES, TRAINABLE
+from difnas_jax.optim import OPTIMIZERS, SCHEDULES, TRAINABLE
 from difnas_jax.paths import SAMPLERS, paths_per_update
 from difnas_jax.placements import PLACEMENTS
 from difnas_jax.search.algorithms import ALGORITHMS
@@ -38,11 +39,14 @@ CHOICES: dict[str, Iterable[str]] = {
     "method.sampling": SAMPLERS,
     "method.batch": BATCHES,
     "method.layer_indicator": LAYER_INDICATORS,
+    "method.indicator": INDICATORS,
     "method.score": SCORERS,
     "search.algorithm": ALGORITHMS,
     "supernet.paths_on": PLACEMENTS,
+    "supernet.optimizer": OPTIMIZERS,
     "supernet.schedule": SCHEDULES,
     "supernet.dtype": DTYPES,
+    "retrain.optimizer": OPTIMIZERS,
     "retrain.schedule": SCHEDULES,
     "retrain.dtype": DTYPES,
     "retrain.kernels": KERNEL_RULES,
@@ -101,14 +105,31 @@ def check(config: ConfigDict) -> None:
         if group in stages and splits:
             check_divides(f"{group}.batch_size", config[group].batch_size)
     check_batch_of_paths(config, wiring.sampled)
+    check_indicator(config, wiring)
     if "search" in stages and not is_additive(config):
         check_divides(
             "search.recalibration_batch_size", config.search.recalibration_batch_size
         )
-        check_paths_exist(config, wiring)
+        check_paths_exist("method.score", config, wiring)
 
 
-def check_paths_exist(config: ConfigDict, wiring: Wiring) -> None:
+def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
+    """Refuse an indicator that the score or the supernet does not fit.
+
+    Raises:
+      InputError: naming the field.
+    """
+    if config.method.indicator == "gamma" or not is_additive(config):
+        return
+    if config.method.score == "ratio":
+        raise InputError(
+            "method.score: expected 'sum' or 'argmax' with method.indicator = "
+            f"{config.method.indicator!r}, whose values are differences; got 'ratio'"
+        )
+    check_paths_exist("method.indicator", config, wiring)
+
+
+def check_paths_exist(name: str, config: ConfigDict, wiring: Wiring) -> None:
     """Refuse to score paths that the supernet does not have.
 
     Raises:
@@ -116,8 +137,8 @@ def check_paths_exist(config: ConfigDict, wiring: Wiring) -> None:
     """
     if (wiring.searched.allowed & ~wiring.sampled.allowed).any():
         raise InputError(
-            f"method.score: {config.method.score!r} expected that the supernet samples "
-            "every op that can be found, with method.layer_indicator = "
+            f"{name}: {field(config, name)!r} expected that the supernet samples every "
+            "op that can be found, with method.layer_indicator = "
             f"{config.method.layer_indicator!r} it does not; use 'plain' or 'candidate'"
         )
 

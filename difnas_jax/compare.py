@@ -95,16 +95,25 @@ def parse_flags(
         raise InputError(
             f"configs: expected files of different names, got {', '.join(labels)}"
         )
-    words = known.seeds.split(",")
-    seeds = [int(word) for word in words if word.isdecimal()]
-    if len(set(seeds)) < len(words):
-        raise InputError(
-            f"--seeds: expected different whole numbers split by commas, got "
-            f"{known.seeds!r}"
-        )
+    seeds = parse_seeds(known.seeds)
     if any(flag.startswith("--config.seed=") for flag in flags):
         raise InputError("--config.seed: expected --seeds=N,N,... instead")
     return known.configs, seeds, known.workdir, flags
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0,1,2` as numbers.
+
+    Raises:
+      InputError: not different whole numbers.
+    """
+    words = text.split(",")
+    seeds = [int(word) for word in words if word.isdecimal()]
+    if len(set(seeds)) < len(words):
+        raise InputError(
+            f"--seeds: expected different whole numbers split by commas, got {text!r}"
+        )
+    return seeds
 
 
 def _label(name: str) -> str:

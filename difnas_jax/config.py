@@ -64,12 +64,18 @@ def default() -> ConfigDict:
     config.method.depthwise = "qr"
     # What trains: `indicator` (last batch norm of each candidate), `all_bn`, `all`.
     config.method.trainable = "indicator"
+    # Whether the classifier trains where kernels are frozen.
+    config.method.train_classifier = False
     # `strict_fair` or `uniform`.
     config.method.sampling = "strict_fair"
     # The paths of one update see the `same` batch, or `split` it among them.
     config.method.batch = "same"
     # `candidate`, `parallel`, `off` or `plain`.
     config.method.layer_indicator = "candidate"
+    # What the indicator stage reads off the supernet for each op: `gamma`, the learned
+    # scale of its last batch norm, or `main_effect`, by how much the paths through it
+    # had a lower loss than the other paths of their updates.
+    config.method.indicator = "gamma"
     # `ratio`, `sum` or `argmax`: sums over layers of what the indicator says of an op;
     # `accuracy`: of the path on the validation split, after recalibration.
     config.method.score = "ratio"
@@ -136,7 +142,9 @@ def _training() -> ConfigDict:
     config.epochs = 0.0
     config.steps = 0
     config.batch_size = 512
-    # SGD; peak learning rate at `reference_batch` images, scaled linearly.
+    # `sgd` or `adam`, with `momentum` (of Adam, beta 1).
+    config.optimizer = "sgd"
+    # Peak learning rate at `reference_batch` images, scaled linearly.
     config.learning_rate = 0.25
     config.reference_batch = 512
     # `cosine` or `linear` to zero, after a linear rise over `warmup_steps`.

@@ -38,7 +38,11 @@ def png(figure: Figure) -> bytes:
 
 
 def indicator_heat_map(
-    table: np.ndarray, space: SearchSpace, architecture: Sequence[int] = ()
+    table: np.ndarray,
+    space: SearchSpace,
+    architecture: Sequence[int] = (),
+    *,
+    label: str,
 ) -> Figure:
     """The indicator by layer and op, first layer on top.
 
@@ -46,6 +50,7 @@ def indicator_heat_map(
       table: float64[L, O], NaN where nothing is known.
       space: the search space; cells that it does not allow are hatched.
       architecture: the found network, outlined; empty for no outline.
+      label: what the numbers are.
     """
     figure, (axes,) = new_figure(
         1.6 + 0.75 * space.num_ops, 0.8 + 0.3 * space.num_layers
@@ -65,7 +70,7 @@ def indicator_heat_map(
         axes.text(op, layer, text, ha="center", va="center", size=8, color=colour)
     for layer, op in enumerate(architecture):
         _cell(axes, layer, op, fill=False, edgecolor=ORANGE, lw=2.2, clip_on=False)
-    figure.colorbar(image, label="mean |γ| over channels", format="%.6g", aspect=40)
+    figure.colorbar(image, label=label, format="%.6g", aspect=40)
     return figure
 
 

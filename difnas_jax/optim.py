@@ -27,12 +27,17 @@ from difnas_jax.spaces.base import SearchSpace
 Leaf = tuple[str, ...]
 
 
+def _is_classifier(leaf: Leaf) -> bool:
+    return leaf[0] == "classifier"  # among `params` only where it trains
+
+
 def _is_indicator(leaf: Leaf) -> bool:
-    return leaf[0].startswith("layer_") and leaf[-2] in INDICATOR_BATCH_NORMS
+    last = leaf[0].startswith("layer_") and leaf[-2] in INDICATOR_BATCH_NORMS
+    return last or _is_classifier(leaf)
 
 
 def _is_batch_norm(leaf: Leaf) -> bool:
-    return leaf[-2].startswith("bn_")
+    return leaf[-2].startswith("bn_") or _is_classifier(leaf)
 
 
 TRAINABLE: dict[str, Callable[[Leaf], bool]] = {
@@ -187,8 +192,16 @@ def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
     return optax.join_schedules([rise, decay], [warmup])
 
 
+# What becomes of the gradient, before the learning rate. Adam forgets squares faster
+# than by default (0.999): a supernet trains for some thousand updates.
+OPTIMIZERS: dict[str, Callable[[ConfigDict], optax.GradientTransformation]] = {
+    "sgd": lambda config: optax.trace(config.momentum),
+    "adam": lambda config: optax.scale_by_adam(b1=config.momentum, b2=0.99),
+}
+
+
 def optimizer(config: ConfigDict, steps: int) -> optax.GradientTransformationExtraArgs:
-    """SGD with momentum on packed leaves, of which those move that were sampled.
+    """The optimizer of packed leaves, of which those move that were sampled.
 
     Args:
       config: a training section.
@@ -201,7 +214,7 @@ def optimizer(config: ConfigDict, steps: int) -> optax.GradientTransformationExt
         parts.append(optax.clip_by_global_norm(config.clip_norm))
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_decayed))
-    parts.append(optax.trace(config.momentum))
+    parts.append(OPTIMIZERS[config.optimizer](config))
     parts.append(optax.scale_by_learning_rate(learning_rate(config, steps)))
     return only_sampled(optax.chain(*parts))
 

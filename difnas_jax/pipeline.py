@@ -46,11 +46,12 @@ class Stage:
 TRAINED_BY = ("seed", "space", "data", "supernet") + tuple(
     f"method.{name}"
     for name in (
-        *("kernels", "depthwise", "trainable", "sampling"),
-        *("batch", "layer_indicator"),
+        *("kernels", "depthwise", "trainable", "train_classifier"),
+        *("sampling", "batch", "layer_indicator"),
     )
 )
-SEARCHED_BY = (*TRAINED_BY, "search", "method.score")
+INDICATED_BY = (*TRAINED_BY, "method.indicator")
+SEARCHED_BY = (*INDICATED_BY, "search", "method.score")
 
 STAGES: dict[str, Stage] = {
     "supernet": Stage(
@@ -61,7 +62,7 @@ STAGES: dict[str, Stage] = {
     ),
     "indicator": Stage(
         indicator.run,
-        TRAINED_BY,
+        INDICATED_BY,
         (artifacts.TRAINED,),
         (artifacts.INDICATOR,),
     ),

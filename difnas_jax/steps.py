@@ -28,11 +28,14 @@ class TrainState(flax.struct.PyTreeNode):
       variables: collections `params`, `frozen` and `batch_stats` of the network;
         `batch_stats` is empty for a supernet.
       optimizer: state of the optimizer.
+      losses: float32[T, K], cross-entropy in nats of every path of every update, 0 for
+        those to come.
     """
 
     step: Array
     variables: dict[str, Any]
     optimizer: Any
+    losses: Array
 
 
 TrainStep = Callable[[TrainState, dict[str, Array], Array], tuple[TrainState, Metrics]]
@@ -42,11 +45,15 @@ def create_state(
     variables: dict[str, Any],
     optimizer: optax.GradientTransformationExtraArgs,
     packing: Packing,
+    *,
+    steps: int,
+    paths: int,
 ) -> TrainState:
-    """The state before the first update."""
+    """The state before the first of `steps` updates of at most `paths` paths."""
     params = jax.tree.map(jnp.asarray, variables["params"])
     state = optimizer.init(packing.pack(packing.select(params)))
-    return TrainState(jnp.zeros((), jnp.int32), variables, state)
+    losses = jnp.zeros((steps, paths), jnp.float32)
+    return TrainState(jnp.zeros((), jnp.int32), variables, state, losses)
 
 
 def _same(batch: dict[str, Array], number: Array, paths: int) -> dict[str, Array]:
@@ -118,12 +125,13 @@ def make_train_step(
             rngs={"dropout": key},
             mutable=["batch_stats"] if variables["batch_stats"] else [],
         )
-        targets = jax.nn.one_hot(batch["label"], logits.shape[-1])
-        targets = optax.smooth_labels(targets, label_smoothing)
+        labels = jax.nn.one_hot(batch["label"], logits.shape[-1])
+        targets = optax.smooth_labels(labels, label_smoothing)
         loss = optax.softmax_cross_entropy(logits, targets).mean()
+        entropy = optax.softmax_cross_entropy(logits, labels).mean()
         accuracy = (logits.argmax(-1) == batch["label"]).mean()
         batch_stats = changed.get("batch_stats", variables["batch_stats"])
-        return loss, (batch_stats, accuracy)
+        return loss, (batch_stats, entropy, accuracy)
 
     gradient_of_path = jax.value_and_grad(path_loss, has_aux=True)
 
@@ -139,25 +147,29 @@ def make_train_step(
             """Scan over (number, path, weight) of some paths."""
 
             def accumulate(carry: Any, inputs: tuple[Array, Array, Array]):
-                batch_stats, gradients = carry
+                batch_stats, sums = carry
                 number, path, weight = inputs
                 images = BATCHES[batch_of_paths].share(batch, number, len(paths))
-                (loss, (batch_stats, accuracy)), gradient = gradient_of_path(
+                (loss, (batch_stats, entropy, accuracy)), gradient = gradient_of_path(
                     *(trained, {**variables, "batch_stats": batch_stats}),
                     *(images, path, key),
                 )
-                values = packing.pack(gradient), loss, accuracy
-                gradients, loss, accuracy = jax.tree.map(
-                    lambda total, value: total + weight * value, gradients, values
+                # The cross-entropy in the place of its path: a sum over devices, each
+                # with some of the paths, then has them all.
+                entropies = entropy * jax.nn.one_hot(number, len(paths))
+                values = packing.pack(gradient), loss, entropies, accuracy
+                sums = jax.tree.map(
+                    lambda total, value: total + weight * value, sums, values
                 )
-                return (batch_stats, (gradients, loss, accuracy)), None
+                return (batch_stats, sums), None
 
-            zeros = jax.tree.map(jnp.zeros_like, packing.pack(trained)), 0.0, 0.0
+            gradients = jax.tree.map(jnp.zeros_like, packing.pack(trained))
+            zeros = gradients, 0.0, jnp.zeros(len(paths)), 0.0
             start = variables["batch_stats"], zeros
             return jax.lax.scan(accumulate, start, numbered)[0]
 
         run = PLACEMENTS[placement].place(gradients_of_paths, mesh)
-        batch_stats, (gradients, loss, accuracy) = run(
+        batch_stats, (gradients, loss, entropies, accuracy) = run(
             *(trained, variables, batch, key),
             (jnp.arange(len(paths)), paths, jnp.ones(len(paths))),
         )
@@ -176,6 +188,8 @@ def make_train_step(
         }
         new_params = packing.unpack(packed, params)
         new_variables = {**variables, "params": new_params, "batch_stats": batch_stats}
-        return TrainState(state.step + 1, new_variables, optimizer_state), metrics
+        losses = state.losses.at[state.step, : len(paths)].set(entropies)
+        new_state = TrainState(state.step + 1, new_variables, optimizer_state, losses)
+        return new_state, metrics
 
     return train_step

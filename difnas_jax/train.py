@@ -84,7 +84,8 @@ def train(
     """
     seed = batches.seed
     sample = jax.jit(lambda step: sampler(stream(seed, "paths", step)))
-    passes = BATCHES[batch_of_paths].passes(len(sample(0)))
+    paths = len(sample(0))
+    passes = BATCHES[batch_of_paths].passes(paths)
     steps = optim.total_steps(settings, len(batches.split), passes)
     packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
     optimizer = optim.optimizer(settings, steps)
@@ -100,8 +101,8 @@ def train(
     keep = settings.keep_checkpoints
     # Closing waits for a save that is under way, also when the training breaks down.
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep)) as checkpoints:
-        state = replicate(create_state(variables, optimizer, packing), mesh)
-        state = restored(state, checkpoints)
+        state = create_state(variables, optimizer, packing, steps=steps, paths=paths)
+        state = restored(replicate(state, mesh), checkpoints)
         return fit(
             *(state, jax.jit(train_step, donate_argnums=0), sample, batches),
             title=folder.name,
@@ -189,7 +190,7 @@ def fit(
             writer.write(row)
             progress.report(done, best=best, **row)
             if saves:
-                checkpoints.save(done, state.variables, state.optimizer)
+                checkpoints.save(done, **_parts(state))
             window = Window()
     progress.close()
     return state
@@ -232,5 +233,14 @@ def restored(state: TrainState, checkpoints: Checkpoints) -> TrainState:
     if step is None:
         return state
     say(f"continuing from step {step} in {checkpoints.folder}")
-    parts = checkpoints.restore(variables=state.variables, optimizer=state.optimizer)
+    parts = checkpoints.restore(**_parts(state))
     return state.replace(step=state.step + step, **parts)
+
+
+def _parts(state: TrainState) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    return {
+        "variables": state.variables,
+        "optimizer": state.optimizer,
+        "losses": {"losses": state.losses},
+    }

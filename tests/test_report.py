@@ -327,7 +327,7 @@ def test_heat_map_shows_every_value() -> None:
     space = config_lib.build_space(make_config())
     table = np.where(space.allowed, 1.25, np.nan)
     table[0, 0] = 0.5
-    axes = figures.indicator_heat_map(table, space).axes[0]
+    axes = figures.indicator_heat_map(table, space, label="").axes[0]
     texts = [text.get_text() for text in axes.texts]
     assert texts.count("0.5000") == 1
     assert texts.count("1.2500") == space.allowed.sum() - 1

@@ -49,7 +49,7 @@ def training(space, trainable, *, model=None, options=None, **changes):
         *(model, optimizer, packing), label_smoothing=0.1, seed=0, **(options or {})
     )
     variables = jax.tree.map(jnp.asarray, variables)
-    return create_state(variables, optimizer, packing), step
+    return create_state(variables, optimizer, packing, steps=100, paths=7), step
 
 
 @pytest.fixture(scope="module")

@@ -26,13 +26,15 @@ DTYPES: dict[str, Any] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class Network(nn.Module):
     """What the networks of all kinds of spaces share.
 
-    Collections: `params` (batch-norm scale and bias; kernels too if `train_kernels`),
-    `frozen` (kernels and classifier otherwise), `batch_stats` (see `BatchNorm`).
+    Collections: `params` (batch-norm scale and bias; kernels and classifier if they
+    train), `frozen` (kernels and classifier otherwise), `batch_stats` (see
+    `BatchNorm`).
 
     Attributes:
       space: the search space.
       parallel_identity: layers with an always-on identity branch.
       train_kernels: whether kernels are parameters.
+      train_classifier: whether the classifier is one where the kernels are not.
       dropout: rate before the classifier; needs the random stream `dropout`.
       dtype: key of `DTYPES`, in which feature maps are computed; variables, batch-norm
         statistics and logits are float32.
@@ -44,6 +46,7 @@ class Network(nn.Module):
     space: SearchSpace
     parallel_identity: tuple[int, ...] = ()
     train_kernels: bool = False
+    train_classifier: bool = False
     dropout: float = 0.0
     dtype: str = "float32"
     rematerialize: bool = False
@@ -79,7 +82,10 @@ class Network(nn.Module):
 
     def classifier(self) -> Linear:
         """The last layer."""
-        return Linear(self.train_kernels, self.space.num_classes, name="classifier")
+        trains, space = self.train_kernels or self.train_classifier, self.space
+        return Linear(
+            trains, space.num_classes, space.classifier_bias, name="classifier"
+        )
 
 
 class Supernet(Network):
@@ -111,8 +117,3 @@ class Supernet(Network):
             )(hidden, path[number], train)
         head = Pointwise(trains, space.head_channels, layout, name="head")
         return BatchNorm(layout, ceiling, name="bn_head")(head(hidden), train)
-
-    def classifier(self) -> Linear:
-        """See `Network.classifier`."""
-        classes, bias = self.space.num_classes, self.space.classifier_bias
-        return Linear(self.train_kernels, classes, bias, name="classifier")

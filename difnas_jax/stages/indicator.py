@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 from difnas_jax import artifacts
 from difnas_jax.config import build_wiring
 from difnas_jax.distributed import is_main_process
-from difnas_jax.indicators import bn_indicator
-from difnas_jax.stages.trained import trained_supernet
+from difnas_jax.indicators import INDICATORS, Evidence, raw_gammas
+from difnas_jax.stages.trained import trained_paths, trained_supernet
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -19,16 +19,18 @@ def run(config: ConfigDict, workdir: Path) -> None:
     Raises:
       InputError: the supernet is not there or not trained to its end.
     """
-    _, variables, step = trained_supernet(config, workdir)
-    table, gammas = bn_indicator(variables["params"], build_wiring(config).searched)
+    trained, space = trained_supernet(config, workdir), build_wiring(config).searched
+    params, paths = trained.variables["params"], trained_paths(config, trained.step)
+    evidence = Evidence(params, paths, trained.losses, space)
+    table = INDICATORS[config.method.indicator](evidence)
     provenance = {
         "space": config.space.to_dict(),
         "method": config.method.to_dict(),
         "data": config.data.source,
         "seed": config.seed,
-        "supernet_step": step,
+        "supernet_step": trained.step,
         "versions": artifacts.versions(),
     }
     if is_main_process():
-        indicator = artifacts.Indicator(table, gammas, provenance)
+        indicator = artifacts.Indicator(table, raw_gammas(params, space), provenance)
         indicator.save(workdir / artifacts.INDICATOR)

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from difnas_jax import artifacts, costs, diagrams, figures, files
 from difnas_jax import config as config_lib
 from difnas_jax.distributed import is_main_process
+from difnas_jax.indicators import UNITS
 from difnas_jax.results import short
 from difnas_jax.spaces.base import Architecture
 
@@ -164,7 +165,7 @@ def draw(
         space = config_lib.build_wiring(config).searched
         table = artifacts.Indicator.load(workdir / artifacts.INDICATOR, space).table
         drawn["indicator"] = figures.indicator_heat_map(
-            table, space, architecture or ()
+            table, space, architecture or (), label=UNITS[config.method.indicator]
         )
     if history := _rows(workdir / artifacts.SEARCH_HISTORY, HISTORY_KEYS):
         drawn["search"] = figures.search_trajectory(history)

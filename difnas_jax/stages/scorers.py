@@ -47,14 +47,14 @@ def table_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Score
 
 def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
     """Validation accuracy of the path after recalibration (SPOS, FairNAS)."""
-    model, variables, _ = trained_supernet(config, workdir)
+    trained = trained_supernet(config, workdir)
     dataset, mesh, search = data.load(config), data_mesh(), config.search
     normalizer = data.Normalizer.of(config, dataset.train)
-    shapes = variable_shapes(model)["batch_stats"]
+    shapes = variable_shapes(trained.model)["batch_stats"]
     statistics = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
-    variables = {**variables, "batch_stats": statistics}
+    variables = {**trained.variables, "batch_stats": statistics}
     accuracy = PathAccuracy(
-        model,
+        trained.model,
         replicate(variables, mesh),
         data.TrainBatches.of(
             *(config, dataset.train, normalizer, search.recalibration_batch_size)

@@ -10,30 +10,24 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, data, files
-from difnas_jax.config import build_wiring
 from difnas_jax.distributed import data_mesh, is_main_process
 from difnas_jax.models.initializers import initialize
-from difnas_jax.models.networks import wired
-from difnas_jax.paths import SAMPLERS, paths_per_update
+from difnas_jax.paths import paths_per_update
+from difnas_jax.stages.trained import build_sampler, build_supernet
 from difnas_jax.steps import BATCHES, TrainState
 from difnas_jax.train import train
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Train what the method trains, on sampled paths, with batch statistics."""
-    method, settings, wiring = config.method, config.supernet, build_wiring(config)
-    model = wired(
-        wiring,
-        train_kernels=method.trainable == "all",
-        dtype=settings.dtype,
-        rematerialize=settings.rematerialize,
-    )
+    method, settings = config.method, config.supernet
+    model = build_supernet(config, rematerialize=settings.rematerialize)
     variables = initialize(
         model, config.seed, kernels=method.kernels, depthwise=method.depthwise
     )
     train_split = data.load(config).train
     normalizer = data.Normalizer.of(config, train_split)
-    sampler = SAMPLERS[method.sampling](wiring.sampled)
+    sampler = build_sampler(config)
     state = train(
         model,
         {**variables, "batch_stats": {}},

@@ -1,11 +1,15 @@
-"""The trained supernet of a workdir, as later stages read it."""
+"""The supernet of a config, and what its training left in a workdir."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, files
@@ -15,24 +19,56 @@ from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.networks import wired
 from difnas_jax.models.supernet import Network
+from difnas_jax.paths import SAMPLERS, Sampler, paths_per_update, stream
 
 
-def trained_supernet(
-    config: ConfigDict, workdir: Path
-) -> tuple[Network, dict[str, Any], int]:
-    """The network, its variables at the end of training, and the last step.
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained supernet.
 
-    The collection `batch_stats` is empty: a supernet keeps no running statistics.
+    Attributes:
+      model: the network.
+      variables: at the end of training; `batch_stats` is empty, for a supernet keeps no
+        running statistics.
+      losses: float32[T, K], see `TrainState`.
+      step: T.
+    """
+
+    model: Network
+    variables: dict[str, Any]
+    losses: np.ndarray
+    step: int
+
+
+def build_supernet(config: ConfigDict, *, rematerialize: bool = False) -> Network:
+    """The supernet that the config describes."""
+    return wired(
+        build_wiring(config),
+        train_kernels=config.method.trainable == "all",
+        train_classifier=config.method.train_classifier,
+        dtype=config.supernet.dtype,
+        rematerialize=rematerialize,
+    )
+
+
+def build_sampler(config: ConfigDict) -> Sampler:
+    """The sampler of the paths that train."""
+    return SAMPLERS[config.method.sampling](build_wiring(config).sampled)
+
+
+def trained_supernet(config: ConfigDict, workdir: Path) -> Trained:
+    """Read the last checkpoint of the supernet stage.
 
     Raises:
       InputError: the supernet is not there or not trained to its end.
     """
-    settings, trains_kernels = config.supernet, config.method.trainable == "all"
-    model = wired(
-        build_wiring(config), train_kernels=trains_kernels, dtype=settings.dtype
-    )
-    shapes = {"frozen": {}, **variable_shapes(model), "batch_stats": {}}
+    model = build_supernet(config)
     step = files.read_json(workdir / artifacts.TRAINED, ("step",))["step"]
+    shape = step, paths_per_update(build_sampler(config))
+    targets = {
+        "variables": {"frozen": {}, **variable_shapes(model), "batch_stats": {}},
+        "losses": {"losses": jax.ShapeDtypeStruct(shape, jnp.float32)},
+    }
     folder = workdir / "supernet" / "checkpoints"
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         if checkpoints.latest() != step:
@@ -41,5 +77,13 @@ def trained_supernet(
                 f"{checkpoints.latest()}; delete {workdir / artifacts.TRAINED} and run "
                 "the supernet stage again"
             )
-        variables = checkpoints.restore(variables=shapes)["variables"]
-    return model, variables, step
+        parts = checkpoints.restore(**targets)
+    losses = np.asarray(parts["losses"]["losses"])
+    return Trained(model, parts["variables"], losses, step)
+
+
+def trained_paths(config: ConfigDict, steps: int) -> np.ndarray:
+    """int32[T, K, L], the paths of all updates, drawn again from their stream."""
+    sampler = build_sampler(config)
+    draw = jax.jit(jax.vmap(lambda step: sampler(stream(config.seed, "paths", step))))
+    return np.asarray(draw(jnp.arange(steps)))
