@@ -21,90 +21,58 @@ from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
 import json
 import sys
-import time
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from benchmarks import ranking, report
+from benchmarks.macro_scores import (
+    DEFAULT,
+    EXPERIMENT,
+    Ranking,
+    methods,
+    stored,
+    trained,
+)
 from benchmarks.macro_table import MacroTable, load_table
 from benchmarks.ranking_figures import scatter
-from difnas_jax import artifacts, checks, files, pipeline, runtime
-from difnas_jax.artifacts import Indicator
-from difnas_jax.compare import parse_seeds
-from difnas_jax.config import build_wiring, default
-from difnas_jax.config_files import load_config
+from difnas_jax import artifacts, files, runtime
 from difnas_jax.errors import InputError
 from difnas_jax.figures import indicator_heat_map, png
-from difnas_jax.main import default_workdir, exit_code
-from difnas_jax.overrides import override_by_flags
-from difnas_jax.search.placement import best_placed
-from difnas_jax.search.scores import SCORES, path_scores
-from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.stages.scorers import SCORERS, is_additive
+from difnas_jax.main import exit_code
 from difnas_jax.writer import say
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-EXPERIMENT = "nas_bench_macro"
-DEFAULT = "default"
 MODULE = "python -m benchmarks.nas_bench_macro"
-
-
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """The networks of a table as one trained supernet scores them.
-
-    Attributes:
-      scores: float64[N].
-      table: float64[L, O] that the score sums, or None where it is no sum.
-      seconds: of training and scoring, by part.
-      images: passed through a path in training and in scoring.
-    """
-
-    scores: np.ndarray
-    table: np.ndarray | None
-    seconds: dict[str, float]
-    images: int
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code, as that of `difnas_jax.main`."""
-    return exit_code(lambda: _run(argv))
+    return exit_code(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
-def _run(argv: Sequence[str] | None) -> None:
+def _run(argv: Sequence[str]) -> None:
     flags, words = parse_flags(argv)
     table = load_table(flags.table)
-    if flags.indicator:
-        name, space, table, scored, extra = _stored(flags, words, table)
-    else:
-        name, space, table, scored, extra = _trained(flags, words, table)
-    if len(table.once()) < 2:
+    ranked = (stored if flags.indicator else trained)(flags, words, table)
+    if len(np.unique(ranked.table.network)) < 2:
         raise InputError(
-            f"--table: expected two networks that the method can find, {flags.table} "
-            f"has {len(table.once())}"
+            "--table: expected two networks that the method can find, "
+            f"{flags.table} has {len(np.unique(ranked.table.network))}"
         )
-    words = argv if argv is not None else sys.argv[1:]
     result = {
-        **{
-            "command": " ".join([MODULE, *words]),
-            "name": name,
-            "table": flags.table.name,
-        },
-        **extra,
-        **ranking.evaluation(np.stack([one.scores for one in scored]), table),
-        "baselines": _baselines(table),
+        **{"command": " ".join([MODULE, *argv]), "name": ranked.name},
+        **{"table": flags.table.name, **ranked.about},
+        **ranking.evaluation(ranked.scores, ranked.table),
+        "baselines": _baselines(ranked.table),
+        "other_scores": _others(ranked),
         **{"machine": report.machine(), "versions": artifacts.versions()},
     }
-    folder = flags.output or Path("runs") / EXPERIMENT / f"result-{name}"
-    write(folder, result, table, scored, space)
+    folder = flags.output or Path("runs") / EXPERIMENT / f"result-{ranked.name}"
+    write(folder, result, ranked)
     say("\n".join([*lines(result), f"written: {folder}", json.dumps(result)]))
 
 
@@ -144,129 +112,22 @@ def parse_flags(
     return flags, words
 
 
-def methods() -> list[str]:
-    """The names that `--method` knows."""
-    rows = (CONFIGS / "baselines").glob("*.py")
-    return [DEFAULT, *sorted(path.stem for path in rows)]
-
-
-def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict:
-    """The config of a method on this benchmark.
-
-    Raises:
-      InputError: an unknown method, or a field that does not fit.
-    """
-    if flags.method not in methods():
-        raise InputError(
-            f"--method: expected one of {', '.join(methods())}; got {flags.method!r}"
-        )
-    size = f"size={flags.size}"
-    name = f"{CONFIGS / EXPERIMENT}.py:{size}"
-    if flags.method != DEFAULT:
-        name = f"{CONFIGS / 'baselines' / flags.method}.py:{EXPERIMENT},{size}"
-    config = load_config(name)
-    config.data.path = flags.data
-    config.supernet.update(epochs=0.0, steps=flags.updates)
-    override_by_flags(config, words)
-    config.stages = ("supernet", "indicator") if is_additive(config) else ("supernet",)
-    return config
-
-
-def _trained(
-    flags: argparse.Namespace, words: list[str], table: MacroTable
-) -> tuple[str, SearchSpace, MacroTable, list[Scored], dict[str, Any]]:
-    """Train a supernet for each seed and score the table with each."""
-    config = method_config(flags, words)
-    space = build_wiring(config).searched
-    table = _part(table, space, flags.networks)
-    scored = []
-    for seed in parse_seeds(flags.seeds):
-        config.seed = seed
-        checks.check(config)
-        folder = flags.workdir / default_workdir(flags.method, config).name
-        say(f"== {flags.method}, seed {seed}: {folder}")
-        pipeline.run(config, folder)
-        scored.append(_scored(config, folder, table, space))
-    extra = {
-        "method": config.method.to_dict(),
-        "supernet": config.supernet.to_dict(),
-        "data": {
-            "file": Path(flags.data).name,
-            "image_size": flags.size,
-            "validation": f"{config.data.validation_fraction:g} of train",
-        },
-        "training_seeds": parse_seeds(flags.seeds),
-        "seconds": [one.seconds for one in scored],
-        "images": [one.images for one in scored],
-    }
-    words = [word.removeprefix("--config.") for word in words]
-    parts = [flags.method, str(flags.updates), f"{flags.size}px", *words]
-    return "-".join(parts).replace("/", "_"), space, table, scored, extra
-
-
-def _scored(
-    config: ConfigDict, folder: Path, table: MacroTable, space: SearchSpace
-) -> Scored:
-    start = time.monotonic()
-    scorer = SCORERS[config.method.score](config, folder, space)
-    networks, places = np.unique(table.network, return_inverse=True)
-    first = np.unique(table.network, return_index=True)[1]
-    architectures = space.canonical(table.architectures[first])
-    if scorer.table is not None:
-        architectures = best_placed(architectures, scorer.table, space)
-    scores = scorer.score(architectures)[places]
-    seconds = {"scoring": time.monotonic() - start}
-    for stage in config.stages:
-        marker = files.read_json(folder / "stages" / f"{stage}.json", ("seconds",))
-        seconds[stage] = marker["seconds"]
-    images = files.read_json(folder / artifacts.TRAINED, ("images",))["images"]
-    total = images + scorer.images * len(networks)
-    return Scored(scores, scorer.table, seconds, total)
-
-
-def _stored(
-    flags: argparse.Namespace, words: list[str], table: MacroTable
-) -> tuple[str, SearchSpace, MacroTable, list[Scored], dict[str, Any]]:
-    """Score the table with a stored indicator."""
-    config = default()
-    config.space.update(name=EXPERIMENT, image_size=32, num_classes=10)
-    indicator = Indicator.load(flags.indicator, build_wiring(config).searched)
-    method = indicator.provenance.get("method", {})
-    config.method.update({k: v for k, v in method.items() if k in config.method})
-    override_by_flags(config, words)
-    if config.method.score not in SCORES:
-        raise InputError(
-            f"method.score: expected one of {', '.join(SCORES)} for an indicator, got "
-            f"{config.method.score!r}; add --config.method.score=sum"
-        )
-    space = build_wiring(config).searched
-    table = _part(table, space, flags.networks)
-    values = SCORES[config.method.score](indicator.table, space)
-    scores = path_scores(values, best_placed(table.architectures, values, space))
-    known = np.isfinite(scores)
-    checksum = zlib.crc32(flags.indicator.read_bytes())
-    extra = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
-    extra["provenance"] = indicator.provenance
-    scored = Scored(scores[known], values, {}, 0)
-    return f"indicator-{checksum:08x}", space, table[known], [scored], extra
-
-
-def _part(table: MacroTable, space: SearchSpace, networks: int) -> MacroTable:
-    """The names that the space allows, of so many networks drawn at random."""
-    layers = np.arange(space.num_layers)
-    table = table[space.allowed[layers, table.architectures].all(1)]
-    numbers = np.unique(table.network)
-    if 0 < networks < len(numbers):
-        numbers = np.random.default_rng(0).choice(numbers, networks, replace=False)
-    return table[np.isin(table.network, numbers)]
-
-
 def _baselines(table: MacroTable) -> dict[str, Any]:
     networks = table.once()
     rows = {}
     for name, scores in ranking.baselines(networks).items():
         row = ranking.correlations(scores, networks)
         rows[name] = {**row, "regret": ranking.regrets(scores, networks)}
+    return rows
+
+
+def _others(ranked: Ranking) -> dict[str, Any]:
+    """Correlations of every additive score that the supernets give."""
+    first = np.unique(ranked.table.network, return_index=True)[1]
+    networks, rows = ranked.table[first], {}
+    for name, scores in ranked.others().items():
+        row = ranking.correlations(scores[:, first], networks)
+        rows[name] = {**row, "agreement": ranking.agreement(scores[:, first])}
     return rows
 
 
@@ -277,6 +138,7 @@ def lines(result: dict[str, Any]) -> list[str]:
     rows["networks without identity"] = result["no_identity"]
     for band in result["macs_bands"]:
         rows[f"{band['above']} to {band['up_to']} M MACs"] = band
+    rows |= {f"also: {name}": row for name, row in result["other_scores"].items()}
     rows |= {f"baseline: {name}": row for name, row in result["baselines"].items()}
     shown = [_line(name, row) for name, row in rows.items()]
     for row in result["regret"]:
@@ -297,32 +159,30 @@ def _line(name: str, row: dict[str, Any]) -> str:
     return f"{name:<28} {row['n']:>5} {tau:>6} {between:>14} {rho:>6} {weighted:>6}"
 
 
-def write(
-    folder: Path,
-    result: dict[str, Any],
-    table: MacroTable,
-    scored: Sequence[Scored],
-    space: SearchSpace,
-) -> None:
+def write(folder: Path, result: dict[str, Any], ranked: Ranking) -> None:
     """Write `result.json`, `scores.csv`, `scatter.png` and, of a sum, `scores.png`."""
+    table = ranked.table
     folder.mkdir(parents=True, exist_ok=True)
     files.write_json(folder / "result.json", result)
     with files.atomic_write(folder / "scores.csv") as file:
         rows = csv.writer(file, lineterminator="\n")
-        seeds = [f"score_{number}" for number in range(len(scored))]
+        seeds = [f"score_{number}" for number in range(len(ranked.scored))]
         rows.writerow(("architecture", "network", "accuracy", "macs", "params", *seeds))
-        scores = np.stack([one.scores for one in scored], axis=1)
         columns = table.network, table.accuracies, table.macs, table.params
-        for name, *numbers, row in zip(table.names, *columns, scores, strict=True):
+        for name, *numbers, row in zip(
+            table.names, *columns, ranked.scores.T, strict=True
+        ):
             rows.writerow((name, *(n.item() for n in numbers), *row.tolist()))
     networks = np.unique(table.network, return_index=True)[1]
     tau = result["tau_b"]
     title = f"{result['name']}: " + ("no tau" if tau is None else f"tau-b {tau:.3f}")
-    pictures = {"scatter": scatter(scores[networks].mean(1), table[networks], title)}
-    tables = [one.table for one in scored if one.table is not None]
+    pictures = {
+        "scatter": scatter(ranked.scores[:, networks].mean(0), table[networks], title)
+    }
+    tables = [one.table for one in ranked.scored if one.table is not None]
     if tables:
         pictures["scores"] = indicator_heat_map(
-            np.mean(tables, axis=0), space, label="score"
+            np.mean(tables, axis=0), ranked.space, label="score"
         )
     for name, figure in pictures.items():
         with files.atomic_write(folder / f"{name}.png", "wb") as file:

@@ -23,7 +23,7 @@ Statistic = Callable[[np.ndarray, np.ndarray], float]
 
 def tau_b(scores: np.ndarray, accuracies: np.ndarray) -> float:
     """Kendall's tau-b; NaN where one side is constant."""
-    return float(stats.kendalltau(scores, accuracies).statistic)
+    return float(stats.kendalltau(scores, accuracies)[0])
 
 
 def spearman(scores: np.ndarray, accuracies: np.ndarray) -> float:
@@ -38,7 +38,7 @@ def weighted_tau(scores: np.ndarray, accuracies: np.ndarray) -> float:
     """Vigna's weighted tau: agreement about the best networks counts most."""
     if np.ptp(scores) == 0 or np.ptp(accuracies) == 0:
         return float("nan")
-    return float(stats.weightedtau(scores, accuracies).statistic)
+    return float(stats.weightedtau(scores, accuracies)[0])
 
 
 STATISTICS: dict[str, Statistic] = {

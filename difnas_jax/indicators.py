@@ -35,7 +35,7 @@ class Evidence:
     space: SearchSpace
 
 
-def raw_gammas(params: Any, space: SearchSpace) -> dict[str, np.ndarray]:
+def raw_gammas(evidence: Evidence) -> dict[str, np.ndarray]:
     """The learned scales of the last batch norm of every candidate that has one.
 
     An edge of a cell has one batch norm in each cell, all of the same width in a stage.
@@ -43,9 +43,10 @@ def raw_gammas(params: Any, space: SearchSpace) -> dict[str, np.ndarray]:
     Returns:
       float32[C] by `<layer>/<op name>`, the scales of all cells one after another.
     """
+    params = evidence.params
     scales = {
         place: _scales(params.get(place[0], {}).get(place[1], {}))
-        for place in _places(space)
+        for place in _places(evidence.space)
     }
     return {"/".join(p): np.concatenate(found) for p, found in scales.items() if found}
 

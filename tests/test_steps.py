@@ -79,9 +79,10 @@ def is_on(leaf, paths, space):
 
 RULES = {
     "indicator": lambda leaf: (
-        leaf[0].startswith("layer_") and leaf[2] in INDICATOR_BATCH_NORMS
+        leaf[0] == "classifier"
+        or (leaf[0].startswith("layer_") and leaf[2] in INDICATOR_BATCH_NORMS)
     ),
-    "all_bn": lambda leaf: leaf[-2].startswith("bn_"),
+    "all_bn": lambda leaf: leaf[-2].startswith("bn_") or leaf[0] == "classifier",
     "all": lambda leaf: True,
 }
 

@@ -82,10 +82,13 @@ class Network(nn.Module):
 
     def classifier(self) -> Linear:
         """The last layer."""
-        trains, space = self.train_kernels or self.train_classifier, self.space
         return Linear(
-            trains, space.num_classes, space.classifier_bias, name="classifier"
+            self._classifier_trains, self.space.num_classes, name="classifier"
         )
+
+    @property
+    def _classifier_trains(self) -> bool:
+        return self.train_kernels or self.train_classifier
 
 
 class Supernet(Network):
@@ -117,3 +120,8 @@ class Supernet(Network):
             )(hidden, path[number], train)
         head = Pointwise(trains, space.head_channels, layout, name="head")
         return BatchNorm(layout, ceiling, name="bn_head")(head(hidden), train)
+
+    def classifier(self) -> Linear:
+        """See `Network.classifier`."""
+        classes, bias = self.space.num_classes, self.space.classifier_bias
+        return Linear(self._classifier_trains, classes, bias, name="classifier")

@@ -7,10 +7,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts
-from difnas_jax.config import build_wiring
 from difnas_jax.distributed import is_main_process
-from difnas_jax.indicators import INDICATORS, Evidence, raw_gammas
-from difnas_jax.stages.trained import trained_paths, trained_supernet
+from difnas_jax.indicators import INDICATORS, raw_gammas
+from difnas_jax.stages.trained import trained_evidence
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -19,18 +18,16 @@ def run(config: ConfigDict, workdir: Path) -> None:
     Raises:
       InputError: the supernet is not there or not trained to its end.
     """
-    trained, space = trained_supernet(config, workdir), build_wiring(config).searched
-    params, paths = trained.variables["params"], trained_paths(config, trained.step)
-    evidence = Evidence(params, paths, trained.losses, space)
+    evidence, step = trained_evidence(config, workdir)
     table = INDICATORS[config.method.indicator](evidence)
     provenance = {
         "space": config.space.to_dict(),
         "method": config.method.to_dict(),
         "data": config.data.source,
         "seed": config.seed,
-        "supernet_step": trained.step,
+        "supernet_step": step,
         "versions": artifacts.versions(),
     }
     if is_main_process():
-        indicator = artifacts.Indicator(table, raw_gammas(params, space), provenance)
+        indicator = artifacts.Indicator(table, raw_gammas(evidence), provenance)
         indicator.save(workdir / artifacts.INDICATOR)

@@ -16,6 +16,7 @@ from difnas_jax import artifacts, files
 from difnas_jax.checkpoint import Checkpoints
 from difnas_jax.config import build_wiring
 from difnas_jax.errors import InputError
+from difnas_jax.indicators import Evidence
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.networks import wired
 from difnas_jax.models.supernet import Network
@@ -82,7 +83,19 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> Trained:
     return Trained(model, parts["variables"], losses, step)
 
 
-def trained_paths(config: ConfigDict, steps: int) -> np.ndarray:
+def trained_evidence(config: ConfigDict, workdir: Path) -> tuple[Evidence, int]:
+    """What indicators read, and the number of updates.
+
+    Raises:
+      InputError: as `trained_supernet`.
+    """
+    trained = trained_supernet(config, workdir)
+    params, space = trained.variables["params"], build_wiring(config).searched
+    paths = _paths(config, trained.step)
+    return Evidence(params, paths, trained.losses, space), trained.step
+
+
+def _paths(config: ConfigDict, steps: int) -> np.ndarray:
     """int32[T, K, L], the paths of all updates, drawn again from their stream."""
     sampler = build_sampler(config)
     draw = jax.jit(jax.vmap(lambda step: sampler(stream(config.seed, "paths", step))))

@@ -1,0 +1,232 @@
+"""The networks of a NAS-Bench-Macro table as supernets score them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import dataclasses
+import itertools
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks.macro_table import MacroTable
+from difnas_jax import artifacts, checks, files, pipeline
+from difnas_jax.artifacts import Indicator
+from difnas_jax.compare import parse_seeds
+from difnas_jax.config import build_wiring, default
+from difnas_jax.config_files import load_config
+from difnas_jax.errors import InputError
+from difnas_jax.indicators import INDICATORS
+from difnas_jax.main import default_workdir
+from difnas_jax.overrides import override_by_flags
+from difnas_jax.search.placement import best_placed
+from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.stages.scorers import SCORERS, is_additive
+from difnas_jax.stages.trained import trained_evidence
+from difnas_jax.writer import say
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+EXPERIMENT = "nas_bench_macro"
+DEFAULT = "default"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """The networks of a table as one trained supernet scores them.
+
+    Attributes:
+      scores: float64[N].
+      table: float64[L, O] that the score sums, or None where it is no sum.
+      others: `<indicator> <score>` -> float64[N] of all that are sums.
+      seconds: of training and scoring, by part.
+      images: passed through a path in training and in scoring.
+    """
+
+    scores: np.ndarray
+    table: np.ndarray | None
+    others: dict[str, np.ndarray]
+    seconds: dict[str, float]
+    images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """A table and what one or more supernets say of it.
+
+    Attributes:
+      name: of the method and its settings.
+      space: the searched space.
+      table: the N names that the method can find.
+      scored: one for each supernet.
+      about: settings, data and costs, for the result file.
+    """
+
+    name: str
+    space: SearchSpace
+    table: MacroTable
+    scored: list[Scored]
+    about: dict[str, Any]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """float64[S, N]."""
+        return np.stack([one.scores for one in self.scored])
+
+    def others(self) -> dict[str, np.ndarray]:
+        """float64[S, N] of every additive score that all supernets have in full."""
+        names = [
+            n for n in self.scored[0].others if all(n in s.others for s in self.scored)
+        ]
+        stacked = {n: np.stack([s.others[n] for s in self.scored]) for n in names}
+        return {n: scores for n, scores in stacked.items() if np.isfinite(scores).all()}
+
+
+def methods() -> list[str]:
+    """The names that `--method` knows."""
+    rows = (CONFIGS / "baselines").glob("*.py")
+    return [DEFAULT, *sorted(path.stem for path in rows)]
+
+
+def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict:
+    """The config of a method on this benchmark.
+
+    Raises:
+      InputError: an unknown method, or a field that does not fit.
+    """
+    if flags.method not in methods():
+        raise InputError(
+            f"--method: expected one of {', '.join(methods())}; got {flags.method!r}"
+        )
+    size = f"size={flags.size}"
+    name = f"{CONFIGS / EXPERIMENT}.py:{size}"
+    if flags.method != DEFAULT:
+        name = f"{CONFIGS / 'baselines' / flags.method}.py:{EXPERIMENT},{size}"
+    config = load_config(name)
+    config.data.path = flags.data
+    config.supernet.update(epochs=0.0, steps=flags.updates)
+    override_by_flags(config, words)
+    config.stages = ("supernet",)
+    return config
+
+
+def trained(flags: argparse.Namespace, words: list[str], table: MacroTable) -> Ranking:
+    """Train a supernet for each seed and score the table with each.
+
+    Raises:
+      InputError: an unknown method, or settings that do not fit.
+    """
+    config = method_config(flags, words)
+    space = build_wiring(config).searched
+    table = _part(table, space, flags.networks)
+    scored = []
+    for seed in parse_seeds(flags.seeds):
+        config.seed = seed
+        checks.check(config)
+        folder = flags.workdir / default_workdir(flags.method, _training(config)).name
+        say(f"== {flags.method}, seed {seed}: {folder}")
+        pipeline.run(_training(config), folder)
+        scored.append(_scored(config, folder, table, space))
+    about = {
+        "method": config.method.to_dict(),
+        "supernet": config.supernet.to_dict(),
+        "data": {
+            "file": Path(flags.data).name,
+            "image_size": flags.size,
+            "validation": f"{config.data.validation_fraction:g} of train",
+        },
+        "training_seeds": parse_seeds(flags.seeds),
+        "seconds": [one.seconds for one in scored],
+        "images": [one.images for one in scored],
+    }
+    words = [word.removeprefix("--config.") for word in words]
+    parts = [flags.method, str(flags.updates), f"{flags.size}px", *words]
+    name = "-".join(parts).replace("/", "_")
+    return Ranking(name, space, table, scored, about)
+
+
+def stored(flags: argparse.Namespace, words: list[str], table: MacroTable) -> Ranking:
+    """Score the table with a stored indicator.
+
+    Raises:
+      InputError: no indicator of this space, or a score that is no sum.
+    """
+    config = default()
+    config.space.update(name=EXPERIMENT, image_size=32, num_classes=10)
+    indicator = Indicator.load(flags.indicator, build_wiring(config).searched)
+    method = indicator.provenance.get("method", {})
+    config.method.update({k: v for k, v in method.items() if k in config.method})
+    override_by_flags(config, words)
+    if config.method.score not in SCORES:
+        raise InputError(
+            f"method.score: expected one of {', '.join(SCORES)} for an indicator, got "
+            f"{config.method.score!r}; add --config.method.score=sum"
+        )
+    space = build_wiring(config).searched
+    table = _part(table, space, flags.networks)
+    values = SCORES[config.method.score](indicator.table, space)
+    scores = summed(values, table, space)
+    known = np.isfinite(scores)
+    checksum = zlib.crc32(flags.indicator.read_bytes())
+    about = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
+    about["provenance"] = indicator.provenance
+    scored = Scored(scores[known], values, {}, {}, 0)
+    name = f"indicator-{checksum:08x}"
+    return Ranking(name, space, table[known], [scored], about)
+
+
+def _training(config: ConfigDict) -> ConfigDict:
+    """The config with the score of `default`: one training serves all scores."""
+    config = copy.deepcopy(config)
+    plain = default().method
+    config.method.update(indicator=plain.indicator, score=plain.score)
+    return config
+
+
+def _scored(
+    config: ConfigDict, folder: Path, table: MacroTable, space: SearchSpace
+) -> Scored:
+    """The names of a table by the method's score, and by all that are sums."""
+    start = time.monotonic()
+    evidence, _ = trained_evidence(config, folder)
+    others = {}
+    for name, rule in itertools.product(INDICATORS, SCORES):
+        with contextlib.suppress(InputError):  # a ratio to something negative
+            values = SCORES[rule](INDICATORS[name](evidence), space)
+            others[f"{name} {rule}"] = summed(values, table, space)
+    if is_additive(config):
+        values = INDICATORS[config.method.indicator](evidence)
+        values = SCORES[config.method.score](values, space)
+        scores, images = summed(values, table, space), 0
+    else:
+        scorer = SCORERS[config.method.score](config, folder, space)
+        once, places = np.unique(table.network, return_inverse=True)
+        scores = scorer.score(space.canonical(table.once().architectures))[places]
+        values, images = None, scorer.images * len(once)
+    seconds = {"scoring": time.monotonic() - start}
+    marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
+    seconds["supernet"] = marker["seconds"]
+    images += files.read_json(folder / artifacts.TRAINED, ("images",))["images"]
+    return Scored(scores, values, others, seconds, images)
+
+
+def summed(values: np.ndarray, table: MacroTable, space: SearchSpace) -> np.ndarray:
+    """float64[N]: the score of each name, along the best path of its network."""
+    return path_scores(values, best_placed(table.architectures, values, space))
+
+
+def _part(table: MacroTable, space: SearchSpace, networks: int) -> MacroTable:
+    """The names that the space allows, of so many networks drawn at random."""
+    layers = np.arange(space.num_layers)
+    table = table[space.allowed[layers, table.architectures].all(1)]
+    numbers = np.unique(table.network)
+    if 0 < networks < len(numbers):
+        numbers = np.random.default_rng(0).choice(numbers, networks, replace=False)
+    return table[np.isin(table.network, numbers)]

@@ -1,0 +1,89 @@
+"""Indicators: what training leaves behind, and what is read from it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from difnas_jax.indicators import INDICATORS, Evidence, main_effect
+from difnas_jax.paths import SAMPLERS, stream
+from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.spaces import build
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+
+
+def drawn(space, sampling, updates):
+    """int32[T, K, L]."""
+    sampler = SAMPLERS[sampling](space)
+    draw = jax.vmap(lambda step: sampler(stream(0, "paths", step)))
+    return np.asarray(draw(jnp.arange(updates)))
+
+
+@pytest.fixture(scope="module")
+def space():
+    return build("nas_bench_macro", image_size=16, image_channels=3, num_classes=10)
+
+
+@pytest.mark.parametrize(
+    "sampling, tolerance", [("strict_fair", 0.02), ("uniform", 0.1)]
+)
+def test_planted_effects_are_found(space, sampling, tolerance, rng):
+    """A loss that is a sum over layers, drifting over training, plus noise."""
+    effects = rng.normal(size=(space.num_layers, space.num_ops))
+    paths = drawn(space, sampling, 8000)
+    layers = np.arange(space.num_layers)
+    losses = 3.0 - effects[layers, paths].sum(-1)
+    losses += np.linspace(5, 0, len(paths))[:, None]
+    losses += 0.1 * rng.normal(size=losses.shape)
+    losses[: len(losses) // 2] = rng.normal(size=losses[: len(losses) // 2].shape)
+    evidence = Evidence({}, paths, losses.astype(np.float32), space)
+    found = main_effect(evidence)
+    # With one path an update, three neighbours are compared, of which the path is one.
+    shrunk = 1.0 if sampling == "strict_fair" else 2 / 3
+    expected = shrunk * (effects - effects.mean(1, keepdims=True))
+    assert np.abs(found - found.mean(1, keepdims=True) - expected).max() < 5 * tolerance
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 1 - tolerance
+
+
+def test_fair_updates_balance_what_all_their_paths_share(space, rng):
+    """The difficulty of the images of an update moves no effect."""
+    paths = drawn(space, "strict_fair", 100)
+    losses = rng.normal(size=paths.shape[:2])
+    shared = losses + 100 * rng.normal(size=(100, 1))
+    one, other = (
+        main_effect(Evidence({}, paths, values, space)) for values in (losses, shared)
+    )
+    np.testing.assert_allclose(one, other, atol=1e-9)
+    # Every op is on one path of each update: the effects of a layer cancel.
+    np.testing.assert_allclose(one.sum(1), 0, atol=1e-9)
+
+
+def test_a_layer_without_a_choice_has_no_effect(tiny):
+    fixed = tiny.cut((0, 1, 2))
+    paths = drawn(fixed, "strict_fair", 4)
+    losses = np.ones(paths.shape[:2], np.float32)
+    table = main_effect(Evidence({}, paths, losses, fixed))
+    assert np.isnan(table).all()
+    assert path_scores(SCORES["sum"](table, fixed), np.array([[0, 1, 2]])) == 0
+
+
+def test_what_is_not_allowed_has_no_effect(tiny, rng):
+    paths = drawn(tiny, "strict_fair", 50)
+    losses = rng.normal(size=paths.shape[:2]).astype(np.float32)
+    table = main_effect(Evidence({}, paths, losses, tiny))
+    assert np.array_equal(np.isfinite(table), tiny.allowed)
+
+
+def test_fewer_updates_than_a_comparison_takes(space, rng):
+    paths = drawn(space, "uniform", 2)
+    losses = rng.normal(size=(2, 1)).astype(np.float32)
+    table = main_effect(Evidence({}, paths, losses, space))
+    assert np.isfinite(table).any()
+
+
+def test_every_indicator_has_the_shape_of_the_space(tiny):
+    wiring = LAYER_INDICATORS["candidate"](tiny)
+    paths = drawn(wiring.sampled, "strict_fair", 4)
+    evidence = Evidence({}, paths, np.zeros(paths.shape[:2], np.float32), tiny)
+    for read in INDICATORS.values():
+        assert read(evidence).shape == (tiny.num_layers, tiny.num_ops)
