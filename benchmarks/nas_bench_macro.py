@@ -95,7 +95,7 @@ def parse_flags(
     add("--data", metavar="FILE", help="CIFAR-10, an .npz file as `arrays` reads it")
     add("--indicator", type=Path, metavar="FILE", help="indicator.npz to evaluate")
     add("--method", default=DEFAULT, help=f"one of {', '.join(methods())}")
-    add("--updates", type=int, default=1000, help="of the supernet")
+    add("--updates", type=int, default=2000, help="of the supernet")
     add("--size", type=int, default=32, help="side of the images in pixels")
     add("--seeds", default="0", metavar="N,N,...")
     add("--networks", type=int, default=0, metavar="N", help="random so many; 0: all")

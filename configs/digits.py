@@ -24,9 +24,7 @@ def get_config(arg=None):
     config.supernet.batch_size = 64
     config.supernet.epochs = 0.0
     config.supernet.steps = 4 if args.smoke else 300
-    # 64 times the paper's rate: it has some 200,000 updates to move the scales, this
-    # run 300.
-    config.supernet.learning_rate = 16.0
+    config.supernet.reference_batch = 64
     config.supernet.log_every = 50
     config.supernet.checkpoint_every = 100
 

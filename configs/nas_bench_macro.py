@@ -24,9 +24,9 @@ def get_config(arg=None):
     config.data.flip = True
 
     config.supernet.epochs = 0.0
-    config.supernet.steps = 1000
-    config.supernet.batch_size = 64
-    config.supernet.reference_batch = 64
+    config.supernet.steps = 2000
+    config.supernet.batch_size = 32
+    config.supernet.reference_batch = 32
     config.supernet.log_every = 50
     config.supernet.checkpoint_every = 250
 

@@ -17,6 +17,8 @@ from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.layers import layer_name
 from difnas_jax.spaces.base import SearchSpace
 
+CHUNK = 1000  # constants of a fit whose rows are held in memory at once
+
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
@@ -71,38 +73,46 @@ def gamma(evidence: Evidence) -> np.ndarray:
 
 
 def main_effect(evidence: Evidence) -> np.ndarray:
-    """By how much the loss is lower on the paths through an op, in nats.
+    """By how much an op lowers the loss of the paths through it, in nats.
 
-    The strictly fair paths of an update are a balanced design: every op is on exactly
-    one of them and the ops of other layers are drawn independently. The mean over
-    updates of (mean loss of the update - loss of the path through the op) is then an
-    unbiased estimate of the main effect of the op, and costs nothing. Ours; the paper
-    reads gammas only.
+    The strictly fair paths of an update are a balanced experiment: every op is on
+    exactly one of them, the ops of other layers are drawn independently, and all see
+    the same images. The main effects of the ops, in the sense of the design of
+    experiments, are those of the least-squares fit of the losses by a sum over layers,
+    with a constant for each update. They cost nothing beyond the training. Ours; the
+    paper reads gammas only.
 
     Counted from the middle of training on: before, losses say more about what trains
-    fast. Paths are compared with those of their own update, which see the same images;
-    where an update has fewer paths than a layer has ops, with those of neighbouring
-    updates.
+    fast. Where an update has fewer paths than a layer has ops, neighbouring updates
+    share a constant.
 
     Returns:
-      float64[L, O]; NaN where no path took an op, and where a layer has only one.
+      float64[L, O], summing to 0 over the ops of a layer; NaN where no path took an op,
+      and where a layer has only one.
     """
     space = evidence.space
     layers, ops = space.num_layers, space.num_ops
     updates, paths, _ = evidence.paths.shape
-    together = -(-int(space.allowed.sum(1).max()) // paths)  # updates in a comparison
+    together = -(-int(space.allowed.sum(1).max()) // paths)  # updates of a constant
     groups = max(1, updates // 2 // together)
-    counted = min(updates, groups * together)
-    losses = evidence.losses[updates - counted :].astype(np.float64)
-    losses = losses.reshape(groups, -1)  # [T, K] -> [G, P]
-    gains = (losses.mean(1, keepdims=True) - losses).ravel()
-    taken = evidence.paths[updates - counted :].reshape(-1, layers)  # [G * P, L]
-    cells = (taken + np.arange(layers) * ops).ravel()
-    times = np.bincount(cells, minlength=layers * ops)
-    total = np.bincount(cells, np.repeat(gains, layers), minlength=layers * ops)
-    effects = np.where(times, total / np.maximum(times, 1), np.nan).reshape(layers, ops)
+    first = max(0, updates - groups * together)
+    gains = -evidence.losses[first:].astype(np.float64).reshape(groups, -1)  # [G, P]
+    taken = evidence.paths[first:].reshape(*gains.shape, layers)
+    columns = taken + np.arange(layers) * ops  # [G, P, L]
+    gram, moment = np.zeros((layers * ops,) * 2), np.zeros(layers * ops)
+    for start in range(0, groups, CHUNK):
+        part = slice(start, start + CHUNK)
+        design = np.zeros((*columns[part].shape[:2], layers * ops))
+        np.put_along_axis(design, columns[part], 1.0, axis=-1)
+        design -= design.mean(1, keepdims=True)
+        design = design.reshape(-1, layers * ops)
+        gram += design.T @ design
+        moment += design.T @ gains[part].ravel()
+    # Of all solutions the shortest: its effects sum to 0 in each layer.
+    effects = np.linalg.lstsq(gram, moment, rcond=1e-9)[0].reshape(layers, ops)
+    seen = np.bincount(columns.ravel(), minlength=layers * ops).reshape(layers, ops) > 0
     choice = space.allowed.sum(1) > 1
-    return np.where(space.allowed & choice[:, None], effects, np.nan)
+    return np.where(seen & space.allowed & choice[:, None], effects, np.nan)
 
 
 INDICATORS: dict[str, Callable[[Evidence], np.ndarray]] = {

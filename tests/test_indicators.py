@@ -24,25 +24,27 @@ def space():
     return build("nas_bench_macro", image_size=16, image_channels=3, num_classes=10)
 
 
-@pytest.mark.parametrize(
-    "sampling, tolerance", [("strict_fair", 0.02), ("uniform", 0.1)]
-)
-def test_planted_effects_are_found(space, sampling, tolerance, rng):
-    """A loss that is a sum over layers, drifting over training, plus noise."""
+@pytest.mark.parametrize("sampling", SAMPLERS)
+def test_planted_effects_are_found(space, sampling, rng):
+    """Losses that are sums over layers, drifting, behind a first half of nonsense."""
     effects = rng.normal(size=(space.num_layers, space.num_ops))
-    paths = drawn(space, sampling, 8000)
-    layers = np.arange(space.num_layers)
-    losses = 3.0 - effects[layers, paths].sum(-1)
+    paths = drawn(space, sampling, 3000)
+    losses = 3.0 - effects[np.arange(space.num_layers), paths].sum(-1)
     losses += np.linspace(5, 0, len(paths))[:, None]
-    losses += 0.1 * rng.normal(size=losses.shape)
-    losses[: len(losses) // 2] = rng.normal(size=losses[: len(losses) // 2].shape)
-    evidence = Evidence({}, paths, losses.astype(np.float32), space)
-    found = main_effect(evidence)
-    # With one path an update, three neighbours are compared, of which the path is one.
-    shrunk = 1.0 if sampling == "strict_fair" else 2 / 3
-    expected = shrunk * (effects - effects.mean(1, keepdims=True))
-    assert np.abs(found - found.mean(1, keepdims=True) - expected).max() < 5 * tolerance
-    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 1 - tolerance
+    losses[:1500] = 100 * rng.normal(size=losses[:1500].shape)
+    found = main_effect(Evidence({}, paths, losses.astype(np.float32), space))
+    expected = effects - effects.mean(1, keepdims=True)
+    # Exact, but for the drift within the three updates that uniform paths share.
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_noise_averages_out(space, rng):
+    paths = drawn(space, "strict_fair", 4000)
+    losses = rng.normal(size=paths.shape[:2]).astype(np.float32)
+    found = main_effect(Evidence({}, paths, losses, space))
+    # 2000 updates: the effect of an op is a mean of 2000 losses of variance 2 / 3.
+    expected = np.sqrt(2 / 3 / 2000)
+    assert 0.5 * expected < found.std() < 2 * expected
 
 
 def test_fair_updates_balance_what_all_their_paths_share(space, rng):
@@ -75,10 +77,11 @@ def test_what_is_not_allowed_has_no_effect(tiny, rng):
 
 
 def test_fewer_updates_than_a_comparison_takes(space, rng):
+    """Nothing is known of an op that no path took."""
     paths = drawn(space, "uniform", 2)
     losses = rng.normal(size=(2, 1)).astype(np.float32)
     table = main_effect(Evidence({}, paths, losses, space))
-    assert np.isfinite(table).any()
+    assert 0 < np.isfinite(table).sum() <= 2 * space.num_layers
 
 
 def test_every_indicator_has_the_shape_of_the_space(tiny):

@@ -21,7 +21,8 @@ def get_config(arg=None):
     config.method.update(sampling="strict_fair")
     config.method.update(layer_indicator="plain", score="accuracy")
     config.search.references = ()  # random search would cost as much again
-    config.supernet.update(learning_rate=0.25, reference_batch=512, schedule="linear")
+    config.supernet.update(optimizer="sgd", schedule="linear")
+    config.supernet.update(learning_rate=0.25, reference_batch=512)
     config.supernet.update(weight_decay=4e-5, clip_value=5.0)
     if config.supernet.epochs:
         config.supernet.epochs = 700.0  # 100 with the seven paths of each update

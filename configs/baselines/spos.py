@@ -20,7 +20,8 @@ def get_config(arg=None):
     config.method.update(kernels="he_fan_out", trainable="all", sampling="uniform")
     config.method.update(layer_indicator="plain", score="accuracy")
     config.search.references = ()  # random search would cost as much again
-    config.supernet.update(learning_rate=0.25, reference_batch=512, schedule="linear")
+    config.supernet.update(optimizer="sgd", schedule="linear")
+    config.supernet.update(learning_rate=0.25, reference_batch=512)
     config.supernet.update(weight_decay=4e-5, clip_value=5.0)
     config.supernet.epochs = min(config.supernet.epochs, 100.0)  # 0 where steps count
     return config

@@ -1,0 +1,177 @@
+"""All rows of the evidence: which choice ranks the networks of NAS-Bench-Macro.
+
+    python -m benchmarks.evidence --data=cifar10.npz \
+        --table=nas-bench-macro_cifar10.json [ROW ...]
+
+Each row is a command of `benchmarks.nas_bench_macro`, which is printed and kept with
+its result in `benchmarks/evidence/<row>.json`; `benchmarks/EVIDENCE.md` is made from
+these. Without names all rows run that have no result yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import nas_bench_macro
+from difnas_jax import files, runtime
+from difnas_jax.errors import InputError
+from difnas_jax.main import exit_code
+from difnas_jax.writer import say
+
+FOLDER = Path(__file__).parent / "evidence"
+PAGE = Path(__file__).parent / "EVIDENCE.md"
+
+
+class Row(NamedTuple):
+    """A row of the evidence.
+
+    Attributes:
+      title: what differs from the default.
+      words: flags of `nas_bench_macro`, after those of all rows.
+    """
+
+    title: str
+    words: tuple[str, ...] = ()
+
+
+def _method(**fields: Any) -> tuple[str, ...]:
+    return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
+
+
+EVERY = ("--size=16",)
+THREE = "--seeds=0,1,2"
+ROWS: dict[str, Row] = {
+    "default": Row("default", (THREE,)),
+    "default-500": Row("default, 500 updates", (THREE, "--updates=500")),
+    "default-1000": Row("default, 1000 updates", (THREE, "--updates=1000")),
+    "paper": Row("DI-NAS as in the paper", (THREE, "--method=dinas_paper")),
+    "paper-rate": Row(
+        "DI-NAS as in the paper, learning rate 0.25 at batch 32",
+        ("--method=dinas_paper", "--config.supernet.reference_batch=32"),
+    ),
+    "bnnas": Row("BN-NAS", (THREE, "--method=bnnas")),
+    "qr": Row("depthwise kernels `qr`", _method(depthwise="qr")),
+    "unit_norm": Row("depthwise kernels `unit_norm`", _method(depthwise="unit_norm")),
+    "he": Row("kernels `he_fan_out`", _method(kernels="he_fan_out")),
+    "uniform": Row(
+        "uniform sampling, three times the updates",
+        ("--updates=6000", *_method(sampling="uniform")),
+    ),
+    "indicator": Row("only indicator BNs", _method(trainable="indicator")),
+    "classifier": Row("frozen classifier", _method(train_classifier=False)),
+    "candidate": Row("identity with BN", _method(layer_indicator="candidate")),
+    "all": Row(
+        "all weights train (FairNAS by main effects)",
+        (
+            *(THREE, "--method=fairnas", "--updates=1000"),
+            *_method(indicator="main_effect", score="sum"),
+            *("--config.supernet.learning_rate=0.05",),
+            *("--config.supernet.reference_batch=32",),
+        ),
+    ),
+    "spos": Row(
+        "SPOS: accuracy of 100 networks",
+        ("--method=spos", "--updates=3000", "--networks=100"),
+    ),
+    "fairnas": Row(
+        "FairNAS: accuracy of 100 networks",
+        ("--method=fairnas", "--updates=1000", "--networks=100"),
+    ),
+}
+
+HEADER = """# Evidence on NAS-Bench-Macro
+
+`python -m benchmarks.evidence --data=FILE --table=FILE` measures and rewrites this
+page; `docs/evidence.md` says what it means. Every network counts once. In brackets:
+95 % bootstrap over networks and seeds. "Seeds" is tau-b between the scores of two
+seeds, "deep" tau-b among the networks without identity, "regret" what the best score
+under 60 M MACs lacks to the best accuracy in percent points, "gamma" tau-b of the
+learned scales of the same supernet, summed and as a ratio. Seconds are those of one
+training, on one core that other work slowed down at times; images pass through a path
+of one supernet, accuracy scores included.
+
+"""
+COLUMNS = (
+    *("row", "n", "tau-b", "seeds", "rho", "weighted", "deep", "regret"),
+    *("gamma sum, ratio", "s", "images"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the rows; returns the exit code, as that of `difnas_jax.main`."""
+    return exit_code(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.evidence", description="All rows, or some."
+    )
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--data", required=True, metavar="FILE")
+    parser.add_argument("--table", required=True, metavar="FILE")
+    flags = parser.parse_args(argv)
+    if unknown := [name for name in flags.rows if name not in ROWS]:
+        raise InputError(f"{', '.join(unknown)}: expected rows among {', '.join(ROWS)}")
+    missing = [name for name in ROWS if not _result(name).exists()]
+    for name in flags.rows or missing:
+        folder = Path("runs") / "evidence" / name
+        inputs = f"--data={flags.data}", f"--table={flags.table}"
+        words = [*inputs, *EVERY, *ROWS[name].words, f"--output={folder}"]
+        say(f"=== {name}: {' '.join(words)}")
+        if nas_bench_macro.main(words):
+            raise InputError(f"{name}: failed, see above")
+        files.write_json(_result(name), files.read_json(folder / "result.json"))
+    write_page()
+
+
+def _result(name: str) -> Path:
+    return FOLDER / f"{name}.json"
+
+
+def write_page() -> None:
+    """`EVIDENCE.md` from the results that are there."""
+    known = [name for name in ROWS if _result(name).exists()]
+    results = {name: files.read_json(_result(name)) for name in known}
+    lines = [_line(ROWS[name].title, result) for name, result in results.items()]
+    if "default" in results:
+        baselines = results["default"]["baselines"]
+        lines += [_line(f"baseline: {name}", row) for name, row in baselines.items()]
+    commands = [f"    {result['command']}" for result in results.values()]
+    with files.atomic_write(PAGE) as file:
+        head = f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"
+        text = [*head, *lines, "", "Commands:", "", *commands]
+        file.write(HEADER + "\n".join(text) + "\n")
+
+
+def _line(title: str, result: dict[str, Any]) -> str:
+    interval = result["tau_b_interval"]
+    between = "" if interval is None else " [{:.3f}, {:.3f}]".format(*interval)
+    scales = [
+        result.get("other_scores", {}).get(f"gamma {rule}", {}).get("tau_b")
+        for rule in ("sum", "ratio")
+    ]
+    seconds = [part["supernet"] for part in result.get("seconds", [])]
+    regret = next(r["regret"] for r in result["regret"] if r["budget"] == 60_000_000)
+    cells = (
+        *(title, str(result["n"]), _number(result["tau_b"]) + between),
+        _number(result.get("seeds", {}).get("agreement")),
+        *(_number(result["spearman"]), _number(result["weighted_tau"])),
+        *(_number(result.get("no_identity", {}).get("tau_b")), f"{regret:.2f}"),
+        ", ".join(_number(scale) for scale in scales if scale is not None),
+        f"{sum(seconds) / len(seconds):.0f}" if seconds else "",
+        f"{result['images'][0]:,}" if "images" in result else "",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    runtime.restart_with_huge_pages()
+    sys.exit(main())
