@@ -44,42 +44,44 @@ def _method(**fields: Any) -> tuple[str, ...]:
 
 EVERY = ("--size=16",)
 THREE = "--seeds=0,1,2"
+SHORT = "--updates=1000"
 ROWS: dict[str, Row] = {
-    "default": Row("default", (THREE,)),
-    "default-500": Row("default, 500 updates", (THREE, "--updates=500")),
-    "default-1000": Row("default, 1000 updates", (THREE, "--updates=1000")),
-    "paper": Row("DI-NAS as in the paper", (THREE, "--method=dinas_paper")),
-    "paper-rate": Row(
-        "DI-NAS as in the paper, learning rate 0.25 at batch 32",
-        ("--method=dinas_paper", "--config.supernet.reference_batch=32"),
+    "default": Row("default, 2000 updates", (THREE,)),
+    "short": Row("default, 1000 updates", (THREE, SHORT)),
+    "shorter": Row("default, 500 updates", (THREE, "--updates=500")),
+    "paper": Row("DI-NAS as in the paper", ("--method=dinas_paper", SHORT)),
+    "paper_rate": Row(
+        "likewise, learning rate 0.25 at batch 32",
+        ("--method=dinas_paper", SHORT, "--config.supernet.reference_batch=32"),
     ),
-    "bnnas": Row("BN-NAS", (THREE, "--method=bnnas")),
-    "qr": Row("depthwise kernels `qr`", _method(depthwise="qr")),
-    "unit_norm": Row("depthwise kernels `unit_norm`", _method(depthwise="unit_norm")),
-    "he": Row("kernels `he_fan_out`", _method(kernels="he_fan_out")),
+    "bnnas": Row("BN-NAS", ("--method=bnnas", SHORT)),
+    "qr": Row("depthwise kernels `qr`", (SHORT, *_method(depthwise="qr"))),
+    "unit_norm": Row(
+        "depthwise kernels `unit_norm`", (SHORT, *_method(depthwise="unit_norm"))
+    ),
+    "he": Row("kernels `he_fan_out`", (SHORT, *_method(kernels="he_fan_out"))),
     "uniform": Row(
         "uniform sampling, three times the updates",
-        ("--updates=6000", *_method(sampling="uniform")),
+        ("--updates=3000", *_method(sampling="uniform")),
     ),
-    "indicator": Row("only indicator BNs", _method(trainable="indicator")),
-    "classifier": Row("frozen classifier", _method(train_classifier=False)),
-    "candidate": Row("identity with BN", _method(layer_indicator="candidate")),
-    "all": Row(
-        "all weights train (FairNAS by main effects)",
-        (
-            *(THREE, "--method=fairnas", "--updates=1000"),
-            *_method(indicator="main_effect", score="sum"),
-            *("--config.supernet.learning_rate=0.05",),
-            *("--config.supernet.reference_batch=32",),
-        ),
+    "indicator": Row(
+        "only indicator BNs train", (SHORT, *_method(trainable="indicator"))
     ),
-    "spos": Row(
-        "SPOS: accuracy of 100 networks",
-        ("--method=spos", "--updates=3000", "--networks=100"),
+    "classifier": Row("classifier frozen", (SHORT, *_method(train_classifier=False))),
+    "candidate": Row(
+        "identity with BN", (SHORT, *_method(layer_indicator="candidate"))
+    ),
+    "fair_effects": Row(
+        "all weights train, main effects",
+        ("--method=fair_effects", SHORT, "--seeds=0,1"),
     ),
     "fairnas": Row(
-        "FairNAS: accuracy of 100 networks",
-        ("--method=fairnas", "--updates=1000", "--networks=100"),
+        "FairNAS, accuracy of 100 networks",
+        ("--method=fairnas", SHORT, "--networks=100"),
+    ),
+    "spos": Row(
+        "SPOS, accuracy of 100 networks",
+        ("--method=spos", "--updates=3000", "--networks=100"),
     ),
 }
 

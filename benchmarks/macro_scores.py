@@ -17,6 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.macro_table import MacroTable
+from benchmarks.score_ideas import IDEAS, read_scales
 from difnas_jax import artifacts, checks, files, pipeline
 from difnas_jax.artifacts import Indicator
 from difnas_jax.compare import parse_seeds
@@ -201,6 +202,9 @@ def _scored(
         with contextlib.suppress(InputError):  # a ratio to something negative
             values = SCORES[rule](INDICATORS[name](evidence), space)
             others[f"{name} {rule}"] = summed(values, table, space)
+    scales = read_scales(config, folder)
+    for name, idea in IDEAS.items():
+        others[name] = summed(idea(scales), table, space)
     if is_additive(config):
         values = INDICATORS[config.method.indicator](evidence)
         values = SCORES[config.method.score](values, space)

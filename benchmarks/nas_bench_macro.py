@@ -133,7 +133,7 @@ def _others(ranked: Ranking) -> dict[str, Any]:
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The result as a table to read."""
-    head = f"{'score':<28} {'n':>5} {'tau-b':>6} {'95 %':>14} {'rho':>6} {'w-tau':>6}"
+    head = f"{'score':<34} {'n':>5} {'tau-b':>6} {'95 %':>14} {'rho':>6} {'w-tau':>6}"
     rows = {"networks": result, "names": result["strings"]}
     rows["networks without identity"] = result["no_identity"]
     for band in result["macs_bands"]:
@@ -156,7 +156,7 @@ def _line(name: str, row: dict[str, Any]) -> str:
     between = "" if interval is None else "{:.3f} to {:.3f}".format(*interval)
     numbers = [row[key] for key in ranking.STATISTICS]
     tau, rho, weighted = ("" if x is None else f"{x:.3f}" for x in numbers)
-    return f"{name:<28} {row['n']:>5} {tau:>6} {between:>14} {rho:>6} {weighted:>6}"
+    return f"{name:<34} {row['n']:>5} {tau:>6} {between:>14} {rho:>6} {weighted:>6}"
 
 
 def write(folder: Path, result: dict[str, Any], ranked: Ranking) -> None:

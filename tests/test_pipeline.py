@@ -16,13 +16,15 @@ from difnas_jax.config import default
 from difnas_jax.costs import cost_table
 from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, TrainingError
+from difnas_jax.indicators import gamma, main_effect
 from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.optim import TRAINABLE
-from difnas_jax.paths import SAMPLERS
+from difnas_jax.paths import SAMPLERS, stream
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import search
+from difnas_jax.stages.trained import build_sampler, trained_evidence
 
 
 @pytest.fixture(autouse=True)
@@ -91,16 +93,27 @@ def test_metrics_have_one_row_a_window(finished):
     assert "validation_accuracy" in rows[-1] and rows[-1]["images_per_second"] > 0
 
 
-def test_the_indicator_is_the_trained_gamma(finished, tiny):
-    indicator = artifacts.Indicator.load(finished[1] / artifacts.INDICATOR, tiny)
+def test_the_indicator_is_read_off_the_training(finished, tiny):
+    config, workdir, _ = finished
+    indicator = artifacts.Indicator.load(workdir / artifacts.INDICATOR, tiny)
     assert np.array_equal(np.isfinite(indicator.table), tiny.allowed)
-    for name, gamma in indicator.gammas.items():
+    evidence, steps = trained_evidence(config, workdir)
+    assert steps == indicator.provenance["supernet_step"] == 4
+    np.testing.assert_array_equal(main_effect(evidence), indicator.table)
+    assert np.ptp(indicator.table[tiny.allowed]) > 0
+    # The paths drawn again are those that trained; each had a loss.
+    sampler = build_sampler(config)
+    for step, paths in enumerate(evidence.paths):
+        expected = sampler(stream(config.seed, "paths", step))
+        np.testing.assert_array_equal(paths, expected)
+    assert (evidence.losses > 0.5).all() and evidence.losses.shape == (4, 3)
+    scales = gamma(evidence)
+    for name, values in indicator.gammas.items():
         layer, op = name.split("/")
         column = [op.name for op in tiny.ops].index(op)
-        expected = np.abs(gamma).astype(np.float64).mean()
-        assert indicator.table[int(layer[-2:]), column] == pytest.approx(expected)
-    assert np.ptp(indicator.table[tiny.allowed]) > 0
-    assert indicator.provenance["supernet_step"] == 4
+        expected = np.abs(values).astype(np.float64).mean()
+        assert scales[int(layer[-2:]), column] == pytest.approx(expected)
+    assert np.ptp(scales[np.isfinite(scales)]) > 0
 
 
 def _times(workdir):
@@ -442,13 +455,18 @@ METHODS = [
         strict=False,
     )
 ]
-METHODS += [{"layer_indicator": wiring} for wiring in LAYER_INDICATORS]
-METHODS += [{"score": score, "layer_indicator": "off"} for score in SCORES]
-METHODS += [{"batch": "split"}]
+METHODS += [
+    {"layer_indicator": wiring, "indicator": "gamma", "score": "ratio"}
+    for wiring in LAYER_INDICATORS
+]
+METHODS += [
+    {"score": score, "indicator": "gamma", "layer_indicator": "off"} for score in SCORES
+]
+METHODS += [{"batch": "split", "score": "argmax", "train_classifier": False}]
 
 
 @pytest.mark.parametrize(
-    "method", METHODS, ids=lambda method: "-".join(method.values())
+    "method", METHODS, ids=lambda method: "-".join(map(str, method.values()))
 )
 def test_every_choice_of_a_method_finds_a_network(tmp_path, tiny, method):
     """Each column value takes one update and a search; wiring decides what is found."""

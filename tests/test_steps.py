@@ -35,7 +35,8 @@ flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_
 
 def settings(**changes):
     config = ml_collections.ConfigDict(default().supernet)
-    config.update(batch_size=8, reference_batch=8, learning_rate=0.1, **changes)
+    config.update(batch_size=8, reference_batch=8, learning_rate=0.1, optimizer="sgd")
+    config.update(changes)
     return config
 
 
@@ -113,6 +114,35 @@ def test_only_the_chosen_leaves_on_the_paths_move(tiny, batch, trainable):
     )
     assert after == frozen
     assert bool(frozen) == (trainable != "all")
+
+
+def test_the_state_keeps_the_cross_entropy_of_every_path(tiny, batch):
+    """Without smoothing; in the row of its update and the column of its path."""
+    state, step = training(tiny, "all_bn")
+    paths = jnp.array([[0, 0, 1], [1, 1, 2]], jnp.int32)
+    rows = []
+    for _ in range(2):
+        model, variables = Supernet(tiny), state.variables
+        for path in paths:
+            logits = model.apply(variables, batch["image"], path, True)
+            found = optax.softmax_cross_entropy_with_integer_labels(
+                logits, batch["label"]
+            )
+            rows.append(float(found.mean()))
+        state, _ = jax.jit(step)(state, batch, paths)
+    np.testing.assert_allclose(state.losses[:2, :2].ravel(), rows, rtol=1e-5)
+    assert not state.losses[2:].any() and not state.losses[:, 2:].any()
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_a_classifier_trains_beside_frozen_kernels(tiny, batch, name):
+    model = Supernet(tiny, train_classifier=True)
+    state, step = training(tiny, "all_bn", model=model, optimizer=name)
+    before = state.variables
+    state, _ = jax.jit(step)(state, batch, jnp.array([[0, 0, 1]], jnp.int32))
+    changed = moved(before["params"], state.variables["params"])
+    assert {("classifier", "kernel"), ("classifier", "bias")} <= changed
+    assert not moved(before["frozen"], state.variables["frozen"])
 
 
 def test_plain_momentum_would_move_unsampled_leaves(tiny, batch):

@@ -1,0 +1,128 @@
+"""Ideas for scores that read gammas and their gradients; none is in the product.
+
+Each maps what a supernet knows of the last batch norm of every candidate to float64[L,
+O], higher is better. Gradients are those of strictly fair updates after training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from difnas_jax import data, optim
+from difnas_jax.indicators import Evidence, gamma, raw_gammas
+from difnas_jax.paths import stream, strict_fair
+from difnas_jax.stages.trained import trained_evidence, trained_supernet
+from difnas_jax.steps import create_state, make_train_step
+
+UPDATES = 40  # whose gradients are averaged
+
+
+@dataclasses.dataclass(frozen=True)
+class Scales:
+    """The last batch norm of every candidate that has one.
+
+    Attributes:
+      evidence: of the supernet.
+      gammas: float32[C] by `<layer>/<op>`.
+      gradients: float32[U, C] by the same, of the loss of the one path through the op.
+    """
+
+    evidence: Evidence
+    gammas: dict[str, np.ndarray]
+    gradients: dict[str, np.ndarray]
+
+    def table(self, value: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
+        """float64[L, O] of value(gamma [C], gradients [U, C]); 0 without batch norm."""
+        space = self.evidence.space
+        result = np.zeros((space.num_layers, space.num_ops))
+        for name, scales in self.gammas.items():
+            layer, op = name.split("/")
+            column = [one.name for one in space.ops].index(op)
+            row = int(layer.removeprefix("layer_"))
+            result[row, column] = value(scales, self.gradients[name])
+        return result
+
+
+def read_scales(config: ConfigDict, workdir: Path) -> Scales:
+    """Gammas of a trained supernet, and gradients on training batches that follow."""
+    evidence, steps = trained_evidence(config, workdir)
+    trained = trained_supernet(config, workdir)
+    split = data.load(config).train
+    batches = data.TrainBatches.of(
+        *(config, split, data.Normalizer.of(config, split)),
+        config.supernet.batch_size,
+    )
+    rule = optim.TRAINABLE["indicator"]
+    packing = optim.Packing.of(trained.variables["params"], rule)
+    # One step of plain descent at rate 1 moves every leaf by its gradient.
+    descent = optim.only_sampled(optax.sgd(1.0))
+    sampler = strict_fair(evidence.space)
+    paths = len(sampler(jax.random.key(0)))
+    state = create_state(trained.variables, descent, packing, steps=1, paths=paths)
+    step = jax.jit(
+        make_train_step(
+            *(trained.model, descent, packing), label_smoothing=0.0, seed=config.seed
+        )
+    )
+    found = []
+    for number in range(steps, steps + UPDATES):
+        chosen = sampler(stream(config.seed, "ideas", number))
+        moved, _ = step(state, jax.tree.map(jnp.asarray, batches[number]), chosen)
+        params = jax.tree.map(np.subtract, evidence.params, moved.variables["params"])
+        found.append(raw_gammas(dataclasses.replace(evidence, params=params)))
+    gammas = raw_gammas(evidence)
+    gradients = {name: np.stack([one[name] for one in found]) for name in gammas}
+    return Scales(evidence, gammas, gradients)
+
+
+def first_order(scales: Scales) -> np.ndarray:
+    """Mean |gamma dL/dgamma|: what switching a channel off would cost."""
+    return scales.table(lambda g, gradients: float(np.abs(g * gradients).mean()))
+
+
+def block_first_order(scales: Scales) -> np.ndarray:
+    """Mean of -(gamma . dL/dgamma): what switching the block off would cost."""
+    return scales.table(lambda g, gradients: -float((gradients @ g).mean()))
+
+
+def depth_corrected(scales: Scales) -> np.ndarray:
+    """First-order importance over the root mean square of the layer's gradients."""
+    squares = scales.table(lambda g, gradients: float((gradients**2).mean()))
+    layer = np.sqrt(squares.sum(1, keepdims=True) / (squares > 0).sum(1, keepdims=True))
+    return first_order(scales) / layer
+
+
+def gradient_size(scales: Scales) -> np.ndarray:
+    """Root mean square of dL/dgamma."""
+    return scales.table(lambda g, gradients: float(np.sqrt((gradients**2).mean())))
+
+
+def standardised(scales: Scales) -> np.ndarray:
+    """Mean |gamma| less the layer's mean, over the layer's standard deviation."""
+    table = gamma(scales.evidence)
+    centred = table - np.nanmean(table, axis=1, keepdims=True)
+    spread = np.nanstd(table, axis=1, keepdims=True)
+    return np.nan_to_num(centred / np.where(spread > 0, spread, 1.0))
+
+
+def change(scales: Scales) -> np.ndarray:
+    """Mean |gamma - 1|: how far training moved the scales."""
+    return scales.table(lambda g, gradients: float(np.abs(g - 1).mean()))
+
+
+IDEAS: dict[str, Callable[[Scales], np.ndarray]] = {
+    "first order": first_order,
+    "first order of blocks": block_first_order,
+    "first order, depth corrected": depth_corrected,
+    "gradient size": gradient_size,
+    "gamma standardised": standardised,
+    "gamma change": change,
+}
