@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from difnas_jax import artifacts
 from difnas_jax.config import build_wiring
-from difnas_jax.distributed import is_main_process
 from difnas_jax.indicators import bn_indicator
+from difnas_jax.processes import is_main_process
 from difnas_jax.stages.trained import trained_supernet
 
 

@@ -6,11 +6,13 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, files
 from difnas_jax.checkpoint import Checkpoints
 from difnas_jax.config import build_wiring
+from difnas_jax.distributed import data_mesh, replicated
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.networks import wired
@@ -32,6 +34,10 @@ def trained_supernet(
         build_wiring(config), train_kernels=trains_kernels, dtype=settings.dtype
     )
     shapes = {"frozen": {}, **variable_shapes(model), "batch_stats": {}}
+    # Whatever devices the checkpoint was written on, these are to hold it.
+    shapes = jax.tree.map(
+        lambda leaf: leaf.update(sharding=replicated(data_mesh())), shapes
+    )
     step = files.read_json(workdir / artifacts.TRAINED, ("step",))["step"]
     folder = workdir / "supernet" / "checkpoints"
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
