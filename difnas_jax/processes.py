@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
+from difnas_jax.distributed import data_mesh, replicated, shard_batch
 from difnas_jax.errors import InputError
 
 # How the processes of a job find each other where JAX does not know the cluster.
@@ -101,13 +101,26 @@ def gather(text: str) -> list[str]:
     if jax.process_count() == 1:
         return [text]
     own = np.frombuffer(text.encode(), np.uint8)
-    lengths = multihost_utils.process_allgather(np.array(len(own), np.int32))
-    padded = np.pad(own, (0, max(1, *lengths) - len(own)))
-    rows = multihost_utils.process_allgather(padded)
+    lengths = _gather_rows(np.array([len(own)], np.int32))[:, 0]
+    rows = _gather_rows(np.pad(own, (0, max(1, *lengths) - len(own))))
     return [
         row[:length].tobytes().decode()
         for row, length in zip(rows, lengths, strict=True)
     ]
+
+
+def _gather_rows(own: np.ndarray) -> np.ndarray:
+    """[N], of each process -> [processes, N]; over all devices, as training does."""
+    mesh = data_mesh()
+    copies = np.tile(own, (jax.local_device_count(), 1))  # one for each device
+    everywhere = jax.jit(_unchanged, out_shardings=replicated(mesh))
+    rows = np.asarray(everywhere(shard_batch(copies, mesh)))
+    owners = [device.process_index for device in mesh.devices]
+    return rows[np.unique(owners, return_index=True)[1]]
+
+
+def _unchanged(rows: jax.Array) -> jax.Array:
+    return rows
 
 
 def jointly(work: Callable[[], Result]) -> Result:
