@@ -16,8 +16,21 @@ OVER_DEVICES = PartitionSpec(DEVICES)
 
 
 def check_devices(expected: int) -> None:
-    """Raise `InputError` if fewer devices than expected have joined; 0 expects none."""
-    count = jax.device_count()
+    """Refuse to start with fewer devices than expected.
+
+    Args:
+      expected: devices of all processes together; 0 takes what is there.
+
+    Raises:
+      InputError: fewer have joined, or JAX cannot use the platform it is told to.
+    """
+    try:
+        count = jax.device_count()
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split()) or "see JAX_PLATFORMS"
+        raise InputError(
+            f"devices: expected {expected or 'some'}, JAX has none ({reason})"
+        ) from error
     if count < expected:
         raise InputError(
             f"devices: expected {expected}, got {count} {jax.default_backend()} "
@@ -72,7 +85,7 @@ def own_rows(batch_size: int, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) ->
     """The rows of a batch that the devices of this process hold."""
     sharding = NamedSharding(mesh, spec)
     indices = sharding.addressable_devices_indices_map((batch_size,)).values()
-    bounds = [rows.indices(batch_size) for (rows,) in indices if rows is not None]
+    bounds = [index[0].indices(batch_size) for index in indices if index]
     return slice(min(start for start, *_ in bounds), max(stop for _, stop, _ in bounds))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
+from numpy.typing import ArrayLike
 
 from difnas_jax.data import Normalizer, Split, TrainBatches, evaluation_batches
 from difnas_jax.distributed import own_rows, shard_batch
@@ -27,7 +28,7 @@ def evaluate(
     eval_step: Callable[[dict[str, Any], dict[str, Array], Any], Sums],
     variables: dict[str, Any],
     split: Split,
-    path: Sequence[int],
+    path: ArrayLike,
     *,
     batch_size: int,
     normalizer: Normalizer,
@@ -39,7 +40,7 @@ def evaluate(
       eval_step: the compiled step of `eval_steps.make_eval_step`.
       variables: of the network, running statistics included.
       split: the examples.
-      path: L op indices.
+      path: int[L].
       batch_size: a multiple of the devices; the last batch is padded and masked.
       normalizer: applied to the images.
       mesh: devices over which batches are split.

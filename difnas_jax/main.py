@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import pipeline, processes, runtime
+from difnas_jax import distributed, pipeline, processes, runtime
 from difnas_jax.config_files import load_config
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.overrides import override_by_flags
@@ -39,6 +39,7 @@ def _run(argv: Sequence[str] | None) -> None:
     flags, config = parse_flags(argv)
     if flags.distributed:
         processes.start(flags.join_timeout)
+    distributed.check_devices(config.devices)  # before the first of them speaks
     workdir = Path(flags.workdir or default_workdir(flags.config, config))
     say(f"workdir: {workdir}")
     results = pipeline.run(config, workdir)
