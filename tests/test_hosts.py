@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny_run
 
-from difnas_jax import data, processes
+from difnas_jax import checks, data, processes
 from difnas_jax.artifacts import (
     BEST,
     INDICATOR,
@@ -190,6 +190,15 @@ def test_processes_that_nobody_counts_are_an_error(monkeypatch, variables, messa
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
         processes.start(60)
+
+
+def test_fewer_devices_than_expected_are_refused_at_the_door():
+    config = tiny_run.get_config()
+    config.devices = jax.device_count()
+    checks.check(config)
+    config.devices = 5
+    with pytest.raises(InputError, match="^devices: expected 5, got 2 cpu dev"):
+        checks.check(config)
 
 
 def others_say(monkeypatch, *texts):
