@@ -15,6 +15,7 @@ test: $(VENV)/test.installed
 lint: $(VENV)/dev.installed
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(VENV)/bin/shellcheck launch/*.sh launch/gke/*.sh .ci/run
 	$(RUN) pyright --pythonpath $(VENV)/bin/python
 
 clean:

@@ -14,7 +14,7 @@ from difnas_jax import artifacts, data
 from difnas_jax import config as config_lib
 from difnas_jax.config import STAGES, field
 from difnas_jax.costs import cost_table
-from difnas_jax.distributed import check_divides
+from difnas_jax.distributed import check_devices, check_divides
 from difnas_jax.errors import InputError
 from difnas_jax.indicators import INDICATORS
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
@@ -54,6 +54,7 @@ CHOICES: dict[str, Iterable[str]] = {
 
 RANGES: dict[str, tuple[float, ...]] = {
     "seed": (0, 2**31 - 1),
+    "devices": (0,),
     "data.validation_fraction": (0.0, 0.9),
     "data.crop_padding": (0, 64),
     "search.mutation_probability": (0.0, 1.0),
@@ -91,6 +92,7 @@ def check(config: ConfigDict) -> None:
       InputError: naming the field, what is allowed and what came.
     """
     check_numbers(config)
+    check_devices(config.devices)
     for name, allowed in CHOICES.items():
         check_choice(config, name, allowed)
     wiring, stages = config_lib.build_wiring(config), chosen_stages(config)

@@ -22,10 +22,10 @@ from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, checks, files, pipeline, runtime
 from difnas_jax.config_files import load_config
-from difnas_jax.distributed import is_main_process
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.main import exit_code
 from difnas_jax.overrides import override_by_flags
+from difnas_jax.processes import is_main_process
 from difnas_jax.writer import say
 
 TRAINING = ("supernet", "indicator")

@@ -7,6 +7,7 @@ rates hold at `reference_batch` and scale linearly with `batch_size`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ def default() -> ConfigDict:
     # Where compiled programs are kept for the next run: `auto` (the user's cache
     # folder), a folder, or empty for nowhere. Changes no result.
     config.compilation_cache = "auto"
+    # Devices, on all hosts together, without which the run does not start; 0 takes what
+    # is there. Changes no result.
+    config.devices = 0
 
     config.space = ConfigDict()
     # A key of `spaces.SPACES`.
@@ -217,6 +221,18 @@ def given_architecture(config: ConfigDict) -> Architecture | None:
             f"classifier, in {config.retrain.architecture!r} it does not"
         )
     return architecture
+
+
+def flat(config: ConfigDict, names: Iterable[str]) -> dict[str, Any]:
+    """JSON values by dotted field name of these fields and whole sections."""
+    values: dict[str, Any] = {}
+    for name in names:
+        value = field(config, name)
+        items = value.to_dict() if isinstance(value, ConfigDict) else {"": value}
+        for key, item in items.items():
+            plain = list(item) if isinstance(item, tuple) else item
+            values[f"{name}.{key}".rstrip(".")] = plain
+    return values
 
 
 def field(config: ConfigDict, name: str) -> Any:

@@ -15,24 +15,28 @@ DEVICES = "data"
 OVER_DEVICES = PartitionSpec(DEVICES)
 
 
-def is_main_process() -> bool:
-    """Whether this process writes files and shows progress."""
-    return jax.process_index() == 0
+def check_devices(expected: int) -> None:
+    """Refuse to start with fewer devices than expected.
 
+    Args:
+      expected: devices of all processes together; 0 takes what is there.
 
-def data_mesh() -> Mesh:
-    """All devices along one axis, `data`."""
-    return Mesh(np.array(jax.devices()), (DEVICES,))
-
-
-def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Copy every leaf to every device."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
-
-
-def shard_batch(batch: Any, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) -> Any:
-    """Put every leaf [B, ...] on the devices, split along its first axis by default."""
-    return jax.device_put(batch, NamedSharding(mesh, spec))
+    Raises:
+      InputError: fewer have joined, or JAX cannot use the platform it is told to.
+    """
+    try:
+        count = jax.device_count()
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split()) or "see JAX_PLATFORMS"
+        raise InputError(
+            f"devices: expected {expected or 'some'}, JAX has none ({reason})"
+        ) from error
+    if count < expected:
+        raise InputError(
+            f"devices: expected {expected}, got {count} {jax.default_backend()} "
+            f"device(s) on {jax.process_count()} process(es); start the missing ones, "
+            "or set devices to 0 for whatever is there"
+        )
 
 
 def check_divides(name: str, batch_size: int) -> None:
@@ -42,3 +46,63 @@ def check_divides(name: str, batch_size: int) -> None:
         raise InputError(
             f"{name}: expected a multiple of the {devices} devices, got {batch_size}"
         )
+
+
+def programs_in_flight() -> int:
+    """How many programs may wait on the devices.
+
+    Virtual CPU devices share their threads: those that wait in the collectives of
+    several programs at once may wait for ever.
+    """
+    virtual = jax.default_backend() == "cpu" and jax.device_count() > 1
+    return 1 if virtual else 4
+
+
+def data_mesh() -> Mesh:
+    """All devices along one axis, `data`; those of a process are neighbours."""
+    devices = sorted(jax.devices(), key=lambda device: device.process_index)
+    return Mesh(np.array(devices), (DEVICES,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Copy every leaf, the same on all processes, to every device."""
+
+    def placed(leaf: Any) -> jax.Array:
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(
+            whole.shape, replicated(mesh), lambda index: whole[index]
+        )
+
+    return jax.tree.map(placed, tree)
+
+
+def own_rows(batch_size: int, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) -> slice:
+    """The rows of a batch that the devices of this process hold."""
+    sharding = NamedSharding(mesh, spec)
+    indices = sharding.addressable_devices_indices_map((batch_size,)).values()
+    bounds = [index[0].indices(batch_size) for index in indices if index]
+    return slice(min(start for start, *_ in bounds), max(stop for _, stop, _ in bounds))
+
+
+def shard_batch(batch: Any, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) -> Any:
+    """Put a batch on the devices, split along its first axis by default.
+
+    No process waits for another, so that this may run beside a training step.
+
+    Args:
+      batch: leaves [rows, ...], the `own_rows` of this process.
+      mesh: the devices.
+      spec: how the whole batch lies on them.
+
+    Returns:
+      Leaves [B, ...].
+    """
+    sharding = NamedSharding(mesh, spec)
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), batch
+    )

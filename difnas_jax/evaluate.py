@@ -12,21 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
+from numpy.typing import ArrayLike
 
 from difnas_jax.data import Normalizer, Split, TrainBatches, evaluation_batches
-from difnas_jax.distributed import shard_batch
+from difnas_jax.distributed import own_rows, shard_batch
 from difnas_jax.eval_steps import Sums, make_paths_eval_step, make_statistics_step
 from difnas_jax.models.supernet import Network
+from difnas_jax.processes import check_same_arrays
 
 # Paths that one call of a compiled program evaluates.
 TOGETHER = 10
 
 
 def evaluate(
-    eval_step: Callable[[dict[str, Any], dict[str, Array], Array], Sums],
+    eval_step: Callable[[dict[str, Any], dict[str, Array], Any], Sums],
     variables: dict[str, Any],
     split: Split,
-    path: Array,
+    path: ArrayLike,
     *,
     batch_size: int,
     normalizer: Normalizer,
@@ -38,7 +40,7 @@ def evaluate(
       eval_step: the compiled step of `eval_steps.make_eval_step`.
       variables: of the network, running statistics included.
       split: the examples.
-      path: int32[L].
+      path: int[L].
       batch_size: a multiple of the devices; the last batch is padded and masked.
       normalizer: applied to the images.
       mesh: devices over which batches are split.
@@ -47,8 +49,10 @@ def evaluate(
       `accuracy` (0 to 1), `loss` (mean cross-entropy) and `examples`.
     """
     totals = {"correct": 0.0, "loss": 0.0, "examples": 0.0}
-    for batch in evaluation_batches(split, batch_size, normalizer):
-        sums = eval_step(variables, shard_batch(batch, mesh), jnp.asarray(path))
+    # numpy, since an array of one device is none of a program on several hosts.
+    ops, rows = np.asarray(path, np.int32), own_rows(batch_size, mesh)
+    for batch in evaluation_batches(split, batch_size, normalizer, rows):
+        sums = eval_step(variables, shard_batch(batch, mesh), ops)
         totals = {name: total + float(sums[name]) for name, total in totals.items()}
     examples = totals["examples"]
     return {
@@ -99,12 +103,13 @@ class PathAccuracy:
         Returns:
           float64[N].
         """
+        check_same_arrays("search", {"paths": paths})
         accuracies = []
         for start in range(0, len(paths), TOGETHER):
             part = paths[start : start + TOGETHER]
             # One program serves every call: the last one repeats a path.
             padded = np.pad(part, ((0, TOGETHER - len(part)), (0, 0)), mode="edge")
-            together = jnp.asarray(padded, jnp.int32)
+            together = padded.astype(np.int32)
             values = self._measured(self._recalibrated(together), together)
             accuracies.append(values[: len(part)])
         return np.concatenate([np.zeros(0), *accuracies])
@@ -117,11 +122,16 @@ class PathAccuracy:
     def _eval_step(self) -> Any:
         return jax.jit(make_paths_eval_step(self.model))
 
-    def _recalibrated(self, paths: Array) -> Any:
+    @property
+    def _rows(self) -> slice:
+        return own_rows(self.recalibration.batch_size, self.mesh)
+
+    def _recalibrated(self, paths: np.ndarray) -> Any:
         """The mean of the statistics over the training batches."""
         total = None
+        batches = dataclasses.replace(self.recalibration, rows=self._rows)
         for step in range(self.recalibration_batches):
-            images = shard_batch(self.recalibration[step]["image"], self.mesh)
+            images = shard_batch(batches[step]["image"], self.mesh)
             found = self._statistics_step(self.variables, images, paths)
             total = found if total is None else jax.tree.map(jnp.add, total, found)
             # One batch at a time: those that wait would fill the memory, and virtual
@@ -130,10 +140,10 @@ class PathAccuracy:
         count = self.recalibration_batches
         return jax.tree.map(lambda leaf: leaf / count, total)
 
-    def _measured(self, batch_stats: Any, paths: Array) -> np.ndarray:
+    def _measured(self, batch_stats: Any, paths: np.ndarray) -> np.ndarray:
         correct, examples = np.zeros(len(paths)), np.zeros(len(paths))
         size, normalizer = self.recalibration.batch_size, self.recalibration.normalizer
-        for batch in evaluation_batches(self.split, size, normalizer):
+        for batch in evaluation_batches(self.split, size, normalizer, self._rows):
             placed = shard_batch(batch, self.mesh)
             sums = self._eval_step(self.variables, batch_stats, placed, paths)
             correct += np.asarray(sums["correct"], np.float64)

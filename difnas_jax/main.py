@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import pipeline, runtime
+from difnas_jax import distributed, pipeline, processes, runtime
 from difnas_jax.config_files import load_config
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.overrides import override_by_flags
@@ -36,7 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
-    config, workdir = parse_flags(argv)
+    flags, config = parse_flags(argv)
+    if flags.distributed:
+        processes.start(flags.join_timeout)
+    distributed.check_devices(config.devices)  # before the first of them speaks
+    workdir = Path(flags.workdir or default_workdir(flags.config, config))
     say(f"workdir: {workdir}")
     results = pipeline.run(config, workdir)
     say("\n".join(results.lines()))
@@ -55,8 +59,10 @@ def exit_code(work: Callable[[], None]) -> int:
     return 0
 
 
-def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
-    """The config with its overrides, and the workdir.
+def parse_flags(
+    argv: Sequence[str] | None,
+) -> tuple[argparse.Namespace, ConfigDict]:
+    """The flags, and the config with its overrides.
 
     Raises:
       InputError: anything that the flags do not allow.
@@ -79,12 +85,26 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
         metavar="FOLDER",
         help="where everything is written; runs/<config>-<checksum> by default",
     )
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="join the processes of this job: on TPU pods, SLURM, Open MPI and "
+        f"Kubernetes by themselves, elsewhere by {processes.COORDINATOR}, "
+        f"{processes.PROCESSES} and {processes.PROCESS}; see launch/README.md",
+    )
+    parser.add_argument(
+        "--join-timeout",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long to wait for the other processes; 300 by default",
+    )
     known, rest = parser.parse_known_args(argv)
     config = load_config(known.config)
     override_by_flags(config, rest)
     if known.workdir == "":
         raise InputError("--workdir: expected a folder, got nothing")
-    return config, Path(known.workdir or default_workdir(known.config, config))
+    return known, config
 
 
 def default_workdir(name: str, config: ConfigDict) -> Path:

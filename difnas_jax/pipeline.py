@@ -19,8 +19,8 @@ from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, checks, files, runtime
 from difnas_jax import config as config_lib
-from difnas_jax.distributed import is_main_process
 from difnas_jax.errors import InputError
+from difnas_jax.processes import check_same, check_shared, is_main_process, jointly
 from difnas_jax.results import Results
 from difnas_jax.stages import indicator, report, retrain, search, supernet
 from difnas_jax.writer import say
@@ -112,16 +112,25 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       TrainingError: a training broke down.
     """
     workdir = Path(workdir)
+    data_checksum = jointly(lambda: _enter(config, workdir))
+    checksum = {"data.checksum": data_checksum, **artifacts.versions()}
+    check_same("config", config_lib.flat(config, config) | checksum)
+    if is_main_process():
+        files.write_json(workdir / "config.json", config.to_dict())
+    check_shared(workdir / "config.json")
+    for name in checks.chosen_stages(config):
+        run_stage(name, config, workdir, data_checksum)
+    return Results.of(workdir, report.collect(config, workdir))
+
+
+def _enter(config: ConfigDict, workdir: Path) -> str:
+    """Check everything before any work is done; the checksum of the data."""
     checks.check(config)
     runtime.keep_compiled_programs(config.compilation_cache)
     data_checksum = checks.check_data(config)
     check_workdir(config, workdir, data_checksum)
     checks.check_inputs(config, workdir)
-    if is_main_process():
-        files.write_json(workdir / "config.json", config.to_dict())
-    for name in checks.chosen_stages(config):
-        run_stage(name, config, workdir, data_checksum)
-    return Results.of(workdir, report.collect(config, workdir))
+    return data_checksum
 
 
 def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None:
@@ -167,11 +176,13 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
     inputs = _checksums(workdir, stage.reads)
     same_inputs = marker.get("inputs") == inputs
     written = all((workdir / path).exists() for path in stage.writes)
-    if marker.get("complete") and same_inputs and written:
+    complete = bool(marker.get("complete")) and same_inputs and written
+    # Nobody goes on, and writes, before all have looked.
+    check_same(f"{workdir}, {name}", {"complete": complete, **inputs})
+    if complete:
         say(f"{name}: complete, skipped")
         return
-    if is_main_process() and marker and not same_inputs:
-        _remove(workdir, stage.writes)
+    stale = bool(marker) and not same_inputs
     marker = {
         "stage": name,
         "complete": False,
@@ -179,10 +190,21 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
         "inputs": inputs,
         "versions": artifacts.versions(),
     }
+    jointly(lambda: _begin(workdir, marker, stage.writes if stale else ()))
+    jointly(lambda: _do(config, workdir, marker))
+
+
+def _begin(workdir: Path, marker: dict[str, Any], stale: Iterable[str]) -> None:
+    """Remove what is of other inputs, and say what is going to be there."""
+    if is_main_process():
+        _remove(workdir, stale)
     _write_marker(workdir, marker)
+
+
+def _do(config: ConfigDict, workdir: Path, marker: dict[str, Any]) -> None:
+    name, start = marker["stage"], time.monotonic()
     say(f"{name}: running")
-    start = time.monotonic()
-    stage.run(config, workdir)
+    STAGES[name].run(config, workdir)
     seconds = time.monotonic() - start  # of this session, if an earlier one was killed
     _write_marker(workdir, {**marker, "complete": True, "seconds": round(seconds, 2)})
     say(f"{name}: done in {seconds:.1f} s")
@@ -216,13 +238,9 @@ def _dependencies(
     noticed.
     """
     flat: dict[str, Any] = {"data.checksum": data_checksum} if data_checksum else {}
-    for name in stage.fields:
-        value = config_lib.field(config, name)
-        items = value.to_dict() if isinstance(value, ConfigDict) else {"": value}
-        for key, item in items.items():
-            if key not in HOUSEKEEPING and f"{name}.{key}" != "data.path":
-                plain = list(item) if isinstance(item, tuple) else item
-                flat[f"{name}.{key}".rstrip(".")] = plain
+    for name, value in config_lib.flat(config, stage.fields).items():
+        if name != "data.path" and name.rpartition(".")[2] not in HOUSEKEEPING:
+            flat[name] = value
     return flat
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,11 +22,18 @@ from ml_collections import ConfigDict
 from difnas_jax import optim
 from difnas_jax.checkpoint import Checkpoints
 from difnas_jax.data import TrainBatches, prefetch
-from difnas_jax.distributed import replicate, shard_batch
+from difnas_jax.distributed import (
+    own_rows,
+    programs_in_flight,
+    replicate,
+    replicated,
+    shard_batch,
+)
 from difnas_jax.errors import TrainingError
 from difnas_jax.models.supernet import Network
 from difnas_jax.paths import Sampler, stream
 from difnas_jax.placements import PLACEMENTS
+from difnas_jax.processes import check_same_arrays
 from difnas_jax.runtime import without_collection
 from difnas_jax.steps import (
     BATCHES,
@@ -41,8 +49,6 @@ METRICS = (
     *("learning_rate", "images_per_second", "data_wait"),
     *("validation_accuracy", "validation_loss"),
 )
-
-PENDING = 4
 
 
 def train(
@@ -81,9 +87,13 @@ def train(
 
     Raises:
       TrainingError: a loss is not finite.
+      InputError: paths or variables are not the same on all hosts.
     """
     seed = batches.seed
-    sample = jax.jit(lambda step: sampler(stream(seed, "paths", step)))
+    sample = jax.jit(
+        lambda step: sampler(stream(seed, "paths", step)),
+        out_shardings=replicated(mesh),
+    )
     paths = len(sample(0))
     passes = BATCHES[batch_of_paths].passes(paths)
     steps = optim.total_steps(settings, len(batches.split), passes)
@@ -98,11 +108,15 @@ def train(
         mesh=mesh,
     )
     spec = PLACEMENTS[placement].batch
+    rows = own_rows(batches.batch_size, mesh, spec)
+    batches = dataclasses.replace(batches, rows=rows)
     keep = settings.keep_checkpoints
     # Closing waits for a save that is under way, also when the training breaks down.
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep)) as checkpoints:
         state = create_state(variables, optimizer, packing, steps=steps, paths=paths)
         state = restored(replicate(state, mesh), checkpoints)
+        start = {"paths": sample(int(state.step)), "variables": state.variables}
+        check_same_arrays(folder.name, start)
         return fit(
             *(state, jax.jit(train_step, donate_argnums=0), sample, batches),
             title=folder.name,
@@ -164,6 +178,7 @@ def fit(
     progress = Progress(title, steps, first)
     best = writer.best("validation_accuracy")
     window, images = Window(), batches.batch_size * passes
+    pending = programs_in_flight()
     ahead = prefetch(lambda step: place(batches[step]), range(first, steps))
     with contextlib.closing(ahead):
         for step in range(first, steps):
@@ -174,7 +189,7 @@ def fit(
                 window = Window()
             window.metrics.append(metrics)
             # Batches wait on the device until their update is done: keep few of them.
-            jax.block_until_ready(window.metrics[-PENDING:][0]["loss"])
+            jax.block_until_ready(window.metrics[-pending:][0]["loss"])
             progress.step()
             done = step + 1
             saves = _due(done, settings.checkpoint_every, steps)

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from difnas_jax import files
-from difnas_jax.distributed import is_main_process
+from difnas_jax.processes import is_main_process
 
 
 def say(text: str) -> None:

@@ -34,6 +34,7 @@ LEVELS = {
     "data": 1,
     "paths": 1,
     "distributed": 1,
+    "processes": 1,
     "runtime": 1,
     "artifacts": 1,
     "spaces": 0,
@@ -60,7 +61,8 @@ WITHIN = {
     ("spaces", "errors"),
     ("steps", "optim"),
     ("steps", "placements"),
-    ("writer", "distributed"),
+    ("processes", "distributed"),
+    ("writer", "processes"),
 }
 
 

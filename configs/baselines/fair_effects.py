@@ -3,7 +3,8 @@
     python -m difnas_jax.main --config=configs/baselines/fair_effects.py:digits
 
 Trained as FairNAS, scored as the default: by how much each op lowers the loss of the
-strictly fair paths through it. Ours; on NAS-Bench-Macro it ranks best (docs/evidence.md).
+strictly fair paths through it. Ours; it ranks best on NAS-Bench-Macro, see
+docs/evidence.md.
 """
 
 from pathlib import Path

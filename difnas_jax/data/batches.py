@@ -106,6 +106,7 @@ class TrainBatches:
       normalizer: applied last.
       crop_padding: see `random_crop`.
       flip: mirror with probability 1/2.
+      rows: the part of each batch that this process makes.
     """
 
     split: Split
@@ -114,6 +115,7 @@ class TrainBatches:
     normalizer: Normalizer
     crop_padding: int
     flip: bool
+    rows: slice = dataclasses.field(default_factory=lambda: slice(None))
 
     @classmethod
     def of(
@@ -124,7 +126,7 @@ class TrainBatches:
         return cls(train, batch_size, config.seed, normalizer, *fields)
 
     def __getitem__(self, step: int) -> Batch:
-        """{"image": float32[B, H, W, C], "label": int32[B]} of a step."""
+        """{"image": float32[B, H, W, C], "label": int32[B]} of a step, or its rows."""
         positions = step * self.batch_size + np.arange(self.batch_size)
         epochs, places = np.divmod(positions, len(self.split))
         index = np.concatenate(
@@ -136,9 +138,10 @@ class TrainBatches:
             ]
         )
         rng = np.random.default_rng([self.seed, zlib.crc32(b"augment"), step])
-        images = random_crop(rng, self.split.images[index], self.crop_padding)
+        index, part = index[self.rows], (self.batch_size, self.rows)
+        images = random_crop(rng, self.split.images[index], self.crop_padding, *part)
         if self.flip:
-            mirrored = rng.random(len(images)) < 0.5
+            mirrored = rng.random(self.batch_size)[self.rows] < 0.5
             images[mirrored] = images[mirrored, :, ::-1]
         return {"image": self.normalizer(images), "label": self.split.labels[index]}
 
@@ -150,7 +153,11 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 
 
 def random_crop(
-    rng: np.random.Generator, images: np.ndarray, padding: int
+    rng: np.random.Generator,
+    images: np.ndarray,
+    padding: int,
+    batch_size: int | None = None,
+    rows: slice = slice(None),
 ) -> np.ndarray:
     """Zero-pad every side by `padding` pixels and crop back at a random place.
 
@@ -158,33 +165,43 @@ def random_crop(
       rng: source of the places.
       images: uint8[B, H, W, C].
       padding: pixels; 0 changes nothing.
+      batch_size: of the whole batch, for which places are drawn; B by default.
+      rows: where the images are only these rows of it.
     """
     if padding == 0:
         return images
     batch, height, width, _ = images.shape
     edges = (padding, padding)
     padded = np.pad(images, ((0, 0), edges, edges, (0, 0)))
-    top, left = rng.integers(2 * padding + 1, size=(2, batch))
+    places = rng.integers(2 * padding + 1, size=(2, batch_size or batch))
+    top, left = places[:, rows]
     # [B, 2 * padding + 1, 2 * padding + 1, C, H, W]: every crop, nothing copied.
     crops = sliding_window_view(padded, (height, width), axis=(1, 2))
     return np.moveaxis(crops[np.arange(batch), top, left], 1, -1)
 
 
 def evaluation_batches(
-    split: Split, batch_size: int, normalizer: Normalizer
+    split: Split, batch_size: int, normalizer: Normalizer, rows: slice = slice(None)
 ) -> Iterator[Batch]:
     """Every example once, in order; the last batch is padded and masked.
 
+    Args:
+      split: the examples.
+      batch_size: B.
+      normalizer: applied to the images.
+      rows: the part of each batch that this process makes.
+
     Yields:
-      {"image": float32[B, H, W, C], "label": int32[B], "mask": float32[B]}.
+      {"image": float32[B, H, W, C], "label": int32[B], "mask": float32[B]}, or rows.
     """
+    own = range(batch_size)[rows]
     for start in range(0, len(split), batch_size):
-        part = split[start : start + batch_size]
-        empty = batch_size - len(part)
+        part = split[start + own.start : start + own.stop]
+        empty = len(own) - len(part)
         yield {
             "image": np.pad(
                 normalizer(part.images), ((0, empty), (0, 0), (0, 0), (0, 0))
             ),
             "label": np.pad(part.labels, (0, empty)),
-            "mask": (np.arange(batch_size) < len(part)).astype(np.float32),
+            "mask": (np.arange(len(own)) < len(part)).astype(np.float32),
         }

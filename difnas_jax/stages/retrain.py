@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, data, files
 from difnas_jax.config import build_space, given_architecture
 from difnas_jax.costs import cost_table
-from difnas_jax.distributed import data_mesh, is_main_process
+from difnas_jax.distributed import data_mesh
 from difnas_jax.eval_steps import make_eval_step
 from difnas_jax.evaluate import evaluate
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import network
 from difnas_jax.paths import fixed
+from difnas_jax.processes import is_main_process
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.train import train
 
@@ -42,7 +42,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
     def measure(variables: dict[str, Any], split: data.Split) -> dict[str, float]:
         return evaluate(
-            *(eval_step, variables, split, jnp.asarray(architecture)),
+            *(eval_step, variables, split, architecture),
             batch_size=settings.batch_size,
             normalizer=normalizer,
             mesh=mesh,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -50,9 +49,15 @@ def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Sc
     trained = trained_supernet(config, workdir)
     dataset, mesh, search = data.load(config), data_mesh(), config.search
     normalizer = data.Normalizer.of(config, dataset.train)
+<<<<<<< HEAD
     shapes = variable_shapes(trained.model)["batch_stats"]
     statistics = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
     variables = {**trained.variables, "batch_stats": statistics}
+=======
+    shapes = variable_shapes(model)["batch_stats"]
+    statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    variables = {**variables, "batch_stats": statistics}
+>>>>>>> hosts
     accuracy = PathAccuracy(
         trained.model,
         replicate(variables, mesh),

@@ -16,8 +16,8 @@ from difnas_jax import artifacts, files
 from difnas_jax.artifacts import FoundNetwork
 from difnas_jax.config import build_budget, build_wiring
 from difnas_jax.costs import cost_table
-from difnas_jax.distributed import is_main_process
 from difnas_jax.errors import InputError
+from difnas_jax.processes import is_main_process, jointly
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.comparison import compare
@@ -45,7 +45,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
         name: Search(ALGORITHMS[name](problem, settings(config), config.seed))
         for name in algorithms(config)
     }
-    restore(workdir / artifacts.SEARCH_STATE, searches)
+    # Nobody goes on, and writes, before all have read.
+    jointly(lambda: restore(workdir / artifacts.SEARCH_STATE, searches))
     found = {}
     for name in searches:
         try:

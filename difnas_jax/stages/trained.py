@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from difnas_jax import artifacts, files
 from difnas_jax.checkpoint import Checkpoints
 from difnas_jax.config import build_wiring
+from difnas_jax.distributed import data_mesh, replicated
 from difnas_jax.errors import InputError
 from difnas_jax.indicators import Evidence
 from difnas_jax.models.initializers import variable_shapes
@@ -70,6 +71,9 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> Trained:
         "variables": {"frozen": {}, **variable_shapes(model), "batch_stats": {}},
         "losses": {"losses": jax.ShapeDtypeStruct(shape, jnp.float32)},
     }
+    # Whatever devices the checkpoint was written on, these are to hold it.
+    sharding = replicated(data_mesh())
+    targets = jax.tree.map(lambda leaf: leaf.update(sharding=sharding), targets)
     folder = workdir / "supernet" / "checkpoints"
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         if checkpoints.latest() != step:

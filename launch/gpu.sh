@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Run one config on this host: CPU, or all its GPUs or TPU cores.
-#   CONFIG=configs/mbv2.py WORKDIR=/data/runs/mbv2 launch/run.sh [--dry-run] [FLAGS...]
+# Run one config on all GPUs of this host.
+#   CONFIG=configs/mbv2.py WORKDIR=/data/runs/mbv2 GPUS=8 \
+#       launch/gpu.sh [--dry-run] [FLAGS...]
 # The same command again continues the run.
 set -euo pipefail
 
 : "${CONFIG:?set CONFIG to a config file, for example configs/mbv2.py}"
 : "${WORKDIR:?set WORKDIR to a folder that outlives this machine}"
+: "${GPUS:?set GPUS to the number of GPUs that must be there}"
 
 dry_run=false
 if [[ "${1:-}" == "--dry-run" ]]; then
@@ -13,8 +15,8 @@ if [[ "${1:-}" == "--dry-run" ]]; then
   shift
 fi
 
-command=("${PYTHON:-python3}" -m difnas_jax.main
-  "--config=${CONFIG}" "--workdir=${WORKDIR}" "$@")
+command=(env JAX_PLATFORMS=cuda "${PYTHON:-python3}" -m difnas_jax.main
+  "--config=${CONFIG}" "--workdir=${WORKDIR}" "--config.devices=${GPUS}" "$@")
 echo "${command[*]}"
 if [[ "${dry_run}" == false ]]; then
   exec "${command[@]}"

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Run one config in several processes on this machine, each with its own virtual CPU
+# devices: a rehearsal of several hosts, and how the tests run them.
+#   CONFIG=configs/digits.py WORKDIR=runs/local PROCESSES=2 DEVICES=2 \
+#       launch/local.sh [--dry-run] [FLAGS...]
+set -euo pipefail
+
+: "${CONFIG:?set CONFIG to a config file, for example configs/digits.py}"
+: "${WORKDIR:?set WORKDIR to a folder}"
+: "${PROCESSES:?set PROCESSES to the number of processes}"
+: "${DEVICES:?set DEVICES to the number of virtual CPU devices of each process}"
+
+dry_run=false
+if [[ "${1:-}" == "--dry-run" ]]; then
+  dry_run=true
+  shift
+fi
+
+# A port that nobody uses, unless PORT says which.
+port="${PORT:-$((20000 + RANDOM % 12000))}"
+command=(env JAX_PLATFORMS=cpu
+  "XLA_FLAGS=${XLA_FLAGS:-} --xla_force_host_platform_device_count=${DEVICES}"
+  "JAX_COORDINATOR_ADDRESS=127.0.0.1:${port}" "JAX_NUM_PROCESSES=${PROCESSES}")
+run=("${PYTHON:-python3}" -m difnas_jax.main --distributed
+  "--config=${CONFIG}" "--workdir=${WORKDIR}"
+  "--config.devices=$((PROCESSES * DEVICES))" "$@")
+
+pids=()
+for ((process = 0; process < PROCESSES; process++)); do
+  echo "${command[*]} JAX_PROCESS_ID=${process} ${run[*]}"
+  if [[ "${dry_run}" == false ]]; then
+    "${command[@]}" "JAX_PROCESS_ID=${process}" "${run[@]}" &
+    pids+=("$!")
+  fi
+done
+
+# Pass on what stops this script; the exit code is the first one that is not 0.
+trap 'kill -TERM "${pids[@]}" 2>/dev/null || true' INT TERM
+status=0
+for pid in "${pids[@]}"; do
+  code=0
+  wait "${pid}" || code=$?
+  while kill -0 "${pid}" 2>/dev/null; do # a signal woke `wait`
+    code=0
+    wait "${pid}" || code=$?
+  done
+  if [[ "${status}" == 0 ]]; then status="${code}"; fi
+done
+exit "${status}"

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Run one config on several nodes under SLURM, one process for each GPU.
+#   NODES=2 GPUS=4 TIME=12:00:00 CONFIG=configs/mbv2.py WORKDIR=/shared/runs/mbv2 \
+#       launch/slurm.sh [--dry-run] [FLAGS...]
+# On a login node this submits itself; inside a job or an allocation it runs. Account,
+# partition and the like come from SBATCH_ACCOUNT, SBATCH_PARTITION, ...; WORKDIR and
+# CONFIG are on a file system that all nodes share.
+set -euo pipefail
+
+: "${NODES:?set NODES to the number of nodes}"
+: "${GPUS:?set GPUS to the number of GPUs of each node}"
+: "${TIME:?set TIME to the time limit of a session, for example 12:00:00}"
+: "${CONFIG:?set CONFIG to a config file, for example configs/mbv2.py}"
+: "${WORKDIR:?set WORKDIR to a folder that all nodes share}"
+
+dry_run=false
+if [[ "${1:-}" == "--dry-run" ]]; then
+  dry_run=true
+  shift
+fi
+
+run() {
+  printf '%q ' "$@"
+  echo
+  if [[ "${dry_run}" == false ]]; then "$@"; fi
+}
+
+if [[ -z "${SLURM_JOB_ID:-}" ]]; then
+  # Two minutes before the time is over, every process gets SIGUSR1, saves and exits.
+  run sbatch --job-name=difnas "--nodes=${NODES}" "--ntasks-per-node=${GPUS}" \
+    "--gres=gpu:${GPUS}" "--time=${TIME}" --requeue --signal=USR1@120 \
+    --open-mode=append --output=difnas-%j.log "$0" "$@"
+  exit
+fi
+
+# JAX gives each process of a node the GPU of its number, so all must see all of them.
+# One that exits early must not end the others, which are still saving.
+status=0
+run srun --kill-on-bad-exit=0 "${PYTHON:-python3}" -m difnas_jax.main --distributed \
+  "--config=${CONFIG}" "--workdir=${WORKDIR}" "--config.devices=$((NODES * GPUS))" \
+  "$@" || status=$?
+# 75: saved, run me again.
+if [[ "${status}" == 75 ]]; then
+  run scontrol requeue "${SLURM_JOB_ID}"
+fi
+exit "${status}"

@@ -1,0 +1,264 @@
+"""The same numbers on any number of devices, in one process or in several."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tiny_run
+
+from difnas_jax import checks, data, processes
+from difnas_jax.artifacts import (
+    BEST,
+    INDICATOR,
+    RETRAIN_METRICS,
+    RETRAIN_RESULT,
+    SUPERNET_METRICS,
+)
+from difnas_jax.errors import InputError
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+# Less work for the compiler: these programs run for milliseconds.
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+# Devices add up the same float32 numbers in another order, which moves a sum by some
+# 1e-7 of itself and a loss by no more than this in four updates.
+LOSS = 1e-5
+# What training changes moves by more where an activation falls on the other side of a
+# bound of ReLU6, at which the gradient jumps: 4e-4 was seen.
+CHANGE = 1e-2
+
+
+def environment(**variables):
+    names = ("XLA_FLAGS", "JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_ID")
+    ours = {name: value for name, value in os.environ.items() if name not in names}
+    return {**ours, "XLA_FLAGS": QUICK, "JAX_PLATFORMS": "cpu", **variables}
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def on_devices(tmp_path_factory):
+    """The folder of `train_on_devices`."""
+    folder = tmp_path_factory.mktemp("devices")
+    flags = f"{QUICK} --xla_force_host_platform_device_count=4"
+    subprocess.run(
+        [sys.executable, "-W", "error", TESTS / "train_on_devices.py", folder],
+        env=environment(XLA_FLAGS=flags, PYTHONPATH=str(ROOT)),
+        check=True,
+        timeout=300,
+    )
+    return folder
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_devices_change_no_number(on_devices, count):
+    one, several = (on_devices / str(number) for number in (1, count))
+    losses, there = (
+        [row["loss"] for row in rows(folder / "metrics.jsonl")]
+        for folder in (one, several)
+    )
+    assert len(losses) == 4 and np.ptp(losses) > 100 * LOSS
+    assert there == pytest.approx(losses, rel=LOSS)
+    check_change(*(np.load(folder / "change.npy") for folder in (several, one)))
+
+
+def check_change(there, here):
+    assert np.linalg.norm(there - here) < CHANGE * np.linalg.norm(here)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """(processes, devices) -> workdir, output, writes of a run of `launch/local.sh`."""
+
+    def run(number, devices):
+        folder = tmp_path_factory.mktemp(f"local{number}")
+        workdir, writes = folder / "run", folder / "writes"
+        hook = (TESTS / "record_writes.py").read_text()
+        (folder / "sitecustomize.py").write_text(hook)
+        done = subprocess.run(
+            ["launch/local.sh"],
+            cwd=ROOT,
+            env=environment(
+                CONFIG="tests/tiny_run.py",
+                WORKDIR=str(workdir),
+                PROCESSES=str(number),
+                DEVICES=str(devices),
+                PYTHON=sys.executable,
+                PYTHONPATH=f"{folder}:{os.environ.get('PYTHONPATH', '')}",
+                WATCHED=str(workdir),
+                WRITES=str(writes),
+            ),
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return workdir, done.stdout, writes.read_text().splitlines()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def alone(local):
+    return local(1, 1)[0]
+
+
+@pytest.fixture(scope="module")
+def together(local):
+    return local(2, 2)
+
+
+def test_processes_change_no_number(alone, together):
+    """All stages in two processes of two devices, and in one process of one."""
+    workdir = together[0]
+    for name in (SUPERNET_METRICS, RETRAIN_METRICS):
+        here, there = (
+            [(row["loss"], row["accuracy"]) for row in rows(folder / name)]
+            for folder in (alone, workdir)
+        )
+        assert len(here) == 4
+        assert np.array(there) == pytest.approx(np.array(here), rel=LOSS)
+    here, there = (np.load(folder / INDICATOR) for folder in (alone, workdir))
+    gammas = [name for name in here.files if name.startswith("gamma")]
+    check_change(*(np.concatenate([f[g] for g in gammas]) - 1 for f in (there, here)))
+    here, there = (json.loads((f / BEST).read_text()) for f in (alone, workdir))
+    assert there == here
+    result = RETRAIN_RESULT
+    here, there = (json.loads((f / result).read_text()) for f in (alone, workdir))
+    assert there["architecture"] == here["architecture"]
+    for split in ("validation", "test"):
+        for name in (f"{split}_loss", f"{split}_accuracy"):
+            assert there[name] == pytest.approx(here[name], rel=LOSS), name
+    assert there["test_examples"] == here["test_examples"]
+
+
+def test_only_process_0_writes_and_speaks(together):
+    """Orbax alone has a file of each process inside a checkpoint."""
+    workdir, output, writes = together
+    by_process = {"0": set(), "1": set()}
+    for line in writes:
+        process, _, path = line.split(" ", 2)
+        if "checkpoints" not in Path(path).relative_to(workdir).parts:
+            by_process[process].add(path)
+    assert by_process["1"] == set()
+    assert len(by_process["0"]) > 20
+    assert output.count("workdir: ") == output.count("retrain: running") == 1
+
+
+@pytest.mark.parametrize("process", ["0", "1"])
+def test_processes_that_do_not_join_end_the_run(tmp_path, process):
+    """Process 0 waits for process 1, or 1 finds no process 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "difnas_jax.main", "--distributed", "--join-timeout=1"]
+        + ["--config=tests/tiny_run.py", f"--workdir={tmp_path / 'none'}"],
+        cwd=ROOT,
+        env=environment(
+            JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{19000 + os.getpid() % 1000}",
+            JAX_NUM_PROCESSES="2",
+            JAX_PROCESS_ID=process,
+        ),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 2
+    assert "error: --distributed: expected 2 processes to join at 127." in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({}, "--distributed: expected a cluster that JAX knows, or JAX_COORDINATOR"),
+        ({"JAX_PROCESS_ID": "one"}, "JAX_PROCESS_ID: expected a whole number, got 'o"),
+    ],
+)
+def test_processes_that_nobody_counts_are_an_error(monkeypatch, variables, message):
+    for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message):
+        processes.start(60)
+
+
+def test_fewer_devices_than_expected_are_refused_at_the_door():
+    config = tiny_run.get_config()
+    config.devices = jax.device_count()
+    checks.check(config)
+    config.devices = 5
+    with pytest.raises(InputError, match="^devices: expected 5, got 2 cpu dev"):
+        checks.check(config)
+
+
+def others_say(monkeypatch, *texts):
+    """Let `gather` find these processes beside this one."""
+    monkeypatch.setattr(processes, "gather", lambda text: [text, *texts])
+
+
+def test_what_fails_on_one_process_fails_on_all(monkeypatch):
+    def fails():
+        raise InputError("data.path: is missing")
+
+    assert processes.jointly(lambda: 7) == 7
+    with pytest.raises(InputError, match="^data.path: is missing"):
+        processes.jointly(fails)
+    others_say(monkeypatch, "", "data.path: is missing")
+    with pytest.raises(InputError, match="^process 2: data.path: is missing"):
+        processes.jointly(lambda: 7)
+
+
+def test_processes_that_differ_are_told_in_what(monkeypatch):
+    mine = {"seed": 0, "rate": [1]}
+    processes.check_same("config", mine)
+    others_say(monkeypatch, json.dumps(mine), json.dumps(mine | {"rate": [2]}))
+    message = r"^config: .* but rate is \[1\] on process 0 and \[2\] on process 2"
+    with pytest.raises(InputError, match=message):
+        processes.check_same("config", mine)
+
+
+def test_paths_that_differ_are_refused(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    others_say(monkeypatch, json.dumps({"['paths']": zlib.crc32(bytes(8))}))
+    processes.check_same_arrays("supernet", {"paths": np.zeros(2, np.int32)})
+    with pytest.raises(InputError, match=r"^supernet.* but \['paths'\] is"):
+        processes.check_same_arrays("supernet", {"paths": np.ones(2, np.int32)})
+
+
+def test_a_workdir_of_each_host_is_refused(tmp_path, monkeypatch):
+    written = tmp_path / "config.json"
+    written.write_text("{}")
+    processes.check_shared(written)
+    others_say(monkeypatch, json.dumps({"config.json": "No such file or directory"}))
+    with pytest.raises(InputError, match="a folder that all share: expected the same"):
+        processes.check_shared(written)
+
+
+def test_a_process_makes_its_rows_of_every_batch():
+    """The parts of a batch are those of the whole, and its padding is at the end."""
+    config = tiny_run.get_config()
+    config.data.crop_padding, config.data.flip = 2, True
+    split = data.load(config).train[:70]
+    normalizer = data.Normalizer.of(config, split)
+    whole = data.TrainBatches.of(config, split, normalizer, 32)
+    slices = [slice(0, 8), slice(8, 32)]
+    parts = [dataclasses.replace(whole, rows=rows) for rows in slices]
+    passes = [
+        [stream[5], *data.evaluation_batches(split, 32, normalizer, rows)]
+        for stream, rows in [(whole, slice(None)), *zip(parts, slices, strict=True)]
+    ]
+    assert [len(batches) for batches in passes] == [4, 4, 4]
+    for batch, *own in zip(*passes, strict=True):
+        for name, values in batch.items():
+            joined = np.concatenate([part[name] for part in own])
+            assert joined.tobytes() == values.tobytes(), name

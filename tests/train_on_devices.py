@@ -1,0 +1,50 @@
+"""Train the same network on 1, 2 and 4 of this process's devices.
+
+    python train_on_devices.py FOLDER
+
+Writes `FOLDER/<devices>/metrics.jsonl`, and how the parameters changed: `change.npy`.
+"""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import tiny_run
+
+from difnas_jax import data
+from difnas_jax.config import build_wiring
+from difnas_jax.distributed import DEVICES
+from difnas_jax.models.initializers import initialize
+from difnas_jax.models.networks import wired
+from difnas_jax.paths import SAMPLERS
+from difnas_jax.train import train
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def train_on(count, folder):
+    config = tiny_run.get_config()
+    split, wiring = data.load(config).train, build_wiring(config)
+    model = wired(wiring, train_kernels=False)
+    variables = initialize(model, config.seed)
+    state = train(
+        model,
+        {**variables, "batch_stats": {}},
+        SAMPLERS["strict_fair"](wiring.sampled),
+        data.TrainBatches.of(config, split, data.Normalizer.of(config, split), 32),
+        config.supernet,
+        trainable="all_bn",
+        batch_of_paths="same",
+        mesh=jax.sharding.Mesh(np.array(jax.devices()[:count]), (DEVICES,)),
+        folder=folder,
+    )
+    change = flat(state.variables["params"]) - flat(variables["params"])
+    np.save(folder / "change.npy", change)
+
+
+if __name__ == "__main__":
+    for count in (1, 2, 4):
+        train_on(count, Path(sys.argv[1]) / str(count))
