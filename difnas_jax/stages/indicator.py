@@ -7,16 +7,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts
-<<<<<<< HEAD
-from difnas_jax.distributed import is_main_process
 from difnas_jax.indicators import INDICATORS, raw_gammas
-from difnas_jax.stages.trained import trained_evidence
-=======
-from difnas_jax.config import build_wiring
-from difnas_jax.indicators import bn_indicator
 from difnas_jax.processes import is_main_process
-from difnas_jax.stages.trained import trained_supernet
->>>>>>> hosts
+from difnas_jax.stages.trained import trained_evidence
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

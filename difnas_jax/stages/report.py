@@ -19,12 +19,8 @@ from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, costs, diagrams, figures, files
 from difnas_jax import config as config_lib
-<<<<<<< HEAD
-from difnas_jax.distributed import is_main_process
 from difnas_jax.indicators import UNITS
-=======
 from difnas_jax.processes import is_main_process
->>>>>>> hosts
 from difnas_jax.results import short
 from difnas_jax.spaces.base import Architecture
 

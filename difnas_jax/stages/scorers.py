@@ -49,15 +49,9 @@ def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Sc
     trained = trained_supernet(config, workdir)
     dataset, mesh, search = data.load(config), data_mesh(), config.search
     normalizer = data.Normalizer.of(config, dataset.train)
-<<<<<<< HEAD
     shapes = variable_shapes(trained.model)["batch_stats"]
-    statistics = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
-    variables = {**trained.variables, "batch_stats": statistics}
-=======
-    shapes = variable_shapes(model)["batch_stats"]
     statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    variables = {**variables, "batch_stats": statistics}
->>>>>>> hosts
+    variables = {**trained.variables, "batch_stats": statistics}
     accuracy = PathAccuracy(
         trained.model,
         replicate(variables, mesh),

@@ -10,19 +10,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, data, files
-<<<<<<< HEAD
-from difnas_jax.distributed import data_mesh, is_main_process
-from difnas_jax.models.initializers import initialize
-from difnas_jax.paths import paths_per_update
-from difnas_jax.stages.trained import build_sampler, build_supernet
-=======
-from difnas_jax.config import build_wiring
 from difnas_jax.distributed import data_mesh
 from difnas_jax.models.initializers import initialize
-from difnas_jax.models.networks import wired
-from difnas_jax.paths import SAMPLERS, paths_per_update
+from difnas_jax.paths import paths_per_update
 from difnas_jax.processes import is_main_process
->>>>>>> hosts
+from difnas_jax.stages.trained import build_sampler, build_supernet
 from difnas_jax.steps import BATCHES, TrainState
 from difnas_jax.train import train
 
