@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.gradients import Passes
-from benchmarks.laws import RECTIFIED_VARIANCE
+from benchmarks.moments import RECTIFIED_VARIANCE
 from difnas_jax.spaces.base import SearchSpace
 
 
@@ -98,8 +98,15 @@ def measures(found: Fairness) -> dict[str, float]:
     return {name: float(values[name]) for name in MEASURES}
 
 
-def depth(found: Passes, space: SearchSpace) -> dict[str, np.ndarray]:
+def depth(
+    found: Passes, space: SearchSpace, parallel: Sequence[int] = ()
+) -> dict[str, np.ndarray]:
     """Signal and gradient by layer, geometric means over all passes.
+
+    Args:
+      found: draws of one supernet.
+      space: that its paths are in.
+      parallel: layers with an always-on identity with batch norm.
 
     Returns:
       float[L] each: `square` and `variance` of the output of each layer, `gradient`,
@@ -110,7 +117,7 @@ def depth(found: Passes, space: SearchSpace) -> dict[str, np.ndarray]:
     """
     gradient = found.gradient / found.gradient[..., -1:]
     growth = (found.gradient[..., :-1] / found.gradient[..., 1:]) ** 2
-    law = _growth_law(found, space)
+    law = _growth_law(found, space, parallel)
     return {
         "square": _geometric(found.square),
         "variance": _geometric(found.variance),
@@ -120,13 +127,19 @@ def depth(found: Passes, space: SearchSpace) -> dict[str, np.ndarray]:
     }
 
 
-def _growth_law(found: Passes, space: SearchSpace) -> np.ndarray:
+def _growth_law(
+    found: Passes, space: SearchSpace, parallel: Sequence[int]
+) -> np.ndarray:
     """[D, K, L - 1]: P1 and P3 for every layer but the first."""
-    expected = found.variance[..., :-1] ** -1.0
     is_block = np.array([op.kind != "identity" for op in space.ops])[found.paths]
+    has_indicator = np.array([op.indicator for op in space.ops])[found.paths]
     normal = np.array([layer.is_normal for layer in space.layers])
-    factor = np.where(is_block, RECTIFIED_VARIANCE**-2 / 4, 1.0)
-    return factor[..., 1:] * expected + (is_block & normal)[..., 1:]
+    beside = np.isin(np.arange(space.num_layers), parallel)
+    factor = np.where(is_block, RECTIFIED_VARIANCE**-2 / 4, 1.0) + beside
+    inverse = 1 / found.variance[..., :-1]
+    growth = factor[..., 1:] * inverse + (is_block & normal)[..., 1:]
+    passes = ~is_block & ~has_indicator & normal
+    return np.where(passes[..., 1:], 1.0, growth)
 
 
 def _geometric(values: np.ndarray) -> np.ndarray:
@@ -136,8 +149,13 @@ def _geometric(values: np.ndarray) -> np.ndarray:
 def to_json(found: Fairness) -> dict[str, Any]:
     """The same as JSON values, None where nothing is."""
     return {
-        name: np.where(np.isnan(value), None, value).tolist()
-        if isinstance(value, np.ndarray)
-        else value
+        name: listed(value) if isinstance(value, np.ndarray) else value
         for name, value in found._asdict().items()
     }
+
+
+def listed(values: np.ndarray) -> list[Any]:
+    """An array as lists, None for NaN."""
+    if values.ndim > 1:
+        return [listed(row) for row in values]
+    return [None if np.isnan(value) else float(value) for value in values]

@@ -66,7 +66,8 @@ def make_probe(model: Network) -> Probe:
             return outputs
 
         with nn.intercept_methods(watch):
-            return model.apply(variables, images, path, True), maps
+            logits: Any = model.apply(variables, images, path, True)
+        return logits, maps
 
     @jax.jit
     def probe(variables: Any, batch: dict[str, Any], path: Array):
@@ -108,14 +109,15 @@ def _variance(outputs: Array, layout: Layout) -> Array:
 def _by_op(gradients: dict[tuple[str, ...], Array], space: SearchSpace) -> Array:
     """Mean square of the gradients of each (layer, op), NaN where there is none."""
     table = jnp.full((space.num_layers, space.num_ops), jnp.nan)
-    places = {
+    places: dict[tuple[str, ...], tuple[int, int]] = {
         (layer_name(number), op.name): (number, index)
         for number in range(space.num_layers)
         for index, op in enumerate(space.ops)
     }
     for leaf, gradient in gradients.items():
-        if leaf[:2] in places:  # not that of a fixed block
-            table = table.at[places[leaf[:2]]].set(jnp.mean(gradient**2))
+        place = places.get(leaf[:2])
+        if place:  # not that of a fixed block
+            table = table.at[place].set(jnp.mean(gradient**2))
     return table
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import isometry_report
+from benchmarks.isometry_tables import tables
 from benchmarks.provenance import provenance
 from benchmarks.spectra import spectra
 from benchmarks.supernets import Setting, supernet, training_images
@@ -65,7 +66,7 @@ def _measure(flags: argparse.Namespace, argv: Sequence[str] | None) -> None:
             rows = supernet(part, images, setting, say)
         results[part] = {**source, "settings": settings, "rows": rows}
         isometry_report.write(flags.output, results)
-    say("\n".join(isometry_report.tables(results)))
+    say("\n".join(tables(results)))
     say(f"written: {flags.output}")
 
 

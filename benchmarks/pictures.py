@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from benchmarks.supernets import KERNELS, of
 from difnas_jax import figures
@@ -63,6 +64,7 @@ def _gamma_gradients(
             axes.plot(rms[:, op], label=name, lw=1.2, **style)
         axes.set_title(f"{part}, {TITLES[kernels]}", loc="left")
         axes.set(xlabel="layer", ylabel="RMS of dL/dγ", yscale="log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     low = min(axes.get_ylim()[0] for axes in pair)
     high = max(axes.get_ylim()[1] for axes in pair)
     for axes in pair:
@@ -83,8 +85,13 @@ def _laws(axes: Axes, rows: Sequence[dict[str, Any]], key: str, title: str) -> N
         law, measured = np.array(points).T
         options = _style(number)
         axes.scatter(law, measured, 14, label=name, alpha=0.8, lw=0, **options)
-    ends = axes.get_xlim()
+    laws = [row[f"{key}_law"] for row in shown]
+    ends = min(laws), max(laws)
     axes.plot(ends, ends, color=figures.MUTED, lw=1, zorder=0)
     axes.set_title(title, loc="left")
     axes.set(xlabel="law", ylabel="measured", xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=8)

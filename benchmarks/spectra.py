@@ -114,7 +114,7 @@ def moments(jacobian: np.ndarray) -> tuple[float, float]:
     gram = jacobian @ jacobian.T if wide else jacobian.T @ jacobian
     mean = float(np.trace(gram) / inputs)
     if not mean:
-        return 0.0, np.nan
+        return 0.0, 0.0
     return mean, float((gram**2).sum() / inputs / mean**2 - 1)
 
 

@@ -132,21 +132,15 @@ def _rows(model: Network, images: Split, setting: Setting) -> Iterator[Row]:
             variables = train(variables, batches)
             found = passes(probe, model, variables, batches, setting.draws)
             evenness = fairness.fairness(found, space)
+            depth = fairness.depth(found, space, model.parallel_identity)
             yield {
                 "kernels": kernels,
                 "seed": seed,
                 "ops": [op.name for op in space.ops],
                 "measures": fairness.measures(evenness),
                 "fairness": fairness.to_json(evenness),
-                "depth": _lists(fairness.depth(found, space)),
+                "depth": {name: fairness.listed(v) for name, v in depth.items()},
             }
-
-
-def _lists(values: dict[str, np.ndarray]) -> dict[str, list[float | None]]:
-    return {
-        name: [None if np.isnan(v) else float(v) for v in array]
-        for name, array in values.items()
-    }
 
 
 def _trainer(model: Network, config: ConfigDict) -> Train:

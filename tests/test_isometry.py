@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import fairness, isometry, laws, spectra
+from benchmarks import fairness, isometry, laws, moments, spectra
 from benchmarks.cases import INITIALISATIONS, Case, cases
 from benchmarks.gradients import Passes
 from difnas_jax.models.kernels import RELU, RELU6
@@ -60,9 +60,9 @@ def test_chain_follows_from_freeness(rng):
     first, second = rng.standard_normal((600, 300)), rng.standard_normal((400, 600))
     second[:, ::3] = 0
     parts = [
-        laws.Law(*spectra.moments(m), len(m) / m.shape[1]) for m in (first, second)
+        moments.Law(*spectra.moments(m), len(m) / m.shape[1]) for m in (first, second)
     ]
-    expected = laws.chain(*parts)
+    expected = moments.chain(*parts)
     mean, spread = spectra.moments(second @ first)
     assert (mean, spread) == pytest.approx(expected[:2], rel=0.03)
 
@@ -73,8 +73,8 @@ def test_p5_measured(kind, mean):
 
     With centre taps, which no border touches.
     """
-    case = shuffling(kind, side=3)
-    found = [spectra.measure(case, DELTA, seed) for seed in range(4)]
+    case = shuffling(kind, side=4)
+    found = [spectra.measure(case, DELTA, seed) for seed in range(6)]
     branch = np.mean([parts["branch"][0] for parts in found])
     assert branch == pytest.approx(mean, rel=0.05)
     whole = np.mean([parts["op"][0] for parts in found])
@@ -123,7 +123,7 @@ SMALL = ("--channels=8", "--side=3", "--seeds=2", "--image-size=8", "--batch-siz
 
 
 def test_the_command(tiny, tmp_path, monkeypatch, capsys):
-    space = dataclasses.replace(tiny, image_channels=3)
+    space = dataclasses.replace(tiny, image_channels=3, layers=tiny.layers[:2])
     monkeypatch.setitem(SPACES, "tiny", lambda *_: space)
     monkeypatch.setattr(spectra, "cases", few_cases)
     flags = (*SMALL, "--draws=2", "--layer-indicators=parallel", "--updates=1")
@@ -136,7 +136,7 @@ def test_the_command(tiny, tmp_path, monkeypatch, capsys):
         assert row["mean_deviation"] == pytest.approx(0, abs=0.1), row
     for row in results["tiny"]["rows"]:
         rms = np.array(row["fairness"]["rms"], np.float64)
-        assert (np.isfinite(rms) == tiny.allowed).all() and np.nanmin(rms) > 0
+        assert (np.isfinite(rms) == space.allowed).all() and np.nanmin(rms) > 0
         assert row["depth"]["gradient"][-1] == 1
     names = {path.name for path in tmp_path.iterdir()}
     tables = {f"{name}.csv" for name in ("singular_values", "depth", "gamma_gradients")}
@@ -144,13 +144,9 @@ def test_the_command(tiny, tmp_path, monkeypatch, capsys):
 
 
 def few_cases(channels, side):
-    return [
-        case
-        for case in cases(channels, side)
-        if case.op.kind in ("identity", "avg_pool", "relu_conv", "zero")
-        and case.op.kernel != 3
-        or case.op.kind == "avg_pool"
-    ]
+    """Those that are cheap to compile, and whose laws are exact."""
+    kinds = "identity", "avg_pool", "zero"
+    return [case for case in cases(channels, side) if case.op.kind in kinds]
 
 
 @pytest.mark.parametrize(
