@@ -19,19 +19,21 @@ class Fairness(NamedTuple):
       rms: [L, O], root mean square over channels and passes; NaN where none is.
       noise: [L, O], relative standard error of it over the draws.
       within: [L], coefficient of variation over the ops of each layer.
-      behind_even: mean over layers of the same, after the square of each gradient is
+      blocks: mean over layers of the same over the ops but the identity.
+      behind_even: mean over layers of `within`, after the square of each gradient is
         divided by that of the gradient behind the layer: what the ops themselves do.
       across: coefficient of variation over the layers of the mean of their ops.
       chance: the part of `within`, mean over layers, that the noise alone would give.
       ratio: mean of the first layer to that of the last.
       slope: factor from one layer to the next, least squares on the logarithm.
-      spread_within: largest to smallest op, geometric mean over layers.
+      spread_within: largest to smallest op, median over layers.
       spread_across: largest to smallest layer.
     """
 
     rms: np.ndarray
     noise: np.ndarray
     within: np.ndarray
+    blocks: float
     behind_even: float
     across: float
     chance: float
@@ -43,8 +45,8 @@ class Fairness(NamedTuple):
 
 # Numbers of `Fairness` that a table shows, `within` by its mean.
 MEASURES = (
-    *("within", "behind_even", "chance", "across", "spread_within", "spread_across"),
-    *("ratio", "slope"),
+    *("within", "blocks", "behind_even", "chance", "across"),
+    *("spread_within", "spread_across", "ratio", "slope"),
 )
 
 
@@ -66,17 +68,18 @@ def fairness(found: Passes, space: SearchSpace) -> Fairness:
     chosen = [number for number, row in enumerate(rms) if np.isfinite(row).sum() > 1]
     within = np.full(space.num_layers, np.nan)
     within[chosen] = _variation(rms[chosen])
+    blocks = [op.kind != "identity" for op in space.ops]
     means = np.nanmean(rms[chosen], 1)
-    logarithms = np.log(rms[chosen])
-    spans = np.nanmax(logarithms, 1) - np.nanmin(logarithms, 1)
+    spans = np.nanmax(rms[chosen], 1) / np.nanmin(rms[chosen], 1)
     return Fairness(
         *(rms, noise, within),
+        blocks=float(_variation(rms[chosen][:, blocks]).mean()),
         behind_even=float(_variation(np.sqrt(even[chosen])).mean()),
         across=float(means.std() / means.mean()),
         chance=float(np.sqrt(np.nanmean(noise[chosen] ** 2))),
         ratio=float(means[0] / means[-1]),
         slope=float(np.exp(np.polyfit(chosen, np.log(means), 1)[0])),
-        spread_within=float(np.exp(spans.mean())),
+        spread_within=float(np.median(spans)),
         spread_across=float(means.max() / means.min()),
     )
 

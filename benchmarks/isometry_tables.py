@@ -41,9 +41,10 @@ FAIR = """
 
 RMS over channels, strictly fair paths and batches of the gradient of each indicator
 batch norm. Within: coefficient of variation over the ops of a layer, mean over layers;
-the same where the gradient behind the layer is divided out; and what chance alone would
-give with so few draws. Across: coefficient of variation over layers. Spread: largest to
-smallest. Mean ± standard error over seeds. T18 holds if within is less than across.
+the same without the identity; the same where the gradient behind the layer is divided
+out; and what chance alone would give with so few draws. Across: coefficient of
+variation over layers. Spread: largest to smallest op (median over layers) and layer.
+Mean ± standard error over seeds. T18 holds if within is less than across.
 """
 
 
@@ -134,8 +135,8 @@ def _geometric(rows: Sequence[Row], column: str, layer: int) -> float | None:
 
 def _fair_table(parts: Results) -> Iterator[str]:
     titles = {
-        **{"within": "within", "behind_even": "the same, gradient behind even"},
-        **{"chance": "of it chance", "across": "across"},
+        **{"within": "within", "blocks": "blocks alone", "across": "across"},
+        **{"behind_even": "gradient behind even", "chance": "by chance"},
         **{"spread_within": "spread within", "spread_across": "spread across"},
         **{"ratio": "first / last layer", "slope": "factor per layer"},
     }

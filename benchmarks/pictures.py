@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
@@ -54,7 +55,7 @@ def _gamma_gradients(
             np.array(row["fairness"]["rms"], np.float64)
             for row in of(rows, indicator, kernels)
         ]
-        rms = np.exp(np.mean(np.log(tables), 0))  # [L, O]
+        rms = np.sqrt(np.mean(np.square(tables), 0))  # [L, O]
         for op, name in enumerate(rows[0]["ops"]):
             style: dict[str, Any] = {
                 "color": COLOURS[op % 8],
@@ -65,11 +66,19 @@ def _gamma_gradients(
         axes.set_title(f"{part}, {TITLES[kernels]}", loc="left")
         axes.set(xlabel="layer", ylabel="RMS of dL/dγ", yscale="log")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _plain_numbers(axes.yaxis)
     low = min(axes.get_ylim()[0] for axes in pair)
     high = max(axes.get_ylim()[1] for axes in pair)
     for axes in pair:
         axes.set_ylim(low, high)
     pair[1].legend(frameon=False, fontsize=8, ncols=2)
+
+
+def _plain_numbers(*logarithmic: Axis) -> None:
+    for axis in logarithmic:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _style(number: int) -> dict[str, Any]:
@@ -90,8 +99,5 @@ def _laws(axes: Axes, rows: Sequence[dict[str, Any]], key: str, title: str) -> N
     axes.plot(ends, ends, color=figures.MUTED, lw=1, zorder=0)
     axes.set_title(title, loc="left")
     axes.set(xlabel="law", ylabel="measured", xscale="log", yscale="log")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())
+    _plain_numbers(axes.xaxis, axes.yaxis)
     axes.legend(frameon=False, fontsize=8)

@@ -116,6 +116,7 @@ def test_fairness_of_known_gradients(tiny):
     assert found.spread_across == pytest.approx(4)
     uneven = fairness.fairness(passes(table * np.array([9.0, 1.0, 1.0])), tiny)
     assert uneven.within == pytest.approx(0.5)  # 3 and 1
+    assert uneven.blocks == pytest.approx(0.5)  # the identity has no gradient here
     assert uneven.spread_within == pytest.approx(3)
 
 
