@@ -84,6 +84,11 @@ class Case:
         return dataclasses.replace(self, side=side, stride=1)
 
     @property
+    def pixels(self) -> float:
+        """Pixels of the input for each of the output."""
+        return (self.side / self.after_stride.side) ** 2
+
+    @property
     def label(self) -> str:
         """Short, for people."""
         activation = "ReLU" if self.ceiling == RELU else "ReLU6"

@@ -36,7 +36,7 @@ FILTERS = 1000
 
 
 class Filters(NamedTuple):
-    """What matters of random filters of norm 1, with outputs `stride` pixels apart.
+    """What matters of random filters of norm 1, at a stride and near a border.
 
     Attributes:
       fourth: mean of the sum of w^4.
@@ -44,7 +44,7 @@ class Filters(NamedTuple):
       meeting: the same sum of the autocorrelation of w^2, not squared.
       inside: share of w^2 that falls inside the image.
       uneven: the same, minus what every pixel has in common.
-      stride: in pixels.
+      pixels: of the input for each of the output.
     """
 
     fourth: float
@@ -52,7 +52,7 @@ class Filters(NamedTuple):
     meeting: float
     inside: float
     uneven: float
-    stride: int
+    pixels: float
 
     def padding(self, case: Case, mean: float, variance: float) -> float:
         """What zeros outside the image take from E[s^2] behind the batch norm.
@@ -64,14 +64,14 @@ class Filters(NamedTuple):
 
     def map(self) -> Law:
         """The depthwise convolution."""
-        pixels = self.stride**2
-        return Law(1 / pixels, pixels * (1 + self.overlap) - 1, 1 / pixels)
+        spread = self.pixels * (1 + self.overlap) - 1
+        return Law(1 / self.pixels, spread, 1 / self.pixels)
 
     def masked(self) -> Law:
         """The same between two ReLUs."""
-        pixels = self.stride**2
         square = 2 + 2 * self.fourth + self.overlap + self.meeting
-        return Law(0.25 / pixels, pixels * square - 1, 1 / pixels)
+        spread = self.pixels * square - 1
+        return Law(0.25 / self.pixels, spread, 1 / self.pixels)
 
 
 @functools.cache
@@ -94,7 +94,7 @@ def filters(case: Case, rule: Initialisation) -> Filters:
         meeting=float((meeting.sum((0, 1)) - (squares**2).sum((0, 1))).mean()),
         inside=float((weights * inside).sum()),
         uneven=float((weights * (inside - inside**2)).sum()),
-        stride=stride,
+        pixels=case.pixels,
     )
 
 
@@ -121,12 +121,12 @@ def inverted_residual(case: Case, rule: Initialisation) -> Law:
     padding = taps.padding(case, RECTIFIED_MEAN, RECTIFIED_VARIANCE)
     middle, variance = taps.masked(), RECTIFIED_VARIANCE
     if taps.fourth > 1 - 1e-6:
-        middle, variance = _one_tap(case.stride)
+        middle, variance = _one_tap(case.pixels)
     scale = normalized(RECTIFIED_VARIANCE / padding)
     return chain(expand, scale, middle, project, normalized(variance))
 
 
-def _one_tap(stride: int) -> tuple[Law, float]:
+def _one_tap(pixels: float) -> tuple[Law, float]:
     """Two ReLUs around a filter of one tap, and the variance behind them.
 
     The second sees what the first left, less its mean: it opens where the first was
@@ -138,7 +138,7 @@ def _one_tap(stride: int) -> tuple[Law, float]:
     mean = height - RECTIFIED_MEAN * share
     square = (1 + RECTIFIED_MEAN**2) * share - RECTIFIED_MEAN * height
     mask = Law(share, 1 / share - 1)
-    return chain(strided(stride), mask), (square - mean**2) / RECTIFIED_VARIANCE
+    return chain(strided(pixels), mask), (square - mean**2) / RECTIFIED_VARIANCE
 
 
 def identity(case: Case, rule: Initialisation) -> Law:
@@ -146,7 +146,7 @@ def identity(case: Case, rule: Initialisation) -> Law:
     if case.is_normal:
         return normalized(1)
     channels = pointwise(case.inputs, case.outputs, rule.gaussian)
-    return chain(strided(case.stride), channels)
+    return chain(strided(case.pixels), channels)
 
 
 def relu_conv(case: Case, rule: Initialisation) -> Law:
@@ -239,7 +239,7 @@ def law(case: Case, rule: Initialisation, part: str) -> Law:
     """
     branch = BRANCHES[case.op.kind]
     if case.stride > 1 and rule.depthwise == "delta":
-        return chain(strided(case.stride), branch(case.after_stride, rule))
+        return chain(strided(case.pixels), branch(case.after_stride, rule))
     passes = part == "op" and case.is_normal and case.op.kind in PASSING
     expected = branch(case, rule)
     return PASSING[case.op.kind](expected) if passes else expected

@@ -93,7 +93,6 @@ def dense(side: int, inputs: int, outputs: int, gaussian: bool) -> Law:
     return Law(outputs / inputs, inputs / outputs - saved, outputs / inputs)
 
 
-def strided(stride: int) -> Law:
-    """Every `stride`-th pixel of each axis."""
-    pixels = stride**2
+def strided(pixels: float) -> Law:
+    """A stride that keeps one of so many pixels."""
     return Law(1 / pixels, pixels - 1, 1 / pixels)
