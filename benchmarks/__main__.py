@@ -6,6 +6,8 @@ import sys
 
 from benchmarks import report
 from benchmarks.measurements import MEASUREMENTS
+from benchmarks.network import SEED
+from benchmarks.provenance import PACKAGES, provenance
 
 
 def main(names: list[str]) -> None:
@@ -15,7 +17,8 @@ def main(names: list[str]) -> None:
         sys.exit(f"unknown: {', '.join(sorted(unknown))}; expected some of {known}")
     for name in names or MEASUREMENTS:
         print(name, file=sys.stderr, flush=True)
-        result = {**report.provenance(name), "raw": MEASUREMENTS[name]()}
+        source = provenance(f"python -m benchmarks {name}", SEED, (*PACKAGES, "torch"))
+        result = {**source, "raw": MEASUREMENTS[name]()}
         known = {**report.load(), name: result}
         report.write({key: known[key] for key in MEASUREMENTS if key in known})
     print(report.TABLE.read_text())

@@ -71,6 +71,7 @@ ROWS: dict[str, Row] = {
     "candidate": Row(
         "identity with BN", (SHORT, *_method(layer_indicator="candidate"))
     ),
+    "frozen": Row("depthwise kernels frozen", (THREE, *_method(trainable="all_bn"))),
     "fair_effects": Row(
         "all weights train, main effects",
         ("--method=fair_effects", SHORT, "--seeds=0,1"),

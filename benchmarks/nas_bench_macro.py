@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import ranking, report
+from benchmarks import ranking
 from benchmarks.macro_scores import (
     DEFAULT,
     EXPERIMENT,
@@ -39,6 +39,7 @@ from benchmarks.macro_scores import (
     trained,
 )
 from benchmarks.macro_table import MacroTable, load_table
+from benchmarks.provenance import machine
 from benchmarks.ranking_figures import scatter
 from difnas_jax import artifacts, files, runtime
 from difnas_jax.errors import InputError
@@ -69,7 +70,7 @@ def _run(argv: Sequence[str]) -> None:
         **ranking.evaluation(ranked.scores, ranked.table),
         "baselines": _baselines(ranked.table),
         "other_scores": _others(ranked),
-        **{"machine": report.machine(), "versions": artifacts.versions()},
+        **{"machine": machine(), "versions": artifacts.versions()},
     }
     folder = flags.output or Path("runs") / EXPERIMENT / f"result-{ranked.name}"
     write(folder, result, ranked)

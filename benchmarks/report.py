@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import json
-import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants import THREADS
 from benchmarks.figures import FIGURES, Figure
-from benchmarks.network import SEED
 from difnas_jax import files
 
 FOLDER = Path(__file__).parent
 RAW, TABLE = FOLDER / "results.json", FOLDER / "RESULTS.md"
-PACKAGES = ("jax", "jaxlib", "flax", "torch", "numpy")
 
 HEADER = """# Benchmarks
 
@@ -39,28 +33,6 @@ native convolutions and channels last; no accelerator has run it.
 | figure | ours | peer | ratio | goal | met? |
 | --- | --: | --: | --: | --: | --- |
 """
-
-
-def provenance(name: str) -> dict[str, Any]:
-    """What, when, where and with which versions a measurement is made."""
-    return {
-        "command": f"python -m benchmarks {name}",
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seed": SEED,
-        "machine": machine(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
-    }
-
-
-def machine() -> str:
-    """Processor, cores and memory."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next(line for line in lines if line.startswith("model name"))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model.split(': ')[1]}, {os.cpu_count()} cores, {memory:.0f} GiB"
 
 
 def load() -> dict[str, Any]:

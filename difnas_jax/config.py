@@ -70,7 +70,8 @@ def default() -> ConfigDict:
     # Depthwise kernels of the orthogonal family: `shift`, the one isometry that tells
     # kernel sizes apart, `qr` (the paper), `unit_norm`, `delta`.
     config.method.depthwise = "shift"
-    # What trains: `indicator` (last batch norm of each candidate), `all_bn`, `all`.
+    # What trains: `indicator` (last batch norm of each candidate), `all_bn`, `spatial`
+    # (these, and kernels of more than one pixel), `all`.
     config.method.trainable = "all_bn"
     # Whether the classifier trains where kernels are frozen.
     config.method.train_classifier = True

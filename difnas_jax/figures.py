@@ -167,11 +167,11 @@ def _cell(axes: Axes, layer: int, op: int, **style: Any) -> None:
 
 
 def new_figure(
-    width: float, height: float, columns: int = 1
+    width: float, height: float, columns: int = 1, rows: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` x `height` inches with `columns` axes in the house style."""
+    """A figure of `width` x `height` inches in the house style, and its axes by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    all_axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    all_axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[:].set_color(MUTED)

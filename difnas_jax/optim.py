@@ -21,6 +21,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
+from difnas_jax.models.kernels import Trained
 from difnas_jax.models.layers import layer_name
 from difnas_jax.spaces.base import SearchSpace
 
@@ -40,12 +41,16 @@ def _is_batch_norm(leaf: Leaf) -> bool:
     return leaf[-2].startswith("bn_") or _is_classifier(leaf)
 
 
+# Among the leaves of `params`: a frozen kernel is none of them.
 TRAINABLE: dict[str, Callable[[Leaf], bool]] = {
     "indicator": _is_indicator,
     "all_bn": _is_batch_norm,
+    "spatial": lambda leaf: _is_batch_norm(leaf) or leaf[-1] == "kernel",
     "all": lambda leaf: True,
 }
 
+# Which kernels are parameters for each; none for the others.
+TRAINED_KERNELS: dict[str, Trained] = {"spatial": "spatial", "all": True}
 
 Packed = dict[str, Array]
 

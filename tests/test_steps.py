@@ -42,7 +42,8 @@ def settings(**changes):
 
 def training(space, trainable, *, model=None, options=None, **changes):
     """(state, step) of a small supernet."""
-    model = model or Supernet(space, train_kernels=trainable == "all")
+    kernels = optim.TRAINED_KERNELS.get(trainable, False)
+    model = model or Supernet(space, train_kernels=kernels)
     variables = {**initialize(model, 0), "batch_stats": {}}
     packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
     optimizer = optim.optimizer(settings(**changes), 100)
@@ -84,6 +85,7 @@ RULES = {
         or (leaf[0].startswith("layer_") and leaf[2] in INDICATOR_BATCH_NORMS)
     ),
     "all_bn": lambda leaf: leaf[-2].startswith("bn_") or leaf[0] == "classifier",
+    "spatial": lambda leaf: True,  # the other kernels are not among `params`
     "all": lambda leaf: True,
 }
 
@@ -124,7 +126,7 @@ def test_the_state_keeps_the_cross_entropy_of_every_path(tiny, batch):
     for _ in range(2):
         model, variables = Supernet(tiny), state.variables
         for path in paths:
-            logits = model.apply(variables, batch["image"], path, True)
+            logits: Any = model.apply(variables, batch["image"], path, True)
             found = optax.softmax_cross_entropy_with_integer_labels(
                 logits, batch["label"]
             )

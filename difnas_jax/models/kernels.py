@@ -1,14 +1,15 @@
 """Modules with weights, and what all blocks have in common.
 
 Kernels live in the collection `frozen`, or in `params` where the method trains them;
-`train_kernels` is the one switch. Initial values here are zeros: `initializers` fills
+`train_kernels` is the one switch: all of them, none, or only those that look at more
+than one pixel. Initial values here are zeros: `initializers` fills
 the leaves from the names of their modules, so names are part of the contract.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -25,22 +26,40 @@ RELU = math.inf
 ACTIVATIONS = {"relu6": RELU6, "relu": RELU}
 
 
+Trained = bool | Literal["spatial"]
+
+
 class Kernel(nn.Module):
     """A module whose weights are frozen or trained.
 
     Weights are float32 and take part in the type of the inputs.
     """
 
-    train_kernels: bool
+    train_kernels: Trained
+
+    @property
+    def trains(self) -> bool:
+        """Whether the weights are parameters."""
+        return self.train_kernels is True
 
     def weight(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """The leaf `name` of `params` or `frozen`."""
-        if self.train_kernels:
+        if self.trains:
             return self.param(name, nn.initializers.zeros, shape).astype(dtype)
         return self.variable("frozen", name, jnp.zeros, shape).value.astype(dtype)
 
 
-class Conv(Kernel):
+class SpatialKernel(Kernel):
+    """A k x k kernel, which also trains where only spatial ones do."""
+
+    @property
+    def trains(self) -> bool:
+        """See `Kernel.trains`."""
+        spatial = self.train_kernels == "spatial" and self.kernel > 1
+        return self.train_kernels is True or spatial
+
+
+class Conv(SpatialKernel):
     """Dense k x k convolution with padding k // 2 and without bias.
 
     `frozen/kernel` or `params/kernel`: [k, k, C_in, C_out].
@@ -96,7 +115,7 @@ class Linear(Kernel):
         return outputs + self.weight("bias", (self.features,), inputs.dtype)
 
 
-class Depthwise(Kernel):
+class Depthwise(SpatialKernel):
     """Depthwise k x k convolution.
 
     `frozen/kernel` or `params/kernel`: [k, k, 1, C].
@@ -128,7 +147,7 @@ class Block(nn.Module):
     op: Op
     out_channels: int
     stride: int
-    train_kernels: bool
+    train_kernels: Trained
     layout: Layout
     ceiling: float = RELU6
 

@@ -18,7 +18,7 @@ from jax import Array
 
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.choice import Branch, choose
-from difnas_jax.models.kernels import Block
+from difnas_jax.models.kernels import Block, Trained
 from difnas_jax.models.layout import Layout
 from difnas_jax.spaces.base import IDENTITY, Layer, Op
 
@@ -54,7 +54,7 @@ class ChoiceLayer(nn.Module):
       ops: all ops of the space.
       parallel_identity: add an always-on identity with batch norm (the layer indicator
         as a parallel branch).
-      train_kernels: whether kernels are parameters.
+      train_kernels: which kernels are parameters, see `Kernel`.
       layout: of the feature maps.
       ceiling: of the activation.
       rematerialize: compute the layer again in the backward pass.
@@ -64,7 +64,7 @@ class ChoiceLayer(nn.Module):
     layer: Layer
     ops: tuple[Op, ...]
     parallel_identity: bool
-    train_kernels: bool
+    train_kernels: Trained
     layout: Layout
     ceiling: float
     rematerialize: bool

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
-from difnas_jax.models.kernels import Block, Depthwise, Pointwise
+from difnas_jax.models.kernels import Block, Depthwise, Pointwise, Trained
 from difnas_jax.models.layout import Layout
 
 
@@ -24,7 +24,7 @@ class Separable(nn.Module):
     features: int
     kernel: int
     stride: int
-    train_kernels: bool
+    train_kernels: Trained
     layout: Layout
     ceiling: float
     role: str = "mix"

@@ -14,7 +14,7 @@ from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
 from difnas_jax.models.blocks import BLOCKS
-from difnas_jax.models.kernels import ACTIVATIONS, Conv, Linear, Pointwise
+from difnas_jax.models.kernels import ACTIVATIONS, Conv, Linear, Pointwise, Trained
 from difnas_jax.models.layers import ChoiceLayer, layer_name
 from difnas_jax.models.layout import Layout, fastest
 from difnas_jax.spaces.base import SearchSpace
@@ -33,7 +33,7 @@ class Network(nn.Module):
     Attributes:
       space: the search space.
       parallel_identity: layers with an always-on identity branch.
-      train_kernels: whether kernels are parameters.
+      train_kernels: which kernels are parameters: all, none, or `spatial` ones.
       train_classifier: whether the classifier is one where the kernels are not.
       dropout: rate before the classifier; needs the random stream `dropout`.
       dtype: key of `DTYPES`, in which feature maps are computed; variables, batch-norm
@@ -45,7 +45,7 @@ class Network(nn.Module):
 
     space: SearchSpace
     parallel_identity: tuple[int, ...] = ()
-    train_kernels: bool = False
+    train_kernels: Trained = False
     train_classifier: bool = False
     dropout: float = 0.0
     dtype: str = "float32"
@@ -88,7 +88,7 @@ class Network(nn.Module):
 
     @property
     def _classifier_trains(self) -> bool:
-        return self.train_kernels or self.train_classifier
+        return self.train_kernels is True or self.train_classifier
 
 
 class Supernet(Network):

@@ -21,6 +21,7 @@ from difnas_jax.indicators import Evidence
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.networks import wired
 from difnas_jax.models.supernet import Network
+from difnas_jax.optim import TRAINED_KERNELS
 from difnas_jax.paths import SAMPLERS, Sampler, paths_per_update, stream
 
 
@@ -46,7 +47,7 @@ def build_supernet(config: ConfigDict, *, rematerialize: bool = False) -> Networ
     """The supernet that the config describes."""
     return wired(
         build_wiring(config),
-        train_kernels=config.method.trainable == "all",
+        train_kernels=TRAINED_KERNELS.get(config.method.trainable, False),
         train_classifier=config.method.train_classifier,
         dtype=config.supernet.dtype,
         rematerialize=rematerialize,

@@ -1,0 +1,143 @@
+"""Isometry and fairness: what of the claims holds, against the laws.
+
+    python -m benchmarks.isometry
+    python -m benchmarks.isometry nas_bench_macro --data=cifar10.npz --seeds=5
+
+Parts: `singular_values`, of every op of every space under every initialisation; and the
+name of a chain space, whose supernet is looked into: signal, gradient and gamma
+gradients through depth. Without a part, `DEFAULT_PARTS`. Earlier results of parts that
+are not measured now are kept. Writes `isometry.json`, `isometry.md`, `isometry.png` and
+three CSV files; a part takes some minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import isometry_report
+from benchmarks.isometry_tables import tables
+from benchmarks.provenance import provenance
+from benchmarks.spectra import spectra
+from benchmarks.supernets import Setting, supernet, training_images
+from difnas_jax import runtime
+from difnas_jax.errors import InputError
+from difnas_jax.main import exit_code
+from difnas_jax.spaces import SPACES, build
+from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+from difnas_jax.writer import say
+
+SINGULAR_VALUES = "singular_values"
+DEFAULT_PARTS = (SINGULAR_VALUES, "nas_bench_macro", "mbv2")
+MOST_INPUTS = 8192  # of an op: the Jacobian has the square of it
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print the tables and write everything.
+
+    Returns:
+      The exit code, as that of `difnas_jax.main`.
+    """
+    return exit_code(lambda: _measure(_flags(argv), argv))
+
+
+def _measure(flags: argparse.Namespace, argv: Sequence[str] | None) -> None:
+    setting = _setting(flags)
+    parts = flags.parts or DEFAULT_PARTS
+    supernets = [part for part in parts if part != SINGULAR_VALUES]
+    images = training_images(setting) if supernets else None
+    results = isometry_report.load(flags.output)
+    words = sys.argv[1:] if argv is None else argv
+    command = " ".join(["python -m benchmarks.isometry", *words])
+    runtime.keep_compiled_programs("auto")
+    for part in parts:
+        source = provenance(command, setting.seeds)
+        if images is None or part == SINGULAR_VALUES:
+            settings: dict[str, Any] = {"channels": flags.channels, "side": flags.side}
+            rows = spectra(flags.channels, flags.side, setting.seeds, say)
+        else:
+            settings = dataclasses.asdict(setting)
+            settings["data"] = Path(setting.data).name or "digits"
+            rows = supernet(part, images, setting, say)
+        results[part] = {**source, "settings": settings, "rows": rows}
+        isometry_report.write(flags.output, results)
+    say("\n".join(tables(results)))
+    say(f"written: {flags.output}")
+
+
+def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.isometry",
+        description="Singular values, signal, gradients and fairness.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("parts", nargs="*", metavar="PART", help=f"default: {' '.join(DEFAULT_PARTS)}")
+    add("--output", type=Path, default=Path("runs/isometry"), metavar="FOLDER")
+    add("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1")
+    add("--channels", type=int, default=24, metavar="N", help="into an op")
+    add("--side", type=int, default=6, metavar="N", help="pixels into an op")
+    add("--data", default="", metavar="FILE", help=".npz of images; default: digits")
+    add("--layer-indicators", default="candidate,parallel,off", metavar="NAME,...")
+    add("--image-size", type=int, default=32, metavar="N", help="of the supernets")
+    add("--batch-size", type=int, default=32, metavar="N", help="of the supernets")
+    add("--draws", type=int, default=6, metavar="N", help="fair sets of paths")
+    add("--updates", type=int, default=0, metavar="N", help="before measuring")
+    add("--learning-rate", type=float, default=16.0, help="at 512 images")
+    return parser.parse_args(argv)
+
+
+def _setting(flags: argparse.Namespace) -> Setting:
+    """The setting of the supernets.
+
+    Raises:
+      InputError: anything that the flags do not allow.
+    """
+    for part in flags.parts:
+        if part != SINGULAR_VALUES and not _is_chain(part):
+            chains = ", ".join(filter(_is_chain, SPACES))
+            raise InputError(
+                f"part: expected {SINGULAR_VALUES} or one of {chains}; got {part!r}"
+            )
+    smallest = {"seeds": 1, "channels": 2, "side": 2, "image_size": 1}
+    smallest |= {"batch_size": 2, "draws": 1, "updates": 0}
+    for name, least in smallest.items():
+        if getattr(flags, name) < least:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(
+                f"{flag}: expected at least {least}, got {getattr(flags, name)}"
+            )
+    widest = 2 * flags.channels * flags.side**2
+    if widest > MOST_INPUTS:
+        raise InputError(
+            f"--channels, --side: expected at most {MOST_INPUTS} inputs of an op, "
+            f"2 x channels x side x side, got {widest}"
+        )
+    indicators = tuple(flags.layer_indicators.split(","))
+    for name in indicators:
+        if name not in LAYER_INDICATORS:
+            known = ", ".join(LAYER_INDICATORS)
+            raise InputError(
+                f"--layer-indicators: expected some of {known}; got {name!r}"
+            )
+    return Setting(
+        *(flags.data, indicators, tuple(range(flags.seeds))),
+        *(flags.image_size, flags.batch_size, flags.draws),
+        *(flags.updates, flags.learning_rate),
+    )
+
+
+def _is_chain(name: str) -> bool:
+    return name in SPACES and isinstance(
+        build(name, image_size=32, image_channels=3, num_classes=2), ChainSpace
+    )
+
+
+if __name__ == "__main__":
+    runtime.restart_with_huge_pages()
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Where a measurement comes from."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("jax", "jaxlib", "flax", "numpy")
+
+
+def provenance(
+    command: str, seed: int | Sequence[int], packages: Sequence[str] = PACKAGES
+) -> dict[str, Any]:
+    """What, when, where and with which versions a measurement is made.
+
+    Args:
+      command: that makes it.
+      seed: or all seeds.
+      packages: whose versions matter.
+    """
+    return {
+        "command": command,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "machine": machine(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+    }
+
+
+def machine() -> str:
+    """Processor, cores and memory."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    model = names[0] if names else platform.machine()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB"
