@@ -79,6 +79,7 @@ def _config(setting: Setting) -> ConfigDict:
         batch_size=setting.batch_size,
         steps=setting.updates,
         epochs=0.0,
+        optimizer="sgd",
         learning_rate=setting.learning_rate,
     )
     return config
