@@ -32,6 +32,8 @@ from difnas_jax.steps import BATCHES
 CHOICES: dict[str, Iterable[str]] = {
     "space.name": SPACES,
     "data.source": data.SOURCES,
+    "data.corrupt": ("error", "skip"),
+    "data.augmentation": data.AUGMENTATIONS,
     "method.kernels": KERNEL_RULES,
     "method.depthwise": DEPTHWISE_RULES,
     "method.trainable": TRAINABLE,
@@ -51,7 +53,11 @@ CHOICES: dict[str, Iterable[str]] = {
 RANGES: dict[str, tuple[float, ...]] = {
     "seed": (0, 2**31 - 1),
     "data.validation_fraction": (0.0, 0.9),
+    "data.workers": (0, 1024),
+    "data.crop_scale": (1e-3, 1.0),
+    "data.crop_aspect": (1.0, 10.0),
     "data.crop_padding": (0, 64),
+    "data.lighting": (0.0, 10.0),
     "search.mutation_probability": (0.0, 1.0),
     "search.recalibration_batches": (1,),
     "search.recalibration_batch_size": (1,),

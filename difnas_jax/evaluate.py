@@ -13,7 +13,13 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from difnas_jax.data import Normalizer, Split, TrainBatches, evaluation_batches
+from difnas_jax.data import (
+    Examples,
+    Normalizer,
+    Reader,
+    TrainBatches,
+    evaluation_batches,
+)
 from difnas_jax.distributed import shard_batch
 from difnas_jax.eval_steps import Sums, make_paths_eval_step, make_statistics_step
 from difnas_jax.models.supernet import Network
@@ -25,7 +31,7 @@ TOGETHER = 10
 def evaluate(
     eval_step: Callable[[dict[str, Any], dict[str, Array], Array], Sums],
     variables: dict[str, Any],
-    split: Split,
+    split: Examples,
     path: Array,
     *,
     batch_size: int,
@@ -81,7 +87,7 @@ class PathAccuracy:
     variables: dict[str, Any]
     recalibration: TrainBatches
     recalibration_batches: int
-    split: Split
+    split: Examples
     mesh: Mesh
 
     @property
@@ -120,14 +126,16 @@ class PathAccuracy:
     def _recalibrated(self, paths: Array) -> Any:
         """The mean of the statistics over the training batches."""
         total = None
-        for step in range(self.recalibration_batches):
-            images = shard_batch(self.recalibration[step]["image"], self.mesh)
-            found = self._statistics_step(self.variables, images, paths)
-            total = found if total is None else jax.tree.map(jnp.add, total, found)
-            # One batch at a time: those that wait would fill the memory, and virtual
-            # devices that meet several programs' collectives may wait for ever.
-            jax.block_until_ready(total)
         count = self.recalibration_batches
+        with Reader(self.recalibration, range(count)) as batches:
+            for batch in batches:
+                images = shard_batch(batch["image"], self.mesh)
+                found = self._statistics_step(self.variables, images, paths)
+                total = found if total is None else jax.tree.map(jnp.add, total, found)
+                # One batch at a time: those that wait would fill the memory, and
+                # virtual devices that meet several programs' collectives may wait for
+                # ever.
+                jax.block_until_ready(total)
         return jax.tree.map(lambda leaf: leaf / count, total)
 
     def _measured(self, batch_stats: Any, paths: Array) -> np.ndarray:
