@@ -1,0 +1,64 @@
+"""DI-NAS on CIFAR-10 in the space of NAS-Bench-Macro (8 layers x 3 ops at 32 pixels).
+
+    python -m difnas_jax.main --config=configs/nas_bench_macro.py \\
+        --config.data.path=DATA_DIR
+
+DATA_DIR holds `cifar10` of TensorFlow Datasets, prepared as array_record; README says
+how. An .npz file, which is read at once and therefore faster, goes by
+`--config.data.source=arrays --config.data.path=cifar10.npz`.
+
+The found network is retrained as those of the benchmark were: 50 epochs at batch 256,
+rate 0.1, weight decay 5e-4 (here on kernels only), no label smoothing, no dropout; on
+the 45,000 images that are not held out. Not run at full size.
+
+`:smoke` goes through every stage in a few updates, on the shipped digits:
+
+    python -m difnas_jax.main --config=configs/nas_bench_macro.py:smoke
+"""
+
+from difnas_jax.config import default
+from difnas_jax.overrides import parse_arg
+
+
+def get_config(arg=None):
+    """Arguments: `smoke`, `seed`."""
+    args = parse_arg(arg, smoke=False, seed=0)
+    config = default()
+    config.seed = args.seed
+
+    config.space.name = "nas_bench_macro"
+    config.space.image_size = 32
+    config.space.num_classes = 10
+
+    config.data.source = "tfds"
+    config.data.name = "cifar10"
+    config.data.crop_padding = 4
+    config.data.flip = True
+    config.data.mean = (0.4914, 0.4822, 0.4465)
+    config.data.std = (0.2470, 0.2435, 0.2616)
+
+    config.supernet.batch_size = 256
+    config.search.recalibration_batch_size = 256
+
+    config.retrain.epochs = 50.0
+    config.retrain.batch_size = config.retrain.reference_batch = 256
+    config.retrain.learning_rate = 0.1
+    config.retrain.weight_decay = 5e-4
+    config.retrain.label_smoothing = 0.0
+    config.retrain.clip_norm = 0.0
+    config.retrain.dropout = 0.0
+    if args.smoke:
+        _shrink(config)
+    return config
+
+
+def _shrink(config):
+    config.data.source = "digits"
+    config.data.flip = False
+    config.data.mean = config.data.std = ()
+    for section in (config.supernet, config.retrain):
+        section.epochs = 0.0
+        section.steps = 8
+        section.batch_size = 32
+        section.log_every = 2
+        section.checkpoint_every = 4
