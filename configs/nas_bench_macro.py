@@ -1,10 +1,8 @@
 """DI-NAS on CIFAR-10 in the space of NAS-Bench-Macro (8 layers x 3 ops at 32 pixels).
 
-    python -m difnas_jax.main --config=configs/nas_bench_macro.py \\
-        --config.data.path=DATA_DIR
+    python -m difnas_jax.main --config=configs/nas_bench_macro.py
 
-DATA_DIR holds `cifar10` of TensorFlow Datasets, prepared as array_record; README says
-how. An .npz file, which is read at once and therefore faster, goes by
+It reads `cifar10` of TensorFlow Datasets, prepared as array_record; README says how. An .npz file, which is read at once and therefore faster, goes by
 `--config.data.source=arrays --config.data.path=cifar10.npz`.
 
 The found network is retrained as those of the benchmark were: 50 epochs at batch 256,
