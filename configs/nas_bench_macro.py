@@ -2,7 +2,8 @@
 
     python -m difnas_jax.main --config=configs/nas_bench_macro.py
 
-It reads `cifar10` of TensorFlow Datasets, prepared as array_record; README says how. An .npz file, which is read at once and therefore faster, goes by
+It reads `cifar10` of TensorFlow Datasets, prepared as array_record; README says how. An
+.npz file, which is read at once and is therefore faster, goes by
 `--config.data.source=arrays --config.data.path=cifar10.npz`.
 
 The found network is retrained as those of the benchmark were: 50 epochs at batch 256,

@@ -18,16 +18,14 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from difnas_jax.data.base import Images, Stored
-from difnas_jax.data.folder import read_folder
-from difnas_jax.data.jpegs import read_jpegs
-from difnas_jax.data.sources import read_arrays
-from difnas_jax.data.tfds import VERSION, prepared_versions, read_prepared
+from difnas_jax.data.readers import READERS
+from difnas_jax.data.tfds import VERSION, prepared_versions
 from difnas_jax.data.writers import WRITERS, Collection
 from difnas_jax.errors import InputError
 from difnas_jax.writer import Progress, say
@@ -52,11 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parse_arguments(argv: Sequence[str] | None) -> tuple[Place, Place, int]:
-    """Source, target and size.
+def parse_arguments(
+    argv: Sequence[str] | None,
+) -> tuple[Place, Place, int, dict[str, str]]:
+    """What `convert` takes.
 
     Raises:
-      InputError: a kind that there is not.
+      InputError: a kind that there is not, or a value of another form.
     """
     parser = argparse.ArgumentParser(
         prog="python -m difnas_jax.prepare",
@@ -80,11 +80,20 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[Place, Place, int]:
         help="squeeze images to squares of so many pixels; without it they are not "
         "touched, and arrays need images of one size",
     )
+    parser.add_argument(
+        "--rename",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="name a split anew: val=validation, val=test",
+    )
     known = parser.parse_args(argv)
     if known.size < 0:
         raise InputError(f"--size: expected 0 or more pixels, got {known.size}")
     source, target = Place.of(known.source, READERS), Place.of(known.target, WRITERS)
-    return source, target, known.size
+    if wrong := [pair for pair in known.rename if pair.count("=") != 1]:
+        raise InputError(f"--rename: expected OLD=NEW, got {wrong[0]!r}")
+    return source, target, known.size, dict(pair.split("=") for pair in known.rename)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,13 +126,19 @@ class Place:
         return f"{self.kind}:{self.path}"
 
 
-def convert(source: Place, target: Place, size: int = 0) -> None:
+def convert(
+    source: Place,
+    target: Place,
+    size: int = 0,
+    renamed: Mapping[str, str] | None = None,
+) -> None:
     """Write a data set in another form.
 
     Args:
       source: what to read.
       target: what to write; must not be there.
       size: see `writers.write_arrays`.
+      renamed: old -> new names of splits.
 
     Raises:
       InputError: a source that cannot be read, a target that is there, or images that
@@ -132,6 +147,14 @@ def convert(source: Place, target: Place, size: int = 0) -> None:
     if target.path.exists():
         raise InputError(f"{target}: expected a place that is free; delete it first")
     data = read(source)
+    if unknown := set(renamed or ()) - set(data.splits):
+        raise InputError(
+            f"--rename: expected some of {', '.join(data.splits)}, the splits of "
+            f"{source}; got {', '.join(sorted(unknown))}"
+        )
+    names = {name: (renamed or {}).get(name, name) for name in data.splits}
+    splits = {names[name]: images for name, images in data.splits.items()}
+    data = Collection(splits, data.classes)
     holder = target.path.parent / f".{target.path.name}.incomplete"
     # A data set of TFDS takes its name and version from the folders that it is in.
     temporary = holder / target.path.parent.name / target.path.name
@@ -156,33 +179,6 @@ def read(place: Place) -> Collection:
     if not place.path.exists():
         raise InputError(f"{place}: expected a data set, there is nothing")
     return Collection(*READERS[place.kind](place.path))
-
-
-def _read_arrays(path: Path) -> tuple[dict[str, Images], list[str]]:
-    splits = read_arrays(path, num_classes=2**31)
-    count = 1 + max(int(split.labels.max()) for split in splits.values())
-    # Padded with zeros, so that the order of the names is that of the labels.
-    return {**splits}, [f"{label:0{len(str(count - 1))}d}" for label in range(count)]
-
-
-def _read_folder(path: Path) -> tuple[dict[str, Images], list[str]]:
-    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
-    visible = [name for name in names if not name.startswith(".")]
-    splits, classes = read_folder(path, sorted(visible, key=lambda n: n != "train"))
-    return {**splits}, classes
-
-
-def _read_tfds(path: Path) -> tuple[dict[str, Images], list[str]]:
-    splits, classes = read_prepared(os.fspath(path))
-    return {**splits}, classes
-
-
-READERS: dict[str, Callable[[Path], tuple[dict[str, Images], list[str]]]] = {
-    "arrays": _read_arrays,
-    "folder": _read_folder,
-    "jpegs": read_jpegs,
-    "tfds": _read_tfds,
-}
 
 
 def walk(split: str, records: Images) -> Iterator[tuple[Stored, int]]:

@@ -352,6 +352,26 @@ def test_tfds_in_another_format_or_of_something_else(tfds_dir, tmp_path):
             data.check(config_of("tfds", other))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cifar10-train.array_record-00000-of-00001", None),
+        ("cifar10-train.array_record-00000-of-00001", b"half"),
+        ("dataset_info.json", b"{"),
+        ("features.json", b"{"),
+    ],
+)
+def test_damaged_tfds(tfds_dir, tmp_path, name, content):
+    other = shutil.copytree(tfds_dir, tmp_path / "other")
+    path = other / "cifar10" / "3.0.2" / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="expected the complete files") as error:
+        data.check(config_of("tfds", other))
+    assert "\n" not in str(error.value)
+
+
 def test_a_split_without_labels(tfds_dir, monkeypatch):
     config = config_of("tfds", tfds_dir)
     kind = type(data.SOURCES["tfds"](config).test)
@@ -471,6 +491,19 @@ def test_arrays_need_one_size_or_get_one(tree, tmp_path, capsys):
     assert prepare.main([*command, "--size=16"]) == 0
     with np.load(tmp_path / "mixed.npz", allow_pickle=False) as values:
         assert values["x_test"].shape[:3] == (TEST, 16, 16)
+
+
+def test_splits_get_the_names_that_a_source_knows(tree, tmp_path, capsys):
+    root = shutil.copytree(tree, tmp_path / "imagenet")
+    (root / "test").rename(root / "val")
+    command = [f"folder:{root}", f"arrays:{tmp_path / 'x.npz'}"]
+    assert prepare.main(command) == 2
+    assert "got train, val; --rename" in capsys.readouterr().err
+    assert prepare.main([*command, "--rename=dev=test"]) == 2
+    assert "got dev" in capsys.readouterr().err
+    assert prepare.main([*command, "--rename=val=test"]) == 0
+    config = config_of("arrays", tmp_path / "x.npz")
+    assert len(data.SOURCES["arrays"](config).test) == TEST
 
 
 def test_channels_that_cannot_be_decoded(tmp_path):

@@ -12,9 +12,7 @@ from difnas_jax.data.base import (
     Examples,
     Records,
     Split,
-    check_channels,
     checksum,
-    fitted,
 )
 from difnas_jax.data.batches import (
     Batch,
@@ -24,6 +22,7 @@ from difnas_jax.data.batches import (
 )
 from difnas_jax.data.crops import AUGMENTATIONS, Crop, whole
 from difnas_jax.data.decode import MODES, Decoded, stored_channels
+from difnas_jax.data.fitting import check_channels, fitted
 from difnas_jax.data.pixels import Normalizer, check_lighting
 from difnas_jax.data.prefetch import prefetch
 from difnas_jax.data.reader import Reader, check_workers

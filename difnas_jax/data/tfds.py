@@ -55,8 +55,15 @@ class TfdsRecords:
         return dataclasses.replace(self, index=self.index[index])
 
     def read(self, index: int) -> tuple[bytes, int]:
-        """The encoded image and its label."""
-        example = self.source[int(self.index[index])]
+        """The encoded image and its label.
+
+        Raises:
+          InputError: the files are damaged.
+        """
+        try:
+            example = self.source[int(self.index[index])]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _damaged(self.title, error) from error
         return example[self.image], int(example[self.label])
 
     def name(self, index: int) -> str:
@@ -113,7 +120,25 @@ def read_prepared(
     Raises:
       InputError: as `read_tfds`.
     """
-    tfds = library()
+    try:
+        return _opened(library(), folder, names)
+    except InputError:
+        raise
+    except Exception as error:  # whatever damaged files make TFDS raise
+        raise _damaged(folder, error) from error
+
+
+def _damaged(name: str, error: Exception) -> InputError:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return InputError(
+        f"data.path: expected the complete files of {name}, they cannot be read "
+        f"({reason[:200]}); delete the data set and prepare it again"
+    )
+
+
+def _opened(
+    tfds: Any, folder: str, names: list[str] | None
+) -> tuple[dict[str, TfdsRecords], list[str]]:
     builder = tfds.builder_from_directory(folder)
     info, there = builder.info, list(builder.info.splits)
     if info.file_format.value != FORMAT:

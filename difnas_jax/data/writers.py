@@ -49,8 +49,13 @@ def write_arrays(path: Path, data: Collection, size: int, walk: Walk) -> None:
       walk: see `Walk`.
 
     Raises:
-      InputError: images of several sizes, and no side is given.
+      InputError: splits of other names; images of several sizes, and no side is given.
     """
+    if not {"train", "test"} <= data.splits.keys() <= {"train", "validation", "test"}:
+        raise InputError(
+            "expected splits train, test and perhaps validation for arrays, got "
+            f"{', '.join(data.splits)}; --rename gives them these names"
+        )
     first = opened(next(iter(data.splits.values())).read(0)[0])
     mode = _mode(first)
     width, height = (size, size) if size else first.size
