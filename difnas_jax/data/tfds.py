@@ -13,7 +13,6 @@ import os
 import re
 import zlib
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -171,7 +170,7 @@ def _opened(
     return splits, info.features[label].names
 
 
-def library() -> ModuleType:
+def library() -> Any:
     """TFDS, which is an extra.
 
     Raises:
@@ -233,7 +232,7 @@ def _how_to_prepare(name: str, data_dir: str) -> str:
     )
 
 
-def _features(tfds: ModuleType, info: Any) -> tuple[str, str]:
+def _features(tfds: Any, info: Any) -> tuple[str, str]:
     """Names of the image and of the label."""
     keys, features = info.supervised_keys, info.features
     kinds = (tfds.features.Image, tfds.features.ClassLabel)

@@ -109,7 +109,7 @@ def write_tfds(path: Path, data: Collection, size: int, walk: Walk) -> None:
       size: see `write_arrays`.
       walk: see `Walk`.
     """
-    tfds: Any = library()
+    tfds = library()
     first = opened(next(iter(data.splits.values())).read(0)[0])
     channels = {"RGB": 3, "L": 1}[_mode(first)]
     features = tfds.features.FeaturesDict(
