@@ -124,7 +124,10 @@ def write_tfds(path: Path, data: Collection, size: int, walk: Walk) -> None:
             image = io.BytesIO(encoded(stored, size))
             yield place, {"image": image, "label": label}
 
-    class Written(tfds.dataset_builders.AdhocBuilder, skip_registration=True):
+    base = tfds.dataset_builders.AdhocBuilder
+
+    # Pyright does not know that the base takes this word.
+    class Written(base, skip_registration=True):  # pyright: ignore
         """The builder of TFDS for data at hand, which itself needs TensorFlow."""
 
         pkg_dir_path = Path(__file__).parent
