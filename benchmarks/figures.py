@@ -13,6 +13,7 @@ from benchmarks.values import (
     exact_front,
     gibibytes,
     images_a_second,
+    images_per_core,
     input_share,
     of_peak,
     rank_correlation,
@@ -147,6 +148,14 @@ FIGURES = (
     *(
         Figure(f"making a batch of {size}: training on it", "input", input_share(name))
         for size, name in ((32, "input_32"), (512, "input_512"))
+    ),
+    *(
+        Figure(
+            f"images per core, ImageNet {title} at 224, synthetic 500 x 375 JPEGs: "
+            "decoding them alone",
+            *("images", images_per_core(side)),
+        )
+        for title, side in (("augmentation", "train"), ("evaluation", "evaluate"))
     ),
     *(
         Figure(f"{title}, 21 x 7, one core [s]", "search", value, 1.0)

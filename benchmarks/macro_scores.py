@@ -111,7 +111,7 @@ def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict
     if flags.method != DEFAULT:
         name = f"{CONFIGS / 'baselines' / flags.method}.py:{EXPERIMENT},{size}"
     config = load_config(name)
-    config.data.path = flags.data
+    config.data.update(source="arrays", path=flags.data)
     config.supernet.update(epochs=0.0, steps=flags.updates)
     override_by_flags(config, words)
     config.stages = ("supernet",)
@@ -174,7 +174,7 @@ def stored(flags: argparse.Namespace, words: list[str], table: MacroTable) -> Ra
     table = _part(table, space, flags.networks)
     values = SCORES[config.method.score](indicator.table, space)
     scores = summed(values, table, space)
-    known = np.isfinite(scores)
+    known = np.flatnonzero(np.isfinite(scores))
     checksum = zlib.crc32(flags.indicator.read_bytes())
     about = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
     about["provenance"] = indicator.provenance

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.collectives import collectives
 from benchmarks.compilation import compilation
 from benchmarks.evolution import evolution
+from benchmarks.images import images
 from benchmarks.memory import memory
 from benchmarks.precision import precision
 from benchmarks.race import race
@@ -37,6 +38,7 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "input": functools.partial(
         race, ("input_32", "input_512", "waiting_fair", "ours_fair"), rounds=5
     ),
+    "images": images,
     "devices": functools.partial(race, ("devices_paths", "devices_batch"), rounds=5),
     "compilation": compilation,
     "memory": memory,

@@ -23,7 +23,8 @@ Statistic = Callable[[np.ndarray, np.ndarray], float]
 
 def tau_b(scores: np.ndarray, accuracies: np.ndarray) -> float:
     """Kendall's tau-b; NaN where one side is constant."""
-    return float(stats.kendalltau(scores, accuracies)[0])
+    result: Any = stats.kendalltau(scores, accuracies)
+    return float(result.statistic)
 
 
 def spearman(scores: np.ndarray, accuracies: np.ndarray) -> float:
@@ -38,7 +39,8 @@ def weighted_tau(scores: np.ndarray, accuracies: np.ndarray) -> float:
     """Vigna's weighted tau: agreement about the best networks counts most."""
     if np.ptp(scores) == 0 or np.ptp(accuracies) == 0:
         return float("nan")
-    return float(stats.weightedtau(scores, accuracies)[0])
+    result: Any = stats.weightedtau(scores, accuracies)
+    return float(result.statistic)
 
 
 STATISTICS: dict[str, Statistic] = {

@@ -13,6 +13,7 @@ from difnas_jax import files
 
 FOLDER = Path(__file__).parent
 RAW, TABLE = FOLDER / "results.json", FOLDER / "RESULTS.md"
+PACKAGES = ("jax", "jaxlib", "flax", "torch", "numpy", "pillow")
 
 HEADER = """# Benchmarks
 

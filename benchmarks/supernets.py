@@ -16,7 +16,7 @@ from benchmarks.gradients import make_probe, passes
 from difnas_jax import runtime
 from difnas_jax.config import default
 from difnas_jax.data import SOURCES, Normalizer, Split, TrainBatches
-from difnas_jax.data.base import fitted
+from difnas_jax.data.fitting import fitted
 from difnas_jax.models.initializers import initialize, variable_shapes
 from difnas_jax.models.networks import wired
 from difnas_jax.models.supernet import Network

@@ -137,6 +137,18 @@ def input_share(name: str) -> Callable[[dict[str, Any]], Value]:
     return against(name, "ours_fair", batches)
 
 
+def images_per_core(side: str) -> Callable[[dict[str, Any]], Value]:
+    """Images a second and core, beside those of decoding alone."""
+
+    def value(raw: dict[str, Any]) -> Value:
+        ours, limit = (1 / statistics.median(raw[name]) for name in (side, "decode"))
+        size = statistics.mean(raw["kilobytes"])
+        limit_text = f"{limit:,.0f} /s ({size:.0f} KB a file)"
+        return Value(f"{ours:,.0f} /s", limit_text, ours / limit)
+
+    return value
+
+
 def _operations() -> int:
     """FLOPs of a BN-only strict-fair update.
 

@@ -1,6 +1,11 @@
 """DI-NAS on ImageNet at 224 with the numbers of the paper (sections 4 and 4.3).
 
-    python -m difnas_jax.main --config=configs/mbv2.py --config.data.path=imagenet.npz
+    python -m difnas_jax.main --config=configs/mbv2.py --config.data.path=DATA_DIR
+
+DATA_DIR holds `imagenet2012` of TensorFlow Datasets, prepared as array_record; README
+says how. A tree of JPEG files is read with `--config.data.source=folder
+--config.data.path=ROOT --config.data.test_split=val`. A tenth of train is held out for
+validation, and the validation split of ImageNet is the test.
 
 The supernet trains for 120 epochs with the layer indicator (table 1), the search is
 that of SPOS under 475 M MACs, the found network is retrained for 240 epochs. The paper
@@ -22,6 +27,13 @@ def get_config(arg=None):
     config = default()
     config.seed = args.seed
     config.search.max_macs = 475_000_000
+    config.data.source = "tfds"
+    config.data.name = "imagenet2012"
+    config.data.test_split = "validation"  # the images of `test` have no labels
+    config.data.workers = 16  # a core decodes some 200 images a second
+    # As in the code of BN-NAS: a random square, colours, mirror.
+    config.data.augmentation = "imagenet"
+    config.data.lighting = 0.1
     config.data.flip = True
     # The usual ImageNet statistics.
     config.data.mean = (0.485, 0.456, 0.406)
@@ -35,6 +47,9 @@ def _shrink(config):
     config.space.image_size = 32
     config.space.num_classes = 10
     config.data.source = "digits"
+    config.data.workers = 0
+    config.data.augmentation = "crop"
+    config.data.lighting = 0.0
     config.data.flip = False
     config.data.mean = config.data.std = ()
     config.search.max_macs = 11_000_000

@@ -49,17 +49,42 @@ def default() -> ConfigDict:
     config.space.num_classes = 1000
 
     config.data = ConfigDict()
-    # `digits` (shipped) or `arrays` (an .npz file).
+    # `digits` (shipped), `arrays` (an .npz file), `folder` (JPEG and PNG files in class
+    # folders) or `tfds` (TensorFlow Datasets, prepared as array_record).
     config.data.source = "arrays"
-    # File of the `arrays` source.
+    # File of the `arrays` source; root of the `folder` source, above the splits; where
+    # TFDS keeps its data sets, empty: $TFDS_DATA_DIR or ~/tensorflow_datasets.
     config.data.path = ""
+    # Data set of the `tfds` source: NAME[/CONFIG][:VERSION], by default the newest.
+    config.data.name = ""
+    # Splits of the `folder` and `tfds` sources; no validation split: part of train.
+    config.data.train_split = "train"
+    config.data.validation_split = ""
+    config.data.test_split = "test"
     # Share of the training split held out where a source has no validation split.
     config.data.validation_fraction = 0.1
+    # An image that cannot be decoded: `error`, or `skip`: the next one takes its place,
+    # with a count in the metrics; in an evaluation it does not count.
+    config.data.corrupt = "error"
+    # Processes that read, decode and augment (through Grain); 0: a thread of this one.
+    # Changes no result. Not for images that `arrays` and `digits` fit at the start.
+    config.data.workers = 0
+    # `crop`: whole images, squeezed to squares, then `crop_padding`; `imagenet`: train
+    # on a random part, evaluate the central square of 224/256 of the short side.
+    config.data.augmentation = "crop"
+    # `imagenet`: smallest share of the area, and largest width by height of the part;
+    # 1 is the square of BN-NAS, 4/3 the rectangle of torchvision.
+    config.data.crop_scale = 0.08
+    config.data.crop_aspect = 1.0
     # Training: zero-pad by so many pixels and crop back at random; 0 is off.
     config.data.crop_padding = 0
     # Training: flip left and right with probability 1/2.
     config.data.flip = False
-    # Per-channel statistics on the 0-1 scale; empty: those of the training split.
+    # Training: standard deviation of the shift along the principal components of the
+    # colours of ImageNet, 0.1 in the literature; 0 is off.
+    config.data.lighting = 0.0
+    # Per-channel statistics on the 0-1 scale; empty: those of the training split, where
+    # it is in memory.
     config.data.mean = ()
     config.data.std = ()
 

@@ -14,7 +14,13 @@ from jax import Array
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from difnas_jax.data import Normalizer, Split, TrainBatches, evaluation_batches
+from difnas_jax.data import (
+    Examples,
+    Normalizer,
+    Reader,
+    TrainBatches,
+    evaluation_batches,
+)
 from difnas_jax.distributed import own_rows, shard_batch
 from difnas_jax.eval_steps import Sums, make_paths_eval_step, make_statistics_step
 from difnas_jax.models.supernet import Network
@@ -27,7 +33,7 @@ TOGETHER = 10
 def evaluate(
     eval_step: Callable[[dict[str, Any], dict[str, Array], Any], Sums],
     variables: dict[str, Any],
-    split: Split,
+    split: Examples,
     path: ArrayLike,
     *,
     batch_size: int,
@@ -85,7 +91,7 @@ class PathAccuracy:
     variables: dict[str, Any]
     recalibration: TrainBatches
     recalibration_batches: int
-    split: Split
+    split: Examples
     mesh: Mesh
 
     @property
@@ -129,15 +135,17 @@ class PathAccuracy:
     def _recalibrated(self, paths: np.ndarray) -> Any:
         """The mean of the statistics over the training batches."""
         total = None
-        batches = dataclasses.replace(self.recalibration, rows=self._rows)
-        for step in range(self.recalibration_batches):
-            images = shard_batch(batches[step]["image"], self.mesh)
-            found = self._statistics_step(self.variables, images, paths)
-            total = found if total is None else jax.tree.map(jnp.add, total, found)
-            # One batch at a time: those that wait would fill the memory, and virtual
-            # devices that meet several programs' collectives may wait for ever.
-            jax.block_until_ready(total)
         count = self.recalibration_batches
+        recalibration = dataclasses.replace(self.recalibration, rows=self._rows)
+        with Reader(recalibration, range(count)) as batches:
+            for batch in batches:
+                images = shard_batch(batch["image"], self.mesh)
+                found = self._statistics_step(self.variables, images, paths)
+                total = found if total is None else jax.tree.map(jnp.add, total, found)
+                # One batch at a time: those that wait would fill the memory, and
+                # virtual devices that meet several programs' collectives may wait for
+                # ever.
+                jax.block_until_ready(total)
         return jax.tree.map(lambda leaf: leaf / count, total)
 
     def _measured(self, batch_stats: Any, paths: np.ndarray) -> np.ndarray:

@@ -93,8 +93,11 @@ STAGES: dict[str, Stage] = {
     ),
 }
 
-# How often something is written changes no result.
-HOUSEKEEPING = ("log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every")
+# How often something is written, and who reads the images, change no result.
+HOUSEKEEPING = (
+    *("log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every"),
+    "workers",
+)
 
 
 def run(config: ConfigDict, workdir: str | Path) -> Results:

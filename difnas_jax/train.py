@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import optim
 from difnas_jax.checkpoint import Checkpoints
-from difnas_jax.data import TrainBatches, prefetch
+from difnas_jax.data import Reader, TrainBatches
 from difnas_jax.distributed import (
     own_rows,
     programs_in_flight,
@@ -47,7 +47,7 @@ from difnas_jax.writer import MetricsWriter, Progress, Window, say
 METRICS = (
     *("step", "loss", "accuracy", "gradient_norm", "parameter_norm"),
     *("learning_rate", "images_per_second", "data_wait"),
-    *("validation_accuracy", "validation_loss"),
+    *("validation_accuracy", "validation_loss", "corrupt_images"),
 )
 
 
@@ -179,8 +179,7 @@ def fit(
     best = writer.best("validation_accuracy")
     window, images = Window(), batches.batch_size * passes
     pending = programs_in_flight()
-    ahead = prefetch(lambda step: place(batches[step]), range(first, steps))
-    with contextlib.closing(ahead):
+    with Reader(batches, range(first, steps), place) as ahead:
         for step in range(first, steps):
             batch = window.wait_for(ahead)
             with _compiling(progress) if step == first else contextlib.nullcontext():
@@ -199,6 +198,8 @@ def fit(
             row = {"step": done, **_means(window.metrics, done, checkpoints)}
             row |= window.rates(images)
             row["learning_rate"] = float(learning_rate(step))
+            if ahead.corrupt:
+                row["corrupt_images"] = ahead.corrupt
             if evaluate is not None and evaluates:
                 row |= evaluate(state.variables)
                 best = max(best or 0.0, row["validation_accuracy"])

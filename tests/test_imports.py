@@ -26,6 +26,7 @@ LEVELS = {
     "indicators": 3,
     "models": 2,
     "checkpoint": 2,
+    "prepare": 2,
     "writer": 1,
     "figures": 1,
     "diagrams": 1,

@@ -1,135 +1,99 @@
-"""Batches: a training batch is a function of the step, an evaluation pass is exact."""
+"""Batches: each is a function of its step, on any number of hosts and workers."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
-from numpy.lib.stride_tricks import sliding_window_view
 
-from difnas_jax.data.base import Split
-from difnas_jax.errors import InputError
+from difnas_jax.data.base import Examples
+from difnas_jax.data.crops import CROP_DRAWS
+from difnas_jax.data.pixels import Normalizer, lighting, random_crop
+from difnas_jax.data.reader import Reader
 
-Batch = dict[str, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Normalizer:
-    """(pixel / 255 - mean) / std per channel.
-
-    Attributes:
-      mean, std: float32[C] on the 0-1 scale.
-    """
-
-    mean: np.ndarray
-    std: np.ndarray
-
-    @classmethod
-    def of(cls, config: ConfigDict, train: Split) -> Normalizer:
-        """The statistics of the config or, where it gives none, of the train split.
-
-        Raises:
-          InputError: a statistic that is not one number for each channel.
-        """
-        check_statistics(config)
-        mean, std = pixel_statistics(train.images)
-        mean = np.asarray(config.data.mean or mean, np.float32)
-        std = np.asarray(config.data.std or np.maximum(std, 1e-3), np.float32)
-        return cls(mean, std)
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """uint8[B, H, W, C] -> float32[B, H, W, C]."""
-        # By rows, in place: numpy is 4 times slower over an axis as short as C.
-        width = images.shape[2]
-        rows = images.reshape(-1, width * images.shape[3]).astype(np.float32)
-        rows /= 255
-        rows -= np.tile(self.mean, width)
-        rows /= np.tile(self.std, width)
-        return rows.reshape(images.shape)
-
-
-def pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per channel on the 0-1 scale.
-
-    From histograms: a copy of the images in floating point would take 8 times their
-    memory.
-
-    Args:
-      images: uint8[N, H, W, C].
-
-    Returns:
-      float64[C] means and float64[C] standard deviations.
-    """
-    channels = range(images.shape[-1])
-    counts = np.stack(
-        [np.bincount(images[..., c].ravel(), minlength=256) for c in channels]
-    )  # [N, H, W, C] -> [C, 256]
-    shares, levels = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
-    mean = shares @ levels
-    return mean, np.sqrt(shares @ levels**2 - mean**2)
-
-
-def check_statistics(config: ConfigDict) -> None:
-    """Raise `InputError` unless mean and std are empty or a number per channel.
-
-    A standard deviation must be positive.
-    """
-    channels = config.space.image_channels
-    for name in ("mean", "std"):
-        values = config.data[name]
-        numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in values)
-        if numbers and name == "std":
-            numbers = all(value > 0 for value in values)
-        if values and not (numbers and len(values) == channels):
-            raise InputError(
-                f"data.{name}: expected {channels} number(s), one per channel, std "
-                f"above 0, or none; got {values}"
-            )
+Batch = dict[str, Any]
+# Uniform numbers for an example: its crop, the padded crop, the mirror.
+DRAWS = CROP_DRAWS + 3
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainBatches:
     """The endless stream of shuffled, augmented training batches.
 
-    `batches[step]` depends on (seed, step) alone, so a resumed run continues the same
-    stream with nothing stored. Every epoch is a new permutation; a batch may span two.
+    `batches[step]` depends on (seed, step) alone: the whole state of this iterator is
+    the step, which is in the checkpoint, so a resumed run continues the same stream
+    with nothing else stored. Every epoch is a new permutation; a batch may span two.
+
+    Each of several processes reads its own rows of what one alone would read.
 
     Attributes:
       split: the training examples.
-      batch_size: B.
+      batch_size: B, of all processes together.
       seed: of the order and the augmentation.
-      normalizer: applied last.
+      normalizer: applied to the pixels.
       crop_padding: see `random_crop`.
       flip: mirror with probability 1/2.
-      rows: the part of each batch that this process makes.
+      lighting: standard deviation of the shift along the principal components of the
+        colours, in units of their eigenvalues; 0 is off.
+      rows: the part of each batch that this process reads.
     """
 
-    split: Split
+    split: Examples
     batch_size: int
     seed: int
     normalizer: Normalizer
-    crop_padding: int
-    flip: bool
+    crop_padding: int = 0
+    flip: bool = False
+    lighting: float = 0.0
     rows: slice = dataclasses.field(default_factory=lambda: slice(None))
 
     @classmethod
     def of(
-        cls, config: ConfigDict, train: Split, normalizer: Normalizer, batch_size: int
+        cls,
+        config: ConfigDict,
+        train: Examples,
+        normalizer: Normalizer,
+        batch_size: int,
     ) -> TrainBatches:
         """The stream that the config describes."""
-        fields = config.data.crop_padding, config.data.flip
-        return cls(train, batch_size, config.seed, normalizer, *fields)
+        fields = {name: config.data[name] for name in AUGMENTED_BY}
+        return cls(train, batch_size, config.seed, normalizer, **fields)
 
     def __getitem__(self, step: int) -> Batch:
-        """{"image": float32[B, H, W, C], "label": int32[B]} of a step, or its rows."""
+        """The batch of a step, or the rows of it that this process reads.
+
+        Returns:
+          {"image": float32[B, H, W, C], "label": int32[B]}, and, where other examples
+          stand in for unreadable ones, "corrupt": {row: reason}; `Reader` takes it out.
+        """
+        rows = self.rows
+        # Drawn for all rows, so that a row has its numbers on any number of processes.
+        rng = np.random.default_rng([self.seed, zlib.crc32(b"augment"), step])
+        draws = rng.random((self.batch_size, DRAWS))[rows]
+        alphas = rng.normal(0, self.lighting, (self.batch_size, 3))[rows]
+        crops, places, mirror = np.split(draws, [CROP_DRAWS, CROP_DRAWS + 2], axis=1)
+        split, corrupt = self.split.take(self._order(step)[rows], crops)
+        images = random_crop(split.images, self.crop_padding, places)
+        if self.flip:
+            mirrored = mirror[:, 0] < 0.5
+            images[mirrored] = images[mirrored, :, ::-1]
+        images = self.normalizer(images)
+        if self.lighting:
+            shifts = (lighting(alphas) / self.normalizer.std).astype(np.float32)
+            images += shifts[:, None, None]
+        batch = {"image": images, "label": split.labels}
+        return {**batch, "corrupt": corrupt} if corrupt else batch
+
+    def _order(self, step: int) -> np.ndarray:
+        """int[B]: which examples the batch of a step has."""
         positions = step * self.batch_size + np.arange(self.batch_size)
         epochs, places = np.divmod(positions, len(self.split))
-        index = np.concatenate(
+        return np.concatenate(
             [
                 _permutation(self.seed, int(epoch), len(self.split))[
                     places[epochs == epoch]
@@ -137,13 +101,9 @@ class TrainBatches:
                 for epoch in np.unique(epochs)
             ]
         )
-        rng = np.random.default_rng([self.seed, zlib.crc32(b"augment"), step])
-        index, part = index[self.rows], (self.batch_size, self.rows)
-        images = random_crop(rng, self.split.images[index], self.crop_padding, *part)
-        if self.flip:
-            mirrored = rng.random(self.batch_size)[self.rows] < 0.5
-            images[mirrored] = images[mirrored, :, ::-1]
-        return {"image": self.normalizer(images), "label": self.split.labels[index]}
+
+
+AUGMENTED_BY = ("crop_padding", "flip", "lighting")
 
 
 @functools.lru_cache(maxsize=4)
@@ -152,56 +112,57 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     return rng.permutation(size)
 
 
-def random_crop(
-    rng: np.random.Generator,
-    images: np.ndarray,
-    padding: int,
-    batch_size: int | None = None,
-    rows: slice = slice(None),
-) -> np.ndarray:
-    """Zero-pad every side by `padding` pixels and crop back at a random place.
+@dataclasses.dataclass(frozen=True)
+class EvaluationBatches:
+    """Every example once, in order; the last batch is padded and masked.
 
-    Args:
-      rng: source of the places.
-      images: uint8[B, H, W, C].
-      padding: pixels; 0 changes nothing.
-      batch_size: of the whole batch, for which places are drawn; B by default.
-      rows: where the images are only these rows of it.
+    Attributes:
+      split: the examples.
+      batch_size: B, of all processes together.
+      normalizer: applied to the images.
+      rows: see `TrainBatches`.
     """
-    if padding == 0:
-        return images
-    batch, height, width, _ = images.shape
-    edges = (padding, padding)
-    padded = np.pad(images, ((0, 0), edges, edges, (0, 0)))
-    places = rng.integers(2 * padding + 1, size=(2, batch_size or batch))
-    top, left = places[:, rows]
-    # [B, 2 * padding + 1, 2 * padding + 1, C, H, W]: every crop, nothing copied.
-    crops = sliding_window_view(padded, (height, width), axis=(1, 2))
-    return np.moveaxis(crops[np.arange(batch), top, left], 1, -1)
+
+    split: Examples
+    batch_size: int
+    normalizer: Normalizer
+    rows: slice = dataclasses.field(default_factory=lambda: slice(None))
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return -(-len(self.split) // self.batch_size)
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step, or the rows of it that this process reads.
+
+        An example that cannot be read is masked, not replaced.
+
+        Returns:
+          {"image": float32[B, H, W, C], "label": int32[B], "mask": float32[B]}, and
+          "corrupt" as in `TrainBatches`.
+        """
+        places = np.arange(self.batch_size)[self.rows] + step * self.batch_size
+        index = places[places < len(self.split)]
+        empty = len(places) - len(index)
+        split, corrupt = self.split.take(index, np.zeros((len(index), CROP_DRAWS)))
+        mask = np.pad(np.ones(len(index), np.float32), (0, empty))
+        mask[list(corrupt)] = 0
+        images = self.normalizer(split.images)
+        batch = {
+            "image": np.pad(images, ((0, empty), (0, 0), (0, 0), (0, 0))),
+            "label": np.pad(split.labels, (0, empty)),
+            "mask": mask,
+        }
+        return {**batch, "corrupt": corrupt} if corrupt else batch
 
 
 def evaluation_batches(
-    split: Split, batch_size: int, normalizer: Normalizer, rows: slice = slice(None)
+    split: Examples,
+    batch_size: int,
+    normalizer: Normalizer,
+    rows: slice = slice(None),
 ) -> Iterator[Batch]:
-    """Every example once, in order; the last batch is padded and masked.
-
-    Args:
-      split: the examples.
-      batch_size: B.
-      normalizer: applied to the images.
-      rows: the part of each batch that this process makes.
-
-    Yields:
-      {"image": float32[B, H, W, C], "label": int32[B], "mask": float32[B]}, or rows.
-    """
-    own = range(batch_size)[rows]
-    for start in range(0, len(split), batch_size):
-        part = split[start + own.start : start + own.stop]
-        empty = len(own) - len(part)
-        yield {
-            "image": np.pad(
-                normalizer(part.images), ((0, empty), (0, 0), (0, 0), (0, 0))
-            ),
-            "label": np.pad(part.labels, (0, empty)),
-            "mask": (np.arange(len(own)) < len(part)).astype(np.float32),
-        }
+    """The batches of `EvaluationBatches` in order, made ahead."""
+    batches = EvaluationBatches(split, batch_size, normalizer, rows)
+    with Reader(batches, range(len(batches))) as reader:
+        yield from reader

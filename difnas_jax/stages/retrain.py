@@ -40,7 +40,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     normalizer = data.Normalizer.of(config, dataset.train)
     eval_step = jax.jit(make_eval_step(model))
 
-    def measure(variables: dict[str, Any], split: data.Split) -> dict[str, float]:
+    def measure(variables: dict[str, Any], split: data.Examples) -> dict[str, float]:
         return evaluate(
             *(eval_step, variables, split, architecture),
             batch_size=settings.batch_size,
