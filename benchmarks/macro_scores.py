@@ -229,8 +229,9 @@ def summed(values: np.ndarray, table: MacroTable, space: SearchSpace) -> np.ndar
 def _part(table: MacroTable, space: SearchSpace, networks: int) -> MacroTable:
     """The names that the space allows, of so many networks drawn at random."""
     layers = np.arange(space.num_layers)
-    table = table[space.allowed[layers, table.architectures].all(1)]
+    allowed = space.allowed[layers, table.architectures].all(1)
+    table = table[np.flatnonzero(allowed)]
     numbers = np.unique(table.network)
     if 0 < networks < len(numbers):
         numbers = np.random.default_rng(0).choice(numbers, networks, replace=False)
-    return table[np.isin(table.network, numbers)]
+    return table[np.flatnonzero(np.isin(table.network, numbers))]

@@ -65,7 +65,7 @@ def training_images(setting: Setting) -> Split:
       InputError: missing or malformed data.
     """
     config = _config(setting)
-    train = SOURCES[config.data.source](config).train
+    train: Any = SOURCES[config.data.source](config).train  # a `Split` in memory
     chosen = np.random.default_rng(0).permutation(len(train))[:IMAGES]
     return fitted("images", train[chosen], setting.image_size, CHANNELS)
 
