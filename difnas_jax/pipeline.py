@@ -7,6 +7,7 @@ what is complete and continues what was killed; a workdir of another config is r
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, checks, files, runtime
+from difnas_jax import artifacts, checks, files, preemption, runtime
 from difnas_jax import config as config_lib
 from difnas_jax.distributed import is_main_process
 from difnas_jax.errors import InputError
@@ -92,8 +93,11 @@ STAGES: dict[str, Stage] = {
     ),
 }
 
-# How often something is written changes no result.
-HOUSEKEEPING = ("log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every")
+# How often something is written, and when a training gives up, changes no result.
+HOUSEKEEPING = (
+    *("log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every"),
+    "spike_factor",
+)
 
 
 def run(config: ConfigDict, workdir: str | Path) -> Results:
@@ -107,40 +111,40 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       The results of all stages that are complete.
 
     Raises:
-      InputError: bad config, data or artefacts.
+      InputError: bad config, data or artefacts, or another run has the workdir.
       TrainingError: a training broke down.
+      Stopped: asked by SIGTERM or SIGUSR1; everything is saved.
+      OSError: the disk is full.
     """
     workdir = Path(workdir)
-    checks.check(config)
-    runtime.keep_compiled_programs(config.compilation_cache)
-    data_checksum = checks.check_data(config)
-    check_workdir(config, workdir, data_checksum)
-    checks.check_inputs(config, workdir)
-    if is_main_process():
-        files.write_json(workdir / "config.json", config.to_dict())
-    for name in checks.chosen_stages(config):
-        run_stage(name, config, workdir, data_checksum)
-    return Results.of(workdir, report.collect(config, workdir))
+    with preemption.watched():
+        checks.check(config)
+        data_checksum = checks.check_data(config)
+        checks.check_inputs(config, workdir)
+        runtime.keep_compiled_programs(config.compilation_cache)
+        # Process 0 alone writes, and holds the workdir for all.
+        own = files.locked(workdir) if is_main_process() else contextlib.nullcontext()
+        with own:
+            check_workdir(config, workdir, data_checksum)
+            if is_main_process():
+                files.write_json(workdir / "config.json", config.to_dict())
+            for name in checks.chosen_stages(config):
+                preemption.leave_if_asked()
+                run_stage(name, config, workdir, data_checksum)
+            return Results.of(workdir, report.collect(config, workdir))
 
 
 def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None:
-    """Refuse a workdir that cannot be written or holds artefacts of another config.
+    """Refuse a workdir that holds artefacts of another config.
 
     Args:
       config: of this run.
-      workdir: made if needed.
+      workdir: where they would be.
       data_checksum: of the data of this run; empty where no stage reads them.
 
     Raises:
       InputError: naming the first field that differs.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--workdir: expected a folder that can be made, {workdir} cannot "
-            f"({error.strerror})"
-        ) from error
     for name, stage in STAGES.items():
         marker = _read_marker(workdir, name)
         left = [path for path in stage.writes if (workdir / path).exists()]

@@ -35,11 +35,11 @@ def trained_supernet(
     step = files.read_json(workdir / artifacts.TRAINED, ("step",))["step"]
     folder = workdir / "supernet" / "checkpoints"
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
-        if checkpoints.latest() != step:
+        try:
+            variables = checkpoints.restore(step, variables=shapes)["variables"]
+        except InputError as error:
             raise InputError(
-                f"{folder}: expected the checkpoint of the last step, {step}, found "
-                f"{checkpoints.latest()}; delete {workdir / artifacts.TRAINED} and run "
-                "the supernet stage again"
-            )
-        variables = checkpoints.restore(variables=shapes)["variables"]
+                f"{error}; delete {workdir / artifacts.TRAINED} and run the supernet "
+                "stage again, it goes on from the checkpoint before"
+            ) from error
     return model, variables, step
