@@ -62,12 +62,14 @@ def locked(folder: Path) -> Iterator[None]:
                 f"--workdir: {folder} is in use by {file.read() or 'another run'}; "
                 "wait for its end, or use another --workdir"
             ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        with naming(folder / LOCK):
-            file.flush()
-        yield
-        file.truncate(0)
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        try:
+            with naming(folder / LOCK):
+                file.truncate(0)
+                os.write(file.fileno(), holder.encode())
+            yield
+        finally:
+            file.truncate(0)
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> None:
     config, workdir = parse_flags(argv)
+    runtime.check_devices()
     say(f"workdir: {workdir}")
     results = pipeline.run(config, workdir)
     say("\n".join(results.lines()))

@@ -33,6 +33,22 @@ def restart_with_huge_pages() -> None:
         os.execv(sys.executable, sys.orig_argv)
 
 
+def check_devices() -> None:
+    """Start JAX on the devices that the environment asks for.
+
+    Raises:
+      InputError: there are none.
+    """
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise InputError(
+            f"JAX_PLATFORMS: expected devices that JAX can use, got {asked!r} "
+            f"({' '.join(str(error).split())[:200]})"
+        ) from error
+
+
 @contextlib.contextmanager
 def without_collection() -> Iterator[None]:
     """Pause the garbage collector.
