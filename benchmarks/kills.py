@@ -121,6 +121,8 @@ def kill(
     if process.is_alive() and process.pid:
         os.kill(process.pid, number)
     code = ended(process)
+    if code not in (0, -number, os.EX_TEMPFAIL):
+        raise RuntimeError(f"{workdir}: exit code {code}; see {workdir}.log")
     return Kill(number.name, hit or "between", caught, code) if code else None
 
 

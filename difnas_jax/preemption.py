@@ -32,7 +32,6 @@ def watched() -> Iterator[None]:
     Enter it after `jax.distributed.initialize`, which takes SIGTERM for itself. Outside
     of the main thread, where Python knows no signals, nothing changes.
     """
-    _received.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -46,6 +45,7 @@ def watched() -> Iterator[None]:
         for number, handler in before.items():
             # None is a handler that was not set by Python, and cannot be set again.
             signal.signal(number, handler or signal.SIG_DFL)
+        _received.clear()
 
 
 def asked(turn: int = 0) -> bool:

@@ -266,7 +266,8 @@ def arrays(**changes):
 
 def largest(folder):
     """The file of a checkpoint that holds the arrays."""
-    return max(folder.rglob("*"), key=lambda path: path.stat().st_size)
+    paths = filter(Path.is_file, folder.rglob("variables/**/d/*"))
+    return max(paths, key=lambda path: path.stat().st_size)
 
 
 def in_arrays(damage):
