@@ -30,6 +30,8 @@ DAMAGE = (
 
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+# Of file systems that know no locks, such as Lustre without `flock`: go without.
+WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 LOCK = ".lock"
 
 
@@ -62,6 +64,9 @@ def locked(folder: Path) -> Iterator[None]:
                 f"--workdir: {folder} is in use by {file.read() or 'another run'}; "
                 "wait for its end, or use another --workdir"
             ) from error
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
         holder = f"process {os.getpid()} on {socket.gethostname()}"
         try:
             with naming(folder / LOCK):

@@ -7,7 +7,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_problems import (
     additive,
@@ -29,6 +29,8 @@ from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import Layer, SearchSpace
 
 SIZES = st.sampled_from((4, 8, 15, 32))
+# Every space compiles its sampler.
+sparse = settings(quick, max_examples=4)
 FEW = Settings(population=5, generations=4, parents=3, mutations=3, crossovers=2)
 
 
@@ -144,7 +146,7 @@ def test_costs_rise_with_the_work(space: SearchSpace, channels: int) -> None:
     assert deeper.fixed_macs > costs.fixed_macs
 
 
-@quick
+@sparse
 @given(space=anything, seed=st.integers(0, 100), step=st.integers(0, 10_000))
 def test_fair_updates_take_every_op(space: SearchSpace, seed: int, step: int) -> None:
     """As often as every other, as nearly as the number of paths allows."""
@@ -160,7 +162,7 @@ def test_fair_updates_take_every_op(space: SearchSpace, seed: int, step: int) ->
         )
 
 
-@quick
+@sparse
 @given(space=chains(), name=st.sampled_from(sorted(SAMPLERS)))
 def test_ops_are_expected_equally_often(space: SearchSpace, name: str) -> None:
     """Within 5 standard deviations of an independent draw."""
