@@ -145,7 +145,7 @@ def test_config_files(tmp_path, capsys, text, says):
     assert not (tmp_path / "run").exists()
 
 
-def images(count=40, kind=np.uint8, channels=()):
+def images(count=40, kind: type[np.generic] = np.uint8, channels=()):
     return np.zeros((count, 8, 8, *channels), kind)
 
 
