@@ -313,7 +313,7 @@ DAMAGES = [
         "again report",
         "pareto.csv: expected a table of candidates",
     ),
-    (artifacts.SEARCH_HISTORY, cut, "again report", "history.jsonl: expected"),
+    (artifacts.SEARCH_HISTORY, write("x\n"), "again report", "history.jsonl: exp"),
     (STATE, write("{"), "again search", "state.json: expected a JSON object"),
     (STATE, edit(evolution={"history": []}), "again search", "the state of a search"),
     (MARKER, write("{"), "report", "search.json: expected a JSON object"),
@@ -340,6 +340,8 @@ def contents(workdir):
     }
 
 
+# Orbax leaves other reads behind when one fails, and these find its loop closed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("name", "damage", "stage", "says"), DAMAGES)
 def test_artefacts(finished, tmp_path, capsys, name, damage, stage, says):
     workdir = shutil.copytree(finished, tmp_path / "run")
