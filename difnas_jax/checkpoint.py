@@ -1,20 +1,30 @@
 """Checkpoints: the only place that knows Orbax.
 
-A checkpoint has three parts, `variables` (collections of the network), `optimizer` and
-`losses` (those of every path so far), so that a later stage reads the network without
-rebuilding its optimizer. Saving is asynchronous and atomic.
+A checkpoint has four parts: `variables` (all collections of the network, frozen kernels
+included), `optimizer`, `losses` (those of every path so far), and a `record` with a
+checksum of each. A later stage reads the network without rebuilding its optimizer.
+Saving is asynchronous and atomic. The step of a training is the name of its checkpoint,
+and the place in the data follows from it.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from difnas_jax.errors import InputError
+from difnas_jax.writer import say
 
+RECORD = "record"
 PARTS = ("variables", "optimizer", "losses")
 
 
@@ -24,59 +34,144 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 1) -> None:
         """Open a folder, which is made if needed, keeping the last `keep` saves."""
         self.folder = folder
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            create=True,
+            cleanup_tmp_directories=True,  # what a killed run was writing
+        )
         self._manager = ocp.CheckpointManager(
             folder.absolute(),
             options=options,
-            item_handlers={part: ocp.StandardCheckpointHandler() for part in PARTS},
+            item_handlers={
+                **{part: ocp.StandardCheckpointHandler() for part in PARTS},
+                RECORD: ocp.JsonCheckpointHandler(),
+            },
         )
 
     def latest(self) -> int | None:
         """The step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
-    def save(self, step: int, **parts: Any) -> None:
-        """Start saving the trees of all `PARTS`; nothing if the step is saved."""
-        if step == self.latest():
-            return
-        saved = {part: ocp.args.StandardSave(tree) for part, tree in parts.items()}
-        self._manager.save(step, args=ocp.args.Composite(**saved))
-
-    def restore(self, **targets: Any) -> dict[str, Any]:
-        """Read parts of the newest checkpoint.
+    def save(
+        self, step: int, window: Sequence[dict[str, float]] = (), **parts: Any
+    ) -> None:
+        """Start saving; does nothing if this step is saved already.
 
         Args:
+          step: updates done.
+          window: metrics of updates that are in no row yet.
+          **parts: the trees of all `PARTS`.
+
+        Raises:
+          OSError: the disk is full, found now or by the save before.
+        """
+        if step == self.latest():
+            return
+        checksums = {part: checksum(tree) for part, tree in parts.items()}
+        record = {"checksums": checksums, "window": list(window)}
+        saved: dict[str, Any] = {
+            part: ocp.args.StandardSave(tree) for part, tree in parts.items()
+        }
+        saved[RECORD] = ocp.args.JsonSave(record)
+        with _full_disk_named(self.folder):
+            self._manager.save(step, args=ocp.args.Composite(**saved))
+
+    def newest(
+        self, **targets: Any
+    ) -> tuple[int, list[dict[str, float]], dict[str, Any]] | None:
+        """Read the newest checkpoint that can be read.
+
+        Newer ones that are damaged are named, and removed once an older one was read.
+
+        Args:
+          **targets: see `restore`.
+
+        Returns:
+          Its step, its window and its parts; None if there is no checkpoint.
+
+        Raises:
+          InputError: there are checkpoints, and none can be read.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for place, step in enumerate(steps):
+            try:
+                window, parts = self._read(step, targets)
+            except InputError as error:
+                say(f"{error}; skipped")
+                continue
+            for damaged in steps[:place]:
+                self._manager.delete(damaged)
+            return step, window, parts
+        if steps:
+            raise InputError(
+                f"{self.folder}: expected a checkpoint that can be read, none of "
+                f"{', '.join(map(str, steps))} can; delete this folder to train from "
+                "the start"
+            )
+        return None
+
+    def restore(self, step: int, **targets: Any) -> dict[str, Any]:
+        """Read parts of a checkpoint.
+
+        Args:
+          step: of the checkpoint.
           **targets: for each part, arrays or shapes of the tree that is expected.
 
         Returns:
           The parts by name.
 
         Raises:
-          InputError: no checkpoint, or one that does not fit.
+          InputError: one that is damaged or does not fit.
         """
-        step = self.latest()
-        if step is None:
-            raise InputError(
-                f"{self.folder}: expected a checkpoint, found none; run the stage that "
-                "writes it first"
-            )
-        shapes = {
+        return self._read(step, targets)[1]
+
+    def _read(self, step: int, targets: dict[str, Any]) -> tuple[list, dict[str, Any]]:
+        shapes: dict[str, Any] = {
             part: ocp.args.StandardRestore(
                 jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
             )
             for part, target in targets.items()
         }
+        shapes[RECORD] = ocp.args.JsonRestore()
         try:
             restored = self._manager.restore(step, args=ocp.args.Composite(**shapes))
-        except (ValueError, OSError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            record = restored[RECORD]
+            for part in targets:
+                if checksum(restored[part]) != record["checksums"][part]:
+                    raise ValueError(f"{part} are not what was saved")
+            return record["window"], {part: restored[part] for part in targets}
+        except Exception as error:  # whatever Orbax meets in a damaged file
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(
                 f"{self.folder / str(step)}: expected a checkpoint of this network, "
-                f"but it cannot be read ({reason}); delete it to go on from the one "
-                "before"
+                f"but it cannot be read ({reason})"
             ) from error
-        return {part: restored[part] for part in targets}
 
     def close(self) -> None:
-        """Wait until everything is on disk."""
-        self._manager.close()
+        """Wait until everything is on disk.
+
+        Raises:
+          OSError: the disk is full.
+        """
+        with _full_disk_named(self.folder):
+            self._manager.close()
+
+
+def checksum(tree: Any) -> str:
+    """Of the bytes of all leaves."""
+    value = 0
+    for leaf in jax.tree.leaves(tree):
+        value = zlib.crc32(np.asarray(leaf).tobytes(), value)
+    return f"{value:08x}"
+
+
+@contextmanager
+def _full_disk_named(folder: Path) -> Iterator[None]:
+    """Orbax reports a full disk in several ways; here it is always an OSError."""
+    full = os.strerror(errno.ENOSPC)
+    try:
+        yield
+    except Exception as error:
+        if full in str(error):
+            raise OSError(errno.ENOSPC, full, str(folder)) from error
+        raise

@@ -85,6 +85,7 @@ TRAINING_RANGES: dict[str, tuple[float, ...]] = {
     "label_smoothing": (0.0, 0.99),
     "clip_value": (0.0,),
     "clip_norm": (0.0,),
+    "spike_factor": (0.0,),
     "log_every": (1,),
     "checkpoint_every": (1,),
     "keep_checkpoints": (1,),

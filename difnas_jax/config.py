@@ -193,6 +193,8 @@ def _training() -> ConfigDict:
     # Clip each gradient entry, or the global norm; 0 is off.
     config.clip_value = 0.0
     config.clip_norm = 0.0
+    # Stop at a loss above so many times the median of the 100 before it; 0 is off.
+    config.spike_factor = 5.0
     # Type of the computation, `float32` or `bfloat16`; parameters and the statistics
     # of batch norms are float32 in both.
     config.dtype = "float32"

@@ -13,3 +13,7 @@ class InputError(ValueError):
 
 class TrainingError(RuntimeError):
     """A training that cannot go on; the message is complete and fits on one line."""
+
+
+class Stopped(Exception):
+    """The run was asked to leave, and everything that it has done is saved."""

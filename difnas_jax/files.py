@@ -2,14 +2,18 @@
 
 Every file is written under a temporary name and renamed, so that a reader sees the old
 file, the new one or none, never half of one. A file that cannot be read back as what it
-should be raises `InputError` with its path and the way out.
+should be raises `InputError` with its path and the way out; one that cannot be written
+an `OSError` with its path.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
+import socket
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,6 +29,64 @@ DAMAGE = (
 )
 
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+# Of file systems that know no locks, such as Lustre without `flock`: go without.
+WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the system lets go of it at any death.
+
+    Args:
+      folder: made if needed.
+
+    Raises:
+      InputError: another process holds it, or it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / LOCK, "a+")
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise
+        raise InputError(
+            f"--workdir: expected a folder that can be made and written, {folder} "
+            f"cannot ({error.strerror})"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise InputError(
+                f"--workdir: {folder} is in use by {file.read() or 'another run'}; "
+                "wait for its end, or use another --workdir"
+            ) from error
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        try:
+            with naming(folder / LOCK):
+                file.truncate(0)
+                os.write(file.fileno(), holder.encode())
+            yield
+        finally:
+            file.truncate(0)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an `OSError` the file that it is about, which a failed write leaves out."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file that takes its name only when it is complete and on disk.
@@ -32,11 +94,14 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Args:
       path: the final name; its folder is made if needed.
       mode: `w` for text, `wb` for bytes.
+
+    Raises:
+      OSError: it cannot be written; what was there before is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, mode) as file:
+        with naming(path), open(temporary, mode) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

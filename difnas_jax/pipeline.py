@@ -7,6 +7,7 @@ what is complete and continues what was killed; a workdir of another config is r
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, checks, files, runtime
+from difnas_jax import artifacts, checks, files, preemption, runtime
 from difnas_jax import config as config_lib
 from difnas_jax.errors import InputError
 from difnas_jax.processes import check_same, check_shared, is_main_process, jointly
@@ -93,10 +94,11 @@ STAGES: dict[str, Stage] = {
     ),
 }
 
-# How often something is written, and who reads the images, change no result.
+# How often something is written, who reads the images, and when a training gives up
+# change no result.
 HOUSEKEEPING = (
     *("log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every"),
-    "workers",
+    *("workers", "spike_factor"),
 )
 
 
@@ -111,49 +113,52 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       The results of all stages that are complete.
 
     Raises:
-      InputError: bad config, data or artefacts.
+      InputError: bad config, data or artefacts, or another run has the workdir.
       TrainingError: a training broke down.
+      Stopped: asked by SIGTERM or SIGUSR1; everything is saved.
+      OSError: the disk is full.
     """
     workdir = Path(workdir)
-    data_checksum = jointly(lambda: _enter(config, workdir))
-    checksum = {"data.checksum": data_checksum, **artifacts.versions()}
-    check_same("config", config_lib.flat(config, config) | checksum)
-    if is_main_process():
-        files.write_json(workdir / "config.json", config.to_dict())
-    check_shared(workdir / "config.json")
-    for name in checks.chosen_stages(config):
-        run_stage(name, config, workdir, data_checksum)
-    return Results.of(workdir, report.collect(config, workdir))
+    with preemption.watched(), contextlib.ExitStack() as held:
+        data_checksum = jointly(lambda: _enter(config, workdir, held))
+        checksum = {"data.checksum": data_checksum, **artifacts.versions()}
+        check_same("config", config_lib.flat(config, config) | checksum)
+        if is_main_process():
+            files.write_json(workdir / "config.json", config.to_dict())
+        check_shared(workdir / "config.json")
+        for name in checks.chosen_stages(config):
+            preemption.leave_if_asked()
+            run_stage(name, config, workdir, data_checksum)
+        return Results.of(workdir, report.collect(config, workdir))
 
 
-def _enter(config: ConfigDict, workdir: Path) -> str:
-    """Check everything before any work is done; the checksum of the data."""
+def _enter(config: ConfigDict, workdir: Path, held: contextlib.ExitStack) -> str:
+    """Check everything before any work is done, and hold the workdir.
+
+    Returns:
+      The checksum of the data.
+    """
     checks.check(config)
-    runtime.keep_compiled_programs(config.compilation_cache)
     data_checksum = checks.check_data(config)
-    check_workdir(config, workdir, data_checksum)
     checks.check_inputs(config, workdir)
+    runtime.keep_compiled_programs(config.compilation_cache)
+    if is_main_process():  # it alone writes, and holds the workdir for all
+        held.enter_context(files.locked(workdir))
+    check_workdir(config, workdir, data_checksum)
     return data_checksum
 
 
 def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None:
-    """Refuse a workdir that cannot be written or holds artefacts of another config.
+    """Refuse a workdir that holds artefacts of another config.
 
     Args:
       config: of this run.
-      workdir: made if needed.
+      workdir: where they would be.
       data_checksum: of the data of this run; empty where no stage reads them.
 
     Raises:
       InputError: naming the first field that differs.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--workdir: expected a folder that can be made, {workdir} cannot "
-            f"({error.strerror})"
-        ) from error
     for name, stage in STAGES.items():
         marker = _read_marker(workdir, name)
         left = [path for path in stage.writes if (workdir / path).exists()]

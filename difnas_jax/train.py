@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from jax import Array
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from difnas_jax import optim
+from difnas_jax import optim, preemption
 from difnas_jax.checkpoint import Checkpoints
 from difnas_jax.data import Reader, TrainBatches
 from difnas_jax.distributed import (
@@ -29,7 +28,8 @@ from difnas_jax.distributed import (
     replicated,
     shard_batch,
 )
-from difnas_jax.errors import TrainingError
+from difnas_jax.errors import Stopped
+from difnas_jax.health import Health
 from difnas_jax.models.supernet import Network
 from difnas_jax.paths import Sampler, stream
 from difnas_jax.placements import PLACEMENTS
@@ -49,6 +49,8 @@ METRICS = (
     *("learning_rate", "images_per_second", "data_wait"),
     *("validation_accuracy", "validation_loss", "corrupt_images"),
 )
+
+Metrics = list[dict[str, float]]
 
 
 def train(
@@ -86,8 +88,9 @@ def train(
       The state after the last update.
 
     Raises:
-      TrainingError: a loss is not finite.
-      InputError: paths or variables are not the same on all hosts.
+      InputError: checkpoints of which none can be read, or paths or variables that are
+        not the same on all hosts.
+      TrainingError, Stopped: see `fit`.
     """
     seed = batches.seed
     sample = jax.jit(
@@ -114,11 +117,12 @@ def train(
     # Closing waits for a save that is under way, also when the training breaks down.
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep)) as checkpoints:
         state = create_state(variables, optimizer, packing, steps=steps, paths=paths)
-        state = restored(replicate(state, mesh), checkpoints)
+        state, window = restored(replicate(state, mesh), checkpoints)
         start = {"paths": sample(int(state.step)), "variables": state.variables}
         check_same_arrays(folder.name, start)
         return fit(
             *(state, jax.jit(train_step, donate_argnums=0), sample, batches),
+            window=window,
             title=folder.name,
             steps=steps,
             passes=passes,
@@ -138,6 +142,7 @@ def fit(
     sample: Callable[[int], Array],
     batches: TrainBatches,
     *,
+    window: Metrics,
     title: str,
     steps: int,
     passes: int,
@@ -156,10 +161,11 @@ def fit(
       train_step: the compiled step.
       sample: step -> int32[K, L] paths of that update.
       batches: step -> batch.
+      window: the metrics of the updates since the last row, of an earlier run.
       title: what the progress shows.
       steps: total updates, those of an earlier run included.
       passes: how often each image of a batch passes through a path.
-      settings: `log_every` and `checkpoint_every`.
+      settings: `log_every`, `checkpoint_every` and `spike_factor`.
       learning_rate: step -> learning rate, for the metrics.
       place: batch -> the same on the devices.
       checkpoints: where the state is saved, the last one included.
@@ -172,42 +178,50 @@ def fit(
       The state after the last update.
 
     Raises:
-      TrainingError: a loss, gradient or parameter is not finite.
+      TrainingError: see `Health.check`; the state is not saved then.
+      Stopped: asked by a signal; the state is saved.
     """
     first = int(state.step)
-    progress = Progress(title, steps, first)
+    progress, health = Progress(title, steps, first), Health(settings.spike_factor)
     best = writer.best("validation_accuracy")
-    window, images = Window(), batches.batch_size * passes
+    ours, images = Window(window), batches.batch_size * passes
     pending = programs_in_flight()
     with Reader(batches, range(first, steps), place) as ahead:
         for step in range(first, steps):
-            batch = window.wait_for(ahead)
+            batch = ours.wait_for(ahead)
             with _compiling(progress) if step == first else contextlib.nullcontext():
                 state, metrics = train_step(state, batch, sample(step))
             if step == first:
-                window = Window()
-            window.metrics.append(metrics)
+                ours = Window(window)
+            ours.metrics.append(metrics)
             # Batches wait on the device until their update is done: keep few of them.
-            jax.block_until_ready(window.metrics[-pending:][0]["loss"])
+            jax.block_until_ready(ours.metrics[-pending:][0]["loss"])
             progress.step()
             done = step + 1
+            leaves = preemption.asked(done)
             saves = _due(done, settings.checkpoint_every, steps)
             evaluates = evaluate is not None and _due(done, evaluate_every, steps)
-            if not (saves or evaluates or _due(done, settings.log_every, steps)):
+            reports = saves or evaluates or _due(done, settings.log_every, steps)
+            if not (reports or leaves):
                 continue
-            row = {"step": done, **_means(window.metrics, done, checkpoints)}
-            row |= window.rates(images)
-            row["learning_rate"] = float(learning_rate(step))
-            if ahead.corrupt:
-                row["corrupt_images"] = ahead.corrupt
-            if evaluate is not None and evaluates:
-                row |= evaluate(state.variables)
-                best = max(best or 0.0, row["validation_accuracy"])
-            writer.write(row)
-            progress.report(done, best=best, **row)
-            if saves:
-                checkpoints.save(done, **_parts(state))
-            window = Window()
+            values = _on_host(ours.metrics)
+            health.check(values, done, _last_good(checkpoints))
+            if reports:
+                row = {"step": done, **_means(values), **ours.rates(images)}
+                row["learning_rate"] = float(learning_rate(step))
+                if ahead.corrupt:
+                    row["corrupt_images"] = ahead.corrupt
+                if evaluate is not None and evaluates:
+                    row |= evaluate(state.variables)
+                    best = max(best or 0.0, row["validation_accuracy"])
+                writer.write(row)
+                progress.report(done, best=best, **row)
+                values = []
+            if saves or leaves:
+                checkpoints.save(done, values, **_parts(state))
+            if leaves:
+                raise Stopped(f"{title} is saved at step {done}")
+            ours = Window()
     progress.close()
     return state
 
@@ -222,39 +236,41 @@ def _due(done: int, every: int, steps: int) -> bool:
     return done == steps or (every > 0 and done % every == 0)
 
 
-def _means(
-    window: list[dict[str, Array]], done: int, checkpoints: Checkpoints
-) -> dict[str, float]:
-    """Mean of each metric; stops the run if one of the window is not finite."""
+def _on_host(window: Sequence[dict[str, Any]]) -> Metrics:
     values = jax.device_get(window)
-    means = {
-        name: float(np.mean([metrics[name] for metrics in values], dtype=np.float64))
-        for name in values[0]
-    }
-    if not all(map(math.isfinite, means.values())):
-        saved = checkpoints.latest()
-        kept = "no checkpoint yet" if saved is None else f"the last good one is {saved}"
-        raise TrainingError(
-            "loss, gradient or parameters are not finite in steps "
-            f"{done - len(window) + 1} to {done}; "
-            f"checkpoints in {checkpoints.folder}: {kept}; lower the learning rate or "
-            "clip the gradient"
-        )
-    return means
+    return [{name: float(value) for name, value in row.items()} for row in values]
 
 
-def restored(state: TrainState, checkpoints: Checkpoints) -> TrainState:
-    """The newest checkpoint of the training that starts with `state`, or `state`."""
-    step = checkpoints.latest()
-    if step is None:
-        return state
+def _means(window: Metrics) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in window])) for name in window[0]}
+
+
+def _last_good(checkpoints: Checkpoints) -> str:
+    saved = checkpoints.latest()
+    kept = "no checkpoint yet" if saved is None else f"the last good one is {saved}"
+    return f"checkpoints in {checkpoints.folder}: {kept}"
+
+
+def restored(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, Metrics]:
+    """The newest checkpoint that can be read, of the training that starts with `state`.
+
+    Returns:
+      It, or `state` where there is none; and the metrics since its last row.
+
+    Raises:
+      InputError: checkpoints of which none can be read.
+    """
+    newest = checkpoints.newest(**_parts(state))
+    if newest is None:
+        return state, []
+    step, window, parts = newest
     say(f"continuing from step {step} in {checkpoints.folder}")
-    parts = checkpoints.restore(**_parts(state))
-    return state.replace(step=state.step + step, **parts)
+    losses = parts.pop("losses")["losses"]
+    return state.replace(step=state.step + step, losses=losses, **parts), window
 
 
 def _parts(state: TrainState) -> dict[str, Any]:
-    """What a checkpoint holds."""
+    """What a checkpoint holds: trees, of which a bare array is none."""
     return {
         "variables": state.variables,
         "optimizer": state.optimizer,

@@ -53,7 +53,7 @@ class MetricsWriter:
         if unknown := row.keys() - self._fields:
             raise KeyError(f"metrics {sorted(unknown)} are not among the fields")
         if is_main_process():
-            with open(self._path, "a") as file:
+            with files.naming(self._path), open(self._path, "a") as file:
                 file.write(json.dumps(row) + "\n")
 
 
@@ -64,9 +64,14 @@ class Window:
       metrics: of every update since.
     """
 
-    def __init__(self) -> None:
-        """Start now."""
-        self.metrics: list[dict[str, Any]] = []
+    def __init__(self, earlier: Iterable[dict[str, Any]] = ()) -> None:
+        """Start now.
+
+        Args:
+          earlier: metrics of updates that belong to it and took none of its time.
+        """
+        self.metrics = list(earlier)
+        self._earlier = len(self.metrics)
         self._start, self._waited = time.monotonic(), 0.0
 
     def wait_for(self, batches: Iterator[Any]) -> Any:
@@ -84,7 +89,7 @@ class Window:
         """
         seconds = time.monotonic() - self._start
         return {
-            "images_per_second": len(self.metrics) * images / seconds,
+            "images_per_second": (len(self.metrics) - self._earlier) * images / seconds,
             "data_wait": self._waited / seconds,
         }
 

@@ -68,30 +68,6 @@ def test_overrides_have_the_type_of_the_field(name, text, value):
     assert found == value and type(found) is type(value)
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        (
-            "sead",
-            "1",
-            "--config.sead: unknown field; the config has compilation_cache, data",
-        ),
-        ("search.macs", "1", "unknown field; search has algorithm, crossovers"),
-        ("seed.x", "1", "unknown field; seed has no fields"),
-        ("search", "1", "expected one of its fields"),
-        ("seed", "x", "seed: expected int, got 'x'"),
-        ("seed", "1.5", "seed: expected int"),
-        ("search.max_macs", "1e-1", "expected int"),
-        ("search.max_macs", "1e999", "expected int"),
-        ("data.flip", "maybe", "data.flip: expected bool"),
-        ("supernet.learning_rate", "fast", "expected float"),
-    ],
-)
-def test_bad_overrides(name, text, message):
-    with pytest.raises(InputError, match=message):
-        override(default(), name, text)
-
-
 def test_arguments_are_strict_and_typed():
     assert parse_arg(None, smoke=False, seed=1).to_dict() == {"smoke": False, "seed": 1}
     parsed = parse_arg("smoke,seed=4", smoke=False, seed=1)
@@ -116,65 +92,6 @@ def test_stages_are_a_subset_in_order():
         config.stages = stages
         with pytest.raises(InputError, match="stages: expected some of supernet"):
             checks.chosen_stages(config)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        *((field, "nonsense", f"{field}: expected one of") for field in checks.CHOICES),
-        ("seed", -1, "seed: expected 0 to"),
-        ("space.image_size", 0, "space.image_size: expected at least 1"),
-        ("space.num_classes", 0, "space.num_classes: expected at least 1"),
-        ("data.validation_fraction", 1.0, "data.validation_fraction: expected"),
-        ("data.crop_padding", -1, "data.crop_padding: expected 0 to 64"),
-        ("supernet.batch_size", 0, "supernet.batch_size: expected at least 1"),
-        (
-            "supernet.batch_size",
-            63,
-            "supernet.batch_size: expected a multiple of the 2",
-        ),
-        (
-            "supernet.epochs",
-            1.0,
-            "supernet.epochs, supernet.steps: expected exactly one",
-        ),
-        ("supernet.steps", 0, "supernet.epochs, supernet.steps: expected exactly one"),
-        ("supernet.learning_rate", float("nan"), "supernet.learning_rate: expected"),
-        ("supernet.learning_rate", float("inf"), "supernet.learning_rate: expected"),
-        ("supernet.epochs", float("inf"), "supernet.epochs: expected"),
-        ("search.max_macs", 10**20, "search.max_macs: expected 0 to"),
-        ("stages", (1,), "stages: expected some of"),
-        ("supernet.learning_rate", -0.1, "supernet.learning_rate: expected"),
-        ("retrain.momentum", 1.5, "retrain.momentum: expected 0.0 to 1.0"),
-        ("retrain.label_smoothing", 1.0, "retrain.label_smoothing: expected"),
-        ("retrain.dropout", 1.0, "retrain.dropout: expected"),
-        (
-            "retrain.keep_checkpoints",
-            0,
-            "retrain.keep_checkpoints: expected at least 1",
-        ),
-        ("retrain.architecture", "0,1", "architecture: expected 7 op indices"),
-        ("retrain.architecture", "6,0,0,0,0,0,0", "layer 0 of space 'digits' does not"),
-        ("retrain.architecture", "k3e3,k9e9,0,0,0,0,0", "unknown op 'k9e9'"),
-        ("search.references", ("random", "x"), "search.references: expected some of"),
-        ("search.population", 0, "search.population: expected"),
-        ("search.generations", 0, "search.generations: expected"),
-        ("search.mutation_probability", 1.5, "search.mutation_probability: expected"),
-        ("search.max_macs", 1000, "search.max_macs: expected at least 953600"),
-        ("search.min_macs", 10**9, "search.min_macs: expected at most"),
-        ("search.max_params", 1000, "search.max_params: expected at least"),
-        ("search.min_params", 10**8, "search.min_params: expected at most"),
-        ("method.batch", "split", "supernet.batch_size: expected a multiple of the 7"),
-    ],
-)
-def test_checks_at_the_door(name, value, message):
-    config = load(CONFIG_FOLDER / "digits.py").get_config()
-    parent, _, last = name.rpartition(".")
-    section = config_lib.field(config, parent) if parent else config
-    section[last] = value
-    with pytest.raises(InputError, match=message) as error:
-        checks.check(config)
-    assert "\n" not in str(error.value)
 
 
 def test_exact_needs_an_additive_score():

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, files
+from difnas_jax import artifacts, files, preemption
 from difnas_jax.artifacts import FoundNetwork
 from difnas_jax.config import build_budget, build_wiring
 from difnas_jax.costs import cost_table
@@ -37,6 +37,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
     Raises:
       InputError: a damaged artefact, or the chosen algorithm finds no network.
+      Stopped: asked by a signal, after a generation.
     """
     space = build_wiring(config).searched
     scorer = SCORERS[config.method.score](config, workdir, space)
@@ -136,6 +137,7 @@ def _search(
         progress.step()
         if row["generation"] % SHOW_EVERY == 0:
             progress.report(row["generation"] + 1, best=row["best"])
+        preemption.leave_if_asked()
 
     candidates = search.run(scorer.score, on_generation)
     progress.report(len(search.history), best=search.history[-1]["best"])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
-import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, data, files
+from difnas_jax.checkpoint import checksum
 from difnas_jax.distributed import data_mesh
 from difnas_jax.models.initializers import initialize
 from difnas_jax.paths import paths_per_update
 from difnas_jax.processes import is_main_process
 from difnas_jax.stages.trained import build_sampler, build_supernet
-from difnas_jax.steps import BATCHES, TrainState
+from difnas_jax.steps import BATCHES
 from difnas_jax.train import train
 
 
@@ -45,13 +43,6 @@ def run(config: ConfigDict, workdir: Path) -> None:
         step, passes = int(state.step), BATCHES[method.batch].passes
         images = step * settings.batch_size * passes(paths_per_update(sampler))
         # Images through a path; the checksum tells one training from another.
-        trained = {"step": step, "images": images, "checksum": checksum(state)}
+        trained = {"step": step, "images": images}
+        trained["checksum"] = checksum(state.variables["params"])
         files.write_json(workdir / artifacts.TRAINED, trained)
-
-
-def checksum(state: TrainState) -> str:
-    """Of all parameters."""
-    value = 0
-    for leaf in jax.tree.leaves(state.variables["params"]):
-        value = zlib.crc32(np.asarray(leaf).tobytes(), value)
-    return f"{value:08x}"

@@ -77,13 +77,13 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> Trained:
     targets = jax.tree.map(lambda leaf: leaf.update(sharding=sharding), targets)
     folder = workdir / "supernet" / "checkpoints"
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
-        if checkpoints.latest() != step:
+        try:
+            parts = checkpoints.restore(step, **targets)
+        except InputError as error:
             raise InputError(
-                f"{folder}: expected the checkpoint of the last step, {step}, found "
-                f"{checkpoints.latest()}; delete {workdir / artifacts.TRAINED} and run "
-                "the supernet stage again"
-            )
-        parts = checkpoints.restore(**targets)
+                f"{error}; delete {workdir / artifacts.TRAINED} and run the supernet "
+                "stage again, it goes on from the checkpoint before"
+            ) from error
     losses = np.asarray(parts["losses"]["losses"])
     return Trained(model, parts["variables"], losses, step)
 
