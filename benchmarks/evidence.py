@@ -45,10 +45,11 @@ def _method(**fields: Any) -> tuple[str, ...]:
 EVERY = ("--size=16",)
 THREE = "--seeds=0,1,2"
 SHORT = "--updates=1000"
+FEW = "--networks=50", "--config.search.recalibration_batches=10"
 ROWS: dict[str, Row] = {
     "default": Row("default, 2000 updates", (THREE,)),
-    "short": Row("default, 1000 updates", (THREE, SHORT)),
-    "shorter": Row("default, 500 updates", (THREE, "--updates=500")),
+    "short": Row("default, 1000 updates", ("--seeds=0,1", SHORT)),
+    "shorter": Row("default, 500 updates", ("--seeds=0,1", "--updates=500")),
     "paper": Row("DI-NAS as in the paper", ("--method=dinas_paper", SHORT)),
     "paper_rate": Row(
         "likewise, learning rate 0.25 at batch 32",
@@ -71,18 +72,21 @@ ROWS: dict[str, Row] = {
     "candidate": Row(
         "identity with BN", (SHORT, *_method(layer_indicator="candidate"))
     ),
-    "frozen": Row("depthwise kernels frozen", (THREE, *_method(trainable="all_bn"))),
+    "spatial": Row(
+        "spatial kernels train, 2000 updates",
+        ("--seeds=0,1", *_method(trainable="spatial")),
+    ),
     "fair_effects": Row(
         "all weights train, main effects",
         ("--method=fair_effects", SHORT, "--seeds=0,1"),
     ),
     "fairnas": Row(
-        "FairNAS, accuracy of 100 networks",
-        ("--method=fairnas", SHORT, "--networks=100"),
+        "FairNAS, accuracy of 50 networks",
+        ("--method=fairnas", SHORT, *FEW),
     ),
     "spos": Row(
-        "SPOS, accuracy of 100 networks",
-        ("--method=spos", "--updates=3000", "--networks=100"),
+        "SPOS, accuracy of 50 networks",
+        ("--method=spos", "--updates=3000", *FEW),
     ),
 }
 

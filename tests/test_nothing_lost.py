@@ -321,11 +321,11 @@ def test_training_goes_on_after_space_is_made(small_disk, monkeypatch, capsys):
     whole = trained(small_disk.parent / "whole", losses)
     save, fillers = Checkpoints.save, []
 
-    def filling(self, step, *parts):
+    def filling(self, step, *window, **parts):
         if step == 8:
             self._manager.wait_until_finished()
             fillers.append(fill(small_disk))
-        save(self, step, *parts)
+        save(self, step, *window, **parts)
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", filling)
