@@ -76,7 +76,7 @@ def write_arrays(path: Path, data: Collection, size: int, walk: Walk) -> None:
             labels[place] = label
         values |= {f"x_{split}": images, f"y_{split}": labels}
     with open(path, "wb") as file:
-        np.savez(file, **values)
+        np.savez(file, allow_pickle=False, **values)
 
 
 def write_folder(path: Path, data: Collection, size: int, walk: Walk) -> None:
