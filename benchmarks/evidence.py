@@ -78,7 +78,7 @@ ROWS: dict[str, Row] = {
     ),
     "fair_effects": Row(
         "all weights train, main effects",
-        ("--method=fair_effects", SHORT, "--seeds=0,1"),
+        ("--method=fair_effects", SHORT),
     ),
     "fairnas": Row(
         "FairNAS, accuracy of 50 networks",

@@ -1,4 +1,4 @@
-"""DI-NAS on ImageNet at 224 with the numbers of the paper (sections 4 and 4.3).
+"""DI-NAS on ImageNet at 224 with the durations of the paper (sections 4 and 4.3).
 
     python -m difnas_jax.main --config=configs/mbv2.py --config.data.path=DATA_DIR
 
@@ -7,9 +7,10 @@ says how. A tree of JPEG files is read with `--config.data.source=folder
 --config.data.path=ROOT --config.data.test_split=val`. A tenth of train is held out for
 validation, and the validation split of ImageNet is the test.
 
-The supernet trains for 120 epochs with the layer indicator (table 1), the search is
-that of SPOS under 475 M MACs, the found network is retrained for 240 epochs. The paper
-gives no learning rates; they are those of BN-NAS. Not run at full size.
+The supernet trains for 120 epochs (table 1), the search is that of SPOS under 475 M
+MACs, the found network is retrained for 240 epochs. Differs from the paper: what trains
+and what scores, see docs/evidence.md; `configs/baselines/dinas_paper.py:mbv2` is the
+paper's. Not run at full size.
 
 `:smoke` walks the same 21 layers x 7 ops through every stage in a few updates, at 32
 pixels on the shipped digits:
