@@ -77,8 +77,11 @@ ROWS: dict[str, Row] = {
         ("--seeds=0,1", *_method(trainable="spatial")),
     ),
     "fair_effects": Row(
-        "all weights train, main effects",
+        "all weights train, main effects, 1000 updates",
         ("--method=fair_effects", SHORT),
+    ),
+    "fair_effects_long": Row(
+        "likewise, 2000 updates", ("--method=fair_effects", "--updates=2000")
     ),
     "fairnas": Row(
         "FairNAS, accuracy of 50 networks",
@@ -131,7 +134,11 @@ def _run(argv: Sequence[str] | None) -> None:
         say(f"=== {name}: {' '.join(words)}")
         if nas_bench_macro.main(words):
             raise InputError(f"{name}: failed, see above")
-        files.write_json(_result(name), files.read_json(folder / "result.json"))
+        result = files.read_json(folder / "result.json")
+        named = [f"--data={Path(flags.data).name}", f"--table={Path(flags.table).name}"]
+        flags_of_row = [*named, *EVERY, *ROWS[name].words]
+        result["command"] = " ".join([nas_bench_macro.MODULE, *flags_of_row])
+        files.write_json(_result(name), result)
     write_page()
 
 
