@@ -122,7 +122,7 @@ INDICATORS: dict[str, Callable[[Evidence], np.ndarray]] = {
 # What the numbers are, as a picture says it.
 UNITS = {
     "gamma": "mean |γ| over channels",
-    "main_effect": "loss below that of the other paths (nats)",
+    "main_effect": "loss it saves (nats)",
 }
 
 
