@@ -72,10 +72,13 @@ ROWS: dict[str, Row] = {
     "candidate": Row(
         "identity with BN", (SHORT, *_method(layer_indicator="candidate"))
     ),
-    "spatial": Row(
-        "spatial kernels train, 2000 updates",
-        ("--seeds=0,1", *_method(trainable="spatial")),
-    ),
+    **{
+        f"spatial_{seed}": Row(
+            f"spatial kernels train, 2000 updates, seed {seed}",
+            (f"--seeds={seed}", *_method(trainable="spatial")),
+        )
+        for seed in (0, 1)
+    },
     "fair_effects": Row(
         "all weights train, main effects, 1000 updates",
         ("--method=fair_effects", SHORT),
@@ -154,7 +157,10 @@ def write_page() -> None:
     if "default" in results:
         baselines = results["default"]["baselines"]
         lines += [_line(f"baseline: {name}", row) for name, row in baselines.items()]
-    commands = [f"    {result['command']}" for result in results.values()]
+    commands = [
+        f"    {result['command']}  # {result.get('commit', 'this version')}"
+        for result in results.values()
+    ]
     with files.atomic_write(PAGE) as file:
         head = f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"
         text = [*head, *lines, "", "Commands:", "", *commands]
