@@ -26,7 +26,7 @@ FLAGS = [f"--config.{name}={value}" for name, value in TINY.items()]
 RECIPE = {
     *(("supernet", name) for name in ("learning_rate", "reference_batch", "schedule")),
     *(("supernet", name) for name in ("weight_decay", "clip_value", "epochs")),
-    ("search", "references"),
+    *(("supernet", "optimizer"), ("search", "references")),
 }
 
 

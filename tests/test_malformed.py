@@ -399,7 +399,7 @@ def test_devices_that_are_not_there(tmp_path):
     )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: JAX_PLATFORMS: expected devices")
+    assert line.startswith("error: devices: expected some, JAX has none")
     assert not (tmp_path / "x").exists()
 
 

@@ -169,7 +169,7 @@ def test_another_config_is_refused_and_nothing_is_touched(workdir):
     with pytest.raises(
         InputError,
         match="holds the supernet stage of another config: "
-        "supernet.learning_rate is 0.25 there and 0.125 here",
+        "supernet.learning_rate is 0.01 there and 0.125 here",
     ):
         difnas_jax.run(config, workdir)
     assert files == {
@@ -452,7 +452,7 @@ def test_cells_walk_the_whole_way(tmp_path, monkeypatch):
     config.space.name = "cells"
     config.search.population = 16
     results = difnas_jax.run(config, tmp_path)
-    assert results.text is not None and "none" not in results.text
+    assert results.text is not None and results.test_accuracy is not None
     assert space.parse([results.text]) == results.architecture
     best = artifacts.FoundNetwork.load(tmp_path / artifacts.BEST, space)
     assert best.text == results.text and results.text in results.lines()[0]

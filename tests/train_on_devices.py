@@ -27,6 +27,8 @@ def flat(tree):
 
 def train_on(count, folder):
     config = tiny_run.get_config()
+    # Adam would divide differences of rounding by gradients that are nearly zero.
+    config.supernet.optimizer = "sgd"
     split, wiring = data.load(config).train, build_wiring(config)
     model = wired(wiring, train_kernels=False)
     variables = initialize(model, config.seed)
