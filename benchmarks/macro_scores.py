@@ -31,7 +31,7 @@ from difnas_jax.search.placement import best_placed
 from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.stages.scorers import SCORERS, is_additive
-from difnas_jax.stages.trained import trained_evidence
+from difnas_jax.stages.trained import evidence_of, trained_supernet
 from difnas_jax.writer import say
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -196,13 +196,14 @@ def _scored(
 ) -> Scored:
     """The names of a table by the method's score, and by all that are sums."""
     start = time.monotonic()
-    evidence, _ = trained_evidence(config, folder)
+    supernet = trained_supernet(config, folder)
+    evidence = evidence_of(config, supernet)
     others = {}
     for name, rule in itertools.product(INDICATORS, SCORES):
         with contextlib.suppress(InputError):  # a ratio to something negative
             values = SCORES[rule](INDICATORS[name](evidence), space)
             others[f"{name} {rule}"] = summed(values, table, space)
-    scales = read_scales(config, folder)
+    scales = read_scales(config, supernet, evidence)
     for name, idea in IDEAS.items():
         others[name] = summed(idea(scales), table, space)
     if is_additive(config):

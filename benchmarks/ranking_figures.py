@@ -1,18 +1,15 @@
-"""Pictures of a ranking: scores against accuracies, and tau along a training."""
+"""Picture of a ranking: scores against accuracies."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.macro_table import MacroTable
-from difnas_jax.figures import ABOVE, BLUE, GREEN, LINE, MUTED, ORANGE, new_figure
+from difnas_jax.figures import new_figure
 
 DEPTHS = matplotlib.colormaps["viridis"]
-LINES = (BLUE, ORANGE, GREEN, MUTED)
 
 
 def scatter(scores: np.ndarray, table: MacroTable, title: str) -> Figure:
@@ -30,26 +27,4 @@ def scatter(scores: np.ndarray, table: MacroTable, title: str) -> Figure:
     )
     axes.set(xlabel="score", ylabel="accuracy in the table (%)", title=title)
     figure.colorbar(points, label="layers that are not identity", aspect=40)
-    return figure
-
-
-def learning_curves(
-    curves: Mapping[str, Mapping[int, Sequence[float]]], level: float
-) -> Figure:
-    """Tau against updates, a line through the means and a dot for each seed.
-
-    Args:
-      curves: name -> updates -> tau-b of each seed.
-      level: tau-b of the layer count, drawn as a line.
-    """
-    figure, (axes,) = new_figure(6.4, 4.2)
-    axes.axhline(level, color=LINE, lw=1.2, label="layer count")
-    for (name, curve), colour in zip(curves.items(), LINES, strict=False):
-        steps = sorted(curve)
-        axes.plot(steps, [np.mean(curve[s]) for s in steps], color=colour, label=name)
-        for step in steps:
-            values = curve[step]
-            axes.plot([step] * len(values), values, "o", color=colour, ms=3, mew=0)
-    axes.set(xlabel="updates", ylabel="tau-b with the table")
-    figure.legend(**ABOVE)
     return figure

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from ml_collections import ConfigDict
 from difnas_jax import data, optim
 from difnas_jax.indicators import Evidence, gamma, raw_gammas
 from difnas_jax.paths import stream, strict_fair
-from difnas_jax.stages.trained import trained_evidence, trained_supernet
+from difnas_jax.stages.trained import Trained
 from difnas_jax.steps import create_state, make_train_step
 
 UPDATES = 40  # whose gradients are averaged
@@ -51,10 +50,8 @@ class Scales:
         return result
 
 
-def read_scales(config: ConfigDict, workdir: Path) -> Scales:
+def read_scales(config: ConfigDict, trained: Trained, evidence: Evidence) -> Scales:
     """Gammas of a trained supernet, and gradients on training batches that follow."""
-    evidence, steps = trained_evidence(config, workdir)
-    trained = trained_supernet(config, workdir)
     split = data.load(config).train
     batches = data.TrainBatches.of(
         *(config, split, data.Normalizer.of(config, split)),
@@ -73,7 +70,7 @@ def read_scales(config: ConfigDict, workdir: Path) -> Scales:
         )
     )
     found = []
-    for number in range(steps, steps + UPDATES):
+    for number in range(trained.step, trained.step + UPDATES):
         chosen = sampler(stream(config.seed, "ideas", number))
         moved, _ = step(state, jax.tree.map(jnp.asarray, batches[number]), chosen)
         params = jax.tree.map(np.subtract, evidence.params, moved.variables["params"])

@@ -26,7 +26,7 @@ from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import search
-from difnas_jax.stages.trained import build_sampler, trained_evidence
+from difnas_jax.stages.trained import build_sampler, evidence_of, trained_supernet
 from difnas_jax.writer import Window
 
 
@@ -100,8 +100,9 @@ def test_the_indicator_is_read_off_the_training(finished, tiny):
     config, workdir, _ = finished
     indicator = artifacts.Indicator.load(workdir / artifacts.INDICATOR, tiny)
     assert np.array_equal(np.isfinite(indicator.table), tiny.allowed)
-    evidence, steps = trained_evidence(config, workdir)
-    assert steps == indicator.provenance["supernet_step"] == 4
+    trained = trained_supernet(config, workdir)
+    evidence = evidence_of(config, trained)
+    assert trained.step == indicator.provenance["supernet_step"] == 4
     np.testing.assert_array_equal(main_effect(evidence), indicator.table)
     assert np.ptp(indicator.table[tiny.allowed]) > 0
     # The paths drawn again are those that trained; each had a loss.

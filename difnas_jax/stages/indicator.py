@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from difnas_jax import artifacts
 from difnas_jax.indicators import INDICATORS, raw_gammas
 from difnas_jax.processes import is_main_process
-from difnas_jax.stages.trained import trained_evidence
+from difnas_jax.stages.trained import evidence_of, trained_supernet
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -18,14 +18,15 @@ def run(config: ConfigDict, workdir: Path) -> None:
     Raises:
       InputError: the supernet is not there or not trained to its end.
     """
-    evidence, step = trained_evidence(config, workdir)
+    trained = trained_supernet(config, workdir)
+    evidence = evidence_of(config, trained)
     table = INDICATORS[config.method.indicator](evidence)
     provenance = {
         "space": config.space.to_dict(),
         "method": config.method.to_dict(),
         "data": config.data.source,
         "seed": config.seed,
-        "supernet_step": step,
+        "supernet_step": trained.step,
         "versions": artifacts.versions(),
     }
     if is_main_process():

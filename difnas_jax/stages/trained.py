@@ -88,16 +88,10 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> Trained:
     return Trained(model, parts["variables"], losses, step)
 
 
-def trained_evidence(config: ConfigDict, workdir: Path) -> tuple[Evidence, int]:
-    """What indicators read, and the number of updates.
-
-    Raises:
-      InputError: as `trained_supernet`.
-    """
-    trained = trained_supernet(config, workdir)
+def evidence_of(config: ConfigDict, trained: Trained) -> Evidence:
+    """What indicators read."""
     params, space = trained.variables["params"], build_wiring(config).searched
-    paths = _paths(config, trained.step)
-    return Evidence(params, paths, trained.losses, space), trained.step
+    return Evidence(params, _paths(config, trained.step), trained.losses, space)
 
 
 def _paths(config: ConfigDict, steps: int) -> np.ndarray:
