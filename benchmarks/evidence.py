@@ -10,7 +10,6 @@ these. Without names all rows run that have no result yet.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Any, NamedTuple
 
 from benchmarks import nas_bench_macro
 from difnas_jax import files, runtime
+from difnas_jax.command import Parser, exit_code
 from difnas_jax.errors import InputError
-from difnas_jax.main import exit_code
 from difnas_jax.writer import say
 
 FOLDER = Path(__file__).parent / "evidence"
@@ -115,12 +114,12 @@ COLUMNS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the rows; returns the exit code, as that of `difnas_jax.main`."""
+    """Run the rows; returns the exit code, one of those of `difnas_jax.command`."""
     return exit_code(lambda: _run(argv))
 
 
 def _run(argv: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.evidence", description="All rows, or some."
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))

@@ -25,8 +25,8 @@ from benchmarks.provenance import provenance
 from benchmarks.spectra import spectra
 from benchmarks.supernets import Setting, supernet, training_images
 from difnas_jax import runtime
+from difnas_jax.command import Parser, exit_code
 from difnas_jax.errors import InputError
-from difnas_jax.main import exit_code
 from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the tables and write everything.
 
     Returns:
-      The exit code, as that of `difnas_jax.main`.
+      The exit code, one of those of `difnas_jax.command`.
     """
     return exit_code(lambda: _measure(_flags(argv), argv))
 
@@ -71,7 +71,7 @@ def _measure(flags: argparse.Namespace, argv: Sequence[str] | None) -> None:
 
 
 def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.isometry",
         description="Singular values, signal, gradients and fairness.",
         allow_abbrev=False,

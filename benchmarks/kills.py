@@ -11,7 +11,6 @@ been through all stages ends unharmed, is compared, and the next begins. Writes
 
 from __future__ import annotations
 
-import argparse
 import collections
 import dataclasses
 import multiprocessing
@@ -22,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ from typing import Any
 import numpy as np
 
 from difnas_jax import artifacts, files
+from difnas_jax.command import Parser, exit_code
 from difnas_jax.config import STAGES
+from difnas_jax.errors import TrainingError
 from difnas_jax.main import main as difnas
 
 CONFIG = Path(__file__).with_name("kills_config.py")
@@ -237,9 +239,13 @@ def page(kills: list[Kill], differ: list[list[str]], arguments: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the test; the exit code is 1 if a run ended differently."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills")
+    return exit_code(lambda: _test(argv))
+
+
+def _test(argv: Sequence[str] | None) -> None:
+    parser = Parser(prog="python -m benchmarks.kills", description="Kill and compare.")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workdir", type=Path, help="a new folder by default")
@@ -252,8 +258,9 @@ def main(argv: list[str]) -> int:
     with files.atomic_write(flags.page) as file:
         file.write(page(kills, differ, arguments))
     print(flags.page.read_text())
-    return int(any(differ))
+    if any(differ):
+        raise TrainingError(f"{sum(map(bool, differ))} runs ended differently")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

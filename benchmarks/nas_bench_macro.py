@@ -42,16 +42,16 @@ from benchmarks.macro_table import MacroTable, load_table
 from benchmarks.provenance import machine
 from benchmarks.ranking_figures import scatter
 from difnas_jax import artifacts, files, runtime
+from difnas_jax.command import Parser, exit_code
 from difnas_jax.errors import InputError
 from difnas_jax.figures import indicator_heat_map, png
-from difnas_jax.main import exit_code
 from difnas_jax.writer import say
 
 MODULE = "python -m benchmarks.nas_bench_macro"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns the exit code, as that of `difnas_jax.main`."""
+    """Run the program; returns the exit code, one of those of `difnas_jax.command`."""
     return exit_code(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
@@ -85,7 +85,7 @@ def parse_flags(
     Raises:
       InputError: neither or both of `--data` and `--indicator`.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.nas_bench_macro",
         description="A method, or a stored indicator, against NAS-Bench-Macro.",
         epilog="Fields of the config are flags too: --config.supernet.batch_size=128.",

@@ -10,7 +10,6 @@ stopped. Writes `comparison.md`, `comparison.csv` and `comparison.json`.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import statistics
 import sys
@@ -21,9 +20,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax import artifacts, checks, files, pipeline, runtime
+from difnas_jax.command import Parser, exit_code
 from difnas_jax.config_files import load_config
 from difnas_jax.errors import InputError, TrainingError
-from difnas_jax.main import exit_code
 from difnas_jax.overrides import override_by_flags
 from difnas_jax.processes import is_main_process
 from difnas_jax.writer import say
@@ -42,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every method with every seed and print the table.
 
     Returns:
-      The exit code, as that of `difnas_jax.main`.
+      The exit code, one of those of `difnas_jax.command`.
     """
     return exit_code(lambda: _compare(argv))
 
@@ -81,7 +80,7 @@ def parse_flags(
     Raises:
       InputError: two configs of one label, or seeds that are no numbers.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m difnas_jax.compare",
         description="Several methods, several seeds, one table.",
         allow_abbrev=False,

@@ -1,30 +1,24 @@
 """Command line: `python -m difnas_jax.main --config=configs/digits.py`.
 
-Flags become a config, everything else is `pipeline.run`. Exit codes:
-
-    0    done
-    1    a training broke down, or the disk is full
-    2    bad input
-    75   SIGTERM or SIGUSR1 came: saved, the same command continues (EX_TEMPFAIL)
-    130  stopped from the keyboard
+Flags become a config, everything else is `pipeline.run`. `command.py` has the exit
+codes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from ml_collections import ConfigDict
 
-from difnas_jax import distributed, files, pipeline, processes, runtime
+from difnas_jax import distributed, pipeline, processes, runtime
+from difnas_jax.command import Parser, exit_code
 from difnas_jax.config_files import load_config
-from difnas_jax.errors import InputError, Stopped, TrainingError
+from difnas_jax.errors import InputError
 from difnas_jax.overrides import override_by_flags
 from difnas_jax.pipeline import HOUSEKEEPING
 from difnas_jax.writer import say
@@ -37,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments; those of the process by default.
 
     Returns:
-      The exit code.
+      The exit code, one of those of `command.py`.
     """
     return exit_code(lambda: _run(argv))
 
@@ -53,38 +47,6 @@ def _run(argv: Sequence[str] | None) -> None:
     say("\n".join(results.lines()))
 
 
-def exit_code(work: Callable[[], None]) -> int:
-    """Do the work of a command; an error of the user becomes one line."""
-    try:
-        work()
-    except (InputError, TrainingError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    except OSError as error:
-        if error.errno not in files.FULL_DISK:
-            raise
-        print(
-            f"error: {error.filename}: expected space to write, the disk is full "
-            f"({error.strerror}); make space, and the same command continues",
-            file=sys.stderr,
-        )
-        return 1
-    except Stopped as stopped:
-        print(f"{stopped}; the same command continues", file=sys.stderr)
-        return os.EX_TEMPFAIL
-    except KeyboardInterrupt:
-        print("stopped; the same command continues", file=sys.stderr)
-        return 130
-    return 0
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see --help")
-
-
 def parse_flags(
     argv: Sequence[str] | None,
 ) -> tuple[argparse.Namespace, ConfigDict]:
@@ -93,7 +55,7 @@ def parse_flags(
     Raises:
       InputError: anything that the flags do not allow.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="python -m difnas_jax.main",
         description="Supernet, indicator, search, retraining and report in one run.",
         epilog="Any field of the config is a flag of its own, with an = and no space: "

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from difnas_jax.command import Parser, exit_code
 from difnas_jax.data.base import Images, Stored
 from difnas_jax.data.readers import READERS
 from difnas_jax.data.tfds import VERSION, prepared_versions
@@ -37,17 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Convert as the arguments say.
 
     Returns:
-      The exit code: 0 done, 2 bad input, 130 stopped from the keyboard.
+      The exit code, one of those of `command.py`.
     """
-    try:
-        convert(*parse_arguments(argv))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; nothing is left of it", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: convert(*parse_arguments(argv)), "nothing is left of it")
 
 
 def parse_arguments(
@@ -58,7 +51,7 @@ def parse_arguments(
     Raises:
       InputError: a kind that there is not, or a value of another form.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m difnas_jax.prepare",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -31,6 +31,7 @@ LEVELS = {
     "writer": 1,
     "figures": 1,
     "diagrams": 1,
+    "command": 1,
     "config": 1,
     "config_files": 1,
     "data": 1,

@@ -20,10 +20,10 @@ import pytest
 
 from difnas_jax import files, preemption
 from difnas_jax.checkpoint import Checkpoints
+from difnas_jax.command import exit_code
 from difnas_jax.config import default
 from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.health import Health
-from difnas_jax.main import exit_code
 from difnas_jax.steps import TrainState
 from difnas_jax.train import METRICS, fit, restored
 from difnas_jax.writer import MetricsWriter, Window
