@@ -30,60 +30,73 @@ class Row(NamedTuple):
 
     Attributes:
       title: what differs from the default.
-      words: flags of `nas_bench_macro`, after those of all rows.
+      words: flags of `nas_bench_macro`.
+      size: side of the images in pixels.
     """
 
     title: str
     words: tuple[str, ...] = ()
+    size: int = 16
 
 
 def _method(**fields: Any) -> tuple[str, ...]:
     return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
 
 
-EVERY = ("--size=16",)
 THREE = "--seeds=0,1,2"
+TWO = "--seeds=0,1"
 SHORT = "--updates=1000"
 FEW = "--networks=50", "--config.search.recalibration_batches=10"
+SGD = (
+    *("--config.supernet.optimizer=sgd", "--config.supernet.weight_decay=5e-4"),
+    *("--config.supernet.learning_rate=0.05", "--config.supernet.reference_batch=64"),
+)
 ROWS: dict[str, Row] = {
     "default": Row("default, 2000 updates", (THREE,)),
-    "short": Row("default, 1000 updates", ("--seeds=0,1", SHORT)),
-    "shorter": Row("default, 500 updates", ("--seeds=0,1", "--updates=500")),
+    "short": Row("default, 1000 updates", (TWO, SHORT)),
+    "shorter": Row("default, 500 updates", (TWO, "--updates=500")),
+    "shortest": Row("default, 250 updates", (TWO, "--updates=250")),
+    "frozen": Row("kernels frozen, 2000 updates", ("--method=frozen", THREE)),
+    "frozen_short": Row(
+        "kernels frozen, 1000 updates", ("--method=frozen", TWO, SHORT)
+    ),
     "paper": Row("DI-NAS as in the paper", ("--method=dinas_paper", SHORT)),
     "paper_rate": Row(
         "likewise, learning rate 0.25 at batch 32",
         ("--method=dinas_paper", SHORT, "--config.supernet.reference_batch=32"),
     ),
     "bnnas": Row("BN-NAS", ("--method=bnnas", SHORT)),
-    "qr": Row("depthwise kernels `qr`", (SHORT, *_method(depthwise="qr"))),
-    "unit_norm": Row(
-        "depthwise kernels `unit_norm`", (SHORT, *_method(depthwise="unit_norm"))
+    "he": Row(
+        "kernels start as `he_fan_out`", (TWO, SHORT, *_method(kernels="he_fan_out"))
     ),
-    "he": Row("kernels `he_fan_out`", (SHORT, *_method(kernels="he_fan_out"))),
+    "qr": Row("depthwise kernels start as `qr`", (SHORT, *_method(depthwise="qr"))),
+    "unit_norm": Row(
+        "depthwise kernels start as `unit_norm`",
+        (SHORT, *_method(depthwise="unit_norm")),
+    ),
+    "spatial": Row(
+        "only k x k kernels and batch norms train",
+        (SHORT, *_method(trainable="spatial")),
+    ),
+    "indicator": Row(
+        "only indicator BNs and the classifier train",
+        (SHORT, *_method(trainable="indicator")),
+    ),
+    "classifier": Row(
+        "all BNs train, kernels and classifier frozen",
+        (SHORT, *_method(trainable="all_bn", train_classifier=False)),
+    ),
     "uniform": Row(
         "uniform sampling, three times the updates",
         ("--updates=3000", *_method(sampling="uniform")),
     ),
-    "indicator": Row(
-        "only indicator BNs train", (SHORT, *_method(trainable="indicator"))
-    ),
-    "classifier": Row("classifier frozen", (SHORT, *_method(train_classifier=False))),
     "candidate": Row(
-        "identity with BN", (SHORT, *_method(layer_indicator="candidate"))
+        "identity with batch norm", (SHORT, *_method(layer_indicator="candidate"))
     ),
-    **{
-        f"spatial_{seed}": Row(
-            f"spatial kernels train, 2000 updates, seed {seed}",
-            (f"--seeds={seed}", *_method(trainable="spatial")),
-        )
-        for seed in (0, 1)
-    },
-    "fair_effects": Row(
-        "all weights train, main effects, 1000 updates",
-        ("--method=fair_effects", SHORT),
-    ),
-    "fair_effects_long": Row(
-        "likewise, 2000 updates", ("--method=fair_effects", "--updates=2000")
+    "sgd": Row("SGD", (SHORT, *SGD)),
+    "he_sgd": Row(
+        "SGD, kernels start as `he_fan_out`",
+        (SHORT, *SGD, *_method(kernels="he_fan_out")),
     ),
     "fairnas": Row(
         "FairNAS, accuracy of 50 networks",
@@ -93,6 +106,7 @@ ROWS: dict[str, Row] = {
         "SPOS, accuracy of 50 networks",
         ("--method=spos", "--updates=3000", *FEW),
     ),
+    "large": Row("default at 32 pixels, 500 updates", ("--updates=500",), 32),
 }
 
 HEADER = """# Evidence on NAS-Bench-Macro
@@ -132,14 +146,14 @@ def _run(argv: Sequence[str] | None) -> None:
     for name in flags.rows or missing:
         folder = Path("runs") / "evidence" / name
         inputs = f"--data={flags.data}", f"--table={flags.table}"
-        words = [*inputs, *EVERY, *ROWS[name].words, f"--output={folder}"]
+        choice = f"--size={ROWS[name].size}", *ROWS[name].words
+        words = [*inputs, *choice, f"--output={folder}"]
         say(f"=== {name}: {' '.join(words)}")
         if nas_bench_macro.main(words):
             raise InputError(f"{name}: failed, see above")
         result = files.read_json(folder / "result.json")
         named = [f"--data={Path(flags.data).name}", f"--table={Path(flags.table).name}"]
-        flags_of_row = [*named, *EVERY, *ROWS[name].words]
-        result["command"] = " ".join([nas_bench_macro.MODULE, *flags_of_row])
+        result["command"] = " ".join([nas_bench_macro.MODULE, *named, *choice])
         files.write_json(_result(name), result)
     write_page()
 

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import ranking
+from benchmarks.cross_validation import cross_validated
 from benchmarks.macro_scores import (
     DEFAULT,
     EXPERIMENT,
@@ -69,7 +70,7 @@ def _run(argv: Sequence[str]) -> None:
         **{"table": flags.table.name, **ranked.about},
         **ranking.evaluation(ranked.scores, ranked.table),
         "baselines": _baselines(ranked.table),
-        "other_scores": _others(ranked),
+        **_others(ranked),
         **{"machine": machine(), "versions": artifacts.versions()},
     }
     folder = flags.output or Path("runs") / EXPERIMENT / f"result-{ranked.name}"
@@ -123,13 +124,19 @@ def _baselines(table: MacroTable) -> dict[str, Any]:
 
 
 def _others(ranked: Ranking) -> dict[str, Any]:
-    """Correlations of every additive score that the supernets give."""
+    """Every additive score that the supernets give, and the choice among them."""
     first = np.unique(ranked.table.network, return_index=True)[1]
     networks, rows = ranked.table[first], {}
-    for name, scores in ranked.others().items():
-        row = ranking.correlations(scores[:, first], networks)
-        rows[name] = {**row, "agreement": ranking.agreement(scores[:, first])}
-    return rows
+    scores = {name: values[:, first] for name, values in ranked.others().items()}
+    for name, values in scores.items():
+        row = ranking.correlations(values, networks)
+        rows[name] = {**row, "agreement": ranking.agreement(values)}
+    if not scores:
+        return {"other_scores": {}, "cross_validation": None}
+    counted = ranking.baselines(networks)["layer count"][:1]
+    scores["layer count"] = np.repeat(counted, len(ranked.scored), axis=0)
+    choice = cross_validated(scores, networks)
+    return {"other_scores": rows, "cross_validation": choice}
 
 
 def lines(result: dict[str, Any]) -> list[str]:
@@ -148,6 +155,12 @@ def lines(result: dict[str, Any]) -> list[str]:
             f"best under {budget} MACs: {', '.join(row['found'])}, regret "
             f"{row['regret']:.2f} (the table's best: {row['best']}, "
             f"{row['best_accuracy']:.2f} %)"
+        )
+    if choice := result["cross_validation"]:
+        times = ", ".join(f"{name} {n}" for name, n in choice["chosen"].items())
+        shown.append(
+            f"chosen on half of the networks, {choice['splits']} times: {times}; "
+            f"tau-b on the other half {choice['tau_b']:.3f}"
         )
     return [head, *shown]
 

@@ -96,8 +96,9 @@ def default() -> ConfigDict:
     # kernel sizes apart, `qr` (the paper), `unit_norm`, `delta`.
     config.method.depthwise = "shift"
     # What trains: `indicator` (last batch norm of each candidate), `all_bn`, `spatial`
-    # (these, and kernels of more than one pixel), `all`.
-    config.method.trainable = "all_bn"
+    # (these, and kernels of more than one pixel), `all`. Other kernels stay frozen as
+    # they were drawn; `all` starts from there.
+    config.method.trainable = "all"
     # Whether the classifier trains where kernels are frozen.
     config.method.train_classifier = True
     # `strict_fair` or `uniform`.

@@ -3,8 +3,11 @@
 import dataclasses
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -153,6 +156,48 @@ def test_only_process_0_writes_and_speaks(together):
     assert by_process["1"] == set()
     assert len(by_process["0"]) > 20
     assert output.count("workdir: ") == output.count("retrain: running") == 1
+
+
+def start_two(workdir):
+    """Two processes that train one supernet, of 64 updates."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "difnas_jax.main", "--distributed"]
+            + ["--config=tests/tiny_run.py", f"--workdir={workdir}"]
+            + ["--config.stages=supernet", "--config.supernet.steps=64"]
+            + ["--config.supernet.checkpoint_every=32"],
+            cwd=ROOT,
+            env=environment(
+                JAX_COORDINATOR_ADDRESS=address,
+                JAX_NUM_PROCESSES="2",
+                JAX_PROCESS_ID=str(number),
+            ),
+        )
+        for number in range(2)
+    ]
+
+
+def codes(started):
+    return [process.wait(timeout=300) for process in started]
+
+
+def test_two_processes_that_one_signal_stops_go_on_to_the_same_bits(tmp_path):
+    """Only process 1 is asked to leave; both save and do, and the next two continue."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert codes(start_two(whole)) == [0, 0]
+    started, metrics = start_two(broken), broken / SUPERNET_METRICS
+    while not (metrics.exists() and metrics.read_text().count("\n") > 2):
+        assert [process.poll() for process in started] == [None, None]
+        time.sleep(0.01)
+    started[1].send_signal(signal.SIGTERM)
+    assert codes(started) == [os.EX_TEMPFAIL] * 2
+    assert 2 < len(rows(metrics)) < 64
+    assert codes(start_two(broken)) == [0, 0]
+    losses = [[row["loss"] for row in rows(w / SUPERNET_METRICS)] for w in (whole, broken)]
+    assert losses[0] == losses[1] and len(losses[0]) == 64
 
 
 @pytest.mark.parametrize("process", ["0", "1"])

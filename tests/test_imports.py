@@ -54,7 +54,6 @@ WITHIN = {
     ("block_costs", "spaces"),
     ("costs", "block_costs"),
     ("costs", "spaces"),
-    ("compare", "main"),
     ("diagrams", "figures"),
     ("files", "errors"),
     ("pipeline", "checks"),

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import nas_bench_macro, ranking
+from benchmarks.cross_validation import cross_validated
 from benchmarks.macro_table import load_table
 from difnas_jax.artifacts import Indicator
 from difnas_jax.errors import InputError
@@ -61,6 +62,23 @@ def test_regret_is_that_of_the_best_score_within_the_budget(tmp_path, rng):
         assert row["found"] == [row["best"]]
     worst = ranking.regrets(-table.accuracies[None], table)[-1]
     assert worst["regret"] == pytest.approx(np.ptp(table.accuracies))
+
+
+def test_the_choice_among_scores_is_judged_by_what_did_not_choose(tmp_path, rng):
+    table = load_table(write_table(tmp_path / "t.json", some_names(rng), rng)).once()
+    noise = rng.normal(size=(2, 3, len(table)))
+    scores = {
+        "true": table.accuracies + 0.5 * noise[0],
+        "noise": noise[1],
+        "constant": np.zeros((3, len(table))),
+    }
+    found = cross_validated(scores, table)
+    assert found["chosen"] == {"true": found["splits"]}
+    assert 0.8 < found["tau_b"] < 1
+    # A score that only one supernet has is not chosen by it to be judged by it.
+    lucky = np.stack([table.accuracies, noise[1, 0], noise[1, 0]])
+    found = cross_validated({"lucky": lucky, "fair": scores["true"]}, table)
+    assert found["chosen"]["fair"] > found["splits"] / 2
 
 
 def test_the_public_baselines(shared_data):
