@@ -1,6 +1,8 @@
 """Strict surroundings for every test: JAX on the CPU, two virtual devices."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -9,9 +11,13 @@ os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
     "--xla_llvm_disable_expensive_passes=true"
 )
-# Every program is compiled anew, and the user's own cache is left alone.
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.gettempdir()
+# Programs that many tests need are compiled once in a session: its processes share a
+# cache of their own. The user's is left alone.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    compiled = tempfile.mkdtemp(prefix="difnas_jax_tests_")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import dataclasses  # noqa: E402
 from pathlib import Path  # noqa: E402
