@@ -20,11 +20,14 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import dataclasses  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
+from unittest.mock import patch  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from difnas_jax.spaces import SPACES  # noqa: E402
 from difnas_jax.spaces.base import IDENTITY, Layer, Op  # noqa: E402
 from difnas_jax.spaces.chain import ChainSpace  # noqa: E402
 from difnas_jax.spaces.digits import digits  # noqa: E402
@@ -34,6 +37,13 @@ TINY_OPS = (
     Op("k5e6", "inverted_residual", 5, 6),
     IDENTITY,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered_spaces() -> Iterator[None]:
+    """A space that a config file registers is gone with the module that read it."""
+    with patch.dict(SPACES):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -196,8 +196,11 @@ def test_two_processes_that_one_signal_stops_go_on_to_the_same_bits(tmp_path):
     assert codes(started) == [os.EX_TEMPFAIL] * 2
     assert 2 < len(rows(metrics)) < 64
     assert codes(start_two(broken)) == [0, 0]
-    losses = [[row["loss"] for row in rows(w / SUPERNET_METRICS)] for w in (whole, broken)]
-    assert losses[0] == losses[1] and len(losses[0]) == 64
+    unbroken, resumed = (
+        [row["loss"] for row in rows(workdir / SUPERNET_METRICS)]
+        for workdir in (whole, broken)
+    )
+    assert resumed == unbroken and len(unbroken) == 64
 
 
 @pytest.mark.parametrize("process", ["0", "1"])

@@ -272,6 +272,7 @@ def test_a_run_counts_corrupt_images(tree, tmp_path, tiny, monkeypatch):
     config = config_of("folder", broken_tree, corrupt="skip")
     config.space.update(name="tiny", **fields)
     config.stages = ("supernet",)
+    config.method.trainable = "indicator"  # is compiled soonest
     config.supernet.update(epochs=0.0, steps=6, batch_size=30, log_every=2)
     with pytest.warns(UserWarning, match=broken.name):
         difnas_jax.run(config, tmp_path / "run")
