@@ -8,7 +8,6 @@ import copy
 import dataclasses
 import itertools
 import time
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -175,11 +174,10 @@ def stored(flags: argparse.Namespace, words: list[str], table: MacroTable) -> Ra
     values = SCORES[config.method.score](indicator.table, space)
     scores = summed(values, table, space)
     known = np.flatnonzero(np.isfinite(scores))
-    checksum = zlib.crc32(flags.indicator.read_bytes())
     about = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
     about["provenance"] = indicator.provenance
     scored = Scored(scores[known], values, {}, {}, 0)
-    name = f"indicator-{checksum:08x}"
+    name = f"indicator-{files.checksum(flags.indicator)}"
     return Ranking(name, space, table[known], [scored], about)
 
 

@@ -1,31 +1,64 @@
 """Checkpoints: the only place that knows Orbax.
 
 A checkpoint has four parts: `variables` (all collections of the network, frozen kernels
-included), `optimizer`, `losses` (those of every path so far), and a `record` with a
-checksum of each. A later stage reads the network without rebuilding its optimizer.
-Saving is asynchronous and atomic. The step of a training is the name of its checkpoint,
-and the place in the data follows from it.
+included), `optimizer`, `losses` (those of every path so far), and a `record` with
+checksums of the files of the others. A later stage reads the network without rebuilding
+its optimizer. Saving is asynchronous and atomic. The step of a training is the name of
+its checkpoint, and the place in the data follows from it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
+from difnas_jax import files
 from difnas_jax.errors import InputError
+from difnas_jax.processes import is_main_process
 from difnas_jax.writer import say
 
 RECORD = "record"
 PARTS = ("variables", "optimizer", "losses")
+CHECKSUMS = "checksums.json"
+
+
+class _Record(ocp.JsonCheckpointHandler):
+    """JSON values, with checksums of the files of all parts beside them.
+
+    Orbax finalizes parts in the order of their handlers, this one last, and only then
+    gives the checkpoint its name. Damage is looked for before a part is read: a read
+    that fails halfway leaves others behind, whose tracebacks nobody can catch.
+    """
+
+    def finalize(self, directory: Any) -> None:
+        """Called when the files of all processes are there."""
+        super().finalize(directory)
+        if is_main_process():
+            checksums = {p: _checksums(Path(directory).parent / p) for p in PARTS}
+            files.write_json(Path(directory) / CHECKSUMS, checksums)
+
+
+@ocp.args.register_with_handler(_Record, for_save=True)
+class _SaveRecord(ocp.args.JsonSave):
+    """What Orbax hands to `_Record`."""
+
+
+@ocp.args.register_with_handler(_Record, for_restore=True)
+class _RestoreRecord(ocp.args.JsonRestore):
+    """Likewise."""
+
+
+def _checksums(part: Path) -> dict[str, str]:
+    """{name: checksum} of all files of a part."""
+    paths = sorted(filter(Path.is_file, part.rglob("*")))
+    return {str(path.relative_to(part)): files.checksum(path) for path in paths}
 
 
 class Checkpoints:
@@ -44,7 +77,7 @@ class Checkpoints:
             options=options,
             item_handlers={
                 **{part: ocp.StandardCheckpointHandler() for part in PARTS},
-                RECORD: ocp.JsonCheckpointHandler(),
+                RECORD: _Record(),
             },
         )
 
@@ -67,12 +100,10 @@ class Checkpoints:
         """
         if step == self.latest():
             return
-        checksums = {part: checksum(tree) for part, tree in parts.items()}
-        record = {"checksums": checksums, "window": list(window)}
         saved: dict[str, Any] = {
             part: ocp.args.StandardSave(tree) for part, tree in parts.items()
         }
-        saved[RECORD] = ocp.args.JsonSave(record)
+        saved[RECORD] = _SaveRecord({"window": list(window)})
         with _full_disk_named(self.folder):
             self._manager.save(step, args=ocp.args.Composite(**saved))
 
@@ -132,18 +163,20 @@ class Checkpoints:
             )
             for part, target in targets.items()
         }
-        shapes[RECORD] = ocp.args.JsonRestore()
+        shapes[RECORD] = _RestoreRecord()
+        folder = self.folder / str(step)
         try:
-            restored = self._manager.restore(step, args=ocp.args.Composite(**shapes))
-            record = restored[RECORD]
+            checksums = files.read_json(folder / RECORD / CHECKSUMS, PARTS)
             for part in targets:
-                if checksum(restored[part]) != record["checksums"][part]:
+                if _checksums(folder / part) != checksums[part]:
                     raise ValueError(f"{part} are not what was saved")
-            return record["window"], {part: restored[part] for part in targets}
-        except Exception as error:  # whatever Orbax meets in a damaged file
+            restored = self._manager.restore(step, args=ocp.args.Composite(**shapes))
+            window = restored[RECORD]["window"]
+            return window, {part: restored[part] for part in targets}
+        except Exception as error:  # whatever Orbax meets, too
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(
-                f"{self.folder / str(step)}: expected a checkpoint of this network, "
+                f"{folder}: expected a checkpoint of this network, "
                 f"but it cannot be read ({reason})"
             ) from error
 
@@ -155,14 +188,6 @@ class Checkpoints:
         """
         with _full_disk_named(self.folder):
             self._manager.close()
-
-
-def checksum(tree: Any) -> str:
-    """Of the bytes of all leaves."""
-    value = 0
-    for leaf in jax.tree.leaves(tree):
-        value = zlib.crc32(np.asarray(leaf).tobytes(), value)
-    return f"{value:08x}"
 
 
 @contextmanager

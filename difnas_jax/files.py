@@ -110,6 +110,11 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         temporary.unlink(missing_ok=True)
 
 
+def checksum(path: Path) -> str:
+    """CRC-32 of the bytes of a file, eight hexadecimal digits."""
+    return f"{zlib.crc32(path.read_bytes()):08x}"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, keys in the order given."""
     with atomic_write(path) as file:

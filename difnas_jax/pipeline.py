@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import shutil
 import time
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -254,11 +253,7 @@ def _dependencies(
 
 def _checksums(workdir: Path, names: Iterable[str]) -> dict[str, str]:
     paths = {name: workdir / name for name in names}
-    return {
-        name: f"{zlib.crc32(path.read_bytes()):08x}"
-        for name, path in paths.items()
-        if path.exists()
-    }
+    return {n: files.checksum(path) for n, path in paths.items() if path.exists()}
 
 
 def _remove(workdir: Path, names: Iterable[str]) -> None:
