@@ -117,9 +117,9 @@ page; `docs/evidence.md` says what it means. Every network counts once. In brack
 seeds, "deep" tau-b among the networks without identity, "regret" what the best score
 under 60 M MACs lacks to the best accuracy in percent points, "gamma" tau-b of the
 learned scales of the same supernet, summed and as a ratio. Seconds are those of one
-training, on one core that other work slowed down at times, and of its last part where it
-was stopped and continued; images pass through a path of one supernet, accuracy scores
-included.
+training, on one core that other work slowed down at times, and of its last part where
+it was stopped and continued; images pass through a path of one supernet, accuracy
+scores included.
 
 """
 COLUMNS = (
