@@ -2,17 +2,14 @@
 
 A checkpoint has four parts: `variables` (all collections of the network, frozen kernels
 included), `optimizer`, `losses` (those of every path so far), and a `record` with
-checksums of the files of the others. A later stage reads the network without rebuilding
+checksums of all files. A later stage reads the network without rebuilding
 its optimizer. Saving is asynchronous and atomic. The step of a training is the name of
 its checkpoint, and the place in the data follows from it.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +27,7 @@ CHECKSUMS = "checksums.json"
 
 
 class _Record(ocp.JsonCheckpointHandler):
-    """JSON values, with checksums of the files of all parts beside them.
+    """JSON values, with checksums of all files beside them.
 
     Orbax finalizes parts in the order of their handlers, this one last, and only then
     gives the checkpoint its name. Damage is looked for before a part is read: a read
@@ -42,6 +39,7 @@ class _Record(ocp.JsonCheckpointHandler):
         super().finalize(directory)
         if is_main_process():
             checksums = {p: _checksums(Path(directory).parent / p) for p in PARTS}
+            checksums[RECORD] = _checksums(Path(directory))
             files.write_json(Path(directory) / CHECKSUMS, checksums)
 
 
@@ -104,7 +102,7 @@ class Checkpoints:
             part: ocp.args.StandardSave(tree) for part, tree in parts.items()
         }
         saved[RECORD] = _SaveRecord({"window": list(window)})
-        with _full_disk_named(self.folder):
+        with files.full_disk_named(self.folder):
             self._manager.save(step, args=ocp.args.Composite(**saved))
 
     def newest(
@@ -166,9 +164,10 @@ class Checkpoints:
         shapes[RECORD] = _RestoreRecord()
         folder = self.folder / str(step)
         try:
-            checksums = files.read_json(folder / RECORD / CHECKSUMS, PARTS)
-            for part in targets:
-                if _checksums(folder / part) != checksums[part]:
+            checksums = files.read_json(folder / RECORD / CHECKSUMS, (*PARTS, RECORD))
+            for part in (*targets, RECORD):
+                there = _checksums(folder / part)
+                if any(there.get(n) != value for n, value in checksums[part].items()):
                     raise ValueError(f"{part} are not what was saved")
             restored = self._manager.restore(step, args=ocp.args.Composite(**shapes))
             window = restored[RECORD]["window"]
@@ -186,17 +185,5 @@ class Checkpoints:
         Raises:
           OSError: the disk is full.
         """
-        with _full_disk_named(self.folder):
+        with files.full_disk_named(self.folder):
             self._manager.close()
-
-
-@contextmanager
-def _full_disk_named(folder: Path) -> Iterator[None]:
-    """Orbax reports a full disk in several ways; here it is always an OSError."""
-    full = os.strerror(errno.ENOSPC)
-    try:
-        yield
-    except Exception as error:
-        if full in str(error):
-            raise OSError(errno.ENOSPC, full, str(folder)) from error
-        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -18,7 +19,7 @@ def load_config(name: str) -> ConfigDict:
     """
     file, _, arguments = name.partition(":")
     spec = importlib.util.spec_from_file_location("experiment", file)
-    if not Path(file).is_file() or spec is None or spec.loader is None:
+    if not os.path.isfile(file) or spec is None or spec.loader is None:
         raise InputError(f"--config: expected a Python file, there is no {file!r}")
     module = importlib.util.module_from_spec(spec)
     try:

@@ -88,6 +88,18 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Libraries report a full disk in several ways; here it is always an `OSError`."""
+    full = os.strerror(errno.ENOSPC)
+    try:
+        yield
+    except Exception as error:
+        if full in str(error):
+            raise OSError(errno.ENOSPC, full, str(path)) from error
+        raise
+
+
+@contextlib.contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file that takes its name only when it is complete and on disk.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,6 +91,10 @@ def parse_flags(
     known, rest = parser.parse_known_args(argv)
     config = load_config(known.config)
     override_by_flags(config, rest)
+    if not 0 < known.join_timeout <= threading.TIMEOUT_MAX:
+        raise InputError(
+            f"--join-timeout: expected seconds above 0, got {known.join_timeout}"
+        )
     if known.workdir == "":
         raise InputError("--workdir: expected a folder, got nothing")
     return known, config

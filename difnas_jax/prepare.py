@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import os
 import shutil
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from difnas_jax import files
 from difnas_jax.command import Parser, exit_code
 from difnas_jax.data.base import Images, Stored
 from difnas_jax.data.readers import READERS
@@ -146,18 +148,22 @@ def convert(
             f"{source}; got {', '.join(sorted(unknown))}"
         )
     names = {name: (renamed or {}).get(name, name) for name in data.splits}
+    check_names("splits", list(names.values()))
+    check_names("classes", data.classes)
     splits = {names[name]: images for name, images in data.splits.items()}
     data = Collection(splits, data.classes)
+    walk = functools.partial(_walk, classes=len(data.classes))
     holder = target.path.parent / f".{target.path.name}.incomplete"
     # A data set of TFDS takes its name and version from the folders that it is in.
     temporary = holder / target.path.parent.name / target.path.name
     shutil.rmtree(holder, ignore_errors=True)
-    temporary.parent.mkdir(parents=True)
     try:
-        WRITERS[target.kind](temporary, data, size, walk)
-        say("counting what was written")
-        check_counts(data, read(Place(target.kind, temporary)), target)
-        os.replace(temporary, target.path)
+        with files.full_disk_named(target.path):
+            _make(temporary.parent, target)
+            WRITERS[target.kind](temporary, data, size, walk)
+            say("counting what was written")
+            check_counts(data, read(Place(target.kind, temporary)), target)
+            os.replace(temporary, target.path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
     say(f"{target}: complete")
@@ -174,11 +180,42 @@ def read(place: Place) -> Collection:
     return Collection(*READERS[place.kind](place.path))
 
 
-def walk(split: str, records: Images) -> Iterator[tuple[Stored, int]]:
+def check_names(kind: str, names: Sequence[str]) -> None:
+    """Names that become folders.
+
+    Raises:
+      InputError: two are equal, or one leads elsewhere.
+    """
+    for name, count in Counter(names).items():
+        if count > 1 or name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise InputError(
+                f"expected {kind} with names of their own that can be folders, got "
+                + ", ".join(map(repr, names[:20]))
+            )
+
+
+def _make(folder: Path, target: Place) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        if error.errno in files.FULL_DISK:
+            raise
+        raise InputError(
+            f"{target}: expected a place that can be written ({error.strerror})"
+        ) from error
+
+
+def _walk(split: str, records: Images, *, classes: int) -> Iterator[tuple[Stored, int]]:
     """Every image and label in order, with a line about it every ten seconds."""
     progress, said = Progress(split, len(records)), time.monotonic()
     for place in range(len(records)):
-        yield records.read(place)
+        stored, label = records.read(place)
+        if not 0 <= label < classes:
+            raise InputError(
+                f"{records.name(place)}: expected a label from 0 to {classes - 1}, got "
+                f"{label}; leave out splits without labels"
+            )
+        yield stored, label
         progress.step()
         if time.monotonic() - said > REPORT_SECONDS or place + 1 == len(records):
             progress.report(place + 1)

@@ -10,6 +10,13 @@ set -euo pipefail
 : "${PROCESSES:?set PROCESSES to the number of processes}"
 : "${DEVICES:?set DEVICES to the number of virtual CPU devices of each process}"
 
+for count in "${PROCESSES}" "${DEVICES}"; do
+  if [[ ! "${count}" =~ ^[1-9][0-9]*$ ]]; then
+    echo "PROCESSES and DEVICES: expected whole numbers from 1, got '${count}'" >&2
+    exit 2
+  fi
+done
+
 dry_run=false
 if [[ "${1:-}" == "--dry-run" ]]; then
   dry_run=true

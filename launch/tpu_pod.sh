@@ -32,7 +32,7 @@ printf -v main '%q ' .venv/bin/python -m difnas_jax.main --distributed \
 install="python3 -m pip install --quiet --user uv"
 install+=" && mkdir -p difnas_jax && tar -xzf difnas_jax.tar.gz -C difnas_jax"
 install+=" && cd difnas_jax && ~/.local/bin/uv venv --quiet --allow-existing -p 3.11"
-install+=" && ~/.local/bin/uv pip install --quiet -e '.[tpu]'"
+install+=" && ~/.local/bin/uv pip install --quiet -e '.[tpu,tfds]'"
 
 cd "$(dirname "$0")/.."
 archive="${TMPDIR:-/tmp}/difnas_jax.tar.gz"

@@ -43,6 +43,9 @@ def at_the_root(monkeypatch):
 
 
 COMMANDS = [
+    ((f"--config={'x' * 300}.py",), "expected a Python file"),
+    ((DIGITS, "--join-timeout=inf"), "--join-timeout: expected seconds above 0"),
+    ((DIGITS, "--join-timeout=nan"), "--join-timeout: expected seconds above 0"),
     ((), "arguments are required: --config"),
     (("--config=",), "--config: expected a Python file"),
     (("--config=configs/none.py",), "there is no 'configs/none.py'"),
@@ -328,6 +331,7 @@ DAMAGES = [
     (LAST, in_arrays(cut), "again indicator", "checkpoints/32: expected a checkpoint"),
     (LAST, in_arrays(flip), "again indicator", "checkpoints/32: expected a checkpoint"),
     (LAST, without("variables"), "again indicator", "checkpoints/32: expected"),
+    (f"{LAST}/record/metadata", edit(window=[1]), "again indicator", "record are not"),
     (LAST, without("record"), "again indicator", "checkpoints/32: expected"),
     (LAST, shutil.rmtree, "again indicator", "checkpoints/32: expected"),
 ]

@@ -485,6 +485,65 @@ def test_bad_conversions(tree, tmp_path, capsys, source, target, message):
     assert message in capsys.readouterr().err
 
 
+def jpegs(path, labels, classes, modes=("RGB", "RGB")):
+    """A file of two tiny train images as JPEG streams, and the same as test."""
+    streams = []
+    for mode in modes:
+        file = io.BytesIO()
+        Image.new(mode, (10, 10)).save(file, "JPEG")
+        streams.append(file.getvalue())
+    values = {"classes": np.array(classes)}
+    for split in ("train", "test"):
+        values |= {
+            f"{split}_bytes": np.frombuffer(b"".join(streams), np.uint8),
+            f"{split}_offsets": np.cumsum([0, *map(len, streams)]),
+            f"{split}_labels": np.array(labels),
+        }
+    np.savez(path, **values)
+    return f"jpegs:{path}"
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "flags", "message"),
+    [
+        (([0, 1], ["../../a", "b"]), "folder:{}/x", [], "names of their own"),
+        (([0, 1], ["a", "a"]), "folder:{}/x", [], "names of their own"),
+        (([0, 1], ["a", "b"]), "folder:{}/x", ["--rename=train=../y"], "of their own"),
+        (([0, 1], ["a", "b"]), "folder:{}/x", ["--rename=train=test"], "of their own"),
+        (([0, -1], ["a", "b"]), "folder:{}/x", [], "expected a label from 0 to 1"),
+        (([0, 7], ["a", "b"]), "folder:{}/x", [], "expected a label from 0 to 1"),
+        (([0, 1], ["a", "b"], ("L", "RGB")), "arrays:{}/x.npz", [], "it has colours"),
+        (([0, 1], ["a", "b"]), "folder:{}/in.npz/x", [], "can be written"),
+    ],
+)
+def test_conversions_that_would_lose_or_leak(
+    tmp_path, capsys, given, target, flags, message
+):
+    """Nothing is written, here or elsewhere."""
+    folder = tmp_path / "deep" / "er"
+    folder.mkdir(parents=True)
+    source = jpegs(folder / "in.npz", *given)
+    assert prepare.main([source, target.format(folder), *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    files_left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files_left == [folder / "in.npz"]
+
+
+@pytest.mark.parametrize(
+    "target", ["arrays:{}/x.npz", "folder:{}/x", "tfds:{}/x/1.0.0"]
+)
+def test_an_image_that_cannot_be_converted_is_named(tree, tmp_path, capsys, target):
+    root = shutil.copytree(tree, tmp_path / "broken")
+    path = sorted((root / "test").rglob("*.*"))[3]
+    path.write_bytes(b"no image")
+    assert prepare.main([f"folder:{root}", target.format(tmp_path)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert path.name in error and "cannot" in error
+    written = (path for path in tmp_path.rglob("*") if root not in path.parents)
+    assert not [path for path in written if path.is_file()]
+
+
 def test_arrays_need_one_size_or_get_one(tree, tmp_path, capsys):
     root = shutil.copytree(tree, tmp_path / "mixed")
     path = sorted((root / "test").rglob("*.*"))[3]

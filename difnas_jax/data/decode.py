@@ -99,7 +99,7 @@ def stored_channels(records: Records, skip_corrupt: bool) -> int:
         stored, _ = records.read(index)
         try:
             if isinstance(stored, bytes):
-                return 3 if len(opened(stored).getbands()) > 2 else 1
+                return 1 if is_grey(opened(stored)) else 3
             return stored.shape[-1]
         except CORRUPT as error:
             if not skip_corrupt:
@@ -117,6 +117,11 @@ def corrupt(reason: str) -> InputError:
         f"expected a readable image, cannot decode {reason}; replace it, or leave such "
         "images out with data.corrupt = 'skip'"
     )
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether it cannot have colours; a palette may hold some."""
+    return image.mode in ("1", "L", "LA") or image.mode[0] == "I"
 
 
 def opened(stored: Stored) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -14,7 +15,7 @@ from PIL import Image
 
 from difnas_jax.data.base import Images, Stored
 from difnas_jax.data.crops import CROP_DRAWS, whole
-from difnas_jax.data.decode import opened, resized
+from difnas_jax.data.decode import CORRUPT, is_grey, opened, resized
 from difnas_jax.data.tfds import FORMAT, library
 from difnas_jax.errors import InputError
 
@@ -56,7 +57,7 @@ def write_arrays(path: Path, data: Collection, size: int, walk: Walk) -> None:
             "expected splits train, test and perhaps validation for arrays, got "
             f"{', '.join(data.splits)}; --rename gives them these names"
         )
-    first = opened(next(iter(data.splits.values())).read(0)[0])
+    first = _first(data)
     mode = _mode(first)
     width, height = (size, size) if size else first.size
     values = {}
@@ -65,14 +66,17 @@ def write_arrays(path: Path, data: Collection, size: int, walk: Walk) -> None:
         images = np.empty(shape, np.uint8)
         labels = np.empty(len(records), np.int32)
         for place, (stored, label) in enumerate(walk(split, records)):
-            image = opened(stored) if not size else _squeezed(stored, size)
+            with _named(records, place):
+                image = _squeezed(stored, size) if size else opened(stored)
+                _check_colours(image, mode)
+                image = image.convert(mode)
             if image.size != (width, height):
                 raise InputError(
                     f"expected images of one size for arrays, {records.name(place)} "
                     f"has {image.size[0]} x {image.size[1]}, the first one {width} x "
                     f"{height}; give --size"
                 )
-            images[place] = np.asarray(image.convert(mode)).reshape(shape[1:])
+            images[place] = np.asarray(image).reshape(shape[1:])
             labels[place] = label
         values |= {f"x_{split}": images, f"y_{split}": labels}
     with open(path, "wb") as file:
@@ -89,7 +93,8 @@ def write_folder(path: Path, data: Collection, size: int, walk: Walk) -> None:
         for name in data.classes:
             (path / split / name).mkdir(parents=True)
         for place, (stored, label) in enumerate(walk(split, records)):
-            content = encoded(stored, size)
+            with _named(records, place):
+                content = encoded(stored, size)
             suffix = SUFFIXES[Image.open(io.BytesIO(content)).format or ""]
             name = f"{place:08d}{suffix}"
             (path / split / data.classes[label] / name).write_bytes(content)
@@ -110,18 +115,19 @@ def write_tfds(path: Path, data: Collection, size: int, walk: Walk) -> None:
       walk: see `Walk`.
     """
     tfds = library()
-    first = opened(next(iter(data.splits.values())).read(0)[0])
-    channels = {"RGB": 3, "L": 1}[_mode(first)]
+    mode = _mode(_first(data))
     features = tfds.features.FeaturesDict(
         {
-            "image": tfds.features.Image(shape=(None, None, channels)),
+            "image": tfds.features.Image(shape=(None, None, {"RGB": 3, "L": 1}[mode])),
             "label": tfds.features.ClassLabel(names=data.classes),
         }
     )
 
     def examples(split: str, records: Images) -> Iterable[tuple[int, Any]]:
         for place, (stored, label) in enumerate(walk(split, records)):
-            image = io.BytesIO(encoded(stored, size))
+            with _named(records, place):
+                _check_colours(opened(stored), mode)
+                image = io.BytesIO(encoded(stored, size))
             yield place, {"image": image, "label": label}
 
     base = tfds.dataset_builders.AdhocBuilder
@@ -176,8 +182,31 @@ def _squeezed(stored: Stored, size: int) -> Image.Image:
     return resized(image, box, size, _mode(image))
 
 
+def _check_colours(image: Image.Image, mode: str) -> None:
+    if mode == "L" and not is_grey(image):
+        raise ValueError("it has colours, the first image is grey")
+
+
+def _first(data: Collection) -> Image.Image:
+    records = next(iter(data.splits.values()))
+    with _named(records, 0):
+        return opened(records.read(0)[0])
+
+
+@contextlib.contextmanager
+def _named(records: Images, place: int) -> Iterator[None]:
+    try:
+        yield
+    except CORRUPT as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"expected an image that can be converted, {records.name(place)} cannot "
+            f"({reason}); replace it or take it out of the source"
+        ) from error
+
+
 def _mode(image: Image.Image) -> str:
-    return "RGB" if len(image.getbands()) > 2 else "L"
+    return "L" if is_grey(image) else "RGB"
 
 
 WRITERS: dict[str, Callable[[Path, Collection, int, Walk], None]] = {
