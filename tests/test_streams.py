@@ -499,7 +499,7 @@ def jpegs(path, labels, classes, modes=("RGB", "RGB")):
             f"{split}_offsets": np.cumsum([0, *map(len, streams)]),
             f"{split}_labels": np.array(labels),
         }
-    np.savez(path, **values)
+    np.savez(path, allow_pickle=False, **values)
     return f"jpegs:{path}"
 
 
