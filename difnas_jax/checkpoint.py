@@ -120,6 +120,7 @@ class Checkpoints:
 
         Raises:
           InputError: there are checkpoints, and none can be read.
+          OSError: of the disk, which may pass; nothing is removed.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for place, step in enumerate(steps):
@@ -172,12 +173,13 @@ class Checkpoints:
             restored = self._manager.restore(step, args=ocp.args.Composite(**shapes))
             window = restored[RECORD]["window"]
             return window, {part: restored[part] for part in targets}
+        except OSError as error:
+            # It may pass, so that nothing may be taken for damaged and removed.
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise
+            raise _damaged(folder, error) from error
         except Exception as error:  # whatever Orbax meets, too
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise InputError(
-                f"{folder}: expected a checkpoint of this network, "
-                f"but it cannot be read ({reason})"
-            ) from error
+            raise _damaged(folder, error) from error
 
     def close(self) -> None:
         """Wait until everything is on disk.
@@ -187,3 +189,11 @@ class Checkpoints:
         """
         with files.full_disk_named(self.folder):
             self._manager.close()
+
+
+def _damaged(folder: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return InputError(
+        f"{folder}: expected a checkpoint of this network, but it cannot be read "
+        f"({reason})"
+    )

@@ -5,6 +5,7 @@ Training is faked where only what surrounds it matters.
 
 import ast
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -161,6 +162,19 @@ def test_no_readable_checkpoint_is_an_error_and_never_a_new_start(tmp_path):
     with pytest.raises(InputError, match="none of 8, 4 can; delete this folder"):
         trained(tmp_path, [1.0] * 8)
     assert saved(tmp_path) == [4, 8] and rows(tmp_path) == before
+
+
+def test_an_error_of_the_disk_may_pass_and_removes_nothing(tmp_path, monkeypatch):
+    trained(tmp_path, [1.0] * 8)
+
+    def failing(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "checksum", failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            trained(tmp_path, [1.0] * 8)
+    assert saved(tmp_path) == [4, 8]
 
 
 @pytest.mark.parametrize(("bad", "says"), [(np.nan, "not finite"), (9.0, "jumps from")])
