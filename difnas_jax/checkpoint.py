@@ -2,9 +2,9 @@
 
 A checkpoint has four parts: `variables` (all collections of the network, frozen kernels
 included), `optimizer`, `losses` (those of every path so far), and a `record` with
-checksums of all files. A later stage reads the network without rebuilding
-its optimizer. Saving is asynchronous and atomic. The step of a training is the name of
-its checkpoint, and the place in the data follows from it.
+checksums of all files. A later stage reads the network without rebuilding its
+optimizer. Saving is asynchronous and atomic. The step of a training is the name of its
+checkpoint, and the place in the data follows from it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from difnas_jax import files
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, one_line
 from difnas_jax.processes import is_main_process
 from difnas_jax.writer import say
 
@@ -173,13 +173,14 @@ class Checkpoints:
             restored = self._manager.restore(step, args=ocp.args.Composite(**shapes))
             window = restored[RECORD]["window"]
             return window, {part: restored[part] for part in targets}
-        except OSError as error:
-            # It may pass, so that nothing may be taken for damaged and removed.
-            if not isinstance(error, FileNotFoundError | NotADirectoryError):
-                raise
-            raise _damaged(folder, error) from error
         except Exception as error:  # whatever Orbax meets, too
-            raise _damaged(folder, error) from error
+            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            if isinstance(error, OSError) and not missing:
+                raise  # it may pass: no reason to take a checkpoint for damaged
+            raise InputError(
+                f"{folder}: expected a checkpoint of this network, but it cannot be "
+                f"read ({one_line(error)[:200]})"
+            ) from error
 
     def close(self) -> None:
         """Wait until everything is on disk.
@@ -189,11 +190,3 @@ class Checkpoints:
         """
         with files.full_disk_named(self.folder):
             self._manager.close()
-
-
-def _damaged(folder: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return InputError(
-        f"{folder}: expected a checkpoint of this network, but it cannot be read "
-        f"({reason})"
-    )

@@ -7,6 +7,11 @@ this program and keeps its traceback.
 """
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, or its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class InputError(ValueError):
     """Bad input from the user; the message is complete and fits on one line."""
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, one_line
 
 # What reading a damaged .npz file raises.
 DAMAGE = (
@@ -190,10 +190,6 @@ def unreadable(path: Path, expected: str, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path}: is missing; run the stage that writes it")
     return InputError(
-        f"{path}: expected {expected}, but it cannot be read ({_one_line(error)}); "
+        f"{path}: expected {expected}, but it cannot be read ({one_line(error)}); "
         "delete it and run its stage again"
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -12,7 +12,7 @@ from PIL import Image
 
 from difnas_jax.data.base import Records, Split, Stored
 from difnas_jax.data.crops import Box, Crop
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, one_line
 
 # What Pillow raises where the bytes are no image, or half of one.
 CORRUPT = (
@@ -108,7 +108,7 @@ def stored_channels(records: Records, skip_corrupt: bool) -> int:
 
 
 def _reason(name: str, error: BaseException) -> str:
-    return f"{name} ({' '.join(str(error).split()) or type(error).__name__})"
+    return f"{name} ({one_line(error)})"
 
 
 def corrupt(reason: str) -> InputError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from difnas_jax.data.base import Images
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, one_line
 from difnas_jax.files import DAMAGE
 
 SPLITS = ("train", "test")
@@ -66,8 +66,7 @@ def read_jpegs(path: Path) -> tuple[dict[str, Images], list[str]]:
             }
             return splits, [str(name) for name in values["classes"]]
     except DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"jpegs:{path}: expected an .npz file of bytes, offsets and labels of "
-            f"train and test, and classes ({reason})"
+            f"train and test, and classes ({one_line(error)})"
         ) from error

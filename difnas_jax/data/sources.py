@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.data import folder, tfds
 from difnas_jax.data.base import Dataset, Records, Split, checked_split, hold_out
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, one_line
 from difnas_jax.files import DAMAGE
 
 DIGITS_STRIDE = 757
@@ -122,10 +122,9 @@ def _load_npz(path: Path) -> dict[str, np.ndarray]:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as values:
             return {name: values[name] for name in values.files}
     except DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"data.path: expected an .npz file of plain arrays, cannot read "
-            f"{str(path)!r} ({reason})"
+            f"{str(path)!r} ({one_line(error)})"
         ) from error
 
 

@@ -17,7 +17,7 @@ from difnas_jax.data.base import Images, Stored
 from difnas_jax.data.crops import CROP_DRAWS, whole
 from difnas_jax.data.decode import CORRUPT, is_grey, opened, resized
 from difnas_jax.data.tfds import FORMAT, library
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, one_line
 
 # Formats of image files that are written as they are.
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
@@ -198,10 +198,9 @@ def _named(records: Images, place: int) -> Iterator[None]:
     try:
         yield
     except CORRUPT as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"expected an image that can be converted, {records.name(place)} cannot "
-            f"({reason}); replace it or take it out of the source"
+            f"({one_line(error)}); replace it or take it out of the source"
         ) from error
 
 
