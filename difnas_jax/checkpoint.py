@@ -9,15 +9,18 @@ checkpoint, and the place in the data follows from it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-from difnas_jax import files
-from difnas_jax.errors import InputError, one_line
+from difnas_jax import failures, files
+from difnas_jax.command import explained
+from difnas_jax.errors import InputError, Stopped, TrainingError, one_line
 from difnas_jax.processes import is_main_process
 from difnas_jax.writer import say
 
@@ -26,7 +29,46 @@ PARTS = ("variables", "optimizer", "losses")
 CHECKSUMS = "checksums.json"
 
 
-class _Record(ocp.JsonCheckpointHandler):
+class _Writing:
+    """A part that is being written, in the background.
+
+    What fails there comes to light at the next save. On several processes that is too
+    late: the others wait for this one at a barrier, and it for them at the next one.
+    """
+
+    def __init__(self, future: Any, folder: Path) -> None:
+        """Watch a future of Orbax that writes below a folder."""
+        self._future, self._folder = future, folder
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for its end."""
+        try:
+            with files.full_disk_named(self._folder):
+                return self._future.result(timeout)
+        except Exception as error:
+            failures.tell(*explained(error))
+            raise
+
+    def cancel(self) -> Any:
+        """Give up."""
+        return self._future.cancel()
+
+
+class _Tells:
+    """A handler of Orbax whose failures end all processes."""
+
+    async def async_save(self, directory: Any, **kwargs: Any) -> list[_Writing]:
+        """Start to write to `<step>/<part>` of a folder of checkpoints."""
+        started = await super().async_save(directory, **kwargs)  # type: ignore[misc]
+        folder = Path(directory).parents[1]
+        return [_Writing(future, folder) for future in started or ()]
+
+
+class _Arrays(_Tells, ocp.StandardCheckpointHandler):
+    """A tree of arrays."""
+
+
+class _Record(_Tells, ocp.JsonCheckpointHandler):
     """JSON values, with checksums of all files beside them.
 
     Orbax finalizes parts in the order of their handlers, this one last, and only then
@@ -41,6 +83,16 @@ class _Record(ocp.JsonCheckpointHandler):
             checksums = {p: _checksums(Path(directory).parent / p) for p in PARTS}
             checksums[RECORD] = _checksums(Path(directory))
             files.write_json(Path(directory) / CHECKSUMS, checksums)
+
+
+@ocp.args.register_with_handler(_Arrays, for_save=True)
+class _SaveArrays(ocp.args.StandardSave):
+    """What Orbax hands to `_Arrays`."""
+
+
+@ocp.args.register_with_handler(_Arrays, for_restore=True)
+class _RestoreArrays(ocp.args.StandardRestore):
+    """Likewise."""
 
 
 @ocp.args.register_with_handler(_Record, for_save=True)
@@ -59,22 +111,32 @@ def _checksums(part: Path) -> dict[str, str]:
     return {str(path.relative_to(part)): files.checksum(path) for path in paths}
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Orbax logs what it raises as well, with hundreds of lines for a full disk."""
+    return record.levelno < logging.ERROR or "orbax" not in record.pathname
+
+
 class Checkpoints:
     """The checkpoints of one training in one folder."""
 
     def __init__(self, folder: Path, keep: int = 1) -> None:
         """Open a folder, which is made if needed, keeping the last `keep` saves."""
         self.folder = folder
+        logging.getLogger("absl").addFilter(_is_news)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=True,
             cleanup_tmp_directories=True,  # what a killed run was writing
+            # What fails in `save` itself comes to light there.
+            async_options=ocp.options.AsyncOptions(
+                create_directories_asynchronously=False
+            ),
         )
         self._manager = ocp.CheckpointManager(
             folder.absolute(),
             options=options,
             item_handlers={
-                **{part: ocp.StandardCheckpointHandler() for part in PARTS},
+                **{part: _Arrays() for part in PARTS},
                 RECORD: _Record(),
             },
         )
@@ -99,7 +161,7 @@ class Checkpoints:
         if step == self.latest():
             return
         saved: dict[str, Any] = {
-            part: ocp.args.StandardSave(tree) for part, tree in parts.items()
+            part: _SaveArrays(tree) for part, tree in parts.items()
         }
         saved[RECORD] = _SaveRecord({"window": list(window)})
         with files.full_disk_named(self.folder):
@@ -157,7 +219,7 @@ class Checkpoints:
 
     def _read(self, step: int, targets: dict[str, Any]) -> tuple[list, dict[str, Any]]:
         shapes: dict[str, Any] = {
-            part: ocp.args.StandardRestore(
+            part: _RestoreArrays(
                 jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
             )
             for part, target in targets.items()
@@ -190,3 +252,21 @@ class Checkpoints:
         """
         with files.full_disk_named(self.folder):
             self._manager.close()
+
+    def __enter__(self) -> Checkpoints:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close, also when all processes stop or their training breaks down.
+
+        A failure of one among several waits for nothing: not all of the others may come.
+        """
+        together = error is None or isinstance(error, Stopped | TrainingError)
+        if together or jax.process_count() == 1:
+            self.close()

@@ -3,7 +3,8 @@
 0    done
 1    a training broke down, or the disk is full
 2    bad input
-75   SIGTERM or SIGUSR1 came: saved, the same command continues (EX_TEMPFAIL)
+75   SIGTERM or SIGUSR1 came and all is saved, or another process of the run has died:
+     the same command continues (EX_TEMPFAIL)
 130  stopped from the keyboard
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -28,32 +30,43 @@ class Parser(argparse.ArgumentParser):
 
 
 def exit_code(
-    work: Callable[[], None], interrupted: str = "the same command continues"
+    work: Callable[[], None],
+    interrupted: str = "the same command continues",
+    tell: Callable[[str, int | None], None] = lambda text, code: None,
 ) -> int:
     """Do the work of a command; an error of the user becomes one line.
 
     Args:
       work: what to do.
       interrupted: what to say of the state in which the keyboard stops it.
+      tell: called with what `explained` says of a failure, before it is shown; see
+        `failures.tell`.
     """
     try:
         work()
-    except (InputError, TrainingError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    except OSError as error:
-        if error.errno not in files.FULL_DISK:
-            raise
-        print(
-            f"error: {error.filename}: expected space to write, the disk is full "
-            f"({error.strerror}); make space, and run the same command again",
-            file=sys.stderr,
-        )
-        return 1
     except Stopped as stopped:
         print(f"{stopped}; the same command continues", file=sys.stderr)
         return os.EX_TEMPFAIL
-    except KeyboardInterrupt:
-        print(f"stopped; {interrupted}", file=sys.stderr)
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        text, code = explained(error, interrupted)
+        tell(text, code)
+        if code is None:
+            raise
+        print(text, file=sys.stderr)
+        return code
     return 0
+
+
+def explained(error: BaseException, interrupted: str = "") -> tuple[str, int | None]:
+    """What to say of an error, and the exit code; a traceback and None of a defect."""
+    if isinstance(error, KeyboardInterrupt):
+        return f"stopped; {interrupted}", 130
+    if isinstance(error, InputError | TrainingError):
+        return f"error: {error}", 2 if isinstance(error, InputError) else 1
+    if isinstance(error, OSError) and error.errno in files.FULL_DISK:
+        return (
+            f"error: {error.filename}: expected space to write, the disk is full "
+            f"({error.strerror}); make space, and run the same command again",
+            1,
+        )
+    return "".join(traceback.format_exception(error)), None

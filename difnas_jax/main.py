@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import distributed, pipeline, processes, runtime
+from difnas_jax import distributed, failures, pipeline, processes, runtime
 from difnas_jax.command import Parser, exit_code
 from difnas_jax.config_files import load_config
 from difnas_jax.errors import InputError
@@ -34,18 +34,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit code, one of those of `command.py`.
     """
-    return exit_code(lambda: _run(argv))
+    return exit_code(lambda: _run(argv), tell=failures.tell)
 
 
 def _run(argv: Sequence[str] | None) -> None:
     flags, config = parse_flags(argv)
     if flags.distributed:
         processes.start(flags.join_timeout)
-    distributed.check_devices(config.devices)  # before the first of them speaks
-    workdir = Path(flags.workdir or default_workdir(flags.config, config))
-    say(f"workdir: {workdir}")
-    results = pipeline.run(config, workdir)
-    say("\n".join(results.lines()))
+    with failures.heard():
+        distributed.check_devices(config.devices)  # before the first of them speaks
+        workdir = Path(flags.workdir or default_workdir(flags.config, config))
+        say(f"workdir: {workdir}")
+        results = pipeline.run(config, workdir)
+        say("\n".join(results.lines()))
 
 
 def parse_flags(

@@ -97,7 +97,7 @@ STAGES: dict[str, Stage] = {
 # change no result.
 HOUSEKEEPING = (
     *("log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every"),
-    *("workers", "spike_factor"),
+    *("workers", "spike_factor", "corrupt"),
 )
 
 

@@ -124,23 +124,12 @@ def _unchanged(rows: jax.Array) -> jax.Array:
 
 
 def jointly(work: Callable[[], Result]) -> Result:
-    """Do the work on every process, wait for the last, and fail everywhere or nowhere.
+    """Do the work on every process, and wait for the last.
 
-    Raises:
-      InputError: that of this process, or else the first one of another.
+    Where it fails on one, all end (`failures.py`).
     """
-    problem: InputError | None = None
-    result: Any = None
-    try:
-        result = work()
-    except InputError as error:
-        problem = error
-    problems = enumerate(gather(str(problem or "")))
-    others = [f"process {process}: {text}" for process, text in problems if text]
-    if problem is not None:
-        raise problem
-    if others:
-        raise InputError(others[0])
+    result = work()
+    gather("")
     return result
 
 

@@ -114,8 +114,7 @@ def train(
     rows = own_rows(batches.batch_size, mesh, spec)
     batches = dataclasses.replace(batches, rows=rows)
     keep = settings.keep_checkpoints
-    # Closing waits for a save that is under way, also when the training breaks down.
-    with contextlib.closing(Checkpoints(folder / "checkpoints", keep)) as checkpoints:
+    with Checkpoints(folder / "checkpoints", keep) as checkpoints:
         state = create_state(variables, optimizer, packing, steps=steps, paths=paths)
         state, window = restored(replicate(state, mesh), checkpoints)
         start = {"paths": sample(int(state.step)), "variables": state.variables}

@@ -3,11 +3,8 @@
 import dataclasses
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 import tiny_run
+from jobs import QUICK, ROOT, environment, rows
 
 from difnas_jax import checks, data, processes
 from difnas_jax.artifacts import (
@@ -27,9 +25,6 @@ from difnas_jax.artifacts import (
 from difnas_jax.errors import InputError
 
 TESTS = Path(__file__).parent
-ROOT = TESTS.parent
-# Less work for the compiler: these programs run for milliseconds.
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 # Devices add up the same float32 numbers in another order, which moves a sum by some
 # 1e-7 of itself and a loss by no more than this in four updates.
@@ -37,16 +32,6 @@ LOSS = 1e-5
 # What training changes moves by more where an activation falls on the other side of a
 # bound of ReLU6, at which the gradient jumps: 4e-4 was seen.
 CHANGE = 1e-2
-
-
-def environment(**variables):
-    names = ("XLA_FLAGS", "JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_ID")
-    ours = {name: value for name, value in os.environ.items() if name not in names}
-    return {**ours, "XLA_FLAGS": QUICK, "JAX_PLATFORMS": "cpu", **variables}
-
-
-def rows(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -158,51 +143,6 @@ def test_only_process_0_writes_and_speaks(together):
     assert output.count("workdir: ") == output.count("retrain: running") == 1
 
 
-def start_two(workdir):
-    """Two processes that train one supernet, of 64 updates."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", "difnas_jax.main", "--distributed"]
-            + ["--config=tests/tiny_run.py", f"--workdir={workdir}"]
-            + ["--config.stages=supernet", "--config.supernet.steps=64"]
-            + ["--config.supernet.checkpoint_every=32"],
-            cwd=ROOT,
-            env=environment(
-                JAX_COORDINATOR_ADDRESS=address,
-                JAX_NUM_PROCESSES="2",
-                JAX_PROCESS_ID=str(number),
-            ),
-        )
-        for number in range(2)
-    ]
-
-
-def codes(started):
-    return [process.wait(timeout=300) for process in started]
-
-
-def test_two_processes_that_one_signal_stops_go_on_to_the_same_bits(tmp_path):
-    """Only process 1 is asked to leave; both save and do, and the next two continue."""
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert codes(start_two(whole)) == [0, 0]
-    started, metrics = start_two(broken), broken / SUPERNET_METRICS
-    while not (metrics.exists() and metrics.read_text().count("\n") > 2):
-        assert [process.poll() for process in started] == [None, None]
-        time.sleep(0.01)
-    started[1].send_signal(signal.SIGTERM)
-    assert codes(started) == [os.EX_TEMPFAIL] * 2
-    assert 2 < len(rows(metrics)) < 64
-    assert codes(start_two(broken)) == [0, 0]
-    unbroken, resumed = (
-        [row["loss"] for row in rows(workdir / SUPERNET_METRICS)]
-        for workdir in (whole, broken)
-    )
-    assert resumed == unbroken and len(unbroken) == 64
-
-
 @pytest.mark.parametrize("process", ["0", "1"])
 def test_processes_that_do_not_join_end_the_run(tmp_path, process):
     """Process 0 waits for process 1, or 1 finds no process 0."""
@@ -252,18 +192,6 @@ def test_fewer_devices_than_expected_are_refused_at_the_door():
 def others_say(monkeypatch, *texts):
     """Let `gather` find these processes beside this one."""
     monkeypatch.setattr(processes, "gather", lambda text: [text, *texts])
-
-
-def test_what_fails_on_one_process_fails_on_all(monkeypatch):
-    def fails():
-        raise InputError("data.path: is missing")
-
-    assert processes.jointly(lambda: 7) == 7
-    with pytest.raises(InputError, match="^data.path: is missing"):
-        processes.jointly(fails)
-    others_say(monkeypatch, "", "data.path: is missing")
-    with pytest.raises(InputError, match="^process 2: data.path: is missing"):
-        processes.jointly(lambda: 7)
 
 
 def test_processes_that_differ_are_told_in_what(monkeypatch):

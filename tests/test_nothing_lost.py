@@ -4,7 +4,6 @@ Training is faked where only what surrounds it matters.
 """
 
 import ast
-import contextlib
 import errno
 import os
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jobs import fill
 
 from difnas_jax import files, preemption
 from difnas_jax.checkpoint import Checkpoints
@@ -64,7 +64,7 @@ def trained(folder, losses, **changes):
     zero = {"params": {"total": jnp.asarray(0)}, "frozen": {}, "batch_stats": {}}
     rows = jnp.zeros((len(losses), 1))
     start = TrainState(jnp.asarray(0), zero, {"last": jnp.asarray(0)}, rows)
-    with contextlib.closing(Checkpoints(folder / "checkpoints", 2)) as checkpoints:
+    with Checkpoints(folder / "checkpoints", 2) as checkpoints:
         state, window = restored(start, checkpoints)
         return fit(
             *(state, counting(losses), lambda step: jnp.asarray(0), Batches()),  # type: ignore
@@ -293,29 +293,6 @@ def test_exit_codes(capsys):
     assert raising(KeyboardInterrupt())[0] == 130
     with pytest.raises(PermissionError):
         raising(PermissionError(13, "no", "a/b"))
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 2 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a small file system cannot be mounted here ({error})")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(folder):
-    """Use up all space; returns the file that does."""
-    path = folder / "filler"
-    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    return path
 
 
 def test_a_full_disk_leaves_the_old_file(small_disk):

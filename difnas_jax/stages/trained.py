@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,7 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> Trained:
     sharding = replicated(data_mesh())
     targets = jax.tree.map(lambda leaf: leaf.update(sharding=sharding), targets)
     folder = workdir / "supernet" / "checkpoints"
-    with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    with Checkpoints(folder) as checkpoints:
         try:
             parts = checkpoints.restore(step, **targets)
         except InputError as error:

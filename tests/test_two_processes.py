@@ -1,0 +1,114 @@
+"""Two processes of one run: stopped, killed, or one of them with a problem."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from jobs import codes, ended, fill, rows, start_two
+from PIL import Image
+
+from difnas_jax.artifacts import SUPERNET_METRICS
+from difnas_jax.checkpoint import Checkpoints
+
+
+def losses(workdir):
+    return [row["loss"] for row in rows(workdir / SUPERNET_METRICS)]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The losses of two processes that nobody disturbs."""
+    workdir = tmp_path_factory.mktemp("whole")
+    assert codes(start_two(workdir)) == [0, 0]
+    assert len(losses(workdir)) == 64
+    return losses(workdir)
+
+
+def at_work(workdir, updates=2, flags=()):
+    """Two processes that have done some updates."""
+    started, metrics = start_two(workdir, *flags), workdir / SUPERNET_METRICS
+    while not (metrics.exists() and metrics.read_text().count("\n") >= updates):
+        assert [process.poll() for process in started] == [None, None]
+        time.sleep(0.01)
+    return started
+
+
+@pytest.mark.parametrize(
+    ("process", "number"), [(0, signal.SIGUSR1), (1, signal.SIGTERM)]
+)
+def test_a_signal_to_one_stops_both_and_nothing_differs(
+    tmp_path, unbroken, process, number
+):
+    started = at_work(tmp_path)
+    started[process].send_signal(number)
+    assert codes(started) == [os.EX_TEMPFAIL] * 2
+    assert 2 <= len(losses(tmp_path)) < 64
+    assert codes(start_two(tmp_path)) == [0, 0]
+    assert losses(tmp_path) == unbroken
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_the_death_of_one_ends_both_and_nothing_differs(tmp_path, unbroken, process):
+    started = at_work(tmp_path, updates=40)
+    started[process].kill()
+    (code, _), (other, says) = sorted(ended(started))
+    assert code == -signal.SIGKILL
+    # Nothing that a scheduler would take for an end for good.
+    assert other == os.EX_TEMPFAIL or other < 0
+    if other > 0:
+        assert says[-1] == "another process has died; the same command continues"
+    assert codes(start_two(tmp_path)) == [0, 0]
+    assert losses(tmp_path) == unbroken
+
+
+@pytest.fixture
+def one_bad_image(tmp_path):
+    """A tree of class folders, and an image of it that is none."""
+    rng, root = np.random.default_rng(0), tmp_path / "tree"
+    for split, count in (("train", 16), ("validation", 4), ("test", 4)):
+        for label in range(10):
+            folder = root / split / f"class{label}"
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (8, 8), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    bad = root / "train" / "class3" / "7.png"
+    bad.write_bytes(bad.read_bytes()[:30])
+    return root, bad
+
+
+def test_bad_data_on_one_end_both_with_its_words(tmp_path, one_bad_image):
+    """Each update, one of them reads half of the images."""
+    root, bad = one_bad_image
+    flags = ["--config.data.source=folder", f"--config.data.path={root}"]
+    flags += ["--config.data.mean=0.5", "--config.data.std=0.25"]
+    workdir = tmp_path / "run"
+    ends = ended(start_two(workdir, *flags))
+    assert [code for code, _ in ends] == [2, 2]
+    lines = [says[-1] for _, says in ends]
+    assert all(f"error: expected a readable image, cannot decode {bad}" in line
+               for line in lines)
+    assert sorted(line.startswith("process ") for line in lines) == [False, True]
+    assert not [line for _, says in ends for line in says if "Traceback" in line]
+    skipping = start_two(workdir, *flags, "--config.data.corrupt=skip")
+    assert codes(skipping) == [0, 0]
+    assert rows(workdir / SUPERNET_METRICS)[-1]["corrupt_images"] >= 1
+
+
+def test_a_full_disk_ends_both_and_they_go_on_after_space_is_made(
+    small_disk, unbroken
+):
+    workdir, flags = small_disk / "run", ["--config.supernet.checkpoint_every=16"]
+    started = at_work(workdir, updates=17, flags=flags)
+    filler = fill(small_disk)
+    ends = ended(started)
+    assert [code for code, _ in ends] == [1, 1]
+    for _, says in ends:
+        folder = workdir / "supernet" / "checkpoints"
+        assert f"error: {folder}: expected space to write, the disk is" in says[-1]
+    filler.unlink()
+    assert Checkpoints(workdir / "supernet" / "checkpoints").latest() in (16, 32, 48)
+    assert codes(start_two(workdir, *flags)) == [0, 0]
+    assert losses(workdir) == unbroken
