@@ -2,11 +2,11 @@
 
     python -m benchmarks.kills --kills=50 --seed=0
 
-A small run of all stages (`kills_config.py`) is killed in every stage, by SIGKILL and
-SIGTERM in turn, after a random share of the time that the stage takes, or while a
-checkpoint is being written; between two kills the same command goes on. A run that has
-been through all stages ends unharmed, is compared, and the next begins. Writes
-`benchmarks/KILLS.md`.
+A small run of all stages (`kills_config.py`), with digits that a worker process reads
+from a data set of TFDS, is killed in every stage, by SIGKILL and SIGTERM in turn, after
+a random share of the time that the stage takes, or while a checkpoint is being written;
+between two kills the same command goes on. A run that has been through all stages ends
+unharmed, is compared, and the next begins. Writes `benchmarks/KILLS.md`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.kills_data import CONFIG, DATA
 from difnas_jax import artifacts, files
 from difnas_jax.command import Parser, exit_code
 from difnas_jax.config import STAGES
 from difnas_jax.errors import TrainingError
 from difnas_jax.main import main as difnas
 
-CONFIG = Path(__file__).with_name("kills_config.py")
 PAGE = Path(__file__).with_name("KILLS.md")
 # An interrupted run may end differently in these: they are times, or follow from them.
 TIMES = ("seconds", "images_per_second", "data_wait")
@@ -65,24 +65,24 @@ class Kill:
     code: int
 
 
-def start(workdir: Path) -> BaseProcess:
+def start(workdir: Path, flags: Sequence[str]) -> BaseProcess:
     """Start or continue the run in a process of its own that has the imports behind it.
 
     Its output goes beside the workdir.
     """
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__, "difnas_jax.main"])
-    process = processes.Process(target=_run, args=(workdir,))
+    process = processes.Process(target=_run, args=(workdir, flags))
     process.start()
     return process
 
 
-def _run(workdir: Path) -> None:
+def _run(workdir: Path, flags: Sequence[str]) -> None:
     log = os.open(f"{workdir}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     cache = workdir.parent / "compiled"
-    flags = [f"--config={CONFIG}", f"--workdir={workdir}"]
+    flags = [f"--config={CONFIG}", f"--workdir={workdir}", *flags]
     sys.exit(difnas([*flags, f"--config.compilation_cache={cache}"]))
 
 
@@ -96,12 +96,18 @@ def stage_at_work(workdir: Path) -> str:
 
 
 def kill(
-    workdir: Path, stage: str, number: signal.Signals, delay: float, aimed: bool
+    run: BaseProcess,
+    workdir: Path,
+    stage: str,
+    number: signal.Signals,
+    delay: float,
+    aimed: bool,
 ) -> Kill | None:
-    """Start or continue a run and kill it.
+    """Kill a run that has been started.
 
     Args:
-      workdir: of the run.
+      run: its process.
+      workdir: its workdir.
       stage: to be waited for.
       number: the signal.
       delay: seconds after the stage has begun.
@@ -110,19 +116,19 @@ def kill(
     Returns:
       What was hit; None if the run came to its end before.
     """
-    process, deadline = start(workdir), time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE
     writing = f"{stage}/{WRITING}"
-    while process.is_alive():
+    while run.is_alive():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{workdir}: hangs")
         if any(workdir.glob(writing)) if aimed else stage_at_work(workdir) == stage:
             break
         time.sleep(0.001 if aimed else 0.01)
-    process.join(0.0 if aimed else delay)
+    run.join(0.0 if aimed else delay)
     hit, caught = stage_at_work(workdir), any(workdir.glob(f"*/{WRITING}"))
-    if process.is_alive() and process.pid:
-        os.kill(process.pid, number)
-    code = ended(process)
+    if run.is_alive() and run.pid:
+        os.kill(run.pid, number)
+    code = ended(run)
     if code not in (0, -number, os.EX_TEMPFAIL):
         raise RuntimeError(f"{workdir}: exit code {code}; see {workdir}.log")
     return Kill(number.name, hit or "between", caught, code) if code else None
@@ -173,15 +179,22 @@ def seconds_of(workdir: Path) -> dict[str, float]:
     return {stage: marker["seconds"] for stage, marker in markers.items()}
 
 
-def campaign(folder: Path, kills: int, seed: int) -> tuple[list[Kill], list[list[str]]]:
+def campaign(
+    folder: Path, flags: Sequence[str], kills: int, seed: int
+) -> tuple[list[Kill], list[list[str]]]:
     """Kill runs until so many kills are done and the last run has ended.
+
+    Args:
+      folder: for the runs; an `unbroken` one that is there is taken.
+      flags: of the runs, beside config and workdir.
+      kills: how many.
+      seed: of their moments.
 
     Returns:
       The kills, and for each finished run what differs from the unbroken one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     unbroken, rng = folder / "unbroken", random.Random(seed)
-    finish(unbroken)
+    finish(unbroken, flags)
     seconds, done, differ = seconds_of(unbroken), [], []
     while len(done) < kills:
         workdir = folder / f"run{len(differ)}"
@@ -190,20 +203,20 @@ def campaign(folder: Path, kills: int, seed: int) -> tuple[list[Kill], list[list
             delay = seconds[stage] * rng.random() ** 2
             number = SIGNALS[len(done) % len(SIGNALS)]
             if len(done) == kills or not (
-                hit := kill(workdir, stage, number, delay, aimed)
+                hit := kill(start(workdir, flags), workdir, stage, number, delay, aimed)
             ):
                 break
             done.append(hit)
             print(len(done), hit, file=sys.stderr, flush=True)
-        finish(workdir)
+        finish(workdir, flags)
         differ.append(differences(workdir, unbroken))
         print(f"{workdir}: differs in {differ[-1]}", file=sys.stderr, flush=True)
     return done, differ
 
 
-def finish(workdir: Path) -> None:
+def finish(workdir: Path, flags: Sequence[str]) -> None:
     """Let a run come to its end."""
-    if code := ended(start(workdir)):
+    if code := ended(start(workdir, flags)):
         raise RuntimeError(f"{workdir}: exit code {code}; see {workdir}.log")
 
 
@@ -248,13 +261,16 @@ def _test(argv: Sequence[str] | None) -> None:
     parser = Parser(prog="python -m benchmarks.kills", description="Kill and compare.")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", choices=DATA, default="tfds")
     parser.add_argument("--workdir", type=Path, help="a new folder by default")
     parser.add_argument("--page", type=Path, default=PAGE)
     flags = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
         folder = (flags.workdir or Path(temporary)).absolute()
-        kills, differ = campaign(folder, flags.kills, flags.seed)
-    arguments = f"--kills={flags.kills} --seed={flags.seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        data = DATA[flags.data](folder)
+        kills, differ = campaign(folder, data, flags.kills, flags.seed)
+    arguments = f"--kills={flags.kills} --seed={flags.seed} --data={flags.data}"
     with files.atomic_write(flags.page) as file:
         file.write(page(kills, differ, arguments))
     print(flags.page.read_text())

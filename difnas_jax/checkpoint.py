@@ -219,9 +219,7 @@ class Checkpoints:
 
     def _read(self, step: int, targets: dict[str, Any]) -> tuple[list, dict[str, Any]]:
         shapes: dict[str, Any] = {
-            part: _RestoreArrays(
-                jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
-            )
+            part: _RestoreArrays(jax.tree.map(ocp.utils.to_shape_dtype_struct, target))
             for part, target in targets.items()
         }
         shapes[RECORD] = _RestoreRecord()
@@ -265,7 +263,7 @@ class Checkpoints:
     ) -> None:
         """Close, also when all processes stop or their training breaks down.
 
-        A failure of one among several waits for nothing: not all of the others may come.
+        A failure of one of several waits for nothing: not all of the others may come.
         """
         together = error is None or isinstance(error, Stopped | TrainingError)
         if together or jax.process_count() == 1:

@@ -88,8 +88,10 @@ def test_bad_data_on_one_end_both_with_its_words(tmp_path, one_bad_image):
     ends = ended(start_two(workdir, *flags))
     assert [code for code, _ in ends] == [2, 2]
     lines = [says[-1] for _, says in ends]
-    assert all(f"error: expected a readable image, cannot decode {bad}" in line
-               for line in lines)
+    assert all(
+        f"error: expected a readable image, cannot decode {bad}" in line
+        for line in lines
+    )
     assert sorted(line.startswith("process ") for line in lines) == [False, True]
     assert not [line for _, says in ends for line in says if "Traceback" in line]
     skipping = start_two(workdir, *flags, "--config.data.corrupt=skip")
@@ -97,9 +99,7 @@ def test_bad_data_on_one_end_both_with_its_words(tmp_path, one_bad_image):
     assert rows(workdir / SUPERNET_METRICS)[-1]["corrupt_images"] >= 1
 
 
-def test_a_full_disk_ends_both_and_they_go_on_after_space_is_made(
-    small_disk, unbroken
-):
+def test_a_full_disk_ends_both_and_they_go_on_after_space_is_made(small_disk, unbroken):
     workdir, flags = small_disk / "run", ["--config.supernet.checkpoint_every=16"]
     started = at_work(workdir, updates=17, flags=flags)
     filler = fill(small_disk)
