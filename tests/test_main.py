@@ -74,7 +74,7 @@ def test_the_same_command_again_skips_and_says_the_same(unbroken, environment):
 
 
 def test_killed_runs_end_with_the_same_bits(unbroken, environment, tmp_path):
-    """The short form of `benchmarks/KILLS.md`: once in every stage, at least."""
+    """The short form of `benchmarks/KILLS.md`: aimed at every stage once."""
     shutil.copytree(unbroken[0], tmp_path / "unbroken")
     kept = Path(environment["XDG_CACHE_HOME"]) / "difnas_jax" / "compilation"
     shutil.copytree(kept, tmp_path / "compiled")
