@@ -230,10 +230,11 @@ def page(kills: list[Kill], differ: list[list[str]], arguments: str) -> str:
     names = [number.name for number in SIGNALS]
     machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, Python "
     versions = (f"{name} {text}" for name, text in artifacts.versions().items())
+    writing = sum(kill.writing for kill in kills)
     lines = [
         *("# Kill test", "", f"    python -m benchmarks.kills {arguments}", ""),
-        f"{len(kills)} kills in {len(differ) - 1} runs, {sum(k.writing for k in kills)} of "
-        "them while a checkpoint was being written.",
+        f"{len(kills)} kills in {len(differ) - 1} runs, "
+        f"{writing} of them while a checkpoint was being written.",
         f"Runs that ended differently from the unbroken one: {sum(map(bool, differ))}.",
         "Compared, bit for bit: the arrays and bytes of `indicator.npz`, `best.json`,",
         "`candidates.csv`, the `result.json` of retraining and all rows of metrics,",

@@ -22,8 +22,13 @@ def check_devices(expected: int) -> None:
       expected: devices of all processes together; 0 takes what is there.
 
     Raises:
-      InputError: fewer have joined, or JAX cannot use the platform it is told to.
+      InputError: fewer have joined, JAX cannot use the platform it is told to, or it
+        computes with 64 bits.
     """
+    if jax.config.jax_enable_x64:
+        raise InputError(
+            "JAX_ENABLE_X64: expected it to be off, networks are of float32; unset it"
+        )
     try:
         count = jax.device_count()
     except (RuntimeError, AssertionError) as error:

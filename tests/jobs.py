@@ -25,12 +25,13 @@ def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def fill(folder):
-    """Use up all space of a file system; returns the file that does."""
+def fill(folder, leave=0):
+    """Use up all space of a file system but some; returns the file that does."""
     path = folder / "filler"
     with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
+    os.truncate(path, path.stat().st_size - leave)
     return path
 
 

@@ -38,6 +38,7 @@ LEVELS = {
     "paths": 1,
     "preemption": 1,
     "distributed": 1,
+    "failures": 1,
     "processes": 1,
     "runtime": 1,
     "artifacts": 1,

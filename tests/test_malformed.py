@@ -388,24 +388,38 @@ def test_a_second_run_is_refused_and_names_the_first(finished, tmp_path, capsys)
     assert main([*flags, f"--workdir={workdir}"]) == 0
 
 
-def test_devices_that_are_not_there(tmp_path):
+ENVIRONMENTS = [
+    ({"JAX_PLATFORMS": "nonsense"}, (), "devices: expected some, JAX has none"),
+    ({"JAX_ENABLE_X64": "1"}, (), "JAX_ENABLE_X64: expected it to be off"),
+    ({}, ("--distributed",), "--distributed: expected a cluster that JAX knows"),
+    (
+        {"JAX_COORDINATOR_ADDRESS": "nowhere"},
+        ("--distributed",),
+        "--distributed: expected a cluster that JAX knows",
+    ),
+    (
+        {"JAX_NUM_PROCESSES": "two"},
+        ("--distributed",),
+        "JAX_NUM_PROCESSES: expected a whole number, got 'two'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("variables", "flags", "says"), ENVIRONMENTS)
+def test_environments(tmp_path, variables, flags, says):
+    workdir = tmp_path / "run"
+    command = [sys.executable, "-m", "difnas_jax.main", DIGITS, *flags]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "difnas_jax.main",
-            DIGITS,
-            f"--workdir={tmp_path / 'x'}",
-        ],
-        env={**os.environ, "JAX_PLATFORMS": "nonsense"},
+        [*command, f"--workdir={workdir}"],
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: devices: expected some, JAX has none")
-    assert not (tmp_path / "x").exists()
+    assert line.startswith(f"error: {says}")
+    assert not workdir.exists()
 
 
 def test_there_are_many_of_them():
-    assert len(COMMANDS) + len(DATA) + len(DAMAGES) >= 60
+    assert len(COMMANDS) + len(DATA) + len(DAMAGES) + len(ENVIRONMENTS) >= 60

@@ -295,20 +295,6 @@ def test_exit_codes(capsys):
         raising(PermissionError(13, "no", "a/b"))
 
 
-def test_a_full_disk_leaves_the_old_file(small_disk):
-    path = small_disk / "a.json"
-    files.write_json(path, {"old": 1})
-    filler = fill(small_disk)
-    with pytest.raises(OSError, match="No space left") as error:
-        files.write_json(path, {"new": ["x" * 100] * 1000})
-    assert error.value.filename == str(path)
-    assert files.read_json(path) == {"old": 1}
-    assert sorted(os.listdir(small_disk)) == ["a.json", "filler"]
-    filler.unlink()
-    files.write_json(path, {"new": 1})
-    assert files.read_json(path) == {"new": 1}
-
-
 def test_training_goes_on_after_space_is_made(small_disk, monkeypatch, capsys):
     """The disk fills up between two checkpoints."""
     losses = [1.0] * 12
