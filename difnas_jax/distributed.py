@@ -25,7 +25,7 @@ def check_devices(expected: int) -> None:
       InputError: fewer have joined, JAX cannot use the platform it is told to, or it
         computes with 64 bits.
     """
-    if jax.config.jax_enable_x64:
+    if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise InputError(
             "JAX_ENABLE_X64: expected it to be off, networks are of float32; unset it"
         )
