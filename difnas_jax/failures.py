@@ -24,6 +24,9 @@ from orbax.checkpoint import multihost
 WORD, HEARD = "difnas_jax/failed", "difnas_jax/heard"
 # Seconds between two looks, and for which the first to fail waits for the others.
 EVERY, PATIENCE = 1.0, 30.0
+DIED = "another process has died; the same command continues"
+
+_leaving = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -46,9 +49,7 @@ def heard() -> Iterator[None]:
 def _listen(client: Any, over: threading.Event) -> None:
     while not over.wait(EVERY):
         with contextlib.suppress(JaxRuntimeError):  # no word so far
-            text, code = json.loads(client.key_value_try_get(WORD))
-            _heard_by_all(client)
-            _leave(text, code)
+            _leave(client, *json.loads(client.key_value_try_get(WORD)))
 
 
 def tell(text: str, code: int | None) -> None:
@@ -63,26 +64,24 @@ def tell(text: str, code: int | None) -> None:
     if not jax.distributed.is_initialized():
         return
     client = multihost.get_jax_distributed_client()
-    word = json.dumps([f"process {jax.process_index()}: {text}", code or 1])
+    word = json.dumps([f"process {jax.process_index()}: {text}", code])
     with contextlib.suppress(JaxRuntimeError):  # another one was first
         client.key_value_set(WORD, word)
-    if not _heard_by_all(client) and code is None:
-        died = "another process has died; the same command continues"
-        _leave(f"{text.rstrip()}\n{died}", os.EX_TEMPFAIL)
-    _leave(text, code or 1)
+    _leave(client, text, code)
 
 
-def _heard_by_all(client: Any) -> bool:
-    """Whether all processes say so in time."""
+def _leave(client: Any, text: str, code: int | None) -> NoReturn:
+    """Wait until all have heard, say it, after what libraries say of it, and end."""
+    _leaving.acquire()  # whoever comes second is ended by the first
     try:
         client.wait_at_barrier(HEARD, int(1000 * PATIENCE))
+        code = code or 1
     except JaxRuntimeError:
-        return False
-    return True
-
-
-def _leave(text: str, code: int) -> NoReturn:
-    """Say it last, after all that others have to say of it, and end."""
+        if code is None:
+            text = (
+                f"{text.rstrip()}\nanother process has died; the same command continues"
+            )
+            code = os.EX_TEMPFAIL
     sys.stdout.flush()
     print(text, file=sys.stderr, flush=True)
     os._exit(code)
