@@ -1,4 +1,4 @@
-"""Checkpoints: the only place that knows Orbax.
+"""Checkpoints: with `checkpoint_parts.py` the only place that knows how Orbax saves.
 
 A checkpoint has four parts: `variables` (all collections of the network, frozen kernels
 included), `optimizer`, `losses` (those of every path so far), and a `record` with
@@ -10,7 +10,7 @@ checkpoint, and the place in the data follows from it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,97 +18,22 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from difnas_jax import failures, files
-from difnas_jax.command import explained
+from difnas_jax import files
+from difnas_jax.checkpoint_parts import (
+    CHECKSUMS,
+    PARTS,
+    RECORD,
+    Arrays,
+    Record,
+    RestoreArrays,
+    RestoreRecord,
+    SaveArrays,
+    SaveRecord,
+    checksums_of,
+)
 from difnas_jax.errors import InputError, Stopped, TrainingError, one_line
-from difnas_jax.processes import is_main_process
+from difnas_jax.processes import gather
 from difnas_jax.writer import say
-
-RECORD = "record"
-PARTS = ("variables", "optimizer", "losses")
-CHECKSUMS = "checksums.json"
-
-
-class _Writing:
-    """A part that is being written, in the background.
-
-    What fails there comes to light at the next save. On several processes that is too
-    late: the others wait for this one at a barrier, and it for them at the next one.
-    """
-
-    def __init__(self, future: Any, folder: Path) -> None:
-        """Watch a future of Orbax that writes below a folder."""
-        self._future, self._folder = future, folder
-
-    def result(self, timeout: float | None = None) -> Any:
-        """Wait for its end."""
-        try:
-            with files.full_disk_named(self._folder):
-                return self._future.result(timeout)
-        except Exception as error:
-            failures.tell(*explained(error))
-            raise
-
-    def cancel(self) -> Any:
-        """Give up."""
-        return self._future.cancel()
-
-
-class _Tells:
-    """A handler of Orbax whose failures end all processes."""
-
-    async def async_save(self, directory: Any, **kwargs: Any) -> list[_Writing]:
-        """Start to write to `<step>/<part>` of a folder of checkpoints."""
-        started = await super().async_save(directory, **kwargs)  # type: ignore[misc]
-        folder = Path(directory).parents[1]
-        return [_Writing(future, folder) for future in started or ()]
-
-
-class _Arrays(_Tells, ocp.StandardCheckpointHandler):
-    """A tree of arrays."""
-
-
-class _Record(_Tells, ocp.JsonCheckpointHandler):
-    """JSON values, with checksums of all files beside them.
-
-    Orbax finalizes parts in the order of their handlers, this one last, and only then
-    gives the checkpoint its name. Damage is looked for before a part is read: a read
-    that fails halfway leaves others behind, whose tracebacks nobody can catch.
-    """
-
-    def finalize(self, directory: Any) -> None:
-        """Called when the files of all processes are there."""
-        super().finalize(directory)
-        if is_main_process():
-            checksums = {p: _checksums(Path(directory).parent / p) for p in PARTS}
-            checksums[RECORD] = _checksums(Path(directory))
-            files.write_json(Path(directory) / CHECKSUMS, checksums)
-
-
-@ocp.args.register_with_handler(_Arrays, for_save=True)
-class _SaveArrays(ocp.args.StandardSave):
-    """What Orbax hands to `_Arrays`."""
-
-
-@ocp.args.register_with_handler(_Arrays, for_restore=True)
-class _RestoreArrays(ocp.args.StandardRestore):
-    """Likewise."""
-
-
-@ocp.args.register_with_handler(_Record, for_save=True)
-class _SaveRecord(ocp.args.JsonSave):
-    """What Orbax hands to `_Record`."""
-
-
-@ocp.args.register_with_handler(_Record, for_restore=True)
-class _RestoreRecord(ocp.args.JsonRestore):
-    """Likewise."""
-
-
-def _checksums(part: Path) -> dict[str, str]:
-    """{name: checksum} of all files of a part."""
-    paths = sorted(filter(Path.is_file, part.rglob("*")))
-    return {str(path.relative_to(part)): files.checksum(path) for path in paths}
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -136,8 +61,8 @@ class Checkpoints:
             folder.absolute(),
             options=options,
             item_handlers={
-                **{part: _Arrays() for part in PARTS},
-                RECORD: _Record(),
+                **{part: Arrays() for part in PARTS},
+                RECORD: Record(),
             },
         )
 
@@ -160,10 +85,8 @@ class Checkpoints:
         """
         if step == self.latest():
             return
-        saved: dict[str, Any] = {
-            part: _SaveArrays(tree) for part, tree in parts.items()
-        }
-        saved[RECORD] = _SaveRecord({"window": list(window)})
+        saved: dict[str, Any] = {part: SaveArrays(tree) for part, tree in parts.items()}
+        saved[RECORD] = SaveRecord({"window": list(window)})
         with files.full_disk_named(self.folder):
             self._manager.save(step, args=ocp.args.Composite(**saved))
 
@@ -187,10 +110,15 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         for place, step in enumerate(steps):
             try:
-                window, parts = self._read(step, targets)
+                problem = ""
+                self._compare(step, targets)
             except InputError as error:
-                say(f"{error}; skipped")
+                problem = str(error)
+            # A file system may show it whole to some processes, and to others not.
+            if problem := next(filter(None, gather(problem)), ""):
+                say(f"{problem}; skipped")
                 continue
+            window, parts = self._read(step, targets)
             for damaged in steps[:place]:
                 self._manager.delete(damaged)
             return step, window, parts
@@ -215,32 +143,45 @@ class Checkpoints:
         Raises:
           InputError: one that is damaged or does not fit.
         """
+        self._compare(step, targets)
         return self._read(step, targets)[1]
 
-    def _read(self, step: int, targets: dict[str, Any]) -> tuple[list, dict[str, Any]]:
-        shapes: dict[str, Any] = {
-            part: _RestoreArrays(jax.tree.map(ocp.utils.to_shape_dtype_struct, target))
-            for part, target in targets.items()
-        }
-        shapes[RECORD] = _RestoreRecord()
+    def _compare(self, step: int, parts: Iterable[str]) -> None:
+        """Compare the files of a checkpoint with its checksums."""
         folder = self.folder / str(step)
         try:
             checksums = files.read_json(folder / RECORD / CHECKSUMS, (*PARTS, RECORD))
-            for part in (*targets, RECORD):
-                there = _checksums(folder / part)
+            for part in (*parts, RECORD):
+                there = checksums_of(folder / part)
                 if any(there.get(n) != value for n, value in checksums[part].items()):
                     raise ValueError(f"{part} are not what was saved")
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            if isinstance(error, OSError) and not missing:
+                raise  # it may pass: no reason to take a checkpoint for damaged
+            raise self._unreadable(step, error) from error
+
+    def _unreadable(self, step: int, error: Exception) -> InputError:
+        return InputError(
+            f"{self.folder / str(step)}: expected a checkpoint of this network, but it "
+            f"cannot be read ({one_line(error)[:200]})"
+        )
+
+    def _read(self, step: int, targets: dict[str, Any]) -> tuple[list, dict[str, Any]]:
+        shapes: dict[str, Any] = {
+            part: RestoreArrays(jax.tree.map(ocp.utils.to_shape_dtype_struct, target))
+            for part, target in targets.items()
+        }
+        shapes[RECORD] = RestoreRecord()
+        try:
             restored = self._manager.restore(step, args=ocp.args.Composite(**shapes))
             window = restored[RECORD]["window"]
             return window, {part: restored[part] for part in targets}
         except Exception as error:  # whatever Orbax meets, too
-            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-            if isinstance(error, OSError) and not missing:
-                raise  # it may pass: no reason to take a checkpoint for damaged
-            raise InputError(
-                f"{folder}: expected a checkpoint of this network, but it cannot be "
-                f"read ({one_line(error)[:200]})"
-            ) from error
+            # The files are whole: it is another network, or another process has died.
+            if isinstance(error, OSError) or jax.process_count() > 1:
+                raise
+            raise self._unreadable(step, error) from error
 
     def close(self) -> None:
         """Wait until everything is on disk.

@@ -64,9 +64,10 @@ def explained(error: BaseException, interrupted: str = "") -> tuple[str, int | N
     if isinstance(error, InputError | TrainingError):
         return f"error: {error}", 2 if isinstance(error, InputError) else 1
     if isinstance(error, OSError) and error.errno in files.FULL_DISK:
+        place = error.filename or "output"
         return (
-            f"error: {error.filename}: expected space to write, the disk is full "
+            f"error: {place}: expected space to write, the disk is full "
             f"({error.strerror}); make space, and run the same command again",
             1,
         )
-    return "".join(traceback.format_exception(error)), None
+    return "".join(traceback.format_exception(error)).rstrip(), None

@@ -75,13 +75,16 @@ def _leave(client: Any, text: str, code: int | None) -> NoReturn:
     _leaving.acquire()  # whoever comes second is ended by the first
     try:
         client.wait_at_barrier(HEARD, int(1000 * PATIENCE))
-        code = code or 1
     except JaxRuntimeError:
         if code is None:
-            text = (
-                f"{text.rstrip()}\nanother process has died; the same command continues"
-            )
-            code = os.EX_TEMPFAIL
-    sys.stdout.flush()
-    print(text, file=sys.stderr, flush=True)
-    os._exit(code)
+            text, code = f"{text}\n{DIED}", os.EX_TEMPFAIL
+    finally:  # also when it is interrupted, or there is nowhere to say it
+        _end(text, 1 if code is None else code)
+
+
+def _end(text: str, code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+        print(text, file=sys.stderr, flush=True)
+    finally:
+        os._exit(code)

@@ -43,10 +43,14 @@ def _run(argv: Sequence[str] | None) -> None:
         processes.start(flags.join_timeout)
     with failures.heard():
         distributed.check_devices(config.devices)  # before the first of them speaks
-        workdir = Path(flags.workdir or default_workdir(flags.config, config))
-        say(f"workdir: {workdir}")
-        results = pipeline.run(config, workdir)
-        say("\n".join(results.lines()))
+        processes.jointly(lambda: _work(flags, config))
+
+
+def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
+    workdir = Path(flags.workdir or default_workdir(flags.config, config))
+    say(f"workdir: {workdir}")
+    results = pipeline.run(config, workdir)
+    say("\n".join(results.lines()))
 
 
 def parse_flags(

@@ -94,7 +94,7 @@ STAGES: dict[str, Stage] = {
 }
 
 # How often something is written, who reads the images, and when a training gives up
-# change no result.
+# change no result. Nor does `skip` change what was done before an image was corrupt.
 HOUSEKEEPING = (
     *("log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every"),
     *("workers", "spike_factor", "corrupt"),

@@ -35,15 +35,15 @@ def fill(folder, leave=0):
     return path
 
 
-def start_two(workdir, *flags):
-    """Two processes that train the supernet of `tiny_run`, of 64 updates."""
+def start_two(workdir, *flags, config="tests/tiny_run.py", **variables):
+    """Two processes that train the supernet of a config for 64 updates."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     return [
         subprocess.Popen(
             [sys.executable, "-m", "difnas_jax.main", "--distributed"]
-            + ["--config=tests/tiny_run.py", f"--workdir={workdir}"]
+            + [f"--config={config}", f"--workdir={workdir}"]
             + ["--config.stages=supernet", "--config.supernet.steps=64"]
             + ["--config.supernet.checkpoint_every=32", *flags],
             cwd=ROOT,
@@ -51,6 +51,8 @@ def start_two(workdir, *flags):
                 JAX_COORDINATOR_ADDRESS=address,
                 JAX_NUM_PROCESSES="2",
                 JAX_PROCESS_ID=str(number),
+                PYTHONPATH=f"tests:{os.environ.get('PYTHONPATH', '')}",
+                **variables,
             ),
             stderr=subprocess.PIPE,
             text=True,

@@ -27,6 +27,7 @@ LEVELS = {
     "health": 3,
     "models": 2,
     "checkpoint": 2,
+    "checkpoint_parts": 2,
     "prepare": 2,
     "writer": 1,
     "figures": 1,
@@ -52,6 +53,7 @@ LEVELS = {
 }
 # Within a level these may be imported by the others.
 WITHIN = {
+    ("checkpoint", "checkpoint_parts"),
     ("block_costs", "spaces"),
     ("costs", "block_costs"),
     ("costs", "spaces"),

@@ -114,3 +114,28 @@ def test_a_full_disk_ends_both_and_they_go_on_after_space_is_made(small_disk, un
     assert any((folder / name).exists() for name in ("16", "32", "48"))
     assert codes(start_two(workdir, *flags)) == [0, 0]
     assert losses(workdir) == unbroken
+
+
+@pytest.mark.parametrize(
+    ("fault", "process", "ends", "says"),
+    [
+        ("write", 0, [1, 1], "supernet/checkpoints: expected space to write, the disk"),
+        ("write", 1, [1, 1], "supernet/checkpoints: expected space to write, the disk"),
+        ("finalize", 0, [1, 1], "supernet/checkpoints: expected space to write, the d"),
+        ("results", 0, [1, 1], "RuntimeError: a defect"),
+        ("results", 1, [1, 1], "RuntimeError: a defect"),
+        ("read", 1, [os.EX_TEMPFAIL, -signal.SIGKILL], "another process has died"),
+    ],
+)
+def test_a_fault_of_one_ends_both(tmp_path, fault, process, ends, says):
+    """In the background, when all is done, and while a checkpoint is read."""
+    flags = ["--config.supernet.steps=8", "--config.supernet.checkpoint_every=4"]
+    if fault == "read":
+        assert codes(start_two(tmp_path, *flags)) == [0, 0]
+        marker = tmp_path / "stages" / "supernet.json"
+        marker.write_text(marker.read_text().replace('te": true', 'te": false'))
+    where = {"FAULT": fault, "WHERE": str(process)}
+    both = ended(start_two(tmp_path, *flags, config="tests/faulty_run.py", **where))
+    assert [code for code, _ in both] == ends
+    for code, lines in both:
+        assert code == -signal.SIGKILL or says in lines[-1]

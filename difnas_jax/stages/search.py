@@ -53,7 +53,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
         try:
             found[name] = _search(name, searches, scorer, config, workdir)
         except InputError as error:
-            if name == config.search.algorithm:
+            # A score that reads data may fail here, and not on other processes.
+            if name == config.search.algorithm or not is_additive(config):
                 raise
             say(f"search: reference {name} is left out ({error})")
     if is_main_process():

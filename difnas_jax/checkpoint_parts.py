@@ -1,0 +1,119 @@
+"""The parts of a checkpoint: how Orbax writes them, and what happens where it fails."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+
+from difnas_jax import failures, files
+from difnas_jax.command import explained
+from difnas_jax.processes import is_main_process
+
+RECORD = "record"
+PARTS = ("variables", "optimizer", "losses")
+CHECKSUMS = "checksums.json"
+
+
+@contextlib.contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """End all processes at once where writing fails in the background.
+
+    It would come to light at the next save. On several processes that is too late: the
+    others wait for this one at a barrier, and it for them at the next one.
+    """
+    try:
+        with files.full_disk_named(folder):
+            yield
+    except Exception as error:
+        failures.tell(*explained(error))
+        raise
+
+
+class _Writing:
+    """A part that is being written, in the background."""
+
+    def __init__(self, future: Any, folder: Path) -> None:
+        """Watch a future of Orbax that writes below a folder."""
+        self._future, self._folder = future, folder
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for its end."""
+        with _telling(self._folder):
+            return self._future.result(timeout)
+
+    def cancel(self) -> Any:
+        """Give up."""
+        return self._future.cancel()
+
+
+class _Tells:
+    """A handler of Orbax whose failures end all processes.
+
+    It writes to `<step>/<part>` of a folder of checkpoints.
+    """
+
+    async def async_save(self, directory: Any, **kwargs: Any) -> list[_Writing]:
+        """Start to write."""
+        started = await super().async_save(directory, **kwargs)  # type: ignore[misc]
+        folder = Path(directory).parents[1]
+        return [_Writing(future, folder) for future in started or ()]
+
+    def finalize(self, directory: Any) -> None:
+        """Called when the files of all processes are there."""
+        with _telling(Path(directory).parents[1]):
+            self.complete(directory)
+
+    def complete(self, directory: Any) -> None:
+        """What finalizing is."""
+        super().finalize(directory)  # type: ignore[misc]
+
+
+class Arrays(_Tells, ocp.StandardCheckpointHandler):
+    """A tree of arrays."""
+
+
+class Record(_Tells, ocp.JsonCheckpointHandler):
+    """JSON values, with checksums of all files beside them.
+
+    Orbax finalizes parts in the order of their handlers, this one last, and only then
+    gives the checkpoint its name. Damage is looked for before a part is read: a read
+    that fails halfway leaves others behind, whose tracebacks nobody can catch.
+    """
+
+    def complete(self, directory: Any) -> None:
+        """Add the checksums."""
+        super().complete(directory)
+        if is_main_process():
+            checksums = {p: checksums_of(Path(directory).parent / p) for p in PARTS}
+            checksums[RECORD] = checksums_of(Path(directory))
+            files.write_json(Path(directory) / CHECKSUMS, checksums)
+
+
+@ocp.args.register_with_handler(Arrays, for_save=True)
+class SaveArrays(ocp.args.StandardSave):
+    """What Orbax hands to `Arrays`."""
+
+
+@ocp.args.register_with_handler(Arrays, for_restore=True)
+class RestoreArrays(ocp.args.StandardRestore):
+    """Likewise."""
+
+
+@ocp.args.register_with_handler(Record, for_save=True)
+class SaveRecord(ocp.args.JsonSave):
+    """What Orbax hands to `Record`."""
+
+
+@ocp.args.register_with_handler(Record, for_restore=True)
+class RestoreRecord(ocp.args.JsonRestore):
+    """Likewise."""
+
+
+def checksums_of(part: Path) -> dict[str, str]:
+    """{name: checksum} of all files of a part."""
+    paths = sorted(filter(Path.is_file, part.rglob("*")))
+    return {str(path.relative_to(part)): files.checksum(path) for path in paths}

@@ -1,0 +1,43 @@
+"""The config of `tiny_run`, with a fault in one process: `FAULT` in that of `WHERE`."""
+
+import errno
+import os
+import signal
+
+import orbax.checkpoint as ocp
+import tiny_run
+
+from difnas_jax import checkpoint_parts
+from difnas_jax.results import Results
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a file")
+
+
+def full_disk_while_writing(writing, timeout=None):
+    with checkpoint_parts._telling(writing._folder):
+        full_disk()
+
+
+def defect(*_):
+    raise RuntimeError("a defect")
+
+
+def death(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+FAULTS = {
+    "write": (checkpoint_parts._Writing, "result", full_disk_while_writing),
+    "finalize": (checkpoint_parts.Record, "complete", full_disk),
+    "read": (ocp.CheckpointManager, "restore", death),
+    "results": (Results, "of", defect),
+}
+
+
+def get_config(arg=None):
+    if os.environ["JAX_PROCESS_ID"] == os.environ["WHERE"]:
+        owner, name, fault = FAULTS[os.environ["FAULT"]]
+        setattr(owner, name, fault)
+    return tiny_run.get_config(arg)
