@@ -9,6 +9,7 @@ import numpy as np
 from difnas_jax import prepare
 from difnas_jax.config_files import load_config
 from difnas_jax.data import SOURCES
+from difnas_jax.data.sources import SPLITS
 
 CONFIG = Path(__file__).with_name("kills_config.py")
 
@@ -28,7 +29,7 @@ def from_tfds(folder: Path) -> list[str]:
     if not target.path.exists():
         digits = SOURCES["digits"](load_config(str(CONFIG)))
         arrays = {}
-        for name in ("train", "validation", "test"):
+        for name in SPLITS:
             split = getattr(digits, name)
             arrays |= {f"x_{name}": split.images, f"y_{name}": split.labels}
         np.savez(folder / "digits.npz", allow_pickle=False, **arrays)

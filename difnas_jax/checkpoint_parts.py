@@ -19,14 +19,15 @@ CHECKSUMS = "checksums.json"
 
 
 @contextlib.contextmanager
-def _telling(folder: Path) -> Iterator[None]:
-    """End all processes at once where writing fails in the background.
+def _telling(directory: Any) -> Iterator[None]:
+    """End all processes at once where writing `<step>/<part>` of a folder fails.
 
-    It would come to light at the next save. On several processes that is too late: the
-    others wait for this one at a barrier, and it for them at the next one.
+    In the background it would come to light at the next save. On several processes that
+    is too late: the others wait for this one at a barrier, and it for them at the next
+    one.
     """
     try:
-        with files.full_disk_named(folder):
+        with files.full_disk_named(Path(directory).parents[1]):
             yield
     except Exception as error:
         failures.tell(*explained(error))
@@ -36,13 +37,13 @@ def _telling(folder: Path) -> Iterator[None]:
 class _Writing:
     """A part that is being written, in the background."""
 
-    def __init__(self, future: Any, folder: Path) -> None:
-        """Watch a future of Orbax that writes below a folder."""
-        self._future, self._folder = future, folder
+    def __init__(self, future: Any, directory: Any) -> None:
+        """Watch a future of Orbax that writes to a directory."""
+        self._future, self._directory = future, directory
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for its end."""
-        with _telling(self._folder):
+        with _telling(self._directory):
             return self._future.result(timeout)
 
     def cancel(self) -> Any:
@@ -51,25 +52,17 @@ class _Writing:
 
 
 class _Tells:
-    """A handler of Orbax whose failures end all processes.
-
-    It writes to `<step>/<part>` of a folder of checkpoints.
-    """
+    """A handler of Orbax whose failures end all processes."""
 
     async def async_save(self, directory: Any, **kwargs: Any) -> list[_Writing]:
         """Start to write."""
         started = await super().async_save(directory, **kwargs)  # type: ignore[misc]
-        folder = Path(directory).parents[1]
-        return [_Writing(future, folder) for future in started or ()]
+        return [_Writing(future, directory) for future in started or ()]
 
     def finalize(self, directory: Any) -> None:
         """Called when the files of all processes are there."""
-        with _telling(Path(directory).parents[1]):
-            self.complete(directory)
-
-    def complete(self, directory: Any) -> None:
-        """What finalizing is."""
-        super().finalize(directory)  # type: ignore[misc]
+        with _telling(directory):
+            super().finalize(directory)  # type: ignore[misc]
 
 
 class Arrays(_Tells, ocp.StandardCheckpointHandler):
@@ -84,13 +77,14 @@ class Record(_Tells, ocp.JsonCheckpointHandler):
     that fails halfway leaves others behind, whose tracebacks nobody can catch.
     """
 
-    def complete(self, directory: Any) -> None:
+    def finalize(self, directory: Any) -> None:
         """Add the checksums."""
-        super().complete(directory)
+        super().finalize(directory)
         if is_main_process():
-            checksums = {p: checksums_of(Path(directory).parent / p) for p in PARTS}
-            checksums[RECORD] = checksums_of(Path(directory))
-            files.write_json(Path(directory) / CHECKSUMS, checksums)
+            with _telling(directory):
+                checksums = {p: checksums_of(Path(directory).parent / p) for p in PARTS}
+                checksums[RECORD] = checksums_of(Path(directory))
+                files.write_json(Path(directory) / CHECKSUMS, checksums)
 
 
 @ocp.args.register_with_handler(Arrays, for_save=True)

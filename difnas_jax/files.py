@@ -94,6 +94,7 @@ def full_disk_named(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # The second is what TFDS finds before it writes.
         if any(text in str(error) for text in (full, "Not enough disk space")):
             raise OSError(errno.ENOSPC, full, str(path)) from error
         raise

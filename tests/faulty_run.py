@@ -15,9 +15,18 @@ def full_disk(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a file")
 
 
-def full_disk_while_writing(writing, timeout=None):
-    with checkpoint_parts._telling(writing._folder):
+class Failing:
+    """A future of something that finds no space."""
+
+    def result(self, timeout=None):
         full_disk()
+
+    def cancel(self):
+        return None
+
+
+async def failing(*_, **__):
+    return [Failing()]
 
 
 def defect(*_):
@@ -29,8 +38,9 @@ def death(*_, **__):
 
 
 FAULTS = {
-    "write": (checkpoint_parts._Writing, "result", full_disk_while_writing),
-    "finalize": (checkpoint_parts.Record, "complete", full_disk),
+    "write": (ocp.StandardCheckpointHandler, "async_save", failing),
+    "finalize": (ocp.StandardCheckpointHandler, "finalize", full_disk),
+    "checksums": (checkpoint_parts, "checksums_of", full_disk),
     "read": (ocp.CheckpointManager, "restore", death),
     "results": (Results, "of", defect),
 }

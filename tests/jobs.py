@@ -1,7 +1,6 @@
 """Runs of the program in processes of their own."""
 
 import contextlib
-import json
 import os
 import socket
 import subprocess
@@ -18,11 +17,6 @@ def environment(**variables):
     names = ("XLA_FLAGS", "JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_ID")
     ours = {name: value for name, value in os.environ.items() if name not in names}
     return {**ours, "XLA_FLAGS": QUICK, "JAX_PLATFORMS": "cpu", **variables}
-
-
-def rows(path):
-    """The values of a file of JSON lines."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def fill(folder, leave=0):

@@ -1,16 +1,14 @@
 """A full disk: an error that says so, nothing damaged, and on with it after that."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs import fill
+from jobs import ROOT, fill
 
 from difnas_jax import artifacts, files, prepare
 from difnas_jax.main import main
 
-ROOT = Path(__file__).parents[1]
 FULL = "expected space to write, the disk is full"
 
 
@@ -62,7 +60,10 @@ def test_a_conversion_leaves_nothing(few, small_disk, place, pages, capsys):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_run_goes_on_with_more_and_more_space(small_disk, tmp_path, capsys):
     """Each time it ends in another place; at its end it is a run like any other."""
-    flags = ["--config=tests/tiny_run.py", "--config.supernet.checkpoint_every=2"]
+    flags = [
+        f"--config={ROOT}/tests/tiny_run.py",
+        "--config.supernet.checkpoint_every=2",
+    ]
     whole, broken = tmp_path / "whole", small_disk / "run"
     assert main([*flags, f"--workdir={whole}"]) == 0
     ends = set()

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 import tiny_run
-from jobs import QUICK, ROOT, environment, rows
+from jobs import QUICK, ROOT, environment
 
 from difnas_jax import checks, data, processes
 from difnas_jax.artifacts import (
@@ -23,6 +23,7 @@ from difnas_jax.artifacts import (
     SUPERNET_METRICS,
 )
 from difnas_jax.errors import InputError
+from difnas_jax.files import read_json_lines
 
 TESTS = Path(__file__).parent
 
@@ -52,7 +53,7 @@ def on_devices(tmp_path_factory):
 def test_devices_change_no_number(on_devices, count):
     one, several = (on_devices / str(number) for number in (1, count))
     losses, there = (
-        [row["loss"] for row in rows(folder / "metrics.jsonl")]
+        [row["loss"] for row in read_json_lines(folder / "metrics.jsonl")]
         for folder in (one, several)
     )
     assert len(losses) == 4 and np.ptp(losses) > 100 * LOSS
@@ -111,7 +112,7 @@ def test_processes_change_no_number(alone, together):
     workdir = together[0]
     for name in (SUPERNET_METRICS, RETRAIN_METRICS):
         here, there = (
-            [(row["loss"], row["accuracy"]) for row in rows(folder / name)]
+            [(row["loss"], row["accuracy"]) for row in read_json_lines(folder / name)]
             for folder in (alone, workdir)
         )
         assert len(here) == 4

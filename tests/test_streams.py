@@ -150,7 +150,6 @@ def test_workers_change_nothing_and_start_at_any_step(tfds_dir):
 SCRIPT = """
 import sys
 from difnas_jax import data
-from difnas_jax.command import exit_code
 from difnas_jax.config import default
 
 def main():

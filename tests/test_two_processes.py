@@ -6,14 +6,15 @@ import time
 
 import numpy as np
 import pytest
-from jobs import codes, ended, fill, rows, start_two
+from jobs import codes, ended, fill, start_two
 from PIL import Image
 
 from difnas_jax.artifacts import SUPERNET_METRICS
+from difnas_jax.files import read_json_lines
 
 
 def losses(workdir):
-    return [row["loss"] for row in rows(workdir / SUPERNET_METRICS)]
+    return [row["loss"] for row in read_json_lines(workdir / SUPERNET_METRICS)]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_bad_data_on_one_end_both_with_its_words(tmp_path, one_bad_image):
     assert not [line for _, says in ends for line in says if "Traceback" in line]
     skipping = start_two(workdir, *flags, "--config.data.corrupt=skip")
     assert codes(skipping) == [0, 0]
-    assert rows(workdir / SUPERNET_METRICS)[-1]["corrupt_images"] >= 1
+    assert read_json_lines(workdir / SUPERNET_METRICS)[-1]["corrupt_images"] >= 1
 
 
 def test_a_full_disk_ends_both_and_they_go_on_after_space_is_made(small_disk, unbroken):
@@ -122,6 +123,7 @@ def test_a_full_disk_ends_both_and_they_go_on_after_space_is_made(small_disk, un
         ("write", 0, [1, 1], "supernet/checkpoints: expected space to write, the disk"),
         ("write", 1, [1, 1], "supernet/checkpoints: expected space to write, the disk"),
         ("finalize", 0, [1, 1], "supernet/checkpoints: expected space to write, the d"),
+        ("checksums", 0, [1, 1], "supernet/checkpoints: expected space to write, the "),
         ("results", 0, [1, 1], "RuntimeError: a defect"),
         ("results", 1, [1, 1], "RuntimeError: a defect"),
         ("read", 1, [os.EX_TEMPFAIL, -signal.SIGKILL], "another process has died"),
