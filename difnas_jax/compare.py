@@ -30,8 +30,12 @@ from difnas_jax.writer import say
 TRAINING = ("supernet", "indicator")
 # Number of a row -> how it is shown.
 NUMBERS: dict[str, str] = {
-    **{"macs": "{:,.0f}", "params": "{:,.0f}", "score": "{:.5g}"},
-    **{"test_accuracy": "{:.2%}", "seconds": "{:.1f}", "images": "{:,.0f}"},
+    "macs": "{:,.0f}",
+    "params": "{:,.0f}",
+    "score": "{:.5g}",
+    "test_accuracy": "{:.2%}",
+    "seconds": "{:.1f}",
+    "images": "{:,.0f}",
 }
 NETWORK = ("macs", "params", "score", "test_accuracy")
 Row = dict[str, Any]
@@ -167,8 +171,15 @@ def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
 def table(rows: Sequence[Row]) -> list[str]:
     """The rows as a table in Markdown, and under each method its mean and spread."""
     head = (
-        *("method", "seed", "architecture", "MACs", "parameters", "score"),
-        *("test accuracy", "search [s]", "search [images]"),
+        "method",
+        "seed",
+        "architecture",
+        "MACs",
+        "parameters",
+        "score",
+        "test accuracy",
+        "search [s]",
+        "search [images]",
     )
     lines = [_line(head), _line(["---"] * len(head))]
     for method in dict.fromkeys(row["method"] for row in rows):

@@ -67,8 +67,13 @@ def _(space: CellSpace, architecture: Sequence[int]) -> Figure:
         _draw_edge(axes, source, target, space.ops[op].name, dashed=is_zero)
     for node in range(space.num_nodes):
         axes.text(
-            *(node, 0, str(node)),
-            **{"ha": "center", "va": "center", "color": "white", "zorder": 3},
+            node,
+            0,
+            str(node),
+            ha="center",
+            va="center",
+            color="white",
+            zorder=3,
             bbox={"boxstyle": "circle", "facecolor": BLUE, "edgecolor": "none"},
         )
     stages = zip(space.channels, space.stage_sizes, strict=True)

@@ -24,8 +24,14 @@ from difnas_jax.errors import InputError, one_line
 
 # What reading a damaged .npz file raises.
 DAMAGE = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
 )
 
 

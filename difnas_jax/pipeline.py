@@ -46,8 +46,13 @@ class Stage:
 TRAINED_BY = ("seed", "space", "data", "supernet") + tuple(
     f"method.{name}"
     for name in (
-        *("kernels", "depthwise", "trainable", "train_classifier"),
-        *("sampling", "batch", "layer_indicator"),
+        "kernels",
+        "depthwise",
+        "trainable",
+        "train_classifier",
+        "sampling",
+        "batch",
+        "layer_indicator",
     )
 )
 INDICATED_BY = (*TRAINED_BY, "method.indicator")
@@ -71,9 +76,12 @@ STAGES: dict[str, Stage] = {
         SEARCHED_BY,
         (artifacts.TRAINED, artifacts.INDICATOR),
         (
-            *(artifacts.SEARCH_STATE, artifacts.SEARCH_HISTORY),
-            *(artifacts.CANDIDATES, artifacts.PARETO),
-            *(artifacts.BEST, artifacts.COMPARISON),
+            artifacts.SEARCH_STATE,
+            artifacts.SEARCH_HISTORY,
+            artifacts.CANDIDATES,
+            artifacts.PARETO,
+            artifacts.BEST,
+            artifacts.COMPARISON,
         ),
     ),
     "retrain": Stage(
@@ -86,8 +94,10 @@ STAGES: dict[str, Stage] = {
         report.run,
         (*SEARCHED_BY, "retrain"),
         (
-            *(artifacts.INDICATOR, artifacts.CANDIDATES),
-            *(artifacts.COMPARISON, artifacts.RETRAIN_RESULT),
+            artifacts.INDICATOR,
+            artifacts.CANDIDATES,
+            artifacts.COMPARISON,
+            artifacts.RETRAIN_RESULT,
         ),
         (artifacts.REPORT, artifacts.RESULTS, artifacts.FIGURES),
     ),
@@ -96,8 +106,13 @@ STAGES: dict[str, Stage] = {
 # How often something is written, who reads the images, and when a training gives up
 # change no result. Nor does `skip` change what was done before an image was corrupt.
 HOUSEKEEPING = (
-    *("log_every", "checkpoint_every", "keep_checkpoints", "evaluate_every"),
-    *("workers", "spike_factor", "corrupt"),
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "evaluate_every",
+    "workers",
+    "spike_factor",
+    "corrupt",
 )
 
 

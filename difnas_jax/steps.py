@@ -121,7 +121,9 @@ def make_train_step(
     def path_loss(trained: Any, variables: Any, batch: Any, path: Array, key: Array):
         logits, changed = model.apply(
             {**variables, "params": packing.merge(trained, variables["params"])},
-            *(batch["image"], path, True),
+            batch["image"],
+            path,
+            train=True,
             rngs={"dropout": key},
             mutable=["batch_stats"] if variables["batch_stats"] else [],
         )
@@ -150,9 +152,9 @@ def make_train_step(
                 batch_stats, sums = carry
                 number, path, weight = inputs
                 images = BATCHES[batch_of_paths].share(batch, number, len(paths))
+                here = {**variables, "batch_stats": batch_stats}
                 (loss, (batch_stats, entropy, accuracy)), gradient = gradient_of_path(
-                    *(trained, {**variables, "batch_stats": batch_stats}),
-                    *(images, path, key),
+                    trained, here, images, path, key
                 )
                 # The cross-entropy in the place of its path: a sum over devices, each
                 # with some of the paths, then has them all.
@@ -169,9 +171,9 @@ def make_train_step(
             return jax.lax.scan(accumulate, start, numbered)[0]
 
         run = PLACEMENTS[placement].place(gradients_of_paths, mesh)
+        numbered = jnp.arange(len(paths)), paths, jnp.ones(len(paths))
         batch_stats, (gradients, loss, entropies, accuracy) = run(
-            *(trained, variables, batch, key),
-            (jnp.arange(len(paths)), paths, jnp.ones(len(paths))),
+            trained, variables, batch, key, numbered
         )
         updates, optimizer_state = optimizer.update(
             gradients,

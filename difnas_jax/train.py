@@ -45,9 +45,17 @@ from difnas_jax.steps import (
 from difnas_jax.writer import MetricsWriter, Progress, Window, say
 
 METRICS = (
-    *("step", "loss", "accuracy", "gradient_norm", "parameter_norm"),
-    *("learning_rate", "images_per_second", "data_wait"),
-    *("validation_accuracy", "validation_loss", "corrupt_images"),
+    "step",
+    "loss",
+    "accuracy",
+    "gradient_norm",
+    "parameter_norm",
+    "learning_rate",
+    "images_per_second",
+    "data_wait",
+    "validation_accuracy",
+    "validation_loss",
+    "corrupt_images",
 )
 
 Metrics = list[dict[str, float]]
@@ -103,7 +111,9 @@ def train(
     packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
     optimizer = optim.optimizer(settings, steps)
     train_step = make_train_step(
-        *(model, optimizer, packing),
+        model,
+        optimizer,
+        packing,
         label_smoothing=settings.label_smoothing,
         seed=seed,
         batch_of_paths=batch_of_paths,
@@ -120,7 +130,10 @@ def train(
         start = {"paths": sample(int(state.step)), "variables": state.variables}
         check_same_arrays(folder.name, start)
         return fit(
-            *(state, jax.jit(train_step, donate_argnums=0), sample, batches),
+            state,
+            jax.jit(train_step, donate_argnums=0),
+            sample,
+            batches,
             window=window,
             title=folder.name,
             steps=steps,

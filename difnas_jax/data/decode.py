@@ -16,8 +16,15 @@ from difnas_jax.errors import InputError, one_line
 
 # What Pillow raises where the bytes are no image, or half of one.
 CORRUPT = (
-    *(OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError),
-    *(struct.error, zlib.error, Image.DecompressionBombError),
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
 )
 MODES = {1: "L", 3: "RGB"}
 

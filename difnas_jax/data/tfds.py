@@ -163,7 +163,10 @@ def _opened(
             for path in map(os.fspath, info.splits[split].filepaths)
         ]
         splits[split] = TfdsRecords(
-            *(f"{info.full_name} {split}", source, image, label),
+            name=f"{info.full_name} {split}",
+            source=source,
+            image=image,
+            label=label,
             index=np.arange(len(source)),
             fingerprint=json.dumps([info.full_name, split, files]),
         )

@@ -46,8 +46,14 @@ class CellNetwork(Network):
         widths = tuple(width for width in space.channels for _ in range(space.cells))
         return [
             ChoiceLayer(
-                *(layer, space.ops, number in self.parallel_identity),
-                *(self.train_kernels, layout, RELU, self.rematerialize, widths),
+                layer=layer,
+                ops=space.ops,
+                parallel_identity=number in self.parallel_identity,
+                train_kernels=self.train_kernels,
+                layout=layout,
+                ceiling=RELU,
+                rematerialize=self.rematerialize,
+                widths=widths,
                 name=layer_name(number),
             )
             for number, layer in enumerate(space.layers)

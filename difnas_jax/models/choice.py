@@ -191,10 +191,9 @@ def _backward(branches, rematerialize, saved: _Saved, cotangent):
 
         return backward
 
-    row, gradient = jax.lax.switch(
-        *(saved.index, list(map(run, range(len(branches))))),
-        *(saved.variables, saved.inputs, saved.buffers, cotangent),
-    )
+    runs = list(map(run, range(len(branches))))
+    operands = saved.variables, saved.inputs, saved.buffers, cotangent
+    row, gradient = jax.lax.switch(saved.index, runs, *operands)
     pairs = enumerate(zip(saved.variables, saved.moving, strict=True))
     gradients = tuple(
         _gradients(own, moves, jnp.where(saved.index == number, row, 0))

@@ -76,7 +76,8 @@ def _backward(stride: int, layout: Layout, saved: _Saved, cotangent: Any):
     images_gradient = kernel_gradient = None
     if saved.kernel is not None:
         images_gradient = jax.lax.platform_dependent(
-            *(saved.kernel, cotangent),
+            saved.kernel,
+            cotangent,
             cpu=lambda kernel, cotangent: _images_gradient(
                 saved.images_shape, kernel, cotangent, stride, layout
             ),
@@ -88,7 +89,8 @@ def _backward(stride: int, layout: Layout, saved: _Saved, cotangent: Any):
         )
     if saved.images is not None:
         kernel_gradient = jax.lax.platform_dependent(
-            *(saved.images, cotangent),
+            saved.images,
+            cotangent,
             cpu=lambda images, cotangent: _kernel_gradient(
                 images, saved.kernel_shape, cotangent, stride, layout
             ),

@@ -74,8 +74,13 @@ class ShuffleBlock(Block):
     ) -> Separable:
         """A part of the block, with its kernel size."""
         return Separable(
-            *(features, self.op.kernel, stride, self.train_kernels),
-            *(self.layout, self.ceiling, role),
+            features=features,
+            kernel=self.op.kernel,
+            stride=stride,
+            train_kernels=self.train_kernels,
+            layout=self.layout,
+            ceiling=self.ceiling,
+            role=role,
             name=name,
         )
 

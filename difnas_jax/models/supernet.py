@@ -108,14 +108,23 @@ class Supernet(Network):
         hidden = BatchNorm(layout, ceiling, name="bn_stem")(stem(images), train)
         for number, block in enumerate(space.fixed):
             hidden = BLOCKS[block.op.kind](
-                *(block.op, block.out_channels, block.stride),
-                *(trains, layout, ceiling),
+                op=block.op,
+                out_channels=block.out_channels,
+                stride=block.stride,
+                train_kernels=trains,
+                layout=layout,
+                ceiling=ceiling,
                 name=f"fixed_{number}",
             )(hidden, train)
         for number, layer in enumerate(space.layers):
             hidden = ChoiceLayer(
-                *(layer, space.ops, number in self.parallel_identity, trains),
-                *(layout, ceiling, self.rematerialize),
+                layer=layer,
+                ops=space.ops,
+                parallel_identity=number in self.parallel_identity,
+                train_kernels=trains,
+                layout=layout,
+                ceiling=ceiling,
+                rematerialize=self.rematerialize,
                 name=layer_name(number),
             )(hidden, path[number], train)
         head = Pointwise(trains, space.head_channels, layout, name="head")

@@ -42,7 +42,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
     def measure(variables: dict[str, Any], split: data.Examples) -> dict[str, float]:
         return evaluate(
-            *(eval_step, variables, split, architecture),
+            eval_step,
+            variables,
+            split,
+            architecture,
             batch_size=settings.batch_size,
             normalizer=normalizer,
             mesh=mesh,

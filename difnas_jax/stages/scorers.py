@@ -56,7 +56,7 @@ def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Sc
         trained.model,
         replicate(variables, mesh),
         data.TrainBatches.of(
-            *(config, dataset.train, normalizer, search.recalibration_batch_size)
+            config, dataset.train, normalizer, search.recalibration_batch_size
         ),
         search.recalibration_batches,
         dataset.validation,
