@@ -46,8 +46,9 @@ def cross_validated(
         chosen[best] += 1
         found.append(_tau(scores[best][judge], table, judging))
     return {
-        **{"splits": SPLITS, "chosen": dict(chosen.most_common())},
-        **{"tau_b": float(np.mean(found))},
+        "splits": SPLITS,
+        "chosen": dict(chosen.most_common()),
+        "tau_b": float(np.mean(found)),
         "range": np.percentile(found, (2.5, 97.5)).tolist(),
     }
 

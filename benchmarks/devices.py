@@ -21,7 +21,9 @@ def build(contestant: Contestant) -> Callable[[np.ndarray], None]:
     mesh, placement = data_mesh(), contestant.variant
     step, state, batch = ours.training(
         network.SPACES[contestant.space](),
-        *(contestant.section, contestant.trainable, contestant.batch_size),
+        section=contestant.section,
+        trainable=contestant.trainable,
+        batch_size=contestant.batch_size,
         placement=placement,
         mesh=mesh,
     )

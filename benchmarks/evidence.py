@@ -48,8 +48,10 @@ TWO = "--seeds=0,1"
 SHORT = "--updates=1000"
 FEW = "--networks=50", "--config.search.recalibration_batches=10"
 SGD = (
-    *("--config.supernet.optimizer=sgd", "--config.supernet.weight_decay=5e-4"),
-    *("--config.supernet.learning_rate=0.05", "--config.supernet.reference_batch=64"),
+    "--config.supernet.optimizer=sgd",
+    "--config.supernet.weight_decay=5e-4",
+    "--config.supernet.learning_rate=0.05",
+    "--config.supernet.reference_batch=64",
 )
 ROWS: dict[str, Row] = {
     "default": Row("default, 2000 updates", (THREE,)),
@@ -123,8 +125,17 @@ scores included.
 
 """
 COLUMNS = (
-    *("row", "n", "tau-b", "seeds", "rho", "weighted", "deep", "regret"),
-    *("gamma sum, ratio", "s", "images"),
+    "row",
+    "n",
+    "tau-b",
+    "seeds",
+    "rho",
+    "weighted",
+    "deep",
+    "regret",
+    "gamma sum, ratio",
+    "s",
+    "images",
 )
 
 
@@ -191,10 +202,14 @@ def _line(title: str, result: dict[str, Any]) -> str:
     seconds = [part["supernet"] for part in result.get("seconds", [])]
     regret = next(r["regret"] for r in result["regret"] if r["budget"] == 60_000_000)
     cells = (
-        *(title, str(result["n"]), _number(result["tau_b"]) + between),
+        title,
+        str(result["n"]),
+        _number(result["tau_b"]) + between,
         _number(result.get("seeds", {}).get("agreement")),
-        *(_number(result["spearman"]), _number(result["weighted_tau"])),
-        *(_number(result.get("no_identity", {}).get("tau_b")), f"{regret:.2f}"),
+        _number(result["spearman"]),
+        _number(result["weighted_tau"]),
+        _number(result.get("no_identity", {}).get("tau_b")),
+        f"{regret:.2f}",
         ", ".join(_number(scale) for scale in scales if scale is not None),
         f"{sum(seconds) / len(seconds):.0f}" if seconds else "",
         f"{result['images'][0]:,}" if "images" in result else "",

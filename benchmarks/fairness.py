@@ -45,8 +45,15 @@ class Fairness(NamedTuple):
 
 # Numbers of `Fairness` that a table shows, `within` by its mean.
 MEASURES = (
-    *("within", "blocks", "behind_even", "chance", "across"),
-    *("spread_within", "spread_across", "ratio", "slope"),
+    "within",
+    "blocks",
+    "behind_even",
+    "chance",
+    "across",
+    "spread_within",
+    "spread_across",
+    "ratio",
+    "slope",
 )
 
 
@@ -72,7 +79,9 @@ def fairness(found: Passes, space: SearchSpace) -> Fairness:
     means = np.nanmean(rms[chosen], 1)
     spans = np.nanmax(rms[chosen], 1) / np.nanmin(rms[chosen], 1)
     return Fairness(
-        *(rms, noise, within),
+        rms=rms,
+        noise=noise,
+        within=within,
         blocks=float(_variation(rms[chosen][:, blocks]).mean()),
         behind_even=float(_variation(np.sqrt(even[chosen])).mean()),
         across=float(means.std() / means.mean()),

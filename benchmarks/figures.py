@@ -61,15 +61,21 @@ FIGURES = (
         for title, ours, peer, goal in (
             (
                 "all-weights update, path changes: tuned torch",
-                *("ours_all_weights", "tuned_all_weights", 1.3),
+                "ours_all_weights",
+                "tuned_all_weights",
+                1.3,
             ),
             (
                 "ours, BN-only: ours, all weights (arithmetic 2/3)",
-                *("ours_single", "ours_all_weights", None),
+                "ours_single",
+                "ours_all_weights",
+                None,
             ),
             (
                 "tuned torch, BN-only: all weights (arithmetic 2/3)",
-                *("tuned_single", "tuned_all_weights", None),
+                "tuned_single",
+                "tuned_all_weights",
+                None,
             ),
         )
     ),
@@ -103,11 +109,13 @@ FIGURES = (
         for title, passes, goal in (
             (
                 "gradient bytes all-reduced, 4 devices, BN-only: all weights",
-                *(("backward",), 0.02),
+                ("backward",),
+                0.02,
             ),
             (
                 "the same with batch-norm statistics",
-                *(("forward", "backward"), None),
+                ("forward", "backward"),
+                None,
             ),
         )
     ),
@@ -153,7 +161,8 @@ FIGURES = (
         Figure(
             f"images per core, ImageNet {title} at 224, synthetic 500 x 375 JPEGs: "
             "decoding them alone",
-            *("images", images_per_core(side)),
+            "images",
+            images_per_core(side),
         )
         for title, side in (("augmentation", "train"), ("evaluation", "evaluate"))
     ),
@@ -170,7 +179,9 @@ FIGURES = (
         Figure(
             f"way from random to the optimum that evolution lacks, {score} score of a "
             "trained indicator of mbv2, 475 M MACs, 12 seeds",
-            *("evolution", way_to_the_optimum(score), 0.01),
+            "evolution",
+            way_to_the_optimum(score),
+            goal=0.01,
         )
         for score in ("ratio", "sum")
     ),

@@ -126,9 +126,14 @@ def _setting(flags: argparse.Namespace) -> Setting:
                 f"--layer-indicators: expected some of {known}; got {name!r}"
             )
     return Setting(
-        *(flags.data, indicators, tuple(range(flags.seeds))),
-        *(flags.image_size, flags.batch_size, flags.draws),
-        *(flags.updates, flags.learning_rate),
+        data=flags.data,
+        layer_indicators=indicators,
+        seeds=tuple(range(flags.seeds)),
+        image_size=flags.image_size,
+        batch_size=flags.batch_size,
+        draws=flags.draws,
+        updates=flags.updates,
+        learning_rate=flags.learning_rate,
     )
 
 

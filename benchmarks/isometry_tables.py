@@ -135,10 +135,15 @@ def _geometric(rows: Sequence[Row], column: str, layer: int) -> float | None:
 
 def _fair_table(parts: Results) -> Iterator[str]:
     titles = {
-        **{"within": "within", "blocks": "blocks alone", "across": "across"},
-        **{"behind_even": "gradient behind even", "chance": "by chance"},
-        **{"spread_within": "spread within", "spread_across": "spread across"},
-        **{"ratio": "first / last layer", "slope": "factor per layer"},
+        "within": "within",
+        "blocks": "blocks alone",
+        "across": "across",
+        "behind_even": "gradient behind even",
+        "chance": "by chance",
+        "spread_within": "spread within",
+        "spread_across": "spread across",
+        "ratio": "first / last layer",
+        "slope": "factor per layer",
     }
     names = [titles[name] for name in MEASURES]
     yield from _head("space", "layer indicator", "kernels", *names, "T18")

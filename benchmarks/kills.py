@@ -41,8 +41,13 @@ TIMES = ("seconds", "images_per_second", "data_wait")
 WRITING = "checkpoints/*orbax-checkpoint-tmp*"
 # The stages in which a run is killed, in order, and whether at a checkpoint.
 MOMENTS = (
-    *[("supernet", False), ("supernet", True), ("indicator", False)],
-    *[("search", False), ("retrain", True), ("retrain", False), ("report", False)],
+    ("supernet", False),
+    ("supernet", True),
+    ("indicator", False),
+    ("search", False),
+    ("retrain", True),
+    ("retrain", False),
+    ("report", False),
 )
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 PATIENCE = 900.0
@@ -232,7 +237,10 @@ def page(kills: list[Kill], differ: list[list[str]], arguments: str) -> str:
     versions = (f"{name} {text}" for name, text in artifacts.versions().items())
     writing = sum(kill.writing for kill in kills)
     lines = [
-        *("# Kill test", "", f"    python -m benchmarks.kills {arguments}", ""),
+        "# Kill test",
+        "",
+        f"    python -m benchmarks.kills {arguments}",
+        "",
         f"{len(kills)} kills in {len(differ) - 1} runs, "
         f"{writing} of them while a checkpoint was being written.",
         f"Runs that ended differently from the unbroken one: {sum(map(bool, differ))}.",

@@ -34,7 +34,10 @@ def measure(form: str) -> dict[str, int]:
     sizes = {"image_size": IMAGE_SIZE, "image_channels": 3, "num_classes": CLASSES}
     space = spaces.build("mbv2", **sizes)
     step, state, batch = ours.training(
-        *(space, "supernet", "indicator", BATCH_SIZE),
+        space,
+        section="supernet",
+        trainable="indicator",
+        batch_size=BATCH_SIZE,
         layout=CHANNELS_LAST,
         rematerialize=form == "rematerialized",
     )

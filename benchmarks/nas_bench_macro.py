@@ -66,12 +66,15 @@ def _run(argv: Sequence[str]) -> None:
             f"{flags.table} has {len(np.unique(ranked.table.network))}"
         )
     result = {
-        **{"command": " ".join([MODULE, *argv]), "name": ranked.name},
-        **{"table": flags.table.name, **ranked.about},
+        "command": " ".join([MODULE, *argv]),
+        "name": ranked.name,
+        "table": flags.table.name,
+        **ranked.about,
         **ranking.evaluation(ranked.scores, ranked.table),
         "baselines": _baselines(ranked.table),
         **_others(ranked),
-        **{"machine": machine(), "versions": artifacts.versions()},
+        "machine": machine(),
+        "versions": artifacts.versions(),
     }
     folder = flags.output or Path("runs") / EXPERIMENT / f"result-{ranked.name}"
     write(folder, result, ranked)

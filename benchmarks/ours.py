@@ -61,7 +61,9 @@ def training(
     packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
     optimizer = optim.optimizer(settings, SCHEDULED_STEPS)
     step = make_train_step(
-        *(model, optimizer, packing),
+        model,
+        optimizer,
+        packing,
         label_smoothing=settings.label_smoothing,
         seed=network.SEED,
         **placed,
@@ -69,7 +71,11 @@ def training(
     variables = jax.tree.map(jnp.asarray, variables)
     images, labels = map(jnp.asarray, network.noise_batch(space, batch_size))
     state = create_state(
-        *(variables, optimizer, packing), steps=SCHEDULED_STEPS, paths=space.num_ops
+        variables,
+        optimizer,
+        packing,
+        steps=SCHEDULED_STEPS,
+        paths=space.num_ops,
     )
     return step, state, {"image": images, "label": labels}
 
@@ -84,7 +90,9 @@ def updates(
         use_native_convolutions()
     step, state, batch = training(
         network.SPACES[contestant.space](),
-        *(contestant.section, contestant.trainable, contestant.batch_size),
+        section=contestant.section,
+        trainable=contestant.trainable,
+        batch_size=contestant.batch_size,
         layout=CHANNELS_LAST if plain else None,
     )
     compiled = jax.jit(step, donate_argnums=0)

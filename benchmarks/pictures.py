@@ -17,8 +17,14 @@ from difnas_jax import figures
 
 # Okabe and Ito, then grey: one colour for each op.
 COLOURS = (
-    *("#0072b2", "#d55e00", "#009e73", "#cc79a7"),
-    *("#e69f00", "#56b4e9", "#59636e", "#1f2328"),
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#59636e",
+    "#1f2328",
 )
 MARKERS = "osD^vP*X"
 TITLES = {"orthogonal": "orthogonal kernels", "he_fan_out": "He kernels"}

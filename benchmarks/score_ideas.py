@@ -54,8 +54,10 @@ def read_scales(config: ConfigDict, trained: Trained, evidence: Evidence) -> Sca
     """Gammas of a trained supernet, and gradients on training batches that follow."""
     split = data.load(config).train
     batches = data.TrainBatches.of(
-        *(config, split, data.Normalizer.of(config, split)),
-        config.supernet.batch_size,
+        config,
+        split,
+        normalizer=data.Normalizer.of(config, split),
+        batch_size=config.supernet.batch_size,
     )
     rule = optim.TRAINABLE["indicator"]
     packing = optim.Packing.of(trained.variables["params"], rule)
@@ -66,7 +68,7 @@ def read_scales(config: ConfigDict, trained: Trained, evidence: Evidence) -> Sca
     state = create_state(trained.variables, descent, packing, steps=1, paths=paths)
     step = jax.jit(
         make_train_step(
-            *(trained.model, descent, packing), label_smoothing=0.0, seed=config.seed
+            trained.model, descent, packing, label_smoothing=0.0, seed=config.seed
         )
     )
     found = []

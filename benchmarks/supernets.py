@@ -157,7 +157,9 @@ def _trainer(model: Network, config: ConfigDict) -> Train:
 
     def train(variables: Any, batches: TrainBatches) -> Any:
         state = create_state(
-            *(variables, rule, packing),
+            variables,
+            rule,
+            packing,
             steps=settings.steps,
             paths=model.space.num_ops,
         )

@@ -23,9 +23,7 @@ def conv_bn(
     activation: bool = True,
 ) -> list[nn.Module]:
     """Convolution without bias, batch norm and, where asked for, ReLU6 in place."""
-    conv = nn.Conv2d(
-        *(*channels, kernel, stride, kernel // 2), groups=groups, bias=False
-    )
+    conv = nn.Conv2d(*channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     norm = nn.BatchNorm2d(channels[1], track_running_stats=running)
     return [conv, norm, nn.ReLU6(inplace=True)] if activation else [conv, norm]
 
@@ -71,8 +69,10 @@ class Network(nn.Module):
             *conv_bn(stem, 3, space.stem_stride, running=running),
             *(
                 InvertedResidual(
-                    *(block.op, (block.in_channels, block.out_channels)),
-                    *(block.stride, running),
+                    block.op,
+                    (block.in_channels, block.out_channels),
+                    stride=block.stride,
+                    running=running,
                 )
                 for block in space.fixed
             ),
@@ -81,8 +81,10 @@ class Network(nn.Module):
             nn.ModuleDict(
                 {
                     str(op): InvertedResidual(
-                        *(space.ops[op], (layer.in_channels, layer.out_channels)),
-                        *(layer.stride, running),
+                        space.ops[op],
+                        (layer.in_channels, layer.out_channels),
+                        stride=layer.stride,
+                        running=running,
                     )
                     for op in layer.ops
                 }

@@ -151,8 +151,11 @@ def test_nothing_scored_is_an_error(name: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        *({"architectures": [[0]]}, {"architectures": [[99] * 21], "scores": [1.0]}),
-        *({"scores": [1.0]}, {"random": None}, {"random": {}}),
+        {"architectures": [[0]]},
+        {"architectures": [[99] * 21], "scores": [1.0]},
+        {"scores": [1.0]},
+        {"random": None},
+        {"random": {}},
     ],
 )
 def test_damaged_state_is_refused(name: str, change: dict[str, Any]) -> None:

@@ -13,20 +13,32 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 BASELINES = sorted((CONFIGS / "baselines").glob("*.py"))
 METHODS = [f"{CONFIGS}/digits.py:smoke", *(f"{p}:digits,smoke" for p in BASELINES)]
 TINY = {
-    **{"space.name": "tiny", "space.image_size": 8, "search.max_macs": 0},
-    **{"supernet.steps": 2, "supernet.batch_size": 12},
-    **{"retrain.steps": 2, "retrain.batch_size": 12},
-    **{"search.generations": 2, "search.population": 4, "search.mutations": 2},
-    **{"search.crossovers": 2, "search.recalibration_batches": 2},
+    "space.name": "tiny",
+    "space.image_size": 8,
+    "search.max_macs": 0,
+    "supernet.steps": 2,
+    "supernet.batch_size": 12,
+    "retrain.steps": 2,
+    "retrain.batch_size": 12,
+    "search.generations": 2,
+    "search.population": 4,
+    "search.mutations": 2,
+    "search.crossovers": 2,
+    "search.recalibration_batches": 2,
     "search.recalibration_batch_size": 12,
 }
 FLAGS = [f"--config.{name}={value}" for name, value in TINY.items()]
 # What a method may change beside its row: how the supernet is trained, the stages, and
 # whether random search runs beside a costly score.
 RECIPE = {
-    *(("supernet", name) for name in ("learning_rate", "reference_batch", "schedule")),
-    *(("supernet", name) for name in ("weight_decay", "clip_value", "epochs")),
-    *(("supernet", "optimizer"), ("search", "references")),
+    ("supernet", "optimizer"),
+    ("supernet", "learning_rate"),
+    ("supernet", "reference_batch"),
+    ("supernet", "schedule"),
+    ("supernet", "weight_decay"),
+    ("supernet", "clip_value"),
+    ("supernet", "epochs"),
+    ("search", "references"),
 }
 
 
@@ -98,7 +110,10 @@ def test_the_default_experiment_is_mbv2():
 def row(method, seed, accuracy):
     numbers = dict.fromkeys(compare.NUMBERS, 1.0)
     return {
-        **{"method": method, "seed": seed, "architecture": "a b", **numbers},
+        "method": method,
+        "seed": seed,
+        "architecture": "a b",
+        **numbers,
         "test_accuracy": accuracy,
     }
 

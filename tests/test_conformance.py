@@ -54,24 +54,32 @@ class Golden(NamedTuple):
 GOLDEN = {
     # The releases of BN-NAS (twice), FairNAS (A) and SPOS.
     "mbv2": Golden(
-        *((224, 3, 1000), SPOS_RULE),
-        "3 6 0 4 0 6 6 0 4 6 4 4 1 4 2 0 0 4 0 2 2",
-        *(473_549_240, 5_228_536),
+        (224, 3, 1000),
+        linear=SPOS_RULE,
+        text="3 6 0 4 0 6 6 0 4 6 4 4 1 4 2 0 0 4 0 2 2",
+        macs=473_549_240,
+        params=5_228_536,
     ),
     "bnnas17": Golden(
-        *((224, 3, 1000), SPOS_RULE),
-        "3 6 0 4 0 6 6 0 4 6 4 4 1 4 2 0 0 4 0 2 2",
-        *(473_549_240, 5_228_536),
+        (224, 3, 1000),
+        linear=SPOS_RULE,
+        text="3 6 0 4 0 6 6 0 4 6 4 4 1 4 2 0 0 4 0 2 2",
+        macs=473_549_240,
+        params=5_228_536,
     ),
     "fairnas19": Golden(
-        *((224, 3, 1000), SPOS_RULE),
-        "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0",
-        *(248_408_856, 3_189_080),
+        (224, 3, 1000),
+        linear=SPOS_RULE,
+        text="0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0",
+        macs=248_408_856,
+        params=3_189_080,
     ),
     "shufflenetv2": Golden(
-        *((224, 3, 1000), MACS),
-        "2 1 0 1 2 0 2 0 2 0 2 3 0 0 0 0 3 2 3 3",
-        *(322_918_720, 3_558_464),
+        (224, 3, 1000),
+        linear=MACS,
+        text="2 1 0 1 2 0 2 0 2 0 2 3 0 0 0 0 3 2 3 3",
+        macs=322_918_720,
+        params=3_558_464,
     ),
     # Ours: what the demo prints, not a publication.
     "digits": Golden((16, 1, 10), MACS, "4 6 6 3 6 1 0", 1_622_144, 64_930),
@@ -80,10 +88,12 @@ GOLDEN = {
         (32, 3, 10), MACS, "0 0 2 1 2 2 1 2", 66_384_384, 2_306_858
     ),
     "nas_bench_201": Golden(
-        *((32, 3, 10), "macs_and_bias"),
-        "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+"
+        (32, 3, 10),
+        linear="macs_and_bias",
+        text="|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+"
         "|skip_connect~0|nor_conv_3x3~1|skip_connect~2|",
-        *(113_951_370, 802_426),
+        macs=113_951_370,
+        params=802_426,
     ),
 }
 

@@ -33,7 +33,12 @@ def accuracy(space):
     batches = TrainBatches(split[:40], 8, 0, normalizer, 1, True)
     variables = replicate(initialize(model, 0), mesh)
     return PathAccuracy(
-        *(model, variables, batches, RECALIBRATION_BATCHES, split[20:], mesh)
+        model,
+        variables,
+        recalibration=batches,
+        recalibration_batches=RECALIBRATION_BATCHES,
+        split=split[20:],
+        mesh=mesh,
     )
 
 
@@ -57,8 +62,10 @@ def of_cut_network(accuracy, path):
         )
     mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *found)
     return evaluate(
-        *(jax.jit(make_eval_step(model)), {**variables, "batch_stats": mean}),
-        *(accuracy.split, jnp.asarray(path)),
+        jax.jit(make_eval_step(model)),
+        {**variables, "batch_stats": mean},
+        accuracy.split,
+        jnp.asarray(path),
         batch_size=8,
         normalizer=accuracy.recalibration.normalizer,
         mesh=accuracy.mesh,

@@ -44,8 +44,10 @@ def integer_programming(table: np.ndarray, budget: Budget) -> float:
     for cost, fixed, low, high in (
         (MBV2_COSTS.macs, MBV2_COSTS.fixed_macs, budget.min_macs, budget.max_macs),
         (
-            *(MBV2_COSTS.params, MBV2_COSTS.fixed_params),
-            *(budget.min_params, budget.max_params),
+            MBV2_COSTS.params,
+            MBV2_COSTS.fixed_params,
+            budget.min_params,
+            budget.max_params,
         ),
     ):
         low, high = low - fixed, np.inf if high is None else high - fixed

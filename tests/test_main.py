@@ -50,8 +50,13 @@ def test_the_last_lines_say_what_was_found(unbroken):
     workdir, output = unbroken
     names = [line.split(":")[0] for line in output.splitlines()[-7:]]
     assert names == [
-        *("architecture", "op indices", "MACs", "parameters"),
-        *("score", "test accuracy", "report"),
+        "architecture",
+        "op indices",
+        "MACs",
+        "parameters",
+        "score",
+        "test accuracy",
+        "report",
     ]
     assert output.splitlines()[0] == f"workdir: {workdir}"
     assert output.splitlines()[-1] == f"report: {workdir / 'report.html'}"
@@ -81,8 +86,13 @@ def test_killed_runs_end_with_the_same_bits(unbroken, environment, tmp_path):
     page = tmp_path / "page.md"
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "benchmarks.kills", "--kills=7"),
-            *("--data=digits", f"--workdir={tmp_path}", f"--page={page}"),
+            sys.executable,
+            "-m",
+            "benchmarks.kills",
+            "--kills=7",
+            "--data=digits",
+            f"--workdir={tmp_path}",
+            f"--page={page}",
         ],
         cwd=ROOT,
         env=environment,

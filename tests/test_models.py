@@ -55,8 +55,17 @@ LAYOUTS = pytest.mark.parametrize(
 SIZES = pytest.mark.parametrize(
     ("size", "kernel", "stride"),
     [
-        *((5, 3, 1), (5, 3, 2), (4, 3, 2), (5, 5, 1), (4, 5, 2), (1, 7, 1), (6, 7, 2)),
-        *((9, 3, 1), (16, 5, 1), (19, 7, 2)),  # in several tiles
+        (5, 3, 1),
+        (5, 3, 2),
+        (4, 3, 2),
+        (5, 5, 1),
+        (4, 5, 2),
+        (1, 7, 1),
+        (6, 7, 2),
+        # In several tiles.
+        (9, 3, 1),
+        (16, 5, 1),
+        (19, 7, 2),
     ],
 )
 
@@ -401,8 +410,14 @@ def test_the_shuffle_block_passes_even_channels_untouched(rng):
 @pytest.mark.parametrize(
     ("kind", "stride"),
     [
-        *(("shuffle", 1), ("shuffle", 2), ("xception", 1), ("xception", 2)),
-        *(("relu_conv", 1), ("relu_conv", 2), ("avg_pool", 1), ("identity", 2)),
+        ("shuffle", 1),
+        ("shuffle", 2),
+        ("xception", 1),
+        ("xception", 2),
+        ("relu_conv", 1),
+        ("relu_conv", 2),
+        ("avg_pool", 1),
+        ("identity", 2),
     ],
 )
 def test_both_layouts_compute_the_same_block(rng, kind, stride):

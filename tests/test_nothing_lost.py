@@ -67,7 +67,10 @@ def trained(folder, losses, **changes):
     with Checkpoints(folder / "checkpoints", 2) as checkpoints:
         state, window = restored(start, checkpoints)
         return fit(
-            *(state, counting(losses), lambda step: jnp.asarray(0), Batches()),  # type: ignore
+            state,
+            counting(losses),  # type: ignore
+            sample=lambda step: jnp.asarray(0),
+            batches=Batches(),  # type: ignore
             window=window,
             title="fake",
             steps=len(losses),

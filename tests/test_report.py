@@ -155,7 +155,9 @@ def test_page_compares_the_algorithms(finished: Finished) -> None:
         assert f">{text}</td>" in table
     results = files.read_json(finished.workdir / artifacts.RESULTS)
     assert [row["algorithm"] for row in results["comparison"]] == [
-        *("evolution", "random", "exact")
+        "evolution",
+        "random",
+        "exact",
     ]
 
 
@@ -267,10 +269,17 @@ def test_given_architecture_comes_before_the_found_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *(artifacts.BEST, artifacts.INDICATOR, artifacts.CANDIDATES),
-        *(artifacts.COMPARISON, artifacts.EXACT_FRONT),
-        *(artifacts.PARETO, artifacts.SEARCH_HISTORY, artifacts.RETRAIN_RESULT),
-        *("supernet/metrics.jsonl", "retrain/metrics.jsonl", "stages/search.json"),
+        artifacts.BEST,
+        artifacts.INDICATOR,
+        artifacts.CANDIDATES,
+        artifacts.COMPARISON,
+        artifacts.EXACT_FRONT,
+        artifacts.PARETO,
+        artifacts.SEARCH_HISTORY,
+        artifacts.RETRAIN_RESULT,
+        "supernet/metrics.jsonl",
+        "retrain/metrics.jsonl",
+        "stages/search.json",
     ],
 )
 def test_damaged_artefact(name: str, tmp_path: Path) -> None:
@@ -302,8 +311,13 @@ def test_report_path_only_where_there_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        *((0, "0"), (999, "999"), (1000, "1 k"), (154_602, "155 k")),
-        *((4_260_608, "4.26 M"), (475_000_000, "475 M"), (2_049_000_000, "2.05 G")),
+        (0, "0"),
+        (999, "999"),
+        (1000, "1 k"),
+        (154_602, "155 k"),
+        (4_260_608, "4.26 M"),
+        (475_000_000, "475 M"),
+        (2_049_000_000, "2.05 G"),
     ],
 )
 def test_short(count: int, text: str) -> None:

@@ -14,7 +14,8 @@ from difnas_jax import runtime
 from difnas_jax.errors import InputError
 
 SETTINGS = (
-    *("jax_enable_compilation_cache", "jax_compilation_cache_dir"),
+    "jax_enable_compilation_cache",
+    "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
 )
 

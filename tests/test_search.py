@@ -532,8 +532,9 @@ def test_best_first_breaks_ties_by_macs_then_by_ops() -> None:
     ],
 )
 def test_impossible_setting_is_refused(field: str, value: float) -> None:
+    changes: dict[str, Any] = {field: value}
     with pytest.raises(InputError, match=rf"^search\.{field}: .*got {value}"):
-        Settings(**{field: value})  # type: ignore[arg-type]
+        Settings(**changes)
 
 
 # Pareto front and files.

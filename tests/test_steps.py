@@ -48,7 +48,7 @@ def training(space, trainable, *, model=None, options=None, **changes):
     packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
     optimizer = optim.optimizer(settings(**changes), 100)
     step = make_train_step(
-        *(model, optimizer, packing), label_smoothing=0.1, seed=0, **(options or {})
+        model, optimizer, packing, label_smoothing=0.1, seed=0, **(options or {})
     )
     variables = jax.tree.map(jnp.asarray, variables)
     return create_state(variables, optimizer, packing, steps=100, paths=7), step
@@ -180,11 +180,15 @@ def test_gradients_of_the_paths_are_summed(tiny, batch):
         losses.append(single["loss"])
         total = jax.tree.map(
             lambda sum, new, old: sum + new - old,
-            *(total, alone.variables["params"], state.variables["params"]),
+            total,
+            alone.variables["params"],
+            state.variables["params"],
         )
     difference = jax.tree.map(
         lambda new, old, change: new - old - change,
-        *(together.variables["params"], state.variables["params"], total),
+        together.variables["params"],
+        state.variables["params"],
+        total,
     )
     # A global norm: single leaves may have a true gradient of zero.
     assert optax.tree.norm(difference) < 1e-5 * optax.tree.norm(total)
@@ -225,7 +229,8 @@ def test_two_devices_equal_one(tiny, batch):
     )
     difference = jax.tree.map(
         lambda a, b: np.asarray(a) - np.asarray(b),
-        *(one.variables["params"], two.variables["params"]),
+        one.variables["params"],
+        two.variables["params"],
     )
     assert optax.tree.norm(difference) < 1e-4 * optax.tree.norm(change)
     assert two_metrics["loss"] == pytest.approx(float(one_metrics["loss"]), rel=1e-5)
