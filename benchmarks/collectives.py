@@ -111,7 +111,7 @@ def measure(trainable: str) -> dict[str, float]:
     import jax.numpy as jnp
 
     from benchmarks import network, ours
-    from difnas_jax.distributed import data_mesh, replicate, shard_batch
+    from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
 
     space, mesh = network.six_ops(), data_mesh()
     step, state, batch = ours.training(space, "supernet", trainable, BATCH_SIZE)

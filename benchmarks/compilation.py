@@ -31,15 +31,16 @@ def measure(cache: str) -> dict[str, float]:
     import jax.numpy as jnp
 
     from benchmarks import ours
-    from difnas_jax import runtime, spaces
+    from difnas_jax import spaces
+    from difnas_jax.runtime import compilation
 
-    runtime.keep_compiled_programs(cache)
+    compilation.keep_compiled_programs(cache)
     space = spaces.build("mbv2", image_size=32, image_channels=3, num_classes=10)
     times = [time.perf_counter()]
     step, state, batch = ours.training(space, "supernet", "all_bn", BATCH_SIZE)
     times.append(time.perf_counter())
     paths = jnp.zeros((space.num_ops, space.num_layers), jnp.int32)
-    with runtime.without_collection():  # as in training
+    with compilation.without_collection():  # as in training
         traced = jax.jit(step, donate_argnums=0).trace(state, batch, paths)
         times.append(time.perf_counter())
         lowered = traced.lower()

@@ -10,14 +10,14 @@ import numpy as np
 
 from benchmarks import network, ours
 from benchmarks.contestants import Contestant
-from difnas_jax import runtime
-from difnas_jax.distributed import data_mesh, replicate, shard_batch
-from difnas_jax.placements import PLACEMENTS
+from difnas_jax.runtime import compilation
+from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
+from difnas_jax.training.placements import PLACEMENTS
 
 
 def build(contestant: Contestant) -> Callable[[np.ndarray], None]:
     """The update with the batch or the paths on the devices, by the variant."""
-    runtime.keep_compiled_programs("auto")
+    compilation.keep_compiled_programs("auto")
     mesh, placement = data_mesh(), contestant.variant
     step, state, batch = ours.training(
         network.SPACES[contestant.space](),

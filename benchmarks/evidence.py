@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import nas_bench_macro
-from difnas_jax import files, runtime
-from difnas_jax.command import Parser, exit_code
 from difnas_jax.errors import InputError
-from difnas_jax.writer import say
+from difnas_jax.runtime import compilation, files
+from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime.metrics import say
 
 FOLDER = Path(__file__).parent / "evidence"
 PAGE = Path(__file__).parent / "EVIDENCE.md"
@@ -222,5 +222,5 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    runtime.restart_with_huge_pages()
+    compilation.restart_with_huge_pages()
     sys.exit(main())

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import difnas_jax
-from difnas_jax import artifacts, spaces
-from difnas_jax.config_files import load_config
-from difnas_jax.costs import cost_table
+from difnas_jax import spaces
+from difnas_jax.config import load_config
+from difnas_jax.runtime import artifacts
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.budget import Budget
 from difnas_jax.search.candidates import Candidates
@@ -18,6 +18,7 @@ from difnas_jax.search.comparison import compare
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.search.settings import Settings
+from difnas_jax.spaces.costs import cost_table
 
 # The digits at 32 pixels: the one data set that everybody has.
 CONFIG, UPDATES = "configs/mbv2.py:smoke", 150

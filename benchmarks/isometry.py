@@ -24,13 +24,13 @@ from benchmarks.isometry_tables import tables
 from benchmarks.provenance import provenance
 from benchmarks.spectra import spectra
 from benchmarks.supernets import Setting, supernet, training_images
-from difnas_jax import runtime
-from difnas_jax.command import Parser, exit_code
 from difnas_jax.errors import InputError
+from difnas_jax.runtime import compilation
+from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime.metrics import say
 from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
-from difnas_jax.writer import say
 
 SINGULAR_VALUES = "singular_values"
 DEFAULT_PARTS = (SINGULAR_VALUES, "nas_bench_macro", "mbv2")
@@ -54,7 +54,7 @@ def _measure(flags: argparse.Namespace, argv: Sequence[str] | None) -> None:
     results = isometry_report.load(flags.output)
     words = sys.argv[1:] if argv is None else argv
     command = " ".join(["python -m benchmarks.isometry", *words])
-    runtime.keep_compiled_programs("auto")
+    compilation.keep_compiled_programs("auto")
     for part in parts:
         source = provenance(command, setting.seeds)
         if images is None or part == SINGULAR_VALUES:
@@ -144,5 +144,5 @@ def _is_chain(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    runtime.restart_with_huge_pages()
+    compilation.restart_with_huge_pages()
     sys.exit(main())

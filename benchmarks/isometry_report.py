@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.isometry_tables import Results, Row, supernets, tables
 from benchmarks.pictures import isometry_picture
-from difnas_jax import figures, files
+from difnas_jax.report import figures
+from difnas_jax.runtime import files
 
 NAME = "isometry"
 

@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.kills_data import CONFIG, DATA
-from difnas_jax import artifacts, files
-from difnas_jax.command import Parser, exit_code
 from difnas_jax.config import STAGES
 from difnas_jax.errors import TrainingError
 from difnas_jax.main import main as difnas
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.command import Parser, exit_code
 
 PAGE = Path(__file__).with_name("KILLS.md")
 # An interrupted run may end differently in these: they are times, or follow from them.

@@ -3,8 +3,7 @@
 import dataclasses
 
 from difnas_jax import spaces
-from difnas_jax.config import default
-from difnas_jax.overrides import parse_arg
+from difnas_jax.config import default, parse_arg
 from difnas_jax.spaces.base import Layer
 
 

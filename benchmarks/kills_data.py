@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from difnas_jax import prepare
-from difnas_jax.config_files import load_config
+from difnas_jax.commands import prepare
+from difnas_jax.config import load_config
 from difnas_jax.data import SOURCES
 from difnas_jax.data.sources import SPLITS
 

@@ -17,21 +17,22 @@ from ml_collections import ConfigDict
 
 from benchmarks.macro_table import MacroTable
 from benchmarks.score_ideas import IDEAS, read_scales
-from difnas_jax import artifacts, checks, files, pipeline
-from difnas_jax.artifacts import Indicator
-from difnas_jax.compare import parse_seeds
-from difnas_jax.config import build_wiring, default
-from difnas_jax.config_files import load_config
+from difnas_jax import checks, pipeline
+from difnas_jax.commands.compare import parse_seeds
+from difnas_jax.config import default, load_config
+from difnas_jax.config.build import build_wiring
+from difnas_jax.config.overrides import override_by_flags
 from difnas_jax.errors import InputError
-from difnas_jax.indicators import INDICATORS
 from difnas_jax.main import default_workdir
-from difnas_jax.overrides import override_by_flags
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.artifacts import Indicator
+from difnas_jax.runtime.metrics import say
+from difnas_jax.scoring.indicators import INDICATORS
+from difnas_jax.scoring.scorers import SCORERS, is_additive
+from difnas_jax.scoring.trained import evidence_of, trained_supernet
 from difnas_jax.search.placement import best_placed
 from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.stages.scorers import SCORERS, is_additive
-from difnas_jax.stages.trained import evidence_of, trained_supernet
-from difnas_jax.writer import say
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 EXPERIMENT = "nas_bench_macro"

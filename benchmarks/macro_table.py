@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from difnas_jax import spaces
-from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
-from difnas_jax.files import unreadable
+from difnas_jax.runtime.files import unreadable
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.costs import cost_table
 
 
 def macro_space(image_size: int = 32) -> SearchSpace:

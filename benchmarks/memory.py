@@ -28,7 +28,7 @@ def measure(form: str) -> dict[str, int]:
 
     from benchmarks import ours
     from difnas_jax import spaces
-    from difnas_jax.models.layout import CHANNELS_LAST
+    from difnas_jax.ops.layout import CHANNELS_LAST
 
     ours.use_native_convolutions()
     sizes = {"image_size": IMAGE_SIZE, "image_channels": 3, "num_classes": CLASSES}

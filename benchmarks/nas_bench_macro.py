@@ -42,11 +42,11 @@ from benchmarks.macro_scores import (
 from benchmarks.macro_table import MacroTable, load_table
 from benchmarks.provenance import machine
 from benchmarks.ranking_figures import scatter
-from difnas_jax import artifacts, files, runtime
-from difnas_jax.command import Parser, exit_code
 from difnas_jax.errors import InputError
-from difnas_jax.figures import indicator_heat_map, png
-from difnas_jax.writer import say
+from difnas_jax.report.figures import indicator_heat_map, png
+from difnas_jax.runtime import artifacts, compilation, files
+from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime.metrics import say
 
 MODULE = "python -m benchmarks.nas_bench_macro"
 
@@ -207,5 +207,5 @@ def write(folder: Path, result: dict[str, Any], ranked: Ranking) -> None:
 
 
 if __name__ == "__main__":
-    runtime.restart_with_huge_pages()
+    compilation.restart_with_huge_pages()
     sys.exit(main())

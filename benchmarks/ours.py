@@ -11,13 +11,20 @@ import numpy as np
 
 from benchmarks import network
 from benchmarks.contestants import Contestant
-from difnas_jax import optim, runtime
 from difnas_jax.config import default
-from difnas_jax.models import convolutions, kernels, networks
+from difnas_jax.models import kernels, networks
 from difnas_jax.models.initializers import initialize
-from difnas_jax.models.layout import CHANNELS_LAST, Layout
+from difnas_jax.ops import convolutions
+from difnas_jax.ops.layout import CHANNELS_LAST, Layout
+from difnas_jax.runtime import compilation
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.steps import TrainState, TrainStep, create_state, make_train_step
+from difnas_jax.training import optim
+from difnas_jax.training.steps import (
+    TrainState,
+    TrainStep,
+    create_state,
+    make_train_step,
+)
 
 SCHEDULED_STEPS = 1000
 Batch = dict[str, jax.Array]
@@ -84,7 +91,7 @@ def updates(
     contestant: Contestant,
 ) -> tuple[Callable[[np.ndarray, Batch], None], Batch]:
     """The update (paths int32[K, L], batch) -> nothing, when done; and a batch."""
-    runtime.keep_compiled_programs("auto")
+    compilation.keep_compiled_programs("auto")
     plain = contestant.variant == "plain"
     if plain:
         use_native_convolutions()

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from benchmarks.supernets import KERNELS, of
-from difnas_jax import figures
+from difnas_jax.report import figures
 
 # Okabe and Ito, then grey: one colour for each op.
 COLOURS = (

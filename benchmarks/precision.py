@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 import difnas_jax
-from difnas_jax import artifacts
-from difnas_jax.config import build_wiring
-from difnas_jax.config_files import load_config
+from difnas_jax.config import load_config
+from difnas_jax.config.build import build_wiring
+from difnas_jax.runtime import artifacts
 
 CONFIG = "configs/digits.py"
 # Name -> (type, seed); another seed shows what agreement is to be expected.

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.macro_table import MacroTable
-from difnas_jax.figures import new_figure
+from difnas_jax.report.figures import new_figure
 
 DEPTHS = matplotlib.colormaps["viridis"]
 

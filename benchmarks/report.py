@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.contestants import THREADS
 from benchmarks.figures import FIGURES, Figure
-from difnas_jax import files
+from difnas_jax.runtime import files
 
 FOLDER = Path(__file__).parent
 RAW, TABLE = FOLDER / "results.json", FOLDER / "RESULTS.md"

@@ -15,11 +15,12 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from difnas_jax import data, optim
-from difnas_jax.indicators import Evidence, gamma, raw_gammas
-from difnas_jax.paths import stream, strict_fair
-from difnas_jax.stages.trained import Trained
-from difnas_jax.steps import create_state, make_train_step
+from difnas_jax import data
+from difnas_jax.scoring.indicators import Evidence, gamma, raw_gammas
+from difnas_jax.scoring.trained import Trained
+from difnas_jax.training import optim
+from difnas_jax.training.paths import stream, strict_fair
+from difnas_jax.training.steps import create_state, make_train_step
 
 UPDATES = 40  # whose gradients are averaged
 

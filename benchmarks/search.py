@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmarks.network import SEED
 from difnas_jax import spaces
-from difnas_jax.costs import cost_table
 from difnas_jax.search.genomes import Genomes
 from difnas_jax.search.pareto import exact_front
 from difnas_jax.search.scores import path_scores
+from difnas_jax.spaces.costs import cost_table
 
 CANDIDATES = 1_000_000
 CHUNK = 10_000  # as many at once as stay in the cache

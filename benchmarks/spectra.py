@@ -24,7 +24,7 @@ from difnas_jax.models.batchnorm import MOMENTUM
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.initializers import KERNEL_RULES, depthwise_roles
 from difnas_jax.models.kernels import Block
-from difnas_jax.models.layout import CHANNELS_LAST
+from difnas_jax.ops.layout import CHANNELS_LAST
 
 IMAGES = 256
 Row = dict[str, Any]

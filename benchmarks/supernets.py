@@ -13,18 +13,18 @@ from ml_collections import ConfigDict
 
 from benchmarks import fairness
 from benchmarks.gradients import make_probe, passes
-from difnas_jax import runtime
 from difnas_jax.config import default
 from difnas_jax.data import SOURCES, Normalizer, Split, TrainBatches
 from difnas_jax.data.fitting import fitted
 from difnas_jax.models.initializers import initialize, variable_shapes
 from difnas_jax.models.networks import wired
 from difnas_jax.models.supernet import Network
-from difnas_jax.optim import TRAINABLE, Packing, optimizer
-from difnas_jax.paths import stream, strict_fair
+from difnas_jax.runtime import compilation
 from difnas_jax.spaces import build
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
-from difnas_jax.steps import create_state, make_train_step
+from difnas_jax.training.optim import TRAINABLE, Packing, optimizer
+from difnas_jax.training.paths import stream, strict_fair
+from difnas_jax.training.steps import create_state, make_train_step
 
 KERNELS = ("orthogonal", "he_fan_out")
 IMAGES = 4096  # as many of the training split are used
@@ -110,7 +110,7 @@ def supernet(
     for indicator in setting.layer_indicators:
         model = wired(LAYER_INDICATORS[indicator](space), train_kernels=False)
         say(f"{name}, layer indicator {indicator}: compiling")
-        with runtime.without_collection():
+        with compilation.without_collection():
             for row in _rows(model, images, setting):
                 row = {"layer_indicator": indicator, **row}
                 keys = "layer_indicator", "kernels", "seed"

@@ -14,7 +14,7 @@ from benchmarks.contestants import CONTESTANTS
 from benchmarks.matmul import SIDE
 from benchmarks.race import by_round
 from benchmarks.search import CANDIDATES
-from difnas_jax.costs import cost_table
+from difnas_jax.spaces.costs import cost_table
 
 
 @dataclasses.dataclass(frozen=True)

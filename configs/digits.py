@@ -3,8 +3,7 @@
 python -m difnas_jax.main --config=configs/digits.py
 """
 
-from difnas_jax.config import default
-from difnas_jax.overrides import parse_arg
+from difnas_jax.config import default, parse_arg
 
 
 def get_config(arg=None):

@@ -18,8 +18,7 @@ pixels on the shipped digits:
     python -m difnas_jax.main --config=configs/mbv2.py:smoke
 """
 
-from difnas_jax.config import default
-from difnas_jax.overrides import parse_arg
+from difnas_jax.config import default, parse_arg
 
 
 def get_config(arg=None):

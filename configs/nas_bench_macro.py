@@ -14,8 +14,7 @@ only), no label smoothing, no dropout; on the 45,000 images that are not held ou
 updates, on the shipped digits.
 """
 
-from difnas_jax.config import default
-from difnas_jax.overrides import parse_arg
+from difnas_jax.config import default, parse_arg
 
 
 def get_config(arg=None):

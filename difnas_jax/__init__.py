@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from difnas_jax.pipeline import run
-    from difnas_jax.results import Results
+    from difnas_jax.runtime.results import Results
 
 __all__ = ["Results", "run"]
 

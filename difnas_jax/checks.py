@@ -10,25 +10,27 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, data
-from difnas_jax import config as config_lib
-from difnas_jax.config import STAGES, field
-from difnas_jax.costs import cost_table
-from difnas_jax.distributed import check_devices, check_divides
+from difnas_jax import data
+from difnas_jax.config import STAGES
+from difnas_jax.config import build as config_lib
+from difnas_jax.config.build import field
 from difnas_jax.errors import InputError
-from difnas_jax.indicators import INDICATORS
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.supernet import DTYPES
-from difnas_jax.optim import OPTIMIZERS, SCHEDULES, TRAINABLE
-from difnas_jax.paths import SAMPLERS, paths_per_update
-from difnas_jax.placements import PLACEMENTS
+from difnas_jax.runtime import artifacts
+from difnas_jax.runtime.mesh import check_devices, check_divides
+from difnas_jax.scoring.indicators import INDICATORS
+from difnas_jax.scoring.scorers import SCORERS, is_additive
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.budget import check_reachable
 from difnas_jax.spaces import SPACES, SearchSpace
+from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
-from difnas_jax.stages.scorers import SCORERS, is_additive
-from difnas_jax.steps import BATCHES
+from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES, TRAINABLE
+from difnas_jax.training.paths import SAMPLERS, paths_per_update
+from difnas_jax.training.placements import PLACEMENTS
+from difnas_jax.training.steps import BATCHES
 
 CHOICES: dict[str, Iterable[str]] = {
     "space.name": SPACES,

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import distributed, failures, pipeline, processes, runtime
-from difnas_jax.command import Parser, exit_code
-from difnas_jax.config_files import load_config
+from difnas_jax import pipeline
+from difnas_jax.config.files import load_config
+from difnas_jax.config.overrides import override_by_flags
 from difnas_jax.errors import InputError
-from difnas_jax.overrides import override_by_flags
 from difnas_jax.pipeline import HOUSEKEEPING
-from difnas_jax.writer import say
+from difnas_jax.runtime import compilation, failures, mesh, processes
+from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime.metrics import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def _run(argv: Sequence[str] | None) -> None:
     if flags.distributed:
         processes.start(flags.join_timeout)
     with failures.heard():
-        distributed.check_devices(config.devices)  # before the first of them speaks
+        mesh.check_devices(config.devices)  # before the first of them speaks
         processes.jointly(lambda: _work(flags, config))
 
 
@@ -122,5 +123,5 @@ def default_workdir(name: str, config: ConfigDict) -> Path:
 
 
 if __name__ == "__main__":
-    runtime.restart_with_huge_pages()
+    compilation.restart_with_huge_pages()
     sys.exit(main())

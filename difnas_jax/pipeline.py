@@ -17,13 +17,20 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, checks, files, preemption, runtime
-from difnas_jax import config as config_lib
+from difnas_jax import checks
+from difnas_jax.config import build as config_lib
 from difnas_jax.errors import InputError
-from difnas_jax.processes import check_same, check_shared, is_main_process, jointly
-from difnas_jax.results import Results
-from difnas_jax.stages import indicator, report, retrain, search, supernet
-from difnas_jax.writer import say
+from difnas_jax.report import page
+from difnas_jax.runtime import artifacts, compilation, files, shutdown
+from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.processes import (
+    check_same,
+    check_shared,
+    is_main_process,
+    jointly,
+)
+from difnas_jax.runtime.results import Results
+from difnas_jax.stages import indicator, retrain, search, supernet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +98,7 @@ STAGES: dict[str, Stage] = {
         ("retrain/checkpoints", artifacts.RETRAIN_METRICS, artifacts.RETRAIN_RESULT),
     ),
     "report": Stage(
-        report.run,
+        page.run,
         (*SEARCHED_BY, "retrain"),
         (
             artifacts.INDICATOR,
@@ -133,7 +140,7 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       OSError: the disk is full.
     """
     workdir = Path(workdir)
-    with preemption.watched(), contextlib.ExitStack() as held:
+    with shutdown.watched(), contextlib.ExitStack() as held:
         data_checksum = jointly(lambda: _enter(config, workdir, held))
         checksum = {"data.checksum": data_checksum, **artifacts.versions()}
         check_same("config", config_lib.flat(config, config) | checksum)
@@ -141,9 +148,9 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
             files.write_json(workdir / "config.json", config.to_dict())
         check_shared(workdir / "config.json")
         for name in checks.chosen_stages(config):
-            preemption.leave_if_asked()
+            shutdown.leave_if_asked()
             run_stage(name, config, workdir, data_checksum)
-        return Results.of(workdir, report.collect(config, workdir))
+        return Results.of(workdir, page.collect(config, workdir))
 
 
 def _enter(config: ConfigDict, workdir: Path, held: contextlib.ExitStack) -> str:
@@ -155,7 +162,7 @@ def _enter(config: ConfigDict, workdir: Path, held: contextlib.ExitStack) -> str
     checks.check(config)
     data_checksum = checks.check_data(config)
     checks.check_inputs(config, workdir)
-    runtime.keep_compiled_programs(config.compilation_cache)
+    compilation.keep_compiled_programs(config.compilation_cache)
     if is_main_process():  # it alone writes, and holds the workdir for all
         held.enter_context(files.locked(workdir))
     check_workdir(config, workdir, data_checksum)

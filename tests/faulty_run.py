@@ -7,8 +7,8 @@ import signal
 import orbax.checkpoint as ocp
 import tiny_run
 
-from difnas_jax import checkpoint_parts
-from difnas_jax.results import Results
+from difnas_jax.runtime import checkpoint_parts
+from difnas_jax.runtime.results import Results
 
 
 def full_disk(*_):

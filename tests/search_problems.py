@@ -11,7 +11,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from difnas_jax import spaces
-from difnas_jax.costs import CostTable, cost_table
 from difnas_jax.search.algorithms import Search
 from difnas_jax.search.budget import Budget, reachable
 from difnas_jax.search.candidates import Candidates
@@ -20,6 +19,7 @@ from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import path_scores
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import Layer, SearchSpace
+from difnas_jax.spaces.costs import CostTable, cost_table
 
 Score = Callable[[np.ndarray], np.ndarray]
 quick = hypothesis_settings(

@@ -28,7 +28,6 @@ from search_problems import (
     small_space,
 )
 
-from difnas_jax.costs import CostTable, cost_table
 from difnas_jax.errors import InputError
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.budget import Budget
@@ -39,6 +38,7 @@ from difnas_jax.search.scores import path_scores
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.costs import CostTable, cost_table
 
 EXPLORERS = [name for name, row in ALGORITHMS.items() if not row.needs_table]
 SMALL = Settings(generations=6, population=8, parents=3, mutations=4, crossovers=3)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from difnas_jax import compare, spaces
-from difnas_jax.config_files import experiment, load_config
+from difnas_jax import spaces
+from difnas_jax.commands import compare
+from difnas_jax.config import experiment, load_config
 from difnas_jax.errors import InputError
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from difnas_jax import checks
-from difnas_jax import config as config_lib
-from difnas_jax.config import default
+from difnas_jax.config import build as config_lib
+from difnas_jax.config import default, parse_arg
+from difnas_jax.config.overrides import override
 from difnas_jax.errors import InputError
-from difnas_jax.overrides import override, parse_arg
 from difnas_jax.stages import search
 
 CONFIG_FOLDER = Path(__file__).parents[1] / "configs"

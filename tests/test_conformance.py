@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 
 from difnas_jax import spaces
-from difnas_jax.costs import cost_table
 from difnas_jax.models.initializers import initialize, variable_shapes
 from difnas_jax.models.networks import network, wired
-from difnas_jax.paths import stream, strict_fair
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+from difnas_jax.training.paths import stream, strict_fair
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from difnas_jax import spaces
-from difnas_jax.block_costs import conv_bn, inverted_residual
-from difnas_jax.costs import LINEAR_RULES, cost_table, supernet_params
 from difnas_jax.spaces.base import Layer, Op, SearchSpace
+from difnas_jax.spaces.block_costs import conv_bn, inverted_residual
 from difnas_jax.spaces.chain import ChainSpace, FixedBlock
+from difnas_jax.spaces.costs import LINEAR_RULES, cost_table, supernet_params
 from difnas_jax.spaces.mbv2 import SEPARABLE, choice_layers
 
 PUBLISHED = "multiplies_and_adds"

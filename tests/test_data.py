@@ -13,7 +13,7 @@ from difnas_jax.config import default
 from difnas_jax.data.base import checked_split, hold_out
 from difnas_jax.data.pixels import random_crop
 from difnas_jax.errors import InputError
-from difnas_jax.writer import Window
+from difnas_jax.runtime.metrics import Window
 
 
 def digits_config(**space):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from difnas_jax.data import Normalizer, Split, TrainBatches
-from difnas_jax.distributed import data_mesh, replicate
-from difnas_jax.eval_steps import make_eval_step
-from difnas_jax.evaluate import TOGETHER, PathAccuracy, evaluate
 from difnas_jax.models.batchnorm import MOMENTUM
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.supernet import Supernet
+from difnas_jax.runtime.mesh import data_mesh, replicate
+from difnas_jax.training.eval_steps import make_eval_step
+from difnas_jax.training.evaluate import TOGETHER, PathAccuracy, evaluate
 
 RECALIBRATION_BATCHES = 2
 

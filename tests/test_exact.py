@@ -21,7 +21,6 @@ from search_problems import (
     small_space,
 )
 
-from difnas_jax.costs import CostTable
 from difnas_jax.errors import InputError
 from difnas_jax.search import exact
 from difnas_jax.search.algorithms import Search
@@ -32,6 +31,7 @@ from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import path_scores
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.costs import CostTable
 
 NAN = float("nan")
 

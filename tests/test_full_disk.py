@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from jobs import ROOT, fill
 
-from difnas_jax import artifacts, files, prepare
+from difnas_jax.commands import prepare
 from difnas_jax.main import main
+from difnas_jax.runtime import artifacts, files
 
 FULL = "expected space to write, the disk is full"
 

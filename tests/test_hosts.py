@@ -14,16 +14,17 @@ import pytest
 import tiny_run
 from jobs import QUICK, ROOT, environment
 
-from difnas_jax import checks, data, processes
-from difnas_jax.artifacts import (
+from difnas_jax import checks, data
+from difnas_jax.errors import InputError
+from difnas_jax.runtime import processes
+from difnas_jax.runtime.artifacts import (
     BEST,
     INDICATOR,
     RETRAIN_METRICS,
     RETRAIN_RESULT,
     SUPERNET_METRICS,
 )
-from difnas_jax.errors import InputError
-from difnas_jax.files import read_json_lines
+from difnas_jax.runtime.files import read_json_lines
 
 TESTS = Path(__file__).parent
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from difnas_jax.indicators import INDICATORS, Evidence, main_effect
-from difnas_jax.paths import SAMPLERS, stream
+from difnas_jax.scoring.indicators import INDICATORS, Evidence, main_effect
 from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.spaces import build
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+from difnas_jax.training.paths import SAMPLERS, stream
 
 
 def drawn(space, sampling, updates):

@@ -24,9 +24,9 @@ from difnas_jax.models.initializers import (
     initialize,
     variable_shapes,
 )
-from difnas_jax.models.layout import CHANNELS_LAST
 from difnas_jax.models.networks import network
 from difnas_jax.models.supernet import Supernet
+from difnas_jax.ops.layout import CHANNELS_LAST
 from difnas_jax.spaces.base import Op
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict

@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from difnas_jax import artifacts, checks, files
-from difnas_jax.checkpoint import Checkpoints
+from difnas_jax import checks
 from difnas_jax.main import main
-from difnas_jax.paths import paths_per_update
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.stages import supernet
-from difnas_jax.steps import TrainState
+from difnas_jax.training.paths import paths_per_update
+from difnas_jax.training.steps import TrainState
 
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits.py:smoke"

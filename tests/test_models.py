@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 
 from difnas_jax import spaces
-from difnas_jax.costs import cost_table, supernet_params
 from difnas_jax.models import networks
 from difnas_jax.models.batchnorm import EPSILON, BatchNorm, normalize_batch
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.cell_blocks import average_pool, halve
-from difnas_jax.models.convolutions import dense_conv, native_conv
-from difnas_jax.models.depthwise import depthwise_conv
 from difnas_jax.models.initializers import initialize, variable_shapes
 from difnas_jax.models.kernels import RELU
 from difnas_jax.models.layers import _Through
-from difnas_jax.models.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.models.networks import wired
 from difnas_jax.models.shuffle import split_channels
 from difnas_jax.models.supernet import Supernet
+from difnas_jax.ops.convolutions import dense_conv, native_conv
+from difnas_jax.ops.depthwise import depthwise_conv
+from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.spaces.base import Op
+from difnas_jax.spaces.costs import cost_table, supernet_params
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict

@@ -19,15 +19,15 @@ import numpy as np
 import pytest
 from jobs import fill
 
-from difnas_jax import files, preemption
-from difnas_jax.checkpoint import Checkpoints
-from difnas_jax.command import exit_code
 from difnas_jax.config import default
 from difnas_jax.errors import InputError, Stopped, TrainingError
-from difnas_jax.health import Health
-from difnas_jax.steps import TrainState
-from difnas_jax.train import METRICS, fit, restored
-from difnas_jax.writer import MetricsWriter, Window
+from difnas_jax.runtime import files, shutdown
+from difnas_jax.runtime.checkpoint import Checkpoints
+from difnas_jax.runtime.command import exit_code
+from difnas_jax.runtime.metrics import MetricsWriter, Window
+from difnas_jax.training.health import Health
+from difnas_jax.training.steps import TrainState
+from difnas_jax.training.train import METRICS, fit, restored
 
 ROOT = Path(__file__).parents[1]
 
@@ -113,7 +113,7 @@ def flipped(content):
 DAMAGES = {"truncated": lambda c: c[:10], "flipped": flipped, "empty": lambda c: b""}
 
 
-@pytest.mark.parametrize("number", preemption.SIGNALS)
+@pytest.mark.parametrize("number", shutdown.SIGNALS)
 @pytest.mark.parametrize("after", [0, 3, 4, 9])
 def test_a_signal_saves_after_the_update_and_nothing_differs(
     tmp_path, monkeypatch, number, after
@@ -130,7 +130,7 @@ def test_a_signal_saves_after_the_update_and_nothing_differs(
 
     with monkeypatch.context() as patch:
         patch.setattr(Window, "wait_for", signalled)
-        with preemption.watched(), pytest.raises(Stopped, match=str(after + 1)):
+        with shutdown.watched(), pytest.raises(Stopped, match=str(after + 1)):
             trained(tmp_path / "cut", losses)
     assert saved(tmp_path / "cut")[-1] == after + 1
     again = trained(tmp_path / "cut", losses)
@@ -193,7 +193,7 @@ def test_a_bad_loss_stops_before_it_is_saved(tmp_path, bad, says, step):
 
 
 def test_a_bad_loss_is_not_saved_for_a_signal_either(tmp_path):
-    with preemption.watched(), pytest.raises(TrainingError, match="steps 1 to 1; .*no"):
+    with shutdown.watched(), pytest.raises(TrainingError, match="steps 1 to 1; .*no"):
         os.kill(os.getpid(), signal.SIGTERM)
         trained(tmp_path, [np.inf] * 4)
     assert saved(tmp_path) == []
@@ -215,23 +215,23 @@ def test_what_is_a_jump():
 
 
 def test_signals_are_left_as_they_were():
-    before = [signal.getsignal(number) for number in preemption.SIGNALS]
-    with preemption.watched():
-        assert not preemption.asked()
+    before = [signal.getsignal(number) for number in shutdown.SIGNALS]
+    with shutdown.watched():
+        assert not shutdown.asked()
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert preemption.asked()
+        assert shutdown.asked()
         with pytest.raises(Stopped):
-            preemption.leave_if_asked()
-    assert [signal.getsignal(number) for number in preemption.SIGNALS] == before
-    with preemption.watched():
-        assert not preemption.asked()  # the next run was not asked
+            shutdown.leave_if_asked()
+    assert [signal.getsignal(number) for number in shutdown.SIGNALS] == before
+    with shutdown.watched():
+        assert not shutdown.asked()  # the next run was not asked
 
 
 def test_outside_of_the_main_thread_signals_are_left_alone():
     before = signal.getsignal(signal.SIGTERM)
 
     def work():
-        with preemption.watched():
+        with shutdown.watched():
             found.append(signal.getsignal(signal.SIGTERM))
 
     found = []
@@ -246,11 +246,11 @@ import os, signal, sys, jax
 from difnas_jax import preemption
 number = int(sys.argv[2])
 jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, number)
-with preemption.watched():
+with shutdown.watched():
     for turn in range(1, 100):
         if number == 1 and turn == 3:
             os.kill(os.getpid(), getattr(signal, sys.argv[3]))
-        if preemption.asked(turn):
+        if shutdown.asked(turn):
             print(turn)
             break
 """
@@ -273,7 +273,7 @@ def test_two_processes_stop_at_the_same_step():
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     # Gloo has its say, too.
     turns = [[line for line in o.splitlines() if line.isdecimal()] for o in outputs]
-    assert turns == [[str(preemption.AGREE_EVERY)]] * 2
+    assert turns == [[str(shutdown.AGREE_EVERY)]] * 2
 
 
 def test_exit_codes(capsys):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from difnas_jax import spaces
-from difnas_jax.paths import SAMPLERS, fixed, stream, strict_fair, uniform
+from difnas_jax.training.paths import SAMPLERS, fixed, stream, strict_fair, uniform
 
 
 def mbv2():

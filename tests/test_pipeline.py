@@ -13,21 +13,22 @@ import numpy as np
 import pytest
 
 import difnas_jax
-from difnas_jax import artifacts, files, pipeline, preemption, spaces
+from difnas_jax import pipeline, spaces
 from difnas_jax.config import default
-from difnas_jax.costs import cost_table
 from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, Stopped, TrainingError
-from difnas_jax.indicators import gamma, main_effect
 from difnas_jax.models.initializers import KERNEL_RULES
-from difnas_jax.optim import TRAINABLE
-from difnas_jax.paths import SAMPLERS, stream
+from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime.metrics import Window
+from difnas_jax.scoring.indicators import gamma, main_effect
+from difnas_jax.scoring.trained import build_sampler, evidence_of, trained_supernet
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.scores import SCORES
+from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import search
-from difnas_jax.stages.trained import build_sampler, evidence_of, trained_supernet
-from difnas_jax.writer import Window
+from difnas_jax.training.optim import TRAINABLE
+from difnas_jax.training.paths import SAMPLERS, stream
 
 
 @pytest.fixture(autouse=True)
@@ -270,7 +271,7 @@ def test_interrupted_equals_uninterrupted(tmp_path, monkeypatch, finished):
 
     def signalled(self, batches):
         if next(calls) in (2, 6):  # before the third update, and later in retraining
-            os.kill(os.getpid(), preemption.SIGNALS[0])
+            os.kill(os.getpid(), shutdown.SIGNALS[0])
         return original(self, batches)
 
     monkeypatch.setattr(Window, "wait_for", signalled)

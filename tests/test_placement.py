@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from search_problems import DIGITS, every_architecture, random_table
 
-from difnas_jax.costs import cost_table
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.budget import Budget
 from difnas_jax.search.placement import best_placed
@@ -16,6 +15,7 @@ from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import path_scores
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import Layer
+from difnas_jax.spaces.costs import cost_table
 
 RUN = Layer(16, 16, 1, (0, 1, 6))
 # A reduction between two runs: 3 ** 3 * 2 * 3 ** 2 paths.

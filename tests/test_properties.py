@@ -20,13 +20,13 @@ from search_problems import (
 )
 
 from difnas_jax import spaces
-from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
-from difnas_jax.paths import SAMPLERS, stream
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import Layer, SearchSpace
+from difnas_jax.spaces.costs import cost_table
+from difnas_jax.training.paths import SAMPLERS, stream
 
 SIZES = st.sampled_from((4, 8, 15, 32))
 # Every space compiles its sampler.

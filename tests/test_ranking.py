@@ -9,8 +9,8 @@ from scipy import stats
 from benchmarks import nas_bench_macro, ranking
 from benchmarks.cross_validation import cross_validated
 from benchmarks.macro_table import load_table
-from difnas_jax.artifacts import Indicator
 from difnas_jax.errors import InputError
+from difnas_jax.runtime.artifacts import Indicator
 
 
 def write_table(path, names, rng):

@@ -10,15 +10,18 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from difnas_jax import artifacts, diagrams, figures, files, spaces
 from difnas_jax import config as config_lib
-from difnas_jax.costs import cost_table
+from difnas_jax import spaces
+from difnas_jax.config.build import build_space
 from difnas_jax.errors import InputError
-from difnas_jax.results import short
+from difnas_jax.report import diagrams, figures
+from difnas_jax.report import page as report
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.results import short
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.comparison import compare
 from difnas_jax.search.pareto import non_dominated
-from difnas_jax.stages import report
+from difnas_jax.spaces.costs import cost_table
 
 SPACES = {"digits": (16, 1, 10), "mbv2": (224, 3, 1000)}
 FIGURES = {"network", "indicator", "search", "pareto", "training"}
@@ -36,7 +39,7 @@ def make_config(name: str = "digits") -> ConfigDict:
 
 def write_search(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
     """An indicator, and 30 random architectures scored by it."""
-    space = config_lib.build_space(config)
+    space = build_space(config)
     rng = np.random.default_rng(0)
     table = np.where(space.allowed, rng.uniform(0.5, 1.5, space.allowed.shape), np.nan)
     artifacts.Indicator(table, {}, {}).save(workdir / artifacts.INDICATOR)
@@ -172,7 +175,7 @@ def test_page_without_comparison(tmp_path: Path) -> None:
 
 
 def test_exact_front_is_a_line_of_its_own() -> None:
-    layers = config_lib.build_space(make_config()).layers
+    layers = build_space(make_config()).layers
     genomes = np.array([[layer.ops[0] for layer in layers]])
     one = Candidates(genomes, np.ones(1), np.array([2 * 10**6]), np.array([1]))
     for labels in (["Pareto front"], ["Pareto front", "exact front"]):
@@ -261,7 +264,7 @@ def test_given_architecture_comes_before_the_found_one(tmp_path: Path) -> None:
     assert results["architecture"] == (0, 6, 1, 2, 6, 3, 4)
     assert results["score"] is None and results["budget"] is None
     assert results["test_accuracy"] == 0.9125
-    costs = cost_table(config_lib.build_space(config))
+    costs = cost_table(build_space(config))
     expected = costs.of(np.array(results["architecture"]))
     assert (results["macs"], results["params"]) == expected
 
@@ -325,7 +328,7 @@ def test_short(count: int, text: str) -> None:
 
 
 def test_diagram_shows_every_layer() -> None:
-    space = config_lib.build_space(make_config("mbv2"))
+    space = build_space(make_config("mbv2"))
     architecture = tuple(layer.ops[-1] for layer in space.layers)
     (axes,) = diagrams.network_diagram(space, architecture).axes
     texts = [text.get_text() for text in axes.texts]
@@ -338,7 +341,7 @@ def test_diagram_shows_every_layer() -> None:
 
 
 def test_heat_map_shows_every_value() -> None:
-    space = config_lib.build_space(make_config())
+    space = build_space(make_config())
     table = np.where(space.allowed, 1.25, np.nan)
     table[0, 0] = 0.5
     axes = figures.indicator_heat_map(table, space, label="").axes[0]

@@ -30,9 +30,8 @@ from search_problems import (
     small_space,
 )
 
-from difnas_jax import artifacts
-from difnas_jax.costs import CostTable, cost_table
 from difnas_jax.errors import InputError
+from difnas_jax.runtime import artifacts
 from difnas_jax.search import exact
 from difnas_jax.search.algorithms import Search
 from difnas_jax.search.budget import Budget, check_reachable, reachable
@@ -46,6 +45,7 @@ from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.search.screening import main_effects
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.costs import CostTable, cost_table
 
 NAN = float("nan")
 

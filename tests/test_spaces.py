@@ -9,11 +9,11 @@ import pytest
 from search_problems import every_architecture
 
 from difnas_jax import spaces
-from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import SearchSpace, strided
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.costs import cost_table
 
 NORMAL = (1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19)
 

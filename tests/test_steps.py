@@ -14,21 +14,17 @@ import numpy as np
 import optax
 import pytest
 
-from difnas_jax import optim
 from difnas_jax.config import default
-from difnas_jax.distributed import data_mesh, replicate, shard_batch
-from difnas_jax.eval_steps import make_eval_step
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.initializers import initialize
-from difnas_jax.models.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.models.supernet import Supernet
-from difnas_jax.paths import stream, strict_fair
-from difnas_jax.placements import PLACEMENTS
-from difnas_jax.steps import (
-    BATCHES,
-    create_state,
-    make_train_step,
-)
+from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
+from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
+from difnas_jax.training import optim
+from difnas_jax.training.eval_steps import make_eval_step
+from difnas_jax.training.paths import stream, strict_fair
+from difnas_jax.training.placements import PLACEMENTS
+from difnas_jax.training.steps import BATCHES, create_state, make_train_step
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
 

@@ -17,14 +17,16 @@ import pytest
 from PIL import Image
 
 import difnas_jax
-from difnas_jax import data, files, prepare, spaces
-from difnas_jax.command import exit_code
+from difnas_jax import data, spaces
+from difnas_jax.commands import prepare
 from difnas_jax.config import default
 from difnas_jax.data.base import Split
 from difnas_jax.data.crops import RandomArea, centre, whole
 from difnas_jax.data.decode import opened, resized
 from difnas_jax.data.pixels import COLOUR_VALUES, COLOUR_VECTORS, lighting
 from difnas_jax.errors import InputError
+from difnas_jax.runtime import files
+from difnas_jax.runtime.command import exit_code
 
 ROOT = Path(__file__).parents[1]
 TRAIN, TEST = 60, 20

@@ -9,8 +9,8 @@ import pytest
 from jobs import codes, ended, fill, start_two
 from PIL import Image
 
-from difnas_jax.artifacts import SUPERNET_METRICS
-from difnas_jax.files import read_json_lines
+from difnas_jax.runtime.artifacts import SUPERNET_METRICS
+from difnas_jax.runtime.files import read_json_lines
 
 
 def losses(workdir):

@@ -13,12 +13,12 @@ import numpy as np
 import tiny_run
 
 from difnas_jax import data
-from difnas_jax.config import build_wiring
-from difnas_jax.distributed import DEVICES
+from difnas_jax.config.build import build_wiring
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import wired
-from difnas_jax.paths import SAMPLERS
-from difnas_jax.train import train
+from difnas_jax.runtime.mesh import DEVICES
+from difnas_jax.training.paths import SAMPLERS
+from difnas_jax.training.train import train
 
 
 def flat(tree):

@@ -11,7 +11,7 @@ evolution.
 
 from pathlib import Path
 
-from difnas_jax.config_files import experiment
+from difnas_jax.config import experiment
 
 
 def get_config(arg=None):

@@ -8,7 +8,7 @@ sampled or chosen, so every layer stays; 80 epochs.
 
 from pathlib import Path
 
-from difnas_jax.config_files import load_config
+from difnas_jax.config import load_config
 
 
 def get_config(arg=None):

@@ -9,7 +9,7 @@ architecture scores by the ratio of its learned scales to those of the identitie
 
 from pathlib import Path
 
-from difnas_jax.config_files import experiment
+from difnas_jax.config import experiment
 
 
 def get_config(arg=None):

@@ -9,7 +9,7 @@ memory; on NAS-Bench-Macro it ranks worse, see docs/evidence.md.
 
 from pathlib import Path
 
-from difnas_jax.config_files import experiment
+from difnas_jax.config import experiment
 
 
 def get_config(arg=None):

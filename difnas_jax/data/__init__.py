@@ -7,13 +7,7 @@ from typing import Any, cast
 
 from ml_collections import ConfigDict
 
-from difnas_jax.data.base import (
-    Dataset,
-    Examples,
-    Records,
-    Split,
-    checksum,
-)
+from difnas_jax.data.base import Dataset, Examples, Records, Split, checksum
 from difnas_jax.data.batches import (
     Batch,
     EvaluationBatches,
@@ -23,9 +17,9 @@ from difnas_jax.data.batches import (
 from difnas_jax.data.crops import AUGMENTATIONS, Crop, whole
 from difnas_jax.data.decode import MODES, Decoded, stored_channels
 from difnas_jax.data.fitting import check_channels, fitted
+from difnas_jax.data.loader import Reader, check_workers
 from difnas_jax.data.pixels import Normalizer, check_lighting
 from difnas_jax.data.prefetch import prefetch
-from difnas_jax.data.reader import Reader, check_workers
 from difnas_jax.data.sources import SOURCES
 from difnas_jax.errors import InputError
 

@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 
 from difnas_jax.data.base import Examples
 from difnas_jax.data.crops import CROP_DRAWS
+from difnas_jax.data.loader import Reader
 from difnas_jax.data.pixels import Normalizer, lighting, random_crop
-from difnas_jax.data.reader import Reader
 
 Batch = dict[str, Any]
 # Uniform numbers for an example: its crop, the padded crop, the mirror.

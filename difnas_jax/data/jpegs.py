@@ -9,7 +9,7 @@ import numpy as np
 
 from difnas_jax.data.base import Images
 from difnas_jax.errors import InputError, one_line
-from difnas_jax.files import DAMAGE
+from difnas_jax.runtime.files import DAMAGE
 
 SPLITS = ("train", "test")
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from difnas_jax.data import folder, tfds
 from difnas_jax.data.base import Dataset, Records, Split, checked_split, hold_out
 from difnas_jax.errors import InputError, one_line
-from difnas_jax.files import DAMAGE
+from difnas_jax.runtime.files import DAMAGE
 
 DIGITS_STRIDE = 757
 SPLITS = ("train", "validation", "test")

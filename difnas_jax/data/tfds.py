@@ -2,7 +2,7 @@
 
 They must be prepared in a format that can be read in any order (`array_record`).
 TensorFlow itself is needed only where TFDS prepares a data set from its originals;
-`python -m difnas_jax.prepare` does without.
+`python -m difnas_jax prepare` does without.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def _opened(
             for path in map(os.fspath, info.splits[split].filepaths)
         ]
         splits[split] = TfdsRecords(
-            name=f"{info.full_name} {split}",
+            title=f"{info.full_name} {split}",
             source=source,
             image=image,
             label=label,
@@ -231,7 +231,7 @@ def _how_to_prepare(name: str, data_dir: str) -> str:
     return (
         f"prepare it with 'tfds build {name} --file_format={FORMAT} --data_dir="
         f"{_data_dir(data_dir)}' where TensorFlow is installed, or without it from a "
-        f"folder: 'python -m difnas_jax.prepare folder:IMAGES tfds:{target}'"
+        f"folder: 'python -m difnas_jax prepare folder:IMAGES tfds:{target}'"
     )
 
 

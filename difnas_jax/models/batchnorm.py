@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from difnas_jax.models.layout import Layout
+from difnas_jax.ops.layout import Layout
 
 EPSILON = 1e-5
 MOMENTUM = 0.9

@@ -10,8 +10,8 @@ from difnas_jax.models.batchnorm import BatchNorm
 from difnas_jax.models.cell_blocks import Reduction, ReluConv
 from difnas_jax.models.kernels import RELU, Conv
 from difnas_jax.models.layers import ChoiceLayer, layer_name
-from difnas_jax.models.layout import Layout
 from difnas_jax.models.supernet import Network
+from difnas_jax.ops.layout import Layout
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.cell import CellSpace
 

@@ -11,9 +11,9 @@ import numpy as np
 from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
-from difnas_jax.models.depthwise import depthwise_conv
 from difnas_jax.models.kernels import Block, Conv, Pointwise
-from difnas_jax.models.layout import Layout
+from difnas_jax.ops.depthwise import depthwise_conv
+from difnas_jax.ops.layout import Layout
 
 
 class ReluConv(Block):

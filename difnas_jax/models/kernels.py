@@ -15,9 +15,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from difnas_jax.models.convolutions import dense_conv, pointwise_conv
-from difnas_jax.models.depthwise import depthwise_conv
-from difnas_jax.models.layout import Layout
+from difnas_jax.ops.convolutions import dense_conv, pointwise_conv
+from difnas_jax.ops.depthwise import depthwise_conv
+from difnas_jax.ops.layout import Layout
 from difnas_jax.spaces.base import Op
 
 RELU6 = 6.0

@@ -17,9 +17,9 @@ import numpy as np
 from jax import Array
 
 from difnas_jax.models.blocks import BLOCKS
-from difnas_jax.models.choice import Branch, choose
 from difnas_jax.models.kernels import Block, Trained
-from difnas_jax.models.layout import Layout
+from difnas_jax.ops.choice import Branch, choose
+from difnas_jax.ops.layout import Layout
 from difnas_jax.spaces.base import IDENTITY, Layer, Op
 
 

@@ -9,7 +9,7 @@ from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
 from difnas_jax.models.kernels import Block, Depthwise, Pointwise, Trained
-from difnas_jax.models.layout import Layout
+from difnas_jax.ops.layout import Layout
 
 
 class Separable(nn.Module):

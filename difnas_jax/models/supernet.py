@@ -16,7 +16,7 @@ from difnas_jax.models.batchnorm import BatchNorm
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.kernels import ACTIVATIONS, Conv, Linear, Pointwise, Trained
 from difnas_jax.models.layers import ChoiceLayer, layer_name
-from difnas_jax.models.layout import Layout, fastest
+from difnas_jax.ops.layout import Layout, fastest
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.chain import ChainSpace
 

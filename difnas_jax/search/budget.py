@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from difnas_jax.costs import CostTable
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.costs import CostTable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from difnas_jax.costs import CostTable
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.scores import path_scores
+from difnas_jax.spaces.costs import CostTable
 
 
 def non_dominated(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:

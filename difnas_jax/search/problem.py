@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 
-from difnas_jax.costs import CostTable
 from difnas_jax.errors import InputError
 from difnas_jax.search.budget import Budget, check_reachable, describe
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.placement import best_placed
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.costs import CostTable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts
-from difnas_jax.indicators import INDICATORS, raw_gammas
-from difnas_jax.processes import is_main_process
-from difnas_jax.stages.trained import evidence_of, trained_supernet
+from difnas_jax.runtime import artifacts
+from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.scoring.indicators import INDICATORS, raw_gammas
+from difnas_jax.scoring.trained import evidence_of, trained_supernet
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

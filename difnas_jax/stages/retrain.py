@@ -10,18 +10,19 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, data, files
-from difnas_jax.config import build_space, given_architecture
-from difnas_jax.costs import cost_table
-from difnas_jax.distributed import data_mesh
-from difnas_jax.eval_steps import make_eval_step
-from difnas_jax.evaluate import evaluate
+from difnas_jax import data
+from difnas_jax.config.build import build_space, given_architecture
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import network
-from difnas_jax.paths import fixed
-from difnas_jax.processes import is_main_process
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.mesh import data_mesh
+from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.spaces.base import Architecture
-from difnas_jax.train import train
+from difnas_jax.spaces.costs import cost_table
+from difnas_jax.training.eval_steps import make_eval_step
+from difnas_jax.training.evaluate import evaluate
+from difnas_jax.training.paths import fixed
+from difnas_jax.training.train import train
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

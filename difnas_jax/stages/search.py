@@ -12,12 +12,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, files, preemption
-from difnas_jax.artifacts import FoundNetwork
-from difnas_jax.config import build_budget, build_wiring
-from difnas_jax.costs import cost_table
+from difnas_jax.config.build import build_budget, build_wiring
 from difnas_jax.errors import InputError
-from difnas_jax.processes import is_main_process, jointly
+from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime.artifacts import FoundNetwork
+from difnas_jax.runtime.metrics import Progress, say
+from difnas_jax.runtime.processes import is_main_process, jointly
+from difnas_jax.scoring.scorers import SCORERS, Scorer, is_additive
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.comparison import compare
@@ -26,8 +27,7 @@ from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import SCORES
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.stages.scorers import SCORERS, Scorer, is_additive
-from difnas_jax.writer import Progress, say
+from difnas_jax.spaces.costs import cost_table
 
 SHOW_EVERY = 5
 
@@ -138,7 +138,7 @@ def _search(
         progress.step()
         if row["generation"] % SHOW_EVERY == 0:
             progress.report(row["generation"] + 1, best=row["best"])
-        preemption.leave_if_asked()
+        shutdown.leave_if_asked()
 
     candidates = search.run(scorer.score, on_generation)
     progress.report(len(search.history), best=search.history[-1]["best"])

@@ -10,14 +10,15 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, data, files
-from difnas_jax.distributed import data_mesh
+from difnas_jax import data
 from difnas_jax.models.initializers import initialize
-from difnas_jax.paths import paths_per_update
-from difnas_jax.processes import is_main_process
-from difnas_jax.stages.trained import build_sampler, build_supernet
-from difnas_jax.steps import BATCHES
-from difnas_jax.train import train
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.mesh import data_mesh
+from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.scoring.trained import build_sampler, build_supernet
+from difnas_jax.training.paths import paths_per_update
+from difnas_jax.training.steps import BATCHES
+from difnas_jax.training.train import train
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

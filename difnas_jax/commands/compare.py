@@ -1,6 +1,6 @@
 """Methods side by side, each the whole way from data to a retrained network.
 
-    python -m difnas_jax.compare --workdir=runs/compare --seeds=0,1,2 \
+    python -m difnas_jax compare --workdir=runs/compare --seeds=0,1,2 \
         configs/digits.py configs/baselines/spos.py:digits
 
 A method is a config file; flags `--config.FIELD=VALUE` hold for all. Every (method,
@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import csv
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, checks, files, pipeline, runtime
-from difnas_jax.command import Parser, exit_code
-from difnas_jax.config_files import load_config
+from difnas_jax import checks, pipeline
+from difnas_jax.config.files import load_config
+from difnas_jax.config.overrides import override_by_flags
 from difnas_jax.errors import InputError, TrainingError
-from difnas_jax.overrides import override_by_flags
-from difnas_jax.processes import is_main_process
-from difnas_jax.writer import say
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.processes import is_main_process
 
 TRAINING = ("supernet", "indicator")
 # Number of a row -> how it is shown.
@@ -85,7 +85,7 @@ def parse_flags(
       InputError: two configs of one label, or seeds that are no numbers.
     """
     parser = Parser(
-        prog="python -m difnas_jax.compare",
+        prog="python -m difnas_jax compare",
         description="Several methods, several seeds, one table.",
         allow_abbrev=False,
     )
@@ -218,8 +218,3 @@ def write(workdir: Path, rows: Sequence[Row], lines: Sequence[str]) -> None:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-if __name__ == "__main__":
-    runtime.restart_with_huge_pages()
-    sys.exit(main())

@@ -1,8 +1,8 @@
 """Convert data sets between the forms that the sources read.
 
-    python -m difnas_jax.prepare folder:/data/imagenet tfds:/data/tfds/imagenet2012
-    python -m difnas_jax.prepare tfds:/data/tfds/cifar10 arrays:cifar10.npz
-    python -m difnas_jax.prepare jpegs:cifar10_jpeg.npz tfds:/data/tfds/cifar10
+    python -m difnas_jax prepare folder:/data/imagenet tfds:/data/tfds/imagenet2012
+    python -m difnas_jax prepare tfds:/data/tfds/cifar10 arrays:cifar10.npz
+    python -m difnas_jax prepare jpegs:cifar10_jpeg.npz tfds:/data/tfds/cifar10
 
 Images keep their order; JPEG and PNG files are copied byte by byte where the target
 holds files. The target appears under its name when it is complete and its images have
@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import os
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,14 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
-from difnas_jax import files
-from difnas_jax.command import Parser, exit_code
 from difnas_jax.data.base import Images, Stored
-from difnas_jax.data.readers import READERS
+from difnas_jax.data.convert_from import READERS
+from difnas_jax.data.convert_to import WRITERS, Collection
 from difnas_jax.data.tfds import VERSION, prepared_versions
-from difnas_jax.data.writers import WRITERS, Collection
 from difnas_jax.errors import InputError
-from difnas_jax.writer import Progress, say
+from difnas_jax.runtime import files
+from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime.metrics import Progress, say
 
 REPORT_SECONDS = 10.0
 
@@ -54,7 +53,7 @@ def parse_arguments(
       InputError: a kind that there is not, or a value of another form.
     """
     parser = Parser(
-        prog="python -m difnas_jax.prepare",
+        prog="python -m difnas_jax prepare",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -251,7 +250,3 @@ def labels_of(records: Images) -> np.ndarray:
     if labels is None:
         labels = np.array([records.read(place)[1] for place in range(len(records))])
     return labels
-
-
-if __name__ == "__main__":
-    sys.exit(main())

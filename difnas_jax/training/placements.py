@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from difnas_jax.distributed import DEVICES, OVER_DEVICES
 from difnas_jax.errors import InputError
+from difnas_jax.runtime.mesh import DEVICES, OVER_DEVICES
 
 
 def _over_batch(gradients: Callable[..., Any], mesh: Mesh | None) -> Any:

@@ -18,31 +18,32 @@ from jax import Array
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from difnas_jax import optim, preemption
-from difnas_jax.checkpoint import Checkpoints
 from difnas_jax.data import Reader, TrainBatches
-from difnas_jax.distributed import (
+from difnas_jax.errors import Stopped
+from difnas_jax.models.supernet import Network
+from difnas_jax.runtime import shutdown
+from difnas_jax.runtime.checkpoint import Checkpoints
+from difnas_jax.runtime.compilation import without_collection
+from difnas_jax.runtime.mesh import (
     own_rows,
     programs_in_flight,
     replicate,
     replicated,
     shard_batch,
 )
-from difnas_jax.errors import Stopped
-from difnas_jax.health import Health
-from difnas_jax.models.supernet import Network
-from difnas_jax.paths import Sampler, stream
-from difnas_jax.placements import PLACEMENTS
-from difnas_jax.processes import check_same_arrays
-from difnas_jax.runtime import without_collection
-from difnas_jax.steps import (
+from difnas_jax.runtime.metrics import MetricsWriter, Progress, Window, say
+from difnas_jax.runtime.processes import check_same_arrays
+from difnas_jax.training import optim
+from difnas_jax.training.health import Health
+from difnas_jax.training.paths import Sampler, stream
+from difnas_jax.training.placements import PLACEMENTS
+from difnas_jax.training.steps import (
     BATCHES,
     TrainState,
     TrainStep,
     create_state,
     make_train_step,
 )
-from difnas_jax.writer import MetricsWriter, Progress, Window, say
 
 METRICS = (
     "step",
@@ -210,7 +211,7 @@ def fit(
             jax.block_until_ready(ours.metrics[-pending:][0]["loss"])
             progress.step()
             done = step + 1
-            leaves = preemption.asked(done)
+            leaves = shutdown.asked(done)
             saves = _due(done, settings.checkpoint_every, steps)
             evaluates = evaluate is not None and _due(done, evaluate_every, steps)
             reports = saves or evaluates or _due(done, settings.log_every, steps)

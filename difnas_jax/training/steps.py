@@ -13,9 +13,9 @@ from jax import Array
 from jax.sharding import Mesh
 
 from difnas_jax.models.supernet import Network
-from difnas_jax.optim import Packing
-from difnas_jax.paths import stream
-from difnas_jax.placements import PLACEMENTS
+from difnas_jax.training.optim import Packing
+from difnas_jax.training.paths import stream
+from difnas_jax.training.placements import PLACEMENTS
 
 Metrics = dict[str, Array]
 

@@ -19,8 +19,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from difnas_jax.block_costs import BLOCK_COSTS, Cost, conv_bn, total
 from difnas_jax.spaces.base import Op, SearchSpace, strided
+from difnas_jax.spaces.block_costs import BLOCK_COSTS, Cost, conv_bn, total
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
 

@@ -11,17 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, files
-from difnas_jax.checkpoint import Checkpoints
-from difnas_jax.config import build_wiring
-from difnas_jax.distributed import data_mesh, replicated
+from difnas_jax.config.build import build_wiring
 from difnas_jax.errors import InputError
-from difnas_jax.indicators import Evidence
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.networks import wired
 from difnas_jax.models.supernet import Network
-from difnas_jax.optim import TRAINED_KERNELS
-from difnas_jax.paths import SAMPLERS, Sampler, paths_per_update, stream
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.checkpoint import Checkpoints
+from difnas_jax.runtime.mesh import data_mesh, replicated
+from difnas_jax.scoring.indicators import Evidence
+from difnas_jax.training.optim import TRAINED_KERNELS
+from difnas_jax.training.paths import SAMPLERS, Sampler, paths_per_update, stream
 
 
 @dataclasses.dataclass(frozen=True)

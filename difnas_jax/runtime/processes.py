@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from difnas_jax.distributed import data_mesh, replicated, shard_batch
 from difnas_jax.errors import InputError
+from difnas_jax.runtime.mesh import data_mesh, replicated, shard_batch
 
 # How the processes of a job find each other where JAX does not know the cluster.
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"

@@ -17,13 +17,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from difnas_jax.models.banded import (
+from difnas_jax.ops.banded import (
     banded_conv,
     banded_images_gradient,
     banded_kernel_gradient,
 )
-from difnas_jax.models.convolutions import native_conv, pad_edges, padded_by, taps_of
-from difnas_jax.models.layout import Layout
+from difnas_jax.ops.convolutions import native_conv, pad_edges, padded_by, taps_of
+from difnas_jax.ops.layout import Layout
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

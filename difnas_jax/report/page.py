@@ -17,11 +17,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, costs, diagrams, figures, files
-from difnas_jax import config as config_lib
-from difnas_jax.indicators import UNITS
-from difnas_jax.processes import is_main_process
-from difnas_jax.results import short
+from difnas_jax.config import STAGES
+from difnas_jax.config import build as config_lib
+from difnas_jax.report import diagrams, figures
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.runtime.results import short
+from difnas_jax.scoring.indicators import UNITS
+from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
 
 TEMPLATE = "report.html.j2"
@@ -128,7 +131,7 @@ def _comparison(workdir: Path) -> list[dict[str, Any]] | None:
 
 def _markers(workdir: Path) -> dict[str, dict[str, Any]]:
     """The markers of the finished stages before this one, in their order."""
-    paths = {name: workdir / f"stages/{name}.json" for name in config_lib.STAGES[:-1]}
+    paths = {name: workdir / f"stages/{name}.json" for name in STAGES[:-1]}
     keys = "complete", "seconds", "versions"
     markers = {
         name: files.read_json(path, keys)

@@ -9,9 +9,9 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
-from difnas_jax import failures, files
-from difnas_jax.command import explained
-from difnas_jax.processes import is_main_process
+from difnas_jax.runtime import failures, files
+from difnas_jax.runtime.command import explained
+from difnas_jax.runtime.processes import is_main_process
 
 RECORD = "record"
 PARTS = ("variables", "optimizer", "losses")

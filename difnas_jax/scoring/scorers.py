@@ -11,14 +11,15 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax import artifacts, data
-from difnas_jax.artifacts import Indicator
-from difnas_jax.distributed import data_mesh, replicate
-from difnas_jax.evaluate import PathAccuracy
+from difnas_jax import data
 from difnas_jax.models.initializers import variable_shapes
+from difnas_jax.runtime import artifacts
+from difnas_jax.runtime.artifacts import Indicator
+from difnas_jax.runtime.mesh import data_mesh, replicate
+from difnas_jax.scoring.trained import trained_supernet
 from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.stages.trained import trained_supernet
+from difnas_jax.training.evaluate import PathAccuracy
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from difnas_jax.costs import cost_table
 from difnas_jax.errors import InputError
-from difnas_jax.files import DAMAGE, atomic_write, read_json, unreadable, write_json
+from difnas_jax.runtime.files import (
+    DAMAGE,
+    atomic_write,
+    read_json,
+    unreadable,
+    write_json,
+)
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.spaces.base import Architecture, SearchSpace
+from difnas_jax.spaces.costs import cost_table
 
 SUPERNET_METRICS = "supernet/metrics.jsonl"
 TRAINED = "supernet/trained.json"

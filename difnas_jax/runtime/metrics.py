@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from difnas_jax import files
-from difnas_jax.processes import is_main_process
+from difnas_jax.runtime import files
+from difnas_jax.runtime.processes import is_main_process
 
 
 def say(text: str) -> None:

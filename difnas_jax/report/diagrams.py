@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 
-from difnas_jax.figures import ABOVE, BLUE, INK, LINE, MUTED, SHADES, new_figure
+from difnas_jax.report.figures import ABOVE, BLUE, INK, LINE, MUTED, SHADES, new_figure
 from difnas_jax.spaces.base import IDENTITY, SearchSpace, strided
 from difnas_jax.spaces.cell import ZERO, CellSpace
 from difnas_jax.spaces.chain import ChainSpace

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from difnas_jax.models.layout import Layout
+from difnas_jax.ops.layout import Layout
 
 
 def dense_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:

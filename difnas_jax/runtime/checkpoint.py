@@ -18,8 +18,9 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from difnas_jax import files
-from difnas_jax.checkpoint_parts import (
+from difnas_jax.errors import InputError, Stopped, TrainingError, one_line
+from difnas_jax.runtime import files
+from difnas_jax.runtime.checkpoint_parts import (
     CHECKSUMS,
     PARTS,
     RECORD,
@@ -31,9 +32,8 @@ from difnas_jax.checkpoint_parts import (
     SaveRecord,
     checksums_of,
 )
-from difnas_jax.errors import InputError, Stopped, TrainingError, one_line
-from difnas_jax.processes import gather
-from difnas_jax.writer import say
+from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.processes import gather
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -14,7 +14,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from difnas_jax.errors import InputError
-from difnas_jax.writer import say
+from difnas_jax.runtime.metrics import say
 
 # glibc reads its tunables when a process starts, and never again.
 TUNABLES = "GLIBC_TUNABLES"

@@ -21,10 +21,14 @@ from difnas_jax.data import (
     TrainBatches,
     evaluation_batches,
 )
-from difnas_jax.distributed import own_rows, shard_batch
-from difnas_jax.eval_steps import Sums, make_paths_eval_step, make_statistics_step
 from difnas_jax.models.supernet import Network
-from difnas_jax.processes import check_same_arrays
+from difnas_jax.runtime.mesh import own_rows, shard_batch
+from difnas_jax.runtime.processes import check_same_arrays
+from difnas_jax.training.eval_steps import (
+    Sums,
+    make_paths_eval_step,
+    make_statistics_step,
+)
 
 # Paths that one call of a compiled program evaluates.
 TOGETHER = 10

@@ -17,8 +17,8 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from difnas_jax import files
 from difnas_jax.errors import InputError, Stopped, TrainingError
+from difnas_jax.runtime import files
 
 
 class Parser(argparse.ArgumentParser):

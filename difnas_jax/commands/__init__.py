@@ -1,0 +1,1 @@
+"""Commands beside a run, one module each: `python -m difnas_jax COMMAND`."""

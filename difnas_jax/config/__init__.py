@@ -1,0 +1,11 @@
+"""Configuration: the default, config files, and what a config describes.
+
+A config file needs these four: `default` and `experiment` to start from, `parse_arg`
+for its arguments, `load_config` to read another file.
+"""
+
+from difnas_jax.config.fields import STAGES, default
+from difnas_jax.config.files import experiment, load_config
+from difnas_jax.config.overrides import parse_arg
+
+__all__ = ["STAGES", "default", "experiment", "load_config", "parse_arg"]

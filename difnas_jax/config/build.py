@@ -1,0 +1,79 @@
+"""What a config describes: its space, wiring, budget and given architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from difnas_jax import spaces
+from difnas_jax.errors import InputError
+from difnas_jax.search.budget import Budget
+from difnas_jax.spaces.base import Architecture, SearchSpace
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
+
+
+def build_space(config: ConfigDict) -> SearchSpace:
+    """The search space that the config names."""
+    fields = config.space.to_dict()
+    return spaces.build(fields.pop("name"), **fields)
+
+
+def build_wiring(config: ConfigDict) -> Wiring:
+    """The spaces that are sampled and searched under the config's layer indicator."""
+    return LAYER_INDICATORS[config.method.layer_indicator](build_space(config))
+
+
+def build_budget(config: ConfigDict) -> Budget:
+    """The bounds on the found network."""
+    search = config.search
+    return Budget(
+        min_macs=search.min_macs,
+        max_macs=search.max_macs or None,
+        min_params=search.min_params,
+        max_params=search.max_params or None,
+    )
+
+
+def given_architecture(config: ConfigDict) -> Architecture | None:
+    """What `retrain.architecture` asks for, or None where it is empty.
+
+    Raises:
+      InputError: not an architecture of the space, or one that passes nothing on.
+    """
+    words = [word.strip() for word in config.retrain.architecture.split(",")]
+    if words == [""]:
+        return None
+    space = build_space(config)
+    indices = all(word.isdecimal() for word in words)
+    architecture = (
+        space.validate(list(map(int, words))) if indices else space.parse(words)
+    )
+    if not space.is_connected(np.array([architecture])).all():
+        raise InputError(
+            "retrain.architecture: expected a network in which the image reaches the "
+            f"classifier, in {config.retrain.architecture!r} it does not"
+        )
+    return architecture
+
+
+def flat(config: ConfigDict, names: Iterable[str]) -> dict[str, Any]:
+    """JSON values by dotted field name of these fields and whole sections."""
+    values: dict[str, Any] = {}
+    for name in names:
+        value = field(config, name)
+        items = value.to_dict() if isinstance(value, ConfigDict) else {"": value}
+        for key, item in items.items():
+            plain = list(item) if isinstance(item, tuple) else item
+            values[f"{name}.{key}".rstrip(".")] = plain
+    return values
+
+
+def field(config: ConfigDict, name: str) -> Any:
+    """The value of a dotted field name."""
+    value: Any = config
+    for part in name.split("."):
+        value = value[part]
+    return value

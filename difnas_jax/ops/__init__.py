@@ -1,0 +1,1 @@
+"""Fast primitives of networks; who reads the method need not open them."""

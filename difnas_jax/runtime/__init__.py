@@ -1,0 +1,1 @@
+"""What surrounds a run: files, checkpoints, devices, processes and the command line."""

@@ -1,0 +1,1 @@
+"""Scores of architectures: indicators, accuracies, and how a search gets them."""
