@@ -12,7 +12,7 @@ import numpy as np
 
 from difnas_jax import spaces
 from difnas_jax.errors import InputError
-from difnas_jax.runtime.files import unreadable
+from difnas_jax.runtime.files import missing_or_damaged
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import cost_table
 
@@ -75,7 +75,7 @@ def load_table(path: Path) -> MacroTable:
         accuracies = [_accuracy(name, entry) for name, entry in entries.items()]
         architectures = [_architecture(name) for name in entries]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise unreadable(path, "a table of NAS-Bench-Macro", error) from error
+        raise missing_or_damaged(path, "a table of NAS-Bench-Macro", error) from error
     space = macro_space()
     architectures = np.array(architectures, np.int64).reshape(-1, space.num_layers)
     canonical = space.canonical(architectures)

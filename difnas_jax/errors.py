@@ -1,14 +1,14 @@
-"""The exceptions that are for the user's eyes.
+"""The exceptions whose messages are written for the user.
 
 Whatever a user can get wrong (config, path, budget, data, checkpoint) raises
-`InputError` with one line that names what was expected, what came, and the way out.
-`main` prints that line and exits with code 2; every other exception is a defect of
-this program and keeps its traceback.
+`InputError` with one line that names the field, what was expected, what was given, and
+the way out. The command prints that line and exits with code 2; an exception of another
+type is a defect of this program and keeps its traceback.
 """
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, or its kind where it says nothing."""
+    """The message of an error, or its type where the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -17,8 +17,8 @@ class InputError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on; the message is complete and fits on one line."""
+    """A training that cannot be continued; the message is complete, on one line."""
 
 
 class Stopped(Exception):
-    """The run was asked to leave, and everything that it has done is saved."""
+    """A signal has stopped the run, and everything that it has done is saved."""

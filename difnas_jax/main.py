@@ -35,16 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit code, one of those of `command.py`.
     """
-    return exit_code(lambda: _run(argv), tell=failures.tell)
+    return exit_code(lambda: _run(argv), on_failure=failures.abort_all)
 
 
 def _run(argv: Sequence[str] | None) -> None:
     flags, config = parse_flags(argv)
     if flags.distributed:
-        processes.start(flags.join_timeout)
-    with failures.heard():
+        processes.join(flags.join_timeout)
+    with failures.watch_for_failures():
         mesh.check_devices(config.devices)  # before the first of them speaks
-        processes.jointly(lambda: _work(flags, config))
+        processes.on_all_processes(lambda: _work(flags, config))
 
 
 def _work(flags: argparse.Namespace, config: ConfigDict) -> None:

@@ -27,7 +27,7 @@ from difnas_jax.runtime.processes import (
     check_same,
     check_shared,
     is_main_process,
-    jointly,
+    on_all_processes,
 )
 from difnas_jax.runtime.results import Results
 from difnas_jax.stages import indicator, retrain, search, supernet
@@ -140,15 +140,15 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       OSError: the disk is full.
     """
     workdir = Path(workdir)
-    with shutdown.watched(), contextlib.ExitStack() as held:
-        data_checksum = jointly(lambda: _enter(config, workdir, held))
+    with shutdown.handle_signals(), contextlib.ExitStack() as held:
+        data_checksum = on_all_processes(lambda: _enter(config, workdir, held))
         checksum = {"data.checksum": data_checksum, **artifacts.versions()}
         check_same("config", config_lib.flat(config, config) | checksum)
         if is_main_process():
             files.write_json(workdir / "config.json", config.to_dict())
         check_shared(workdir / "config.json")
         for name in checks.chosen_stages(config):
-            shutdown.leave_if_asked()
+            shutdown.raise_if_stop_requested()
             run_stage(name, config, workdir, data_checksum)
         return Results.of(workdir, page.collect(config, workdir))
 
@@ -219,8 +219,8 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
         "inputs": inputs,
         "versions": artifacts.versions(),
     }
-    jointly(lambda: _begin(workdir, marker, stage.writes if stale else ()))
-    jointly(lambda: _do(config, workdir, marker))
+    on_all_processes(lambda: _begin(workdir, marker, stage.writes if stale else ()))
+    on_all_processes(lambda: _do(config, workdir, marker))
 
 
 def _begin(workdir: Path, marker: dict[str, Any], stale: Iterable[str]) -> None:
@@ -249,7 +249,9 @@ def _read_marker(workdir: Path, name: str) -> dict[str, Any]:
         return {}
     marker = files.read_json(path, ("config", "inputs"))
     if not isinstance(marker["config"], dict):
-        raise files.unreadable(path, "the marker of a stage", ValueError("no config"))
+        raise files.missing_or_damaged(
+            path, "the marker of a stage", ValueError("no config")
+        )
     return marker
 
 

@@ -13,7 +13,7 @@ from difnas_jax.config import default
 from difnas_jax.data.base import checked_split, hold_out
 from difnas_jax.data.pixels import random_crop
 from difnas_jax.errors import InputError
-from difnas_jax.runtime.metrics import Window
+from difnas_jax.runtime.metrics import MetricsWindow
 
 
 def digits_config(**space):
@@ -289,7 +289,7 @@ def test_waiting_for_batches_is_measured():
         time.sleep(0.2)
         yield "batch"
 
-    window = Window()
+    window = MetricsWindow()
     assert window.wait_for(slow()) == "batch"
     window.metrics.append({})
     rates = window.rates(images=10)

@@ -179,7 +179,7 @@ def test_processes_that_nobody_counts_are_an_error(monkeypatch, variables, messa
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
-        processes.start(60)
+        processes.join(60)
 
 
 def test_fewer_devices_than_expected_are_refused_at_the_door():

@@ -24,7 +24,7 @@ from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.runtime import files, shutdown
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.command import exit_code
-from difnas_jax.runtime.metrics import MetricsWriter, Window
+from difnas_jax.runtime.metrics import MetricsWindow, MetricsWriter
 from difnas_jax.training.health import Health
 from difnas_jax.training.steps import TrainState
 from difnas_jax.training.train import METRICS, fit, restored
@@ -120,7 +120,7 @@ def test_a_signal_saves_after_the_update_and_nothing_differs(
 ):
     losses = np.linspace(2.0, 1.0, 10).tolist()
     whole = trained(tmp_path / "whole", losses)
-    wait_for = Window.wait_for
+    wait_for = MetricsWindow.wait_for
 
     def signalled(self, batches):
         batch = wait_for(self, batches)
@@ -129,8 +129,8 @@ def test_a_signal_saves_after_the_update_and_nothing_differs(
         return batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(Window, "wait_for", signalled)
-        with shutdown.watched(), pytest.raises(Stopped, match=str(after + 1)):
+        patch.setattr(MetricsWindow, "wait_for", signalled)
+        with shutdown.handle_signals(), pytest.raises(Stopped, match=str(after + 1)):
             trained(tmp_path / "cut", losses)
     assert saved(tmp_path / "cut")[-1] == after + 1
     again = trained(tmp_path / "cut", losses)
@@ -193,7 +193,10 @@ def test_a_bad_loss_stops_before_it_is_saved(tmp_path, bad, says, step):
 
 
 def test_a_bad_loss_is_not_saved_for_a_signal_either(tmp_path):
-    with shutdown.watched(), pytest.raises(TrainingError, match="steps 1 to 1; .*no"):
+    with (
+        shutdown.handle_signals(),
+        pytest.raises(TrainingError, match="steps 1 to 1; .*no"),
+    ):
         os.kill(os.getpid(), signal.SIGTERM)
         trained(tmp_path, [np.inf] * 4)
     assert saved(tmp_path) == []
@@ -216,22 +219,22 @@ def test_what_is_a_jump():
 
 def test_signals_are_left_as_they_were():
     before = [signal.getsignal(number) for number in shutdown.SIGNALS]
-    with shutdown.watched():
-        assert not shutdown.asked()
+    with shutdown.handle_signals():
+        assert not shutdown.stop_requested()
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert shutdown.asked()
+        assert shutdown.stop_requested()
         with pytest.raises(Stopped):
-            shutdown.leave_if_asked()
+            shutdown.raise_if_stop_requested()
     assert [signal.getsignal(number) for number in shutdown.SIGNALS] == before
-    with shutdown.watched():
-        assert not shutdown.asked()  # the next run was not asked
+    with shutdown.handle_signals():
+        assert not shutdown.stop_requested()  # the next run was not asked
 
 
 def test_outside_of_the_main_thread_signals_are_left_alone():
     before = signal.getsignal(signal.SIGTERM)
 
     def work():
-        with shutdown.watched():
+        with shutdown.handle_signals():
             found.append(signal.getsignal(signal.SIGTERM))
 
     found = []
@@ -243,14 +246,14 @@ def test_outside_of_the_main_thread_signals_are_left_alone():
 
 TWO_PROCESSES = """
 import os, signal, sys, jax
-from difnas_jax import preemption
+from difnas_jax.runtime import shutdown
 number = int(sys.argv[2])
 jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, number)
-with shutdown.watched():
+with shutdown.handle_signals():
     for turn in range(1, 100):
         if number == 1 and turn == 3:
             os.kill(os.getpid(), getattr(signal, sys.argv[3]))
-        if shutdown.asked(turn):
+        if shutdown.stop_requested(turn):
             print(turn)
             break
 """
@@ -324,7 +327,7 @@ def test_training_goes_on_after_space_is_made(small_disk, monkeypatch, capsys):
 
 def test_the_lock_goes_with_its_process(tmp_path):
     """Also with one that is killed."""
-    code = "import sys, time, pathlib; from difnas_jax import files\n"
+    code = "import sys, time, pathlib; from difnas_jax.runtime import files\n"
     code += "with files.locked(pathlib.Path(sys.argv[1])): print(flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],

@@ -15,8 +15,8 @@ from difnas_jax.errors import InputError
 from difnas_jax.runtime.files import (
     DAMAGE,
     atomic_write,
+    missing_or_damaged,
     read_json,
-    unreadable,
     write_json,
 )
 from difnas_jax.search.candidates import Candidates
@@ -91,7 +91,7 @@ class Indicator:
             table = np.asarray(arrays["table"], np.float64)
             provenance = json.loads(str(arrays["provenance"]))
         except DAMAGE as error:
-            raise unreadable(path, "an indicator table", error) from error
+            raise missing_or_damaged(path, "an indicator table", error) from error
         expected = space.num_layers, space.num_ops
         if table.shape != expected:
             raise InputError(
@@ -158,7 +158,9 @@ class FoundNetwork:
         try:
             architecture = _checked_architecture(value, space)
         except (ValueError, TypeError) as error:
-            raise unreadable(path, "an architecture of this space", error) from error
+            raise missing_or_damaged(
+                path, "an architecture of this space", error
+            ) from error
         value |= {"architecture": architecture, "ops": space.op_names(architecture)}
         value["text"] = space.text(architecture)
         return cls(**{name: value[name] for name in names})
@@ -214,7 +216,7 @@ def load_comparison(path: Path) -> list[dict[str, Any]]:
                 raise ValueError(f"no number in one of {', '.join(keys)}")
             str(row["algorithm"])
     except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(path, "a comparison of algorithms", error) from error
+        raise missing_or_damaged(path, "a comparison of algorithms", error) from error
     return rows
 
 
@@ -236,4 +238,4 @@ def load_candidates(path: Path) -> Candidates:
             np.array([row["params"] for row in rows], np.int64),
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise unreadable(path, "a table of candidates", error) from error
+        raise missing_or_damaged(path, "a table of candidates", error) from error

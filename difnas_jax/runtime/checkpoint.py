@@ -87,7 +87,7 @@ class Checkpoints:
             return
         saved: dict[str, Any] = {part: SaveArrays(tree) for part, tree in parts.items()}
         saved[RECORD] = SaveRecord({"window": list(window)})
-        with files.full_disk_named(self.folder):
+        with files.disk_full_as_oserror(self.folder):
             self._manager.save(step, args=ocp.args.Composite(**saved))
 
     def newest(
@@ -189,7 +189,7 @@ class Checkpoints:
         Raises:
           OSError: the disk is full.
         """
-        with files.full_disk_named(self.folder):
+        with files.disk_full_as_oserror(self.folder):
             self._manager.close()
 
     def __enter__(self) -> Checkpoints:

@@ -10,7 +10,7 @@ from typing import Any
 import orbax.checkpoint as ocp
 
 from difnas_jax.runtime import failures, files
-from difnas_jax.runtime.command import explained
+from difnas_jax.runtime.command import describe_error
 from difnas_jax.runtime.processes import is_main_process
 
 RECORD = "record"
@@ -19,7 +19,7 @@ CHECKSUMS = "checksums.json"
 
 
 @contextlib.contextmanager
-def _telling(directory: Any) -> Iterator[None]:
+def _abort_all_on_failure(directory: Any) -> Iterator[None]:
     """End all processes at once where writing `<step>/<part>` of a folder fails.
 
     In the background it would come to light at the next save. On several processes that
@@ -27,10 +27,10 @@ def _telling(directory: Any) -> Iterator[None]:
     one.
     """
     try:
-        with files.full_disk_named(Path(directory).parents[1]):
+        with files.disk_full_as_oserror(Path(directory).parents[1]):
             yield
     except Exception as error:
-        failures.tell(*explained(error))
+        failures.abort_all(*describe_error(error))
         raise
 
 
@@ -43,7 +43,7 @@ class _Writing:
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for its end."""
-        with _telling(self._directory):
+        with _abort_all_on_failure(self._directory):
             return self._future.result(timeout)
 
     def cancel(self) -> Any:
@@ -51,7 +51,7 @@ class _Writing:
         return self._future.cancel()
 
 
-class _Tells:
+class _AbortsOnFailure:
     """A handler of Orbax whose failures end all processes."""
 
     async def async_save(self, directory: Any, **kwargs: Any) -> list[_Writing]:
@@ -61,15 +61,15 @@ class _Tells:
 
     def finalize(self, directory: Any) -> None:
         """Called when the files of all processes are there."""
-        with _telling(directory):
+        with _abort_all_on_failure(directory):
             super().finalize(directory)  # type: ignore[misc]
 
 
-class Arrays(_Tells, ocp.StandardCheckpointHandler):
+class Arrays(_AbortsOnFailure, ocp.StandardCheckpointHandler):
     """A tree of arrays."""
 
 
-class Record(_Tells, ocp.JsonCheckpointHandler):
+class Record(_AbortsOnFailure, ocp.JsonCheckpointHandler):
     """JSON values, with checksums of all files beside them.
 
     Orbax finalizes parts in the order of their handlers, this one last, and only then
@@ -81,7 +81,7 @@ class Record(_Tells, ocp.JsonCheckpointHandler):
         """Add the checksums."""
         super().finalize(directory)
         if is_main_process():
-            with _telling(directory):
+            with _abort_all_on_failure(directory):
                 checksums = {p: checksums_of(Path(directory).parent / p) for p in PARTS}
                 checksums[RECORD] = checksums_of(Path(directory))
                 files.write_json(Path(directory) / CHECKSUMS, checksums)

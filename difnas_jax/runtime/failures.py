@@ -1,10 +1,10 @@
-"""Failures: what ends one process of a run ends all of them, at once and in its words.
+"""Failures: a process that fails ends all processes of the run, with its own message.
 
-A process that fails leaves the others in a collective that never ends, where no
-exception reaches them. So it leaves word in the key-value store of JAX's coordination
-service. There a thread of every process looks, says it again, and ends its process;
-nobody waits at the exit for those that are gone. Checkpoints and artefacts are complete
-or absent at any moment, as for a kill.
+A process that fails leaves the others in a collective that never returns, where no
+exception reaches them. The failing process therefore posts its error to the key-value
+store of JAX's coordination service. A thread in every process polls the store, prints
+the error and ends its process; no process waits at its exit for one that is gone.
+Checkpoints and artefacts are complete or absent at any moment, so nothing is damaged.
 """
 
 from __future__ import annotations
@@ -21,70 +21,68 @@ import jax
 from jax.errors import JaxRuntimeError
 from orbax.checkpoint import multihost
 
-WORD, HEARD = "difnas_jax/failed", "difnas_jax/heard"
-# Seconds between two looks, and for which the first to fail waits for the others.
-EVERY, PATIENCE = 1.0, 30.0
+FAILURE_KEY, BARRIER = "difnas_jax/failure", "difnas_jax/failure_seen"
+# Seconds between two polls, and seconds for which the first process that fails waits
+# until all others have seen its error.
+POLL_SECONDS, GRACE_SECONDS = 1.0, 30.0
 DIED = "another process has died; the same command continues"
 
-_leaving = threading.Lock()
+_ending = threading.Lock()
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
-    """End this process when another one fails; `tell` is for outside of it."""
+def watch_for_failures() -> Iterator[None]:
+    """End this process when another one fails; `abort_all` is called outside of it."""
     if not jax.distributed.is_initialized():
         yield
         return
-    over = threading.Event()
+    finished = threading.Event()
     client = multihost.get_jax_distributed_client()
-    thread = threading.Thread(target=_listen, args=(client, over), daemon=True)
+    thread = threading.Thread(target=_poll, args=(client, finished), daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        finished.set()
         thread.join()
 
 
-def _listen(client: Any, over: threading.Event) -> None:
-    while not over.wait(EVERY):
-        with contextlib.suppress(JaxRuntimeError):  # no word so far
-            _leave(client, *json.loads(client.key_value_try_get(WORD)))
+def _poll(client: Any, finished: threading.Event) -> None:
+    while not finished.wait(POLL_SECONDS):
+        with contextlib.suppress(JaxRuntimeError):  # no failure is posted
+            _end(client, *json.loads(client.key_value_try_get(FAILURE_KEY)))
 
 
-def tell(text: str, code: int | None) -> None:
-    """End all processes, for this one has failed; returns where it is alone.
+def abort_all(text: str, code: int | None) -> None:
+    """End all processes because this one has failed; returns where it is the only one.
 
     Args:
-      text: what is said here, and by the others with the number of this process.
-      code: exit code of all. None: nobody foresaw the failure. Where all others hear of
-        it, it is a defect, and 1; otherwise it comes from the death of another process,
-        and the code is that of a stop.
+      text: the error, which the others print after the number of this process.
+      code: exit code of all processes, or None for an unexpected error. If all other
+        processes are alive to see such an error, it is a defect of the program and the
+        code is 1; otherwise it is taken for a consequence of the death of one of them,
+        and the code is that of a run that can be continued.
     """
     if not jax.distributed.is_initialized():
         return
     client = multihost.get_jax_distributed_client()
-    word = json.dumps([f"process {jax.process_index()}: {text}", code])
-    with contextlib.suppress(JaxRuntimeError):  # another one was first
-        client.key_value_set(WORD, word)
-    _leave(client, text, code)
+    failure = json.dumps([f"process {jax.process_index()}: {text}", code])
+    with contextlib.suppress(JaxRuntimeError):  # another process posted one before
+        client.key_value_set(FAILURE_KEY, failure)
+    _end(client, text, code)
 
 
-def _leave(client: Any, text: str, code: int | None) -> NoReturn:
-    """Wait until all have heard, say it, after what libraries say of it, and end."""
-    _leaving.acquire()  # whoever comes second is ended by the first
+def _end(client: Any, text: str, code: int | None) -> NoReturn:
+    """Wait until all processes have seen the error, print it and end this process."""
+    _ending.acquire()  # never released: a second thread waits until the first one exits
     try:
-        client.wait_at_barrier(HEARD, int(1000 * PATIENCE))
+        client.wait_at_barrier(BARRIER, int(1000 * GRACE_SECONDS))
     except JaxRuntimeError:
         if code is None:
             text, code = f"{text}\n{DIED}", os.EX_TEMPFAIL
-    finally:  # also when it is interrupted, or there is nowhere to say it
-        _end(text, 1 if code is None else code)
-
-
-def _end(text: str, code: int) -> NoReturn:
-    try:
-        sys.stdout.flush()
-        print(text, file=sys.stderr, flush=True)
-    finally:
-        os._exit(code)
+    finally:  # also where the wait is interrupted, or stderr is closed
+        try:
+            sys.stdout.flush()
+            print(text, file=sys.stderr, flush=True)
+        finally:
+            os._exit(1 if code is None else code)

@@ -75,7 +75,7 @@ def locked(folder: Path) -> Iterator[None]:
                 raise
         holder = f"process {os.getpid()} on {socket.gethostname()}"
         try:
-            with naming(folder / LOCK):
+            with with_filename(folder / LOCK):
                 file.truncate(0)
                 os.write(file.fileno(), holder.encode())
             yield
@@ -84,7 +84,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
+def with_filename(path: Path) -> Iterator[None]:
     """Give an `OSError` the file that it is about, which a failed write leaves out."""
     try:
         yield
@@ -94,7 +94,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
+def disk_full_as_oserror(path: Path) -> Iterator[None]:
     """Libraries report a full disk in several ways; here it is always an `OSError`."""
     full = os.strerror(errno.ENOSPC)
     try:
@@ -120,7 +120,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with naming(path), open(temporary, mode) as file:
+        with with_filename(path), open(temporary, mode) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -159,7 +159,7 @@ def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
         if missing:
             raise ValueError("no " + ", ".join(missing))
     except (OSError, ValueError) as error:
-        raise unreadable(path, "a JSON object", error) from error
+        raise missing_or_damaged(path, "a JSON object", error) from error
     return value
 
 
@@ -188,11 +188,11 @@ def read_json_lines(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]
             if not all(isinstance(row[key], int | float) for key in keys):
                 raise ValueError(f"no number in one of {', '.join(keys)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise unreadable(path, "one JSON object a line", error) from error
+        raise missing_or_damaged(path, "one JSON object a line", error) from error
     return rows
 
 
-def unreadable(path: Path, expected: str, error: Exception) -> InputError:
+def missing_or_damaged(path: Path, expected: str, error: Exception) -> InputError:
     """The error for a damaged or missing artefact."""
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path}: is missing; run the stage that writes it")

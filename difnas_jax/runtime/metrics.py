@@ -53,11 +53,11 @@ class MetricsWriter:
         if unknown := row.keys() - self._fields:
             raise KeyError(f"metrics {sorted(unknown)} are not among the fields")
         if is_main_process():
-            with files.naming(self._path), open(self._path, "a") as file:
+            with files.with_filename(self._path), open(self._path, "a") as file:
                 file.write(json.dumps(row) + "\n")
 
 
-class Window:
+class MetricsWindow:
     """The time since the last row of metrics.
 
     Attributes:

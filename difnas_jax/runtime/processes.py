@@ -35,7 +35,7 @@ def is_main_process() -> bool:
     return jax.process_index() == 0
 
 
-def start(timeout: float) -> None:
+def join(timeout: float) -> None:
     """Join the other processes of this job, before anything asks for devices.
 
     TPU pods, SLURM, Open MPI and Kubernetes are recognised by JAX; elsewhere
@@ -123,7 +123,7 @@ def _unchanged(rows: jax.Array) -> jax.Array:
     return rows
 
 
-def jointly(work: Callable[[], Result]) -> Result:
+def on_all_processes(work: Callable[[], Result]) -> Result:
     """Do the work on every process, and wait for the last.
 
     Where it fails on one, all end (`failures.py`).

@@ -1,8 +1,9 @@
-"""Being asked to leave: SIGTERM and SIGUSR1 mean save, and go.
+"""Graceful shutdown: SIGTERM and SIGUSR1 ask a run to save its state and exit.
 
-Machines that can be taken away send one of them some seconds ahead (TPU VMs and
-Kubernetes SIGTERM, SLURM what `--signal` names). A signal only leaves a note; training
-and search look at it between two steps, so that nothing is left half-done.
+Machines that can be preempted send one of them some seconds ahead (TPU VMs and
+Kubernetes SIGTERM, SLURM the signal that `--signal` names). The signal handler only
+records the signal; training and search test for it between two steps, so that no step
+is interrupted halfway.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from jax.experimental import multihost_utils
 from difnas_jax.errors import Stopped
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-# Asking the other processes costs a collective, for which all of them wait.
+# Turns between two comparisons among processes, each of which is a collective.
 AGREE_EVERY = 8
 
 _received: list[int] = []
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[None]:
-    """Note `SIGNALS` instead of dying of them.
+def handle_signals() -> Iterator[None]:
+    """Record `SIGNALS` instead of ending the process.
 
-    Enter it after `jax.distributed.initialize`, which takes SIGTERM for itself. Outside
-    of the main thread, where Python knows no signals, nothing changes.
+    Enter it after `jax.distributed.initialize`, which installs a handler of SIGTERM of
+    its own. Outside of the main thread, where Python allows no signal handlers, it does
+    nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -43,16 +45,16 @@ def watched() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            # None is a handler that was not set by Python, and cannot be set again.
+            # None stands for a handler that Python did not install and cannot restore.
             signal.signal(number, handler or signal.SIG_DFL)
         _received.clear()
 
 
-def asked(turn: int = 0) -> bool:
-    """Whether to save and leave now: the same answer on every process.
+def stop_requested(turn: int = 0) -> bool:
+    """Whether to save and exit now: the same answer on every process.
 
-    All processes must ask at the same turns. Several of them look at each other's notes
-    at every `AGREE_EVERY`-th turn only.
+    All processes must call it at the same turns. Where there are several, they compare
+    the signals they have received at every `AGREE_EVERY`-th turn only.
     """
     if jax.process_count() == 1:
         return bool(_received)
@@ -61,11 +63,11 @@ def asked(turn: int = 0) -> bool:
     return bool(multihost_utils.process_allgather(np.asarray(bool(_received))).any())
 
 
-def leave_if_asked() -> None:
-    """Leave where everything is saved already.
+def raise_if_stop_requested() -> None:
+    """Stop at a point where everything is saved already.
 
     Raises:
-      Stopped: a signal came.
+      Stopped: a signal was received.
     """
-    if asked():
-        raise Stopped("asked to leave")
+    if stop_requested():
+        raise Stopped("stopped by a signal")

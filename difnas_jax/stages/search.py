@@ -17,7 +17,7 @@ from difnas_jax.errors import InputError
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.metrics import Progress, say
-from difnas_jax.runtime.processes import is_main_process, jointly
+from difnas_jax.runtime.processes import is_main_process, on_all_processes
 from difnas_jax.scoring.scorers import SCORERS, Scorer, is_additive
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.candidates import Candidates
@@ -47,7 +47,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         for name in algorithms(config)
     }
     # Nobody goes on, and writes, before all have read.
-    jointly(lambda: restore(workdir / artifacts.SEARCH_STATE, searches))
+    on_all_processes(lambda: restore(workdir / artifacts.SEARCH_STATE, searches))
     found = {}
     for name in searches:
         try:
@@ -116,7 +116,9 @@ def restore(path: Path, searches: dict[str, Search]) -> None:
         try:
             searches[name].restore(states[name])
         except (*files.DAMAGE, InputError, OverflowError) as error:
-            raise files.unreadable(path, "the state of a search", error) from error
+            raise files.missing_or_damaged(
+                path, "the state of a search", error
+            ) from error
 
 
 def _search(
@@ -138,7 +140,7 @@ def _search(
         progress.step()
         if row["generation"] % SHOW_EVERY == 0:
             progress.report(row["generation"] + 1, best=row["best"])
-        shutdown.leave_if_asked()
+        shutdown.raise_if_stop_requested()
 
     candidates = search.run(scorer.score, on_generation)
     progress.report(len(search.history), best=search.history[-1]["best"])

@@ -31,7 +31,7 @@ from difnas_jax.runtime.mesh import (
     replicated,
     shard_batch,
 )
-from difnas_jax.runtime.metrics import MetricsWriter, Progress, Window, say
+from difnas_jax.runtime.metrics import MetricsWindow, MetricsWriter, Progress, say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.training import optim
 from difnas_jax.training.health import Health
@@ -197,7 +197,7 @@ def fit(
     first = int(state.step)
     progress, health = Progress(title, steps, first), Health(settings.spike_factor)
     best = writer.best("validation_accuracy")
-    ours, images = Window(window), batches.batch_size * passes
+    ours, images = MetricsWindow(window), batches.batch_size * passes
     pending = programs_in_flight()
     with Reader(batches, range(first, steps), place) as ahead:
         for step in range(first, steps):
@@ -205,13 +205,13 @@ def fit(
             with _compiling(progress) if step == first else contextlib.nullcontext():
                 state, metrics = train_step(state, batch, sample(step))
             if step == first:
-                ours = Window(window)
+                ours = MetricsWindow(window)
             ours.metrics.append(metrics)
             # Batches wait on the device until their update is done: keep few of them.
             jax.block_until_ready(ours.metrics[-pending:][0]["loss"])
             progress.step()
             done = step + 1
-            leaves = shutdown.asked(done)
+            leaves = shutdown.stop_requested(done)
             saves = _due(done, settings.checkpoint_every, steps)
             evaluates = evaluate is not None and _due(done, evaluate_every, steps)
             reports = saves or evaluates or _due(done, settings.log_every, steps)
@@ -234,7 +234,7 @@ def fit(
                 checkpoints.save(done, values, **_parts(state))
             if leaves:
                 raise Stopped(f"{title} is saved at step {done}")
-            ours = Window()
+            ours = MetricsWindow()
     progress.close()
     return state
 
