@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.kills_data import CONFIG, DATA
-from difnas_jax.config import STAGES
+from difnas_jax.config.stages import STAGES
 from difnas_jax.errors import TrainingError
 from difnas_jax.main import main as difnas
 from difnas_jax.runtime import artifacts, files

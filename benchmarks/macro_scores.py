@@ -29,7 +29,7 @@ from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.metrics import say
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import SCORERS, is_additive
-from difnas_jax.scoring.trained import evidence_of, trained_supernet
+from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 from difnas_jax.search.placement import best_placed
 from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.spaces.base import SearchSpace

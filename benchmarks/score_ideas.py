@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import data
 from difnas_jax.scoring.indicators import Evidence, gamma, raw_gammas
-from difnas_jax.scoring.trained import Trained
+from difnas_jax.scoring.trained_supernet import Trained
 from difnas_jax.training import optim
 from difnas_jax.training.paths import stream, strict_fair
 from difnas_jax.training.steps import create_state, make_train_step

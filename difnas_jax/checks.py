@@ -1,8 +1,7 @@
-"""The door: the whole config is checked before any work is done."""
+"""Checks of the whole config, before any compute is spent."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,26 +10,29 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from difnas_jax import data
-from difnas_jax.config import STAGES
-from difnas_jax.config import build as config_lib
+from difnas_jax.config import build
 from difnas_jax.config.build import field
+from difnas_jax.config.ranges import check_numbers
+from difnas_jax.config.stages import STAGES, maker_of
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.supernet import DTYPES
-from difnas_jax.runtime import artifacts
-from difnas_jax.runtime.mesh import check_devices, check_divides
+from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
 from difnas_jax.scoring.indicators import INDICATORS
-from difnas_jax.scoring.scorers import SCORERS, is_additive
+from difnas_jax.scoring.scorers import SCORERS, scorer_row, stage_of
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.budget import check_reachable
 from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
-from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES, TRAINABLE
+from difnas_jax.training.fates import TRAINABLE
+from difnas_jax.training.memory import MEMORIES
+from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES
 from difnas_jax.training.paths import SAMPLERS, paths_per_update
 from difnas_jax.training.placements import PLACEMENTS
-from difnas_jax.training.steps import BATCHES
+from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.steps import BATCH_SHARING
 
 CHOICES: dict[str, Iterable[str]] = {
     "space.name": SPACES,
@@ -41,12 +43,13 @@ CHOICES: dict[str, Iterable[str]] = {
     "method.depthwise": DEPTHWISE_RULES,
     "method.trainable": TRAINABLE,
     "method.sampling": SAMPLERS,
-    "method.batch": BATCHES,
+    "method.batch_sharing": BATCH_SHARING,
+    "method.memory": MEMORIES,
     "method.layer_indicator": LAYER_INDICATORS,
     "method.indicator": INDICATORS,
     "method.score": SCORERS,
     "search.algorithm": ALGORITHMS,
-    "supernet.paths_on": PLACEMENTS,
+    "supernet.placement": PLACEMENTS,
     "supernet.optimizer": OPTIMIZERS,
     "supernet.schedule": SCHEDULES,
     "supernet.dtype": DTYPES,
@@ -54,48 +57,12 @@ CHOICES: dict[str, Iterable[str]] = {
     "retrain.schedule": SCHEDULES,
     "retrain.dtype": DTYPES,
     "retrain.kernels": KERNEL_RULES,
-}
-
-RANGES: dict[str, tuple[float, ...]] = {
-    "seed": (0, 2**31 - 1),
-    "devices": (0,),
-    "data.validation_fraction": (0.0, 0.9),
-    "data.workers": (0, 1024),
-    "data.crop_scale": (1e-3, 1.0),
-    "data.crop_aspect": (1.0, 10.0),
-    "data.crop_padding": (0, 64),
-    "data.lighting": (0.0, 10.0),
-    "search.mutation_probability": (0.0, 1.0),
-    "search.recalibration_batches": (1,),
-    "search.recalibration_batch_size": (1,),
-    "search.min_macs": (0, 2**62),
-    "search.max_macs": (0, 2**62),
-    "search.min_params": (0, 2**62),
-    "search.max_params": (0, 2**62),
-    "retrain.dropout": (0.0, 0.99),
-    "retrain.evaluate_every": (0,),
-}
-TRAINING_RANGES: dict[str, tuple[float, ...]] = {
-    "epochs": (0.0,),
-    "steps": (0, 2**31 - 1),
-    "batch_size": (1,),
-    "learning_rate": (0.0,),
-    "reference_batch": (1,),
-    "warmup_steps": (0,),
-    "momentum": (0.0, 1.0),
-    "weight_decay": (0.0,),
-    "label_smoothing": (0.0, 0.99),
-    "clip_value": (0.0,),
-    "clip_norm": (0.0,),
-    "spike_factor": (0.0,),
-    "log_every": (1,),
-    "checkpoint_every": (1,),
-    "keep_checkpoints": (1,),
+    "retrain.depthwise": DEPTHWISE_RULES,
 }
 
 
 def check(config: ConfigDict) -> None:
-    """Check the whole config before any work is done.
+    """Check the whole config before any compute is spent.
 
     Raises:
       InputError: naming the field, what is allowed and what came.
@@ -104,23 +71,33 @@ def check(config: ConfigDict) -> None:
     check_devices(config.devices)
     for name, allowed in CHOICES.items():
         check_choice(config, name, allowed)
-    wiring, stages = config_lib.build_wiring(config), chosen_stages(config)
+    wiring, stages = build.build_wiring(config), chosen_stages(config)
+    build.given_architecture(config)
+    if "supernet" in stages:
+        check_batch_size("supernet", Recipe.of_supernet(config))
+    if "retrain" in stages:
+        check_batch_size("retrain", Recipe.of_retraining(config))
+    check_batch_sharing(config, wiring.sampled)
+    if "indicator" in scorer_row(config).needs:
+        check_indicator(config, wiring)
     if "search" in stages:
-        search.settings(config)
-        search.check_algorithms(config)
-        space = wiring.searched
-        check_reachable(config_lib.build_budget(config), cost_table(space), space)
-    config_lib.given_architecture(config)
-    for group in ("supernet", "retrain"):
-        splits = config[group].get("paths_on", "batch") == "batch"
-        if group in stages and splits:
-            check_divides(f"{group}.batch_size", config[group].batch_size)
-    check_batch_of_paths(config, wiring.sampled)
-    check_indicator(config, wiring)
-    if "search" in stages and not is_additive(config):
-        check_divides(
-            "search.recalibration_batch_size", config.search.recalibration_batch_size
-        )
+        check_search(config, wiring)
+
+
+def check_search(config: ConfigDict, wiring: Wiring) -> None:
+    """Refuse a search that cannot run.
+
+    Raises:
+      InputError: naming the field.
+    """
+    search.settings(config)
+    search.check_algorithms(config)
+    space, needs = wiring.searched, scorer_row(config).needs
+    check_reachable(build.build_budget(config), cost_table(space), space)
+    if "data" in needs:
+        name = "search.recalibration_batch_size"
+        check_divides(name, config.search.recalibration_batch_size)
+    if "supernet" in needs:
         check_paths_exist("method.score", config, wiring)
 
 
@@ -130,12 +107,19 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
     Raises:
       InputError: naming the field.
     """
-    if config.method.indicator == "gamma" or not is_additive(config):
-        return
-    if config.method.score == "ratio":
+    name, method = config.method.indicator, config.method
+    indicator = INDICATORS[name]
+    if method.score == "ratio" and not indicator.positive:
         raise InputError(
-            "method.score: expected 'sum' or 'argmax' with method.indicator = "
-            f"{config.method.indicator!r}, whose values are differences; got 'ratio'"
+            f"method.score: expected 'sum' or 'argmax' with method.indicator = "
+            f"{name!r}, whose values are differences; got 'ratio'"
+        )
+    if indicator.memory == "nothing":
+        return
+    if method.memory != indicator.memory:
+        raise InputError(
+            f"method.memory: expected {indicator.memory!r}, which method.indicator = "
+            f"{name!r} reads; got {method.memory!r}"
         )
     check_paths_exist("method.indicator", config, wiring)
 
@@ -154,20 +138,6 @@ def check_paths_exist(name: str, config: ConfigDict, wiring: Wiring) -> None:
         )
 
 
-def _needed(name: str, config: ConfigDict) -> dict[str, str]:
-    """The artefacts without which a stage cannot run, and the stages that make them."""
-    trained, indicator = (
-        {artifacts.TRAINED: "supernet"},
-        {artifacts.INDICATOR: "indicator"},
-    )
-    needed = {
-        "indicator": trained,
-        "search": indicator if is_additive(config) else trained,
-        "retrain": {} if config.retrain.architecture else {artifacts.BEST: "search"},
-    }
-    return needed.get(name, {})
-
-
 def check_inputs(config: ConfigDict, workdir: Path) -> None:
     """Refuse stages that read what is not there and what no stage of this run makes.
 
@@ -176,7 +146,9 @@ def check_inputs(config: ConfigDict, workdir: Path) -> None:
     """
     stages = chosen_stages(config)
     for name in stages:
-        for path, maker in _needed(name, config).items():
+        given = name == "retrain" and config.retrain.architecture
+        for path in () if given else stage_of(name, config).reads:
+            maker = maker_of(path)
             if maker not in stages and not (workdir / path).exists():
                 raise InputError(
                     f"stages: {name} reads {workdir / path}, which is missing; "
@@ -193,27 +165,32 @@ def check_data(config: ConfigDict) -> str:
     Raises:
       InputError: missing or malformed data.
     """
-    readers = {"supernet", "retrain"} | (set() if is_additive(config) else {"search"})
-    return data.check(config) if readers & set(chosen_stages(config)) else ""
+    stages = [stage_of(name, config) for name in chosen_stages(config)]
+    return data.check(config) if any(stage.reads_data for stage in stages) else ""
 
 
-def check_batch_of_paths(config: ConfigDict, space: SearchSpace) -> None:
+def check_batch_size(stage: str, recipe: Recipe) -> None:
+    """Raise `InputError` unless the batch divides over devices that share it."""
+    if PLACEMENTS[recipe.placement].batch == OVER_DEVICES:
+        check_divides(f"{stage}.batch_size", recipe.settings.batch_size)
+
+
+def check_batch_sharing(config: ConfigDict, space: SearchSpace) -> None:
     """Refuse a batch that cannot be shared among the paths of an update.
 
     Raises:
       InputError: naming the batch size and the number of paths.
     """
-    sampler = SAMPLERS[config.method.sampling]
-    share = BATCHES[config.method.batch].share
-    paths = paths_per_update(sampler(space))
-    size = config.supernet.batch_size
+    sharing, size = config.method.batch_sharing, config.supernet.batch_size
+    paths = paths_per_update(SAMPLERS[config.method.sampling](space))
     labels = {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}
+    share = BATCH_SHARING[sharing].share
     try:
         jax.eval_shape(lambda batch: share(batch, jnp.asarray(0), paths), labels)
     except TypeError as error:
         raise InputError(
             f"supernet.batch_size: expected a multiple of the {paths} paths of an "
-            f"update (method.batch = {config.method.batch!r}), got {size}"
+            f"update (method.batch_sharing = {sharing!r}), got {size}"
         ) from error
 
 
@@ -222,36 +199,6 @@ def check_choice(config: ConfigDict, name: str, allowed: Iterable[str]) -> None:
     value, names = field(config, name), list(allowed)
     if value not in names:
         raise InputError(f"{name}: expected one of {', '.join(names)}; got {value!r}")
-
-
-def check_range(
-    config: ConfigDict, name: str, low: float, high: float = float("inf")
-) -> None:
-    """Raise `InputError` unless low <= field <= high."""
-    value = field(config, name)
-    if not (low <= value <= high and math.isfinite(value)):
-        open_end = high == float("inf")
-        limit = f"at least {low} and finite" if open_end else f"{low} to {high}"
-        raise InputError(f"{name}: expected {limit}, got {value}")
-
-
-def check_numbers(config: ConfigDict) -> None:
-    """Check every number and the stages.
-
-    Raises:
-      InputError: naming the field, what was expected and what came.
-    """
-    for name, limits in RANGES.items():
-        check_range(config, name, *limits)
-    for group in ("supernet", "retrain"):
-        for name, limits in TRAINING_RANGES.items():
-            check_range(config, f"{group}.{name}", *limits)
-        if (config[group].epochs > 0) == (config[group].steps > 0):
-            raise InputError(
-                f"{group}.epochs, {group}.steps: expected exactly one to be positive, "
-                f"got {config[group].epochs} and {config[group].steps}"
-            )
-    chosen_stages(config)
 
 
 def chosen_stages(config: ConfigDict) -> list[str]:

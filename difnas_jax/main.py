@@ -17,10 +17,11 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from difnas_jax import pipeline
+from difnas_jax.config import build
+from difnas_jax.config.stages import HARMLESS
 from difnas_jax.config.files import load_config
 from difnas_jax.config.overrides import override_by_flags
 from difnas_jax.errors import InputError
-from difnas_jax.pipeline import HOUSEKEEPING
 from difnas_jax.runtime import compilation, failures, mesh, processes
 from difnas_jax.runtime.command import Parser, exit_code
 from difnas_jax.runtime.metrics import say
@@ -112,12 +113,13 @@ def default_workdir(name: str, config: ConfigDict) -> Path:
     The checksum leaves out what changes no result, so that a single stage finds the
     others.
     """
-    sections = [
-        {key: value for key, value in section.items() if key not in HOUSEKEEPING}
-        for name, section in sorted(config.to_dict().items())
-        if isinstance(section, dict)
-    ]
-    text = json.dumps([config.seed, sections], sort_keys=True)
+    sections = [name for name in config if isinstance(config[name], ConfigDict)]
+    fields = {
+        name: value
+        for name, value in build.flat(config, sorted(sections)).items()
+        if name not in HARMLESS
+    }
+    text = json.dumps([config.seed, fields], sort_keys=True)
     checksum = zlib.crc32(text.encode())
     return Path("runs") / f"{Path(name.partition(':')[0]).stem}-{checksum:08x}"
 

@@ -8,7 +8,6 @@ what is complete and continues what was killed; a workdir of another config is r
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +17,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax import checks
-from difnas_jax.config import build as config_lib
+from difnas_jax.config import build
+from difnas_jax.config.stages import HARMLESS, STAGES
 from difnas_jax.errors import InputError
 from difnas_jax.report import page
 from difnas_jax.runtime import artifacts, compilation, files, shutdown
@@ -30,97 +30,18 @@ from difnas_jax.runtime.processes import (
     on_all_processes,
 )
 from difnas_jax.runtime.results import Results
+from difnas_jax.scoring.scorers import stage_of
 from difnas_jax.stages import indicator, retrain, search, supernet
 
+DATA_CHECKSUM = "data.checksum"
 
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One stage and what it depends on.
-
-    Attributes:
-      run: (config, workdir) -> None.
-      fields: config fields, or whole sections, that its result depends on.
-      reads: artefacts of earlier stages; those that are absent are left out.
-      writes: artefacts that are there when it is complete.
-    """
-
-    run: Callable[[ConfigDict, Path], None]
-    fields: tuple[str, ...]
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-
-
-TRAINED_BY = ("seed", "space", "data", "supernet") + tuple(
-    f"method.{name}"
-    for name in (
-        "kernels",
-        "depthwise",
-        "trainable",
-        "train_classifier",
-        "sampling",
-        "batch",
-        "layer_indicator",
-    )
-)
-INDICATED_BY = (*TRAINED_BY, "method.indicator")
-SEARCHED_BY = (*INDICATED_BY, "search", "method.score")
-
-STAGES: dict[str, Stage] = {
-    "supernet": Stage(
-        supernet.run,
-        TRAINED_BY,
-        (),
-        ("supernet/checkpoints", artifacts.SUPERNET_METRICS, artifacts.TRAINED),
-    ),
-    "indicator": Stage(
-        indicator.run,
-        INDICATED_BY,
-        (artifacts.TRAINED,),
-        (artifacts.INDICATOR,),
-    ),
-    "search": Stage(
-        search.run,
-        SEARCHED_BY,
-        (artifacts.TRAINED, artifacts.INDICATOR),
-        (
-            artifacts.SEARCH_STATE,
-            artifacts.SEARCH_HISTORY,
-            artifacts.CANDIDATES,
-            artifacts.PARETO,
-            artifacts.BEST,
-            artifacts.COMPARISON,
-        ),
-    ),
-    "retrain": Stage(
-        retrain.run,
-        ("seed", "space", "data", "retrain"),
-        (artifacts.BEST,),
-        ("retrain/checkpoints", artifacts.RETRAIN_METRICS, artifacts.RETRAIN_RESULT),
-    ),
-    "report": Stage(
-        page.run,
-        (*SEARCHED_BY, "retrain"),
-        (
-            artifacts.INDICATOR,
-            artifacts.CANDIDATES,
-            artifacts.COMPARISON,
-            artifacts.RETRAIN_RESULT,
-        ),
-        (artifacts.REPORT, artifacts.RESULTS, artifacts.FIGURES),
-    ),
+RUN: dict[str, Callable[[ConfigDict, Path], None]] = {
+    "supernet": supernet.run,
+    "indicator": indicator.run,
+    "search": search.run,
+    "retrain": retrain.run,
+    "report": page.run,
 }
-
-# How often something is written, who reads the images, and when a training gives up
-# change no result. Nor does `skip` change what was done before an image was corrupt.
-HOUSEKEEPING = (
-    "log_every",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "evaluate_every",
-    "workers",
-    "spike_factor",
-    "corrupt",
-)
 
 
 def run(config: ConfigDict, workdir: str | Path) -> Results:
@@ -142,8 +63,8 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
     workdir = Path(workdir)
     with shutdown.handle_signals(), contextlib.ExitStack() as held:
         data_checksum = on_all_processes(lambda: _enter(config, workdir, held))
-        checksum = {"data.checksum": data_checksum, **artifacts.versions()}
-        check_same("config", config_lib.flat(config, config) | checksum)
+        checksum = {DATA_CHECKSUM: data_checksum, **artifacts.versions()}
+        check_same("config", build.flat(config, config) | checksum)
         if is_main_process():
             files.write_json(workdir / "config.json", config.to_dict())
         check_shared(workdir / "config.json")
@@ -182,27 +103,43 @@ def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None
     """
     for name, stage in STAGES.items():
         marker = _read_marker(workdir, name)
-        left = [path for path in stage.writes if (workdir / path).exists()]
-        if left and not marker:
+        found = [path for path in stage.writes if (workdir / path).exists()]
+        if found and not marker:
             raise InputError(
-                f"--workdir: {workdir / left[0]} has no stages/{name}.json that says "
+                f"--workdir: {workdir / found[0]} has no stages/{name}.json that says "
                 "which config it is from; use another --workdir or delete it"
             )
-        then = marker.get("config", {})
-        now = _dependencies(stage, config, data_checksum)
-        for field in sorted(then.keys() & now.keys()):
-            if then[field] != now[field]:
-                raise InputError(
-                    f"--workdir: {workdir} holds the {name} stage of another config: "
-                    f"{field} is {then[field]!r} there and {now[field]!r} here; use "
-                    "another --workdir or delete this one"
-                )
+        if marker:
+            now = _dependencies(name, config, data_checksum)
+            _check_same_config(name, marker, now, workdir)
+
+
+def _check_same_config(
+    name: str, marker: dict[str, Any], now: dict[str, Any], workdir: Path
+) -> None:
+    then = marker["config"]
+    unknown = (then.keys() ^ now.keys()) - {DATA_CHECKSUM}
+    if unknown:  # a field that came or went may matter: nothing is reused
+        version = marker.get("versions", {}).get("difnas_jax", "an unknown version")
+        raise InputError(
+            f"--workdir: {workdir} holds the {name} stage of another version of "
+            f"difnas_jax ({version}) or of another method, which does not share the "
+            f"fields {', '.join(sorted(unknown))}; continue it with that version, or "
+            "use another --workdir"
+        )
+    for field in sorted(then.keys() & now.keys()):
+        if then[field] != now[field]:
+            raise InputError(
+                f"--workdir: {workdir} holds the {name} stage of another config: "
+                f"{field} is {then[field]!r} there and {now[field]!r} here; use "
+                "another --workdir or delete this one"
+            )
 
 
 def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) -> None:
     """Run one stage, unless it is complete for this config and these inputs."""
-    stage, marker = STAGES[name], _read_marker(workdir, name)
-    inputs = _checksums(workdir, stage.reads)
+    stage, marker = stage_of(name, config), _read_marker(workdir, name)
+    inputs = _checksums(workdir, (*stage.reads, *stage.shows))
     same_inputs = marker.get("inputs") == inputs
     written = all((workdir / path).exists() for path in stage.writes)
     complete = bool(marker.get("complete")) and same_inputs and written
@@ -215,7 +152,7 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
     marker = {
         "stage": name,
         "complete": False,
-        "config": _dependencies(stage, config, data_checksum),
+        "config": _dependencies(name, config, data_checksum),
         "inputs": inputs,
         "versions": artifacts.versions(),
     }
@@ -233,7 +170,7 @@ def _begin(workdir: Path, marker: dict[str, Any], stale: Iterable[str]) -> None:
 def _do(config: ConfigDict, workdir: Path, marker: dict[str, Any]) -> None:
     name, start = marker["stage"], time.monotonic()
     say(f"{name}: running")
-    STAGES[name].run(config, workdir)
+    RUN[name](config, workdir)
     seconds = time.monotonic() - start  # of this session, if an earlier one was killed
     _write_marker(workdir, {**marker, "complete": True, "seconds": round(seconds, 2)})
     say(f"{name}: done in {seconds:.1f} s")
@@ -260,19 +197,17 @@ def _write_marker(workdir: Path, marker: dict[str, Any]) -> None:
         files.write_json(_marker_path(workdir, marker["stage"]), marker)
 
 
-def _dependencies(
-    stage: Stage, config: ConfigDict, data_checksum: str
-) -> dict[str, Any]:
+def _dependencies(name: str, config: ConfigDict, data_checksum: str) -> dict[str, Any]:
     """Flat {dotted field: value} of what the result of a stage depends on.
 
     Data count by their checksum: the same file may move, another one under its name is
     noticed.
     """
-    flat: dict[str, Any] = {"data.checksum": data_checksum} if data_checksum else {}
-    for name, value in config_lib.flat(config, stage.fields).items():
-        if name != "data.path" and name.rpartition(".")[2] not in HOUSEKEEPING:
-            flat[name] = value
-    return flat
+    stage = stage_of(name, config)
+    fields = build.flat(config, stage.sections)
+    for field in {*HARMLESS, *stage.harmless, "data.path"} & fields.keys():
+        del fields[field]
+    return fields | ({DATA_CHECKSUM: data_checksum} if data_checksum else {})
 
 
 def _checksums(workdir: Path, names: Iterable[str]) -> dict[str, str]:

@@ -27,7 +27,8 @@ from difnas_jax.runtime.command import exit_code
 from difnas_jax.runtime.metrics import MetricsWindow, MetricsWriter
 from difnas_jax.training.health import Health
 from difnas_jax.training.steps import TrainState
-from difnas_jax.training.train import METRICS, fit, restored
+from difnas_jax.training.log import TrainingLog
+from difnas_jax.training.train import Updates, fit, restored
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,8 +52,8 @@ def counting(losses):
         metrics = {"loss": jnp.asarray(loss), "accuracy": jnp.asarray(batch / 7)}
         variables = {"params": {"total": total}, "frozen": {}, "batch_stats": {}}
         optimizer = {"last": jnp.asarray(batch)}
-        rows = state.losses.at[state.step].set(loss)
-        return TrainState(state.step + 1, variables, optimizer, rows), metrics
+        seen = {"losses": state.memory["losses"].at[state.step].set(loss)}
+        return TrainState(state.step + 1, variables, optimizer, seen), metrics
 
     return train_step
 
@@ -62,25 +63,20 @@ def trained(folder, losses, **changes):
     settings = default().retrain
     settings.update(log_every=2, checkpoint_every=4, spike_factor=5.0, **changes)
     zero = {"params": {"total": jnp.asarray(0)}, "frozen": {}, "batch_stats": {}}
-    rows = jnp.zeros((len(losses), 1))
-    start = TrainState(jnp.asarray(0), zero, {"last": jnp.asarray(0)}, rows)
+    memory = {"losses": jnp.zeros((len(losses), 1))}
+    start = TrainState(jnp.asarray(0), zero, {"last": jnp.asarray(0)}, memory)
+    updates = Updates(
+        total=len(losses),
+        train_step=counting(losses),
+        paths=lambda step: jnp.asarray(0),
+        batches=Batches(),  # type: ignore
+        to_devices=lambda batch: batch["number"],
+    )
     with Checkpoints(folder / "checkpoints", 2) as checkpoints:
-        state, window = restored(start, checkpoints)
-        return fit(
-            state,
-            counting(losses),  # type: ignore
-            sample=lambda step: jnp.asarray(0),
-            batches=Batches(),  # type: ignore
-            window=window,
-            title="fake",
-            steps=len(losses),
-            passes=1,
-            settings=settings,
-            learning_rate=lambda step: 0.1,
-            place=lambda batch: batch["number"],
-            checkpoints=checkpoints,
-            writer=MetricsWriter(folder / "metrics.jsonl", METRICS, int(state.step)),
-        )
+        state, unwritten = restored(start, checkpoints)
+        steps = range(int(state.step), len(losses))
+        log = TrainingLog(folder, settings, steps, images=1, unwritten=unwritten)
+        return fit(state, updates, log, checkpoints, settings)
 
 
 def rows(folder):

@@ -21,13 +21,17 @@ from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.metrics import MetricsWindow
 from difnas_jax.scoring.indicators import gamma, main_effect
-from difnas_jax.scoring.trained import build_sampler, evidence_of, trained_supernet
+from difnas_jax.scoring.trained_supernet import (
+    build_sampler,
+    evidence_of,
+    trained_supernet,
+)
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import search
-from difnas_jax.training.optim import TRAINABLE
+from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.paths import SAMPLERS, stream
 
 
@@ -111,7 +115,8 @@ def test_the_indicator_is_read_off_the_training(finished, tiny):
     for step, paths in enumerate(evidence.paths):
         expected = sampler(stream(config.seed, "paths", step))
         np.testing.assert_array_equal(paths, expected)
-    assert (evidence.losses > 0.5).all() and evidence.losses.shape == (4, 3)
+    losses = evidence.memory["path_losses"]
+    assert (losses > 0.5).all() and losses.shape == (4, 3)
     scales = gamma(evidence)
     for name, values in indicator.gammas.items():
         layer, op = name.split("/")
@@ -403,7 +408,7 @@ METHODS += [
 METHODS += [
     {"score": score, "indicator": "gamma", "layer_indicator": "off"} for score in SCORES
 ]
-METHODS += [{"batch": "split", "score": "argmax", "train_classifier": False}]
+METHODS += [{"batch_sharing": "split", "score": "argmax", "train_classifier": False}]
 
 
 @pytest.mark.parametrize(

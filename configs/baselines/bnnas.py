@@ -20,6 +20,7 @@ def get_config(arg=None):
     config.method.update(kernels="he_fan_out", sampling="uniform")
     config.method.update(trainable="indicator", train_classifier=False)
     config.method.update(layer_indicator="plain", indicator="gamma", score="sum")
+    config.method.memory = "nothing"
     config.supernet.update(optimizer="sgd", schedule="linear")
     config.supernet.update(learning_rate=0.25, reference_batch=512)
     config.supernet.epochs = min(config.supernet.epochs, 10.0)  # 0 where steps count

@@ -19,5 +19,6 @@ def get_config(arg=None):
     config.method.update(trainable="indicator", train_classifier=False)
     config.method.update(sampling="strict_fair", layer_indicator="candidate")
     config.method.update(indicator="gamma", score="ratio")
+    config.method.memory = "nothing"
     config.supernet.update(optimizer="sgd", learning_rate=0.25, reference_batch=512)
     return config

@@ -18,7 +18,7 @@ def get_config(arg=None):
     config = experiment(Path(__file__).parents[1], arg)
     config.stages = ("supernet", "search", "retrain", "report")
     config.method.update(kernels="he_fan_out", trainable="all", sampling="uniform")
-    config.method.update(layer_indicator="plain", score="accuracy")
+    config.method.update(layer_indicator="plain", score="accuracy", memory="nothing")
     config.search.references = ()  # random search would cost as much again
     config.supernet.update(optimizer="sgd", schedule="linear")
     config.supernet.update(learning_rate=0.25, reference_batch=512)

@@ -4,8 +4,8 @@ A config file needs these four: `default` and `experiment` to start from, `parse
 for its arguments, `load_config` to read another file.
 """
 
-from difnas_jax.config.fields import STAGES, default
+from difnas_jax.config.fields import default
 from difnas_jax.config.files import experiment, load_config
 from difnas_jax.config.overrides import parse_arg
 
-__all__ = ["STAGES", "default", "experiment", "load_config", "parse_arg"]
+__all__ = ["default", "experiment", "load_config", "parse_arg"]

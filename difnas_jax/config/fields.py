@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-STAGES = ("supernet", "indicator", "search", "retrain", "report")
+from difnas_jax.config.stages import STAGES
 
 
 def default() -> ConfigDict:
@@ -21,7 +21,7 @@ def default() -> ConfigDict:
     # Every random stream of the run derives from this number.
     config.seed = 0
     # Which stages run, in this order; any subset of `STAGES`.
-    config.stages = STAGES
+    config.stages = tuple(STAGES)
     # Where compiled programs are kept for the next run: `auto` (the user's cache
     # folder), a folder, or empty for nowhere. Changes no result.
     config.compilation_cache = "auto"
@@ -94,13 +94,16 @@ def default() -> ConfigDict:
     # `strict_fair` or `uniform`.
     config.method.sampling = "strict_fair"
     # The paths of one update see the `same` batch, or `split` it among them.
-    config.method.batch = "same"
+    config.method.batch_sharing = "same"
     # `candidate`, `parallel`, `off` or `plain`.
     config.method.layer_indicator = "plain"
     # What the indicator stage reads off the supernet for each op: `gamma`, the learned
     # scale of its last batch norm, or `main_effect`, by how much it lowers the loss of
     # the paths through it.
     config.method.indicator = "main_effect"
+    # What the training of the supernet remembers: `path_losses` of all updates, which
+    # `main_effect` reads, or `nothing`.
+    config.method.memory = "path_losses"
     # `ratio`, `sum` or `argmax`: sums over layers of what the indicator says of an op;
     # `accuracy`: of the path on the validation split, after recalibration.
     config.method.score = "sum"
@@ -113,7 +116,7 @@ def default() -> ConfigDict:
     # What several devices share among them: `batch`, of which each has its part in
     # every path, or `paths`, of which each has its own and the whole batch. On two CPU
     # devices `batch` takes 0.88 of the time of `paths` (benchmarks/RESULTS.md).
-    config.supernet.paths_on = "batch"
+    config.supernet.placement = "batch"
 
     config.search = ConfigDict()
     # What finds the network: `evolution`, `random`, `nsga2` (score against MACs against
@@ -154,6 +157,8 @@ def default() -> ConfigDict:
     config.retrain.dropout = 0.2
     # Initial kernels: `orthogonal` or `he_fan_out`.
     config.retrain.kernels = "he_fan_out"
+    # Depthwise kernels of the orthogonal family, as `method.depthwise`.
+    config.retrain.depthwise = "qr"
     # Steps between two evaluations on the validation split; 0 is only at the end.
     config.retrain.evaluate_every = 5000
     # Op names or indices separated by commas; empty: what the search found.

@@ -17,13 +17,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from difnas_jax.config import STAGES
 from difnas_jax.config import build as config_lib
+from difnas_jax.config.stages import STAGES
 from difnas_jax.report import diagrams, figures
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.runtime.results import short
-from difnas_jax.scoring.indicators import UNITS
+from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
 
@@ -31,13 +31,7 @@ TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
 HISTORY_KEYS = ("generation", "evaluated", "best")
 METRIC_KEYS = ("step", "loss", "accuracy")
-# What shows that a stage was run.
-MADE = {
-    "supernet": artifacts.SUPERNET_METRICS,
-    "indicator": artifacts.INDICATOR,
-    "search": artifacts.BEST,
-    "retrain": artifacts.RETRAIN_RESULT,
-}
+EARLIER = {name: stage for name, stage in STAGES.items() if name != "report"}
 NETWORK = ("architecture", "ops", "text", "macs", "params", "score", "budget")
 
 
@@ -131,7 +125,7 @@ def _comparison(workdir: Path) -> list[dict[str, Any]] | None:
 
 def _markers(workdir: Path) -> dict[str, dict[str, Any]]:
     """The markers of the finished stages before this one, in their order."""
-    paths = {name: workdir / f"stages/{name}.json" for name in STAGES[:-1]}
+    paths = {name: workdir / f"stages/{name}.json" for name in EARLIER}
     keys = "complete", "seconds", "versions"
     markers = {
         name: files.read_json(path, keys)
@@ -168,7 +162,10 @@ def draw(
         space = config_lib.build_wiring(config).searched
         table = artifacts.Indicator.load(workdir / artifacts.INDICATOR, space).table
         drawn["indicator"] = figures.indicator_heat_map(
-            table, space, architecture or (), label=UNITS[config.method.indicator]
+            table,
+            space,
+            architecture or (),
+            label=INDICATORS[config.method.indicator].unit,
         )
     if history := _rows(workdir / artifacts.SEARCH_HISTORY, HISTORY_KEYS):
         drawn["search"] = figures.search_trajectory(history)
@@ -234,7 +231,11 @@ def render(
         costs=costs.cost_table(space),
         counting_rule=_counting_rule(),
         candidates=None if scored is None else scored[:BEST_CANDIDATES],
-        absent=[stage for stage, name in MADE.items() if not (workdir / name).exists()],
+        absent=[
+            name
+            for name, stage in EARLIER.items()
+            if not any((workdir / path).exists() for path in stage.writes)
+        ],
         config=config,
         config_json=json.dumps(config.to_dict(), indent=2),
     )

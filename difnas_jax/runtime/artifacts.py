@@ -23,6 +23,7 @@ from difnas_jax.search.candidates import Candidates
 from difnas_jax.spaces.base import Architecture, SearchSpace
 from difnas_jax.spaces.costs import cost_table
 
+SUPERNET_CHECKPOINTS = "supernet/checkpoints"
 SUPERNET_METRICS = "supernet/metrics.jsonl"
 TRAINED = "supernet/trained.json"
 INDICATOR = "indicator.npz"
@@ -33,6 +34,7 @@ PARETO = "search/pareto.csv"
 BEST = "search/best.json"
 COMPARISON = "search/comparison.json"
 EXACT_FRONT = "search/exact_front.csv"
+RETRAIN_CHECKPOINTS = "retrain/checkpoints"
 RETRAIN_METRICS = "retrain/metrics.jsonl"
 RETRAIN_RESULT = "retrain/result.json"
 RESULTS = "results.json"

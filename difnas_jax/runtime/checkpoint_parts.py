@@ -14,7 +14,8 @@ from difnas_jax.runtime.command import describe_error
 from difnas_jax.runtime.processes import is_main_process
 
 RECORD = "record"
-PARTS = ("variables", "optimizer", "losses")
+# The last one is there where a method remembers something.
+PARTS = ("variables", "optimizer", "memory")
 CHECKSUMS = "checksums.json"
 
 

@@ -1,14 +1,14 @@
 """Indicators: what a trained supernet says about each candidate.
 
 Each row of `INDICATORS` maps `Evidence` to float64[L, O], higher is better, NaN where
-it has nothing to say of an op.
+it knows nothing of an op.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.traverse_util
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.layers import layer_name
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.training.memory import Memory
 
 CHUNK = 1000  # constants of a fit whose rows are held in memory at once
 
@@ -27,13 +28,13 @@ class Evidence:
     Attributes:
       params: parameters after the last update.
       paths: int32[T, K, L], the K paths of each update.
-      losses: float32[T, K], the cross-entropy of each in nats.
+      memory: what the training remembers of them, see `training.memory`.
       space: the searched space. The identity of a layer scores by its layer indicator.
     """
 
     params: Any
     paths: np.ndarray
-    losses: np.ndarray
+    memory: Memory
     space: SearchSpace
 
 
@@ -96,7 +97,8 @@ def main_effect(evidence: Evidence) -> np.ndarray:
     together = -(-int(space.allowed.sum(1).max()) // paths)  # updates of a constant
     groups = max(1, updates // 2 // together)
     first = max(0, updates - groups * together)
-    gains = -evidence.losses[first:].astype(np.float64).reshape(groups, -1)  # [G, P]
+    losses = evidence.memory["path_losses"]  # [T, K]
+    gains = -losses[first:].astype(np.float64).reshape(groups, -1)  # [G, P]
     taken = evidence.paths[first:].reshape(*gains.shape, layers)
     columns = taken + np.arange(layers) * ops  # [G, P, L]
     gram, moment = np.zeros((layers * ops,) * 2), np.zeros(layers * ops)
@@ -115,14 +117,27 @@ def main_effect(evidence: Evidence) -> np.ndarray:
     return np.where(seen & space.allowed & choice[:, None], effects, np.nan)
 
 
-INDICATORS: dict[str, Callable[[Evidence], np.ndarray]] = {
-    "gamma": gamma,
-    "main_effect": main_effect,
-}
-# What the numbers are, as a picture says it.
-UNITS = {
-    "gamma": "mean |γ| over channels",
-    "main_effect": "loss it saves (nats)",
+class IndicatorRow(NamedTuple):
+    """One indicator.
+
+    Attributes:
+      table: evidence -> float64[L, O], higher is better.
+      unit: what the numbers are, as a picture says it.
+      memory: key of `MEMORIES`, what the training must remember for it.
+      positive: whether the numbers are positive, so that ratios of them mean something.
+    """
+
+    table: Callable[[Evidence], np.ndarray]
+    unit: str
+    memory: str = "nothing"
+    positive: bool = False
+
+
+INDICATORS: dict[str, IndicatorRow] = {
+    "gamma": IndicatorRow(gamma, "mean |γ| over channels", positive=True),
+    "main_effect": IndicatorRow(
+        main_effect, "loss it saves (nats)", memory="path_losses"
+    ),
 }
 
 

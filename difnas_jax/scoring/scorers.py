@@ -6,20 +6,17 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax import data
-from difnas_jax.models.initializers import variable_shapes
+from difnas_jax.config.stages import STAGES, Stage, search_stage
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
-from difnas_jax.runtime.mesh import data_mesh, replicate
-from difnas_jax.scoring.trained import trained_supernet
+from difnas_jax.scoring.accuracy import path_accuracy
 from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.training.evaluate import PathAccuracy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,44 +31,52 @@ class Scorer:
     """
 
     score: Callable[[np.ndarray], np.ndarray]
-    table: np.ndarray | None
-    images: int
+    table: np.ndarray | None = None
+    images: int = 0
 
 
-def table_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
+class ScorerRow(NamedTuple):
+    """One way to score.
+
+    Attributes:
+      build: (config, workdir, searched space) -> scorer.
+      needs: keys of `config.stages.NEEDS`; which stages must run before the search, and
+        what it reads, follow from them.
+      additive: whether the score is a sum over layers, which has an exact optimum.
+    """
+
+    build: Callable[[ConfigDict, Path, SearchSpace], Scorer]
+    needs: frozenset[str]
+    additive: bool = False
+
+
+def additive_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
     """Sums what the indicator says of each op, by a rule of `SCORES`."""
     indicator = Indicator.load(workdir / artifacts.INDICATOR, space)
     table = SCORES[config.method.score](indicator.table, space)
-    return Scorer(functools.partial(path_scores, table), table, images=0)
+    return Scorer(functools.partial(path_scores, table), table)
 
 
 def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
     """Validation accuracy of the path after recalibration (SPOS, FairNAS)."""
-    trained = trained_supernet(config, workdir)
-    dataset, mesh, search = data.load(config), data_mesh(), config.search
-    normalizer = data.Normalizer.of(config, dataset.train)
-    shapes = variable_shapes(trained.model)["batch_stats"]
-    statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    variables = {**trained.variables, "batch_stats": statistics}
-    accuracy = PathAccuracy(
-        trained.model,
-        replicate(variables, mesh),
-        data.TrainBatches.of(
-            config, dataset.train, normalizer, search.recalibration_batch_size
-        ),
-        search.recalibration_batches,
-        dataset.validation,
-        mesh,
-    )
-    return Scorer(accuracy, None, accuracy.images)
+    accuracy = path_accuracy(config, workdir)
+    return Scorer(accuracy, images=accuracy.images)
 
 
-SCORERS: dict[str, Callable[[ConfigDict, Path, SearchSpace], Scorer]] = {
-    **{name: table_scorer for name in SCORES},
-    "accuracy": accuracy_scorer,
+SCORERS: dict[str, ScorerRow] = {
+    **{
+        name: ScorerRow(additive_scorer, frozenset({"indicator"}), additive=True)
+        for name in SCORES
+    },
+    "accuracy": ScorerRow(accuracy_scorer, frozenset({"supernet", "data"})),
 }
 
 
-def is_additive(config: ConfigDict) -> bool:
-    """Whether the score is a sum over a table, and needs no image in the search."""
-    return config.method.score in SCORES
+def scorer_row(config: ConfigDict) -> ScorerRow:
+    """How the config scores."""
+    return SCORERS[config.method.score]
+
+
+def stage_of(name: str, config: ConfigDict) -> Stage:
+    """A stage of `STAGES`; what the search depends on follows from its score."""
+    return search_stage(scorer_row(config).needs) if name == "search" else STAGES[name]

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.scoring.indicators import INDICATORS, raw_gammas
-from difnas_jax.scoring.trained import evidence_of, trained_supernet
+from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -20,7 +20,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """
     trained = trained_supernet(config, workdir)
     evidence = evidence_of(config, trained)
-    table = INDICATORS[config.method.indicator](evidence)
+    table = INDICATORS[config.method.indicator].table(evidence)
     provenance = {
         "space": config.space.to_dict(),
         "method": config.method.to_dict(),

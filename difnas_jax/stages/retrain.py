@@ -21,7 +21,9 @@ from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.training.eval_steps import make_eval_step
 from difnas_jax.training.evaluate import evaluate
+from difnas_jax.training.fates import split
 from difnas_jax.training.paths import fixed
+from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.train import train
 
 
@@ -32,20 +34,21 @@ def run(config: ConfigDict, workdir: Path) -> None:
     architecture = chosen_architecture(config, workdir)
     model = network(
         space.cut(architecture),
-        train_kernels=True,
         dropout=settings.dropout,
         dtype=settings.dtype,
         rematerialize=settings.rematerialize,
     )
+    recipe = Recipe.of_retraining(config)
+    variables = initialize(model, config.seed, settings.kernels, settings.depthwise)
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
     eval_step = jax.jit(make_eval_step(model))
 
-    def measure(variables: dict[str, Any], split: data.Examples) -> dict[str, float]:
+    def measure(variables: dict[str, Any], images: data.Examples) -> dict[str, float]:
         return evaluate(
             eval_step,
             variables,
-            split,
+            images,
             architecture,
             batch_size=settings.batch_size,
             normalizer=normalizer,
@@ -57,17 +60,16 @@ def run(config: ConfigDict, workdir: Path) -> None:
         return {f"validation_{name}": result[name] for name in ("accuracy", "loss")}
 
     state = train(
-        model,
-        initialize(model, config.seed, kernels=settings.kernels),
-        fixed(architecture),
-        data.TrainBatches.of(config, dataset.train, normalizer, settings.batch_size),
-        settings,
-        trainable="all",
-        batch_of_paths="same",
+        model=model,
+        variables=split(variables, recipe.fates(variables["params"])),
+        sampler=fixed(architecture),
+        batches=data.TrainBatches.of(
+            config, dataset.train, normalizer, settings.batch_size
+        ),
+        recipe=recipe,
         mesh=mesh,
         folder=workdir / "retrain",
         evaluate=validate,
-        evaluate_every=settings.evaluate_every,
     )
     macs, params = cost_table(space).of(np.array(architecture))
     test = measure(state.variables, dataset.test)

@@ -18,7 +18,7 @@ from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.metrics import Progress, say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
-from difnas_jax.scoring.scorers import SCORERS, Scorer, is_additive
+from difnas_jax.scoring.scorers import Scorer, scorer_row
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.comparison import compare
@@ -40,7 +40,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
       Stopped: asked by a signal, after a generation.
     """
     space = build_wiring(config).searched
-    scorer = SCORERS[config.method.score](config, workdir, space)
+    scorer = scorer_row(config).build(config, workdir, space)
     problem = Problem(space, cost_table(space), build_budget(config), scorer.table)
     searches = {
         name: Search(ALGORITHMS[name](problem, settings(config), config.seed))
@@ -54,7 +54,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
             found[name] = _search(name, searches, scorer, config, workdir)
         except InputError as error:
             # A score that reads data may fail here, and not on other processes.
-            if name == config.search.algorithm or not is_additive(config):
+            if name == config.search.algorithm or not scorer_row(config).additive:
                 raise
             say(f"search: reference {name} is left out ({error})")
     if is_main_process():
@@ -63,7 +63,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 def algorithms(config: ConfigDict) -> list[str]:
     """What runs: the chosen algorithm, then the references that the score allows."""
-    additive = is_additive(config)
+    additive = scorer_row(config).additive
     names = [config.search.algorithm]
     for name in config.search.references:
         if name not in names and (additive or not ALGORITHMS[name].needs_table):
@@ -85,7 +85,7 @@ def check_algorithms(config: ConfigDict) -> None:
                 f"{name!r}"
             )
     name, score = config.search.algorithm, config.method.score
-    if ALGORITHMS[name].needs_table and not is_additive(config):
+    if ALGORITHMS[name].needs_table and not scorer_row(config).additive:
         raise InputError(
             f"search.algorithm: {name!r} expected method.score to be one of "
             f"{', '.join(SCORES)}, which are sums over layers, got {score!r}; use "

@@ -15,40 +15,40 @@ from difnas_jax.models.initializers import initialize
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.processes import is_main_process
-from difnas_jax.scoring.trained import build_sampler, build_supernet
+from difnas_jax.scoring.trained_supernet import build_sampler, build_supernet
+from difnas_jax.training.fates import split
 from difnas_jax.training.paths import paths_per_update
-from difnas_jax.training.steps import BATCHES
+from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.steps import BATCH_SHARING
 from difnas_jax.training.train import train
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Train what the method trains, on sampled paths, with batch statistics."""
-    method, settings = config.method, config.supernet
-    model = build_supernet(config, rematerialize=settings.rematerialize)
-    variables = initialize(
-        model, config.seed, kernels=method.kernels, depthwise=method.depthwise
-    )
-    train_split = data.load(config).train
-    normalizer = data.Normalizer.of(config, train_split)
+    method, batch_size = config.method, config.supernet.batch_size
+    model, recipe = build_supernet(config), Recipe.of_supernet(config)
+    params = initialize(model, config.seed, method.kernels, method.depthwise)["params"]
+    images = data.load(config).train
+    normalizer = data.Normalizer.of(config, images)
     sampler = build_sampler(config)
     state = train(
-        model,
-        {**variables, "batch_stats": {}},
-        sampler,
-        data.TrainBatches.of(config, train_split, normalizer, settings.batch_size),
-        settings,
-        trainable=method.trainable,
-        batch_of_paths=method.batch,
-        placement=settings.paths_on,
+        model=model,
+        # A supernet keeps no running statistics.
+        variables=split({"params": params, "batch_stats": {}}, recipe.fates(params)),
+        sampler=sampler,
+        batches=data.TrainBatches.of(config, images, normalizer, batch_size),
+        recipe=recipe,
         mesh=data_mesh(),
         folder=workdir / "supernet",
     )
     if is_main_process():
-        step, passes = int(state.step), BATCHES[method.batch].passes
-        images = step * settings.batch_size * passes(paths_per_update(sampler))
-        # Images through a path; the checksum tells one training from another.
-        trained = {"step": step, "images": images}
-        trained["checksum"] = _checksum(state.variables["params"])
+        passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
+        trained = {
+            "step": int(state.step),
+            "images": int(state.step) * batch_size * passes,  # through a path
+            # It tells one training from another.
+            "checksum": _checksum(state.variables["params"]),
+        }
         files.write_json(workdir / artifacts.TRAINED, trained)
 
 

@@ -1,10 +1,10 @@
-"""Optimizers: which leaves move, and when.
+"""Optimizers: which entries move, and by how much.
 
-Three rules meet here. `TRAINABLE` says which leaves of `params` a method trains at all.
-`only_sampled` keeps the leaves of candidates that no path of this update took exactly
-where they are: a zero gradient would still leave momentum and weight decay acting on
-them, and an indicator must not drift while it is not looked at. And weight decay
-applies to kernels, never to batch norms or biases.
+One optax mask, `only_moving`, decides what moves in an update: what trains at all (see
+`fates`) and lies on a path of this update. A zero gradient would still leave momentum
+and weight decay acting on the others, and an indicator must not drift while its
+candidate is not sampled. Weight decay applies to kernels, never to batch norms or
+biases.
 """
 
 from __future__ import annotations
@@ -13,102 +13,83 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 from ml_collections import ConfigDict
 
-from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
-from difnas_jax.models.kernels import Trained
 from difnas_jax.models.layers import layer_name
 from difnas_jax.spaces.base import SearchSpace
-
-Leaf = tuple[str, ...]
-
-
-def _is_classifier(leaf: Leaf) -> bool:
-    return leaf[0] == "classifier"  # among `params` only where it trains
-
-
-def _is_indicator(leaf: Leaf) -> bool:
-    last = leaf[0].startswith("layer_") and leaf[-2] in INDICATOR_BATCH_NORMS
-    return last or _is_classifier(leaf)
-
-
-def _is_batch_norm(leaf: Leaf) -> bool:
-    return leaf[-2].startswith("bn_") or _is_classifier(leaf)
-
-
-# Among the leaves of `params`: a frozen kernel is none of them.
-TRAINABLE: dict[str, Callable[[Leaf], bool]] = {
-    "indicator": _is_indicator,
-    "all_bn": _is_batch_norm,
-    "spatial": lambda leaf: _is_batch_norm(leaf) or leaf[-1] == "kernel",
-    "all": lambda leaf: True,
-}
-
-# Which kernels are parameters for each; none for the others.
-TRAINED_KERNELS: dict[str, Trained] = {"spatial": "spatial", "all": True}
+from difnas_jax.training.fates import HELD, TRAINED, Fates, Leaf, leaves_of, tree_of
 
 Packed = dict[str, Array]
 
-KERNELS = "kernels"
+KERNELS, OTHERS = "kernels", "others"
 
 
 @dataclasses.dataclass(frozen=True)
 class Packing:
-    """The trained leaves as two vectors, one of kernels and one of everything else.
+    """All parameters as three vectors: trained kernels, other trained ones, held ones.
 
     A supernet has a thousand small leaves; an optimizer that walks over them spends
-    more time on starting than on computing. Weight decay applies to kernels only, hence
-    two vectors.
+    more time on starting than on computing.
 
     Attributes:
-      leaves: names of the trained leaves of each vector, in order.
+      groups: names of the leaves of each vector, in order; no group is empty.
     """
 
-    leaves: dict[str, tuple[Leaf, ...]]
+    groups: dict[str, tuple[Leaf, ...]]
 
     @classmethod
-    def of(cls, params: Any, rule: Callable[[Leaf], bool]) -> Packing:
-        """Pack the leaves of `params` whose names satisfy a rule of `TRAINABLE`."""
-        trained = sorted(filter(rule, flax.traverse_util.flatten_dict(params)))
+    def of(cls, fates: Fates) -> Packing:
+        """Pack the leaves of `params`, whose fates these are."""
+        trained = [leaf for leaf in sorted(fates) if fates[leaf] == TRAINED]
         groups = {
             KERNELS: tuple(leaf for leaf in trained if leaf[-1] == "kernel"),
-            "others": tuple(leaf for leaf in trained if leaf[-1] != "kernel"),
+            OTHERS: tuple(leaf for leaf in trained if leaf[-1] != "kernel"),
+            HELD: tuple(leaf for leaf in sorted(fates) if fates[leaf] == HELD),
         }
         return cls({name: group for name, group in groups.items() if group})
 
+    @property
+    def trained(self) -> dict[str, tuple[Leaf, ...]]:
+        """The groups that train."""
+        return {name: group for name, group in self.groups.items() if name != HELD}
+
     def select(self, params: Any) -> dict[Leaf, Array]:
-        """The trained leaves by name."""
-        flat: dict[Leaf, Any] = flax.traverse_util.flatten_dict(params)
-        return {leaf: flat[leaf] for group in self.leaves.values() for leaf in group}
+        """The trained leaves by name: what to differentiate by."""
+        flat = leaves_of(params)
+        return {leaf: flat[leaf] for group in self.trained.values() for leaf in group}
 
     def pack(self, leaves: dict[Leaf, Array]) -> Packed:
-        """Leaves by name -> one vector for each group."""
+        """Leaves by name -> one vector for each group of which they are there."""
         return {
             name: jnp.concatenate([leaves[leaf].ravel() for leaf in group])
-            for name, group in self.leaves.items()
+            for name, group in self.groups.items()
+            if group[0] in leaves
         }
 
+    def pack_all(self, params: Any) -> Packed:
+        """Nested parameters -> the vectors of all groups."""
+        return self.pack(leaves_of(params))
+
     def unpack(self, packed: Packed, params: Any) -> Any:
-        """`params` with the trained leaves taken from the vectors."""
-        old, new = self.select(params), {}
-        for name, group in self.leaves.items():
+        """The inverse of `pack_all`.
+
+        Args:
+          packed: the vectors.
+          params: nested dictionary, for the shapes.
+        """
+        old, new = leaves_of(params), {}
+        for name, group in self.groups.items():
             parts = jax.lax.split(packed[name], [old[leaf].size for leaf in group])
             for leaf, part in zip(group, parts, strict=True):
                 new[leaf] = part.reshape(old[leaf].shape)
-        return self.merge(new, params)
+        return tree_of(new)
 
-    def merge(self, leaves: dict[Leaf, Array], params: Any) -> Any:
-        """`params` with some leaves replaced."""
-        flat = flax.traverse_util.flatten_dict(params)
-        return flax.traverse_util.unflatten_dict({**flat, **leaves})
-
-    def sampled(self, params: Any, paths: Array, space: SearchSpace) -> Packed:
-        """Which entries the paths of an update pass through.
+    def moves(self, params: Any, paths: Array, space: SearchSpace) -> Packed:
+        """Which entries an update moves: those that train and are on one of its paths.
 
         Args:
           params: nested dictionary, for the shapes.
@@ -116,51 +97,62 @@ class Packing:
           space: the sampled space.
 
         Returns:
-          bool vectors; entries outside of candidates (and of always-on branches) are
-          always passed.
+          bool vectors. What is no part of a candidate, and an always-on identity, is on
+          every path.
         """
-        taken: dict[Leaf, Array] = {
-            (layer_name(number), space.ops[op].name): (paths[:, number] == op).any()
-            for number, layer in enumerate(space.layers)
-            for op in layer.ops
+        sampled: dict[Leaf, Array] = {
+            (layer_name(layer), space.ops[op].name): (paths[:, layer] == op).any()
+            for layer in range(space.num_layers)
+            for op in space.layers[layer].ops
         }
-        always = jnp.asarray(True)
+        always, held = jnp.asarray(True), set(self.groups.get(HELD, ()))
         masks = {
-            leaf: jnp.broadcast_to(taken.get(leaf[:2], always), array.shape)
-            for leaf, array in self.select(params).items()
+            leaf: jnp.broadcast_to(
+                jnp.asarray(False) if leaf in held else sampled.get(leaf[:2], always),
+                array.shape,
+            )
+            for leaf, array in leaves_of(params).items()
         }
         return self.pack(masks)
 
 
-def only_sampled(
+def replaced(params: Any, leaves: dict[Leaf, Array]) -> Any:
+    """Nested parameters with some leaves replaced."""
+    flat = leaves_of(params)
+    return tree_of({**flat, **leaves})
+
+
+def only_moving(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-    """Leave unsampled leaves and their optimizer state untouched.
+    """Mask an optimizer: entries that do not move keep their optimizer state, too.
 
-    The update takes the extra argument `sampled`, a tree of bools like the (packed)
-    parameters.
+    The update takes the extra argument `moves`, a tree of bools like the (packed)
+    parameters. `optax.masked` is no substitute: its mask is fixed, and it passes the
+    gradient of what is masked on as the update.
     """
 
     def update(
         updates: Any, state: Any, params: Any = None, **extra: Any
     ) -> tuple[Any, Any]:
+        moves = extra["moves"]
         updates, new_state = inner.update(updates, state, params)
         updates = jax.tree.map(
-            lambda update, taken: jnp.where(taken, update, 0), updates, extra["sampled"]
+            lambda update, moving: jnp.where(moving, update, 0), updates, moves
         )
-        moves = optax.tree.map_params(
+        changes = optax.tree.map_params(
             inner,
-            lambda _, taken: taken,
+            lambda _, moving: moving,
             new_state,
-            extra["sampled"],
+            moves,
             transform_non_params=lambda _: True,  # such as a count of updates
         )
-        return updates, jax.tree.map(jnp.where, moves, new_state, state)
+        return updates, jax.tree.map(jnp.where, changes, new_state, state)
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def total_steps(config: ConfigDict, examples: int, passes: int = 1) -> int:
+def total_steps(config: ConfigDict, examples: int, passes: int) -> int:
     """Updates of a training.
 
     An epoch counts images passed through a path: with K paths on the same batch, one
@@ -206,7 +198,7 @@ OPTIMIZERS: dict[str, Callable[[ConfigDict], optax.GradientTransformation]] = {
 
 
 def optimizer(config: ConfigDict, steps: int) -> optax.GradientTransformationExtraArgs:
-    """The optimizer of packed leaves, of which those move that were sampled.
+    """The optimizer of packed parameters; see `only_moving`.
 
     Args:
       config: a training section.
@@ -221,7 +213,7 @@ def optimizer(config: ConfigDict, steps: int) -> optax.GradientTransformationExt
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_decayed))
     parts.append(OPTIMIZERS[config.optimizer](config))
     parts.append(optax.scale_by_learning_rate(learning_rate(config, steps)))
-    return only_sampled(optax.chain(*parts))
+    return only_moving(optax.chain(*parts))
 
 
 def _decayed(packed: Packed) -> dict[str, bool]:

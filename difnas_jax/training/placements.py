@@ -7,17 +7,36 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from difnas_jax.errors import InputError
 from difnas_jax.runtime.mesh import DEVICES, OVER_DEVICES
 
 
-def _over_batch(gradients: Callable[..., Any], mesh: Mesh | None) -> Any:
+class PathsInOrder(NamedTuple):
+    """Some paths of an update.
+
+    Attributes:
+      positions: int32[N], of each among the K paths.
+      paths: int32[N, L].
+      weights: float32[N], 0 for one that only fills up.
+    """
+
+    positions: Array
+    paths: Array
+    weights: Array
+
+
+# (what all paths of an update share, the paths) -> (batch statistics, sums over paths)
+Gradients = Callable[[Any, PathsInOrder], tuple[Any, Any]]
+
+
+def _over_batch(gradients: Gradients, mesh: Mesh | None) -> Gradients:
     return gradients
 
 
-def _over_paths(gradients: Callable[..., Any], mesh: Mesh | None) -> Any:
+def _over_paths(gradients: Gradients, mesh: Mesh | None) -> Gradients:
     """Each device scans over its own paths; sums follow at the end.
 
     Without a collective inside the paths: devices that take different branches would
@@ -25,10 +44,10 @@ def _over_paths(gradients: Callable[..., Any], mesh: Mesh | None) -> Any:
     """
     if mesh is None:
         raise InputError("placement `paths`: expected a mesh of devices, got none")
-    spread, whole = OVER_DEVICES, PartitionSpec()
+    whole = PartitionSpec()
 
-    def local(*arguments: Any) -> Any:
-        batch_stats, sums = gradients(*arguments)
+    def local(shared: Any, own: PathsInOrder) -> tuple[Any, Any]:
+        batch_stats, sums = gradients(shared, own)
         return batch_stats, jax.lax.psum(sums, DEVICES)
 
     # With the check on, a switch on an index that differs between devices would pass
@@ -36,20 +55,18 @@ def _over_paths(gradients: Callable[..., Any], mesh: Mesh | None) -> Any:
     run = jax.shard_map(
         local,
         mesh=mesh,
-        in_specs=(whole, whole, whole, whole, spread),
+        in_specs=(whole, OVER_DEVICES),
         out_specs=whole,
         check_vma=False,
     )
 
-    def padded(*arguments: Any) -> Any:
-        *others, numbered = arguments
-        missing = -len(numbered[0]) % mesh.size
+    def padded(shared: Any, every: PathsInOrder) -> tuple[Any, Any]:
         # Devices without a path repeat the last one with weight 0.
-        numbers, paths, weights = numbered
-        numbers = jnp.pad(numbers, (0, missing), mode="edge")
-        paths = jnp.pad(paths, ((0, missing), (0, 0)), mode="edge")
-        weights = jnp.pad(weights, (0, missing))
-        return run(*others, (numbers, paths, weights))
+        missing = -len(every.positions) % mesh.size
+        positions = jnp.pad(every.positions, (0, missing), mode="edge")
+        paths = jnp.pad(every.paths, ((0, missing), (0, 0)), mode="edge")
+        weights = jnp.pad(every.weights, (0, missing))
+        return run(shared, PathsInOrder(positions, paths, weights))
 
     return padded
 
@@ -59,12 +76,12 @@ class Placement(NamedTuple):
 
     Attributes:
       batch: how the images of an update lie on the devices.
-      place: (function that sums the gradients of some paths, mesh) -> the same for all
-        paths.
+      spread: (function that sums the gradients of some paths, mesh) -> the same for all
+        paths of an update.
     """
 
     batch: PartitionSpec
-    place: Callable[[Callable[..., Any], Mesh | None], Any]
+    spread: Callable[[Gradients, Mesh | None], Gradients]
 
 
 PLACEMENTS: dict[str, Placement] = {

@@ -1,7 +1,8 @@
-"""The training step: a pure function, compiled once."""
+"""The training step: a pure function, compiled once for all paths."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,88 +14,100 @@ from jax import Array
 from jax.sharding import Mesh
 
 from difnas_jax.models.supernet import Network
-from difnas_jax.training.optim import Packing
+from difnas_jax.training.fates import HELD, Leaf
+from difnas_jax.training.memory import Memory
+from difnas_jax.training.optim import Packed, Packing, replaced
 from difnas_jax.training.paths import stream
-from difnas_jax.training.placements import PLACEMENTS
+from difnas_jax.training.placements import PLACEMENTS, PathsInOrder
+from difnas_jax.training.recipe import Recipe
 
 Metrics = dict[str, Array]
+Batch = dict[str, Array]
+Optimizer = optax.GradientTransformationExtraArgs
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """Everything that a training carries from one update to the next.
+    """What a training carries from one update to the next.
 
     Attributes:
       step: int32[], updates done.
       variables: collections `params`, `frozen` and `batch_stats` of the network;
         `batch_stats` is empty for a supernet.
       optimizer: state of the optimizer.
-      losses: float32[T, K], cross-entropy in nats of every path of every update, 0 for
-        those to come.
+      memory: what the method remembers, see `training.memory`; empty for most.
     """
 
     step: Array
     variables: dict[str, Any]
     optimizer: Any
-    losses: Array
+    memory: Memory
 
 
-TrainStep = Callable[[TrainState, dict[str, Array], Array], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 
 
 def create_state(
-    variables: dict[str, Any],
-    optimizer: optax.GradientTransformationExtraArgs,
-    packing: Packing,
-    *,
-    steps: int,
-    paths: int,
+    variables: dict[str, Any], optimizer: Optimizer, packing: Packing, memory: Memory
 ) -> TrainState:
-    """The state before the first of `steps` updates of at most `paths` paths."""
+    """The state before the first update."""
     params = jax.tree.map(jnp.asarray, variables["params"])
-    state = optimizer.init(packing.pack(packing.select(params)))
-    losses = jnp.zeros((steps, paths), jnp.float32)
-    return TrainState(jnp.zeros((), jnp.int32), variables, state, losses)
+    state = optimizer.init(packing.pack_all(params))
+    return TrainState(jnp.zeros((), jnp.int32), variables, state, memory)
 
 
-def _same(batch: dict[str, Array], number: Array, paths: int) -> dict[str, Array]:
+class BatchSharing(NamedTuple):
+    """How the K paths of an update share the images of its batch.
+
+    Attributes:
+      share: (batch, position of the path, K) -> the images that the path sees.
+      passes: K -> how often each image passes through a path in one update.
+    """
+
+    share: Callable[[Batch, Array, int], Batch]
+    passes: Callable[[int], int]
+
+
+def _same(batch: Batch, position: Array, paths: int) -> Batch:
     """Every path sees all images."""
     return batch
 
 
-def _split(batch: dict[str, Array], number: Array, paths: int) -> dict[str, Array]:
-    """Path `number` sees its own B / K images."""
+def _split(batch: Batch, position: Array, paths: int) -> Batch:
+    """Each path sees B / K images of its own."""
     return jax.tree.map(
-        lambda leaf: leaf.reshape(paths, -1, *leaf.shape[1:])[number], batch
+        lambda leaf: leaf.reshape(paths, -1, *leaf.shape[1:])[position], batch
     )
 
 
-class BatchRule(NamedTuple):
-    """How the images of an update are shared among its K paths.
-
-    Attributes:
-      share: (batch, number of the path, K) -> the images that the path sees.
-      passes: K -> how often each image passes through a path in one update.
-    """
-
-    share: Callable[[dict[str, Array], Array, int], dict[str, Array]]
-    passes: Callable[[int], int]
-
-
-BATCHES: dict[str, BatchRule] = {
-    "same": BatchRule(_same, lambda paths: paths),
-    "split": BatchRule(_split, lambda paths: 1),
+BATCH_SHARING: dict[str, BatchSharing] = {
+    "same": BatchSharing(_same, lambda paths: paths),
+    "split": BatchSharing(_split, lambda paths: 1),
 }
+
+
+class _Shared(NamedTuple):
+    """What all paths of an update share."""
+
+    trained: dict[Leaf, Array]
+    variables: dict[str, Any]
+    batch: Batch
+    dropout_key: Array
+
+
+class _Sums(NamedTuple):
+    """Sums over the paths of an update; of the losses float32[K], one path each."""
+
+    gradients: Packed
+    loss: Array
+    losses: Array
+    accuracy: Array
 
 
 def make_train_step(
     model: Network,
-    optimizer: optax.GradientTransformationExtraArgs,
+    optimizer: Optimizer,
     packing: Packing,
-    *,
-    label_smoothing: float,
-    seed: int,
-    batch_of_paths: str = "same",
-    placement: str = "batch",
+    recipe: Recipe,
     mesh: Mesh | None = None,
 ) -> TrainStep:
     """Build `train_step(state, batch, paths) -> (state, metrics)`.
@@ -105,11 +118,9 @@ def make_train_step(
     Args:
       model: supernet or found network.
       optimizer: from `optim.optimizer`.
-      packing: the trained leaves; no gradient of another leaf is computed.
-      label_smoothing: share of the uniform distribution in the target.
-      seed: of the dropout stream.
-      batch_of_paths: key of `BATCHES`.
-      placement: key of `placements.PLACEMENTS`.
+      packing: the parameters; no gradient of a leaf that does not train is computed.
+      recipe: label smoothing, seed of the dropout, and how paths share batch and
+        devices.
       mesh: the devices; needed by the placement `paths`.
 
     Returns:
@@ -118,80 +129,113 @@ def make_train_step(
       `parameter_norm`, of the trained leaves after the update.
     """
 
-    def path_loss(trained: Any, variables: Any, batch: Any, path: Array, key: Array):
-        logits, changed = model.apply(
-            {**variables, "params": packing.merge(trained, variables["params"])},
-            batch["image"],
-            path,
-            train=True,
-            rngs={"dropout": key},
-            mutable=["batch_stats"] if variables["batch_stats"] else [],
-        )
-        labels = jax.nn.one_hot(batch["label"], logits.shape[-1])
-        targets = optax.smooth_labels(labels, label_smoothing)
-        loss = optax.softmax_cross_entropy(logits, targets).mean()
-        entropy = optax.softmax_cross_entropy(logits, labels).mean()
-        accuracy = (logits.argmax(-1) == batch["label"]).mean()
-        batch_stats = changed.get("batch_stats", variables["batch_stats"])
-        return loss, (batch_stats, entropy, accuracy)
-
-    gradient_of_path = jax.value_and_grad(path_loss, has_aux=True)
-
-    def train_step(state: TrainState, batch: dict[str, Array], paths: Array):
+    def train_step(
+        state: TrainState, batch: Batch, paths: Array
+    ) -> tuple[TrainState, Metrics]:
         variables, params = state.variables, state.variables["params"]
-        trained = packing.select(params)
-        packed = packing.pack(trained)
-        key = stream(seed, "dropout", state.step)
-
-        def gradients_of_paths(
-            trained: Any, variables: Any, batch: Any, key: Array, numbered: Any
-        ) -> Any:
-            """Scan over (number, path, weight) of some paths."""
-
-            def accumulate(carry: Any, inputs: tuple[Array, Array, Array]):
-                batch_stats, sums = carry
-                number, path, weight = inputs
-                images = BATCHES[batch_of_paths].share(batch, number, len(paths))
-                here = {**variables, "batch_stats": batch_stats}
-                (loss, (batch_stats, entropy, accuracy)), gradient = gradient_of_path(
-                    trained, here, images, path, key
-                )
-                # The cross-entropy in the place of its path: a sum over devices, each
-                # with some of the paths, then has them all.
-                entropies = entropy * jax.nn.one_hot(number, len(paths))
-                values = packing.pack(gradient), loss, entropies, accuracy
-                sums = jax.tree.map(
-                    lambda total, value: total + weight * value, sums, values
-                )
-                return (batch_stats, sums), None
-
-            gradients = jax.tree.map(jnp.zeros_like, packing.pack(trained))
-            zeros = gradients, 0.0, jnp.zeros(len(paths)), 0.0
-            start = variables["batch_stats"], zeros
-            return jax.lax.scan(accumulate, start, numbered)[0]
-
-        run = PLACEMENTS[placement].place(gradients_of_paths, mesh)
-        numbered = jnp.arange(len(paths)), paths, jnp.ones(len(paths))
-        batch_stats, (gradients, loss, entropies, accuracy) = run(
-            trained, variables, batch, key, numbered
+        key = stream(recipe.seed, "dropout", state.step)
+        shared = _Shared(packing.select(params), variables, batch, key)
+        every = PathsInOrder(jnp.arange(len(paths)), paths, jnp.ones(len(paths)))
+        gradients = functools.partial(
+            _gradients_of_paths, model, packing, recipe, len(paths)
         )
+        spread = PLACEMENTS[recipe.placement].spread(gradients, mesh)
+        batch_stats, sums = spread(shared, every)
+
+        packed = packing.pack_all(params)
+        held = {name: jnp.zeros_like(packed[name]) for name in packed.keys() & {HELD}}
         updates, optimizer_state = optimizer.update(
-            gradients,
+            {**sums.gradients, **held},
             state.optimizer,
             packed,
-            sampled=packing.sampled(params, paths, model.space),
+            moves=packing.moves(params, paths, model.space),
         )
         packed: Any = optax.apply_updates(packed, updates)
+        trained = {name: packed[name] for name in packing.trained}
         metrics = {
-            "loss": loss / len(paths),
-            "accuracy": accuracy / len(paths),
-            "gradient_norm": optax.tree.norm(gradients),
-            "parameter_norm": optax.tree.norm(packed),
+            "loss": sums.loss / len(paths),
+            "accuracy": sums.accuracy / len(paths),
+            "gradient_norm": optax.tree.norm(sums.gradients),
+            "parameter_norm": optax.tree.norm(trained),
         }
-        new_params = packing.unpack(packed, params)
-        new_variables = {**variables, "params": new_params, "batch_stats": batch_stats}
-        losses = state.losses.at[state.step, : len(paths)].set(entropies)
-        new_state = TrainState(state.step + 1, new_variables, optimizer_state, losses)
+        params = packing.unpack(packed, params)
+        new_state = TrainState(
+            step=state.step + 1,
+            variables={**variables, "params": params, "batch_stats": batch_stats},
+            optimizer=optimizer_state,
+            memory=recipe.remembers.learn(state.memory, state.step, sums.losses),
+        )
         return new_state, metrics
 
     return train_step
+
+
+def _gradients_of_paths(
+    model: Network,
+    packing: Packing,
+    recipe: Recipe,
+    number_of_paths: int,
+    shared: _Shared,
+    some: PathsInOrder,
+) -> tuple[Any, _Sums]:
+    """Scan over some of the K paths.
+
+    Returns:
+      The batch statistics after the last of them, and the sums over them.
+    """
+    share = BATCH_SHARING[recipe.batch_sharing].share
+    loss_of_path = functools.partial(
+        _loss_of_path, model, packing, recipe.settings.label_smoothing
+    )
+    gradient_of_path = jax.value_and_grad(loss_of_path, has_aux=True)
+
+    def add_path(carry: tuple[Any, _Sums], one: PathsInOrder) -> tuple[Any, None]:
+        batch_stats, sums = carry
+        seen = shared._replace(
+            batch=share(shared.batch, one.positions, number_of_paths),
+            variables={**shared.variables, "batch_stats": batch_stats},
+        )
+        (loss, (batch_stats, entropy, accuracy)), gradient = gradient_of_path(
+            shared.trained, seen, one.paths
+        )
+        # The cross-entropy stands at the position of its path: a sum over devices, each
+        # with some of the paths, then has those of all.
+        losses = entropy * jax.nn.one_hot(one.positions, number_of_paths)
+        values = _Sums(packing.pack(gradient), loss, losses, accuracy)
+        sums = jax.tree.map(
+            lambda total, value: total + one.weights * value, sums, values
+        )
+        return (batch_stats, sums), None
+
+    gradients = jax.tree.map(jnp.zeros_like, packing.pack(shared.trained))
+    zeros: Any = _Sums(gradients, 0.0, jnp.zeros(number_of_paths), 0.0)  # type: ignore
+    start = shared.variables["batch_stats"], zeros
+    return jax.lax.scan(add_path, start, some)[0]
+
+
+def _loss_of_path(
+    model: Network,
+    packing: Packing,
+    label_smoothing: float,
+    trained: dict[Leaf, Array],
+    seen: _Shared,
+    path: Array,
+) -> tuple[Array, tuple[Any, Array, Array]]:
+    """The smoothed loss; batch statistics, cross-entropy in nats and accuracy."""
+    variables, labels = seen.variables, seen.batch["label"]
+    params = replaced(variables["params"], trained)
+    logits, changed = model.apply(
+        {**variables, "params": params},
+        seen.batch["image"],
+        path,
+        train=True,
+        rngs={"dropout": seen.dropout_key},
+        mutable=["batch_stats"] if variables["batch_stats"] else [],
+    )
+    one_hot = jax.nn.one_hot(labels, logits.shape[-1])
+    targets = optax.smooth_labels(one_hot, label_smoothing)
+    loss = optax.softmax_cross_entropy(logits, targets).mean()
+    entropy = optax.softmax_cross_entropy(logits, one_hot).mean()
+    accuracy = (logits.argmax(-1) == labels).mean()
+    batch_stats = changed.get("batch_stats", variables["batch_stats"])
+    return loss, (batch_stats, entropy, accuracy)

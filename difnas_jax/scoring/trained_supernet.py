@@ -20,36 +20,37 @@ from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.mesh import data_mesh, replicated
 from difnas_jax.scoring.indicators import Evidence
-from difnas_jax.training.optim import TRAINED_KERNELS
+from difnas_jax.training.fates import split
+from difnas_jax.training.memory import Memory
 from difnas_jax.training.paths import SAMPLERS, Sampler, paths_per_update, stream
+from difnas_jax.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainedSupernet:
     """A trained supernet.
 
     Attributes:
       model: the network.
       variables: at the end of training; `batch_stats` is empty, for a supernet keeps no
         running statistics.
-      losses: float32[T, K], see `TrainState`.
-      step: T.
+      memory: what its training remembers, see `training.memory`.
+      step: T, updates done.
     """
 
     model: Network
     variables: dict[str, Any]
-    losses: np.ndarray
+    memory: Memory
     step: int
 
 
-def build_supernet(config: ConfigDict, *, rematerialize: bool = False) -> Network:
+def build_supernet(config: ConfigDict) -> Network:
     """The supernet that the config describes."""
+    settings = config.supernet
     return wired(
         build_wiring(config),
-        train_kernels=TRAINED_KERNELS.get(config.method.trainable, False),
-        train_classifier=config.method.train_classifier,
-        dtype=config.supernet.dtype,
-        rematerialize=rematerialize,
+        dtype=settings.dtype,
+        rematerialize=settings.rematerialize,
     )
 
 
@@ -58,23 +59,23 @@ def build_sampler(config: ConfigDict) -> Sampler:
     return SAMPLERS[config.method.sampling](build_wiring(config).sampled)
 
 
-def trained_supernet(config: ConfigDict, workdir: Path) -> Trained:
+def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
     """Read the last checkpoint of the supernet stage.
 
     Raises:
       InputError: the supernet is not there or not trained to its end.
     """
-    model = build_supernet(config)
+    model, recipe = build_supernet(config), Recipe.of_supernet(config)
     step = files.read_json(workdir / artifacts.TRAINED, ("step",))["step"]
-    shape = step, paths_per_update(build_sampler(config))
-    targets = {
-        "variables": {"frozen": {}, **variable_shapes(model), "batch_stats": {}},
-        "losses": {"losses": jax.ShapeDtypeStruct(shape, jnp.float32)},
-    }
+    paths = paths_per_update(build_sampler(config))
+    params = variable_shapes(model)["params"]
+    variables = split({"params": params, "batch_stats": {}}, recipe.fates(params))
+    memory = jax.eval_shape(lambda: recipe.remembers.begin(step, paths))
+    targets = {"variables": variables, **({"memory": memory} if memory else {})}
     # Whatever devices the checkpoint was written on, these are to hold it.
     sharding = replicated(data_mesh())
     targets = jax.tree.map(lambda leaf: leaf.update(sharding=sharding), targets)
-    folder = workdir / "supernet" / "checkpoints"
+    folder = workdir / artifacts.SUPERNET_CHECKPOINTS
     with Checkpoints(folder) as checkpoints:
         try:
             parts = checkpoints.restore(step, **targets)
@@ -83,14 +84,18 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> Trained:
                 f"{error}; delete {workdir / artifacts.TRAINED} and run the supernet "
                 "stage again, it goes on from the checkpoint before"
             ) from error
-    losses = np.asarray(parts["losses"]["losses"])
-    return Trained(model, parts["variables"], losses, step)
+    memory = jax.tree.map(np.asarray, parts.get("memory", {}))
+    return TrainedSupernet(model, parts["variables"], memory, step)
 
 
-def evidence_of(config: ConfigDict, trained: Trained) -> Evidence:
+def evidence_of(config: ConfigDict, trained: TrainedSupernet) -> Evidence:
     """What indicators read."""
-    params, space = trained.variables["params"], build_wiring(config).searched
-    return Evidence(params, _paths(config, trained.step), trained.losses, space)
+    return Evidence(
+        params=trained.variables["params"],
+        paths=_paths(config, trained.step),
+        memory=trained.memory,
+        space=build_wiring(config).searched,
+    )
 
 
 def _paths(config: ConfigDict, steps: int) -> np.ndarray:

@@ -1,0 +1,144 @@
+"""The stages of a run: what each depends on, reads and writes. Stated here alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from difnas_jax.runtime import artifacts
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Attributes:
+      sections: config fields and whole sections on which its result depends.
+      reads: artefacts of earlier stages without which it cannot run.
+      writes: artefacts that are there when it is complete.
+      harmless: fields within the sections that it does not look at.
+      shows: artefacts that it reads where they are there.
+      reads_data: whether it reads images.
+    """
+
+    sections: tuple[str, ...]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    harmless: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
+    reads_data: bool = False
+
+
+# A field counts unless it is named: a new one can never reuse what is stale.
+STAGES: dict[str, Stage] = {
+    "supernet": Stage(
+        sections=("seed", "space", "data", "method", "supernet"),
+        reads=(),
+        writes=(
+            artifacts.SUPERNET_CHECKPOINTS,
+            artifacts.SUPERNET_METRICS,
+            artifacts.TRAINED,
+        ),
+        harmless=("method.indicator", "method.score"),
+        reads_data=True,
+    ),
+    "indicator": Stage(
+        sections=("seed", "space", "data", "method", "supernet"),
+        reads=(artifacts.TRAINED,),
+        writes=(artifacts.INDICATOR,),
+        harmless=("method.score",),
+    ),
+    "search": Stage(  # and what its score needs, see `search_stage`
+        sections=("seed", "space", "method", "search"),
+        reads=(),
+        writes=(
+            artifacts.SEARCH_STATE,
+            artifacts.SEARCH_HISTORY,
+            artifacts.CANDIDATES,
+            artifacts.PARETO,
+            artifacts.BEST,
+            artifacts.COMPARISON,
+        ),
+    ),
+    "retrain": Stage(
+        sections=("seed", "space", "data", "retrain"),
+        reads=(artifacts.BEST,),
+        writes=(
+            artifacts.RETRAIN_CHECKPOINTS,
+            artifacts.RETRAIN_METRICS,
+            artifacts.RETRAIN_RESULT,
+        ),
+        reads_data=True,
+    ),
+    "report": Stage(
+        sections=("seed", "space", "data", "method", "supernet", "search", "retrain"),
+        reads=(),
+        shows=(
+            artifacts.INDICATOR,
+            artifacts.CANDIDATES,
+            artifacts.COMPARISON,
+            artifacts.RETRAIN_RESULT,
+        ),
+        writes=(artifacts.REPORT, artifacts.RESULTS, artifacts.FIGURES),
+    ),
+}
+
+# How often something is written, who reads the images, and when a training gives up
+# change no result. Nor does `skip` change what was done before an image was corrupt.
+HARMLESS = (
+    "data.workers",
+    "data.corrupt",
+    "retrain.evaluate_every",
+    *(
+        f"{training}.{field}"
+        for training in ("supernet", "retrain")
+        for field in (
+            "log_every",
+            "checkpoint_every",
+            "keep_checkpoints",
+            "spike_factor",
+        )
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """What a score may need.
+
+    Attributes:
+      sections: config sections on which it then depends.
+      artefact: what it reads; empty for data.
+    """
+
+    sections: tuple[str, ...]
+    artefact: str = ""
+
+
+NEEDS: dict[str, Need] = {
+    "supernet": Need(("data", "supernet"), artifacts.TRAINED),
+    "indicator": Need(("data", "supernet"), artifacts.INDICATOR),
+    "data": Need(("data",)),
+}
+
+
+def search_stage(needs: Iterable[str]) -> Stage:
+    """The search stage of a score.
+
+    Args:
+      needs: keys of `NEEDS`.
+    """
+    stage, names = STAGES["search"], sorted(needs)
+    sections = [section for name in names for section in NEEDS[name].sections]
+    reads = [NEEDS[name].artefact for name in names if NEEDS[name].artefact]
+    return dataclasses.replace(
+        stage,
+        sections=(*stage.sections, *sections),
+        reads=tuple(reads),
+        reads_data="data" in names,
+    )
+
+
+def maker_of(artefact: str) -> str:
+    """The stage that writes an artefact."""
+    return next(name for name, stage in STAGES.items() if artefact in stage.writes)

@@ -1,0 +1,192 @@
+"""Accuracy of paths of a trained supernet, each with batch-norm statistics anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from difnas_jax import data
+from difnas_jax.data import Examples, Reader, TrainBatches, evaluation_batches
+from difnas_jax.models.batchnorm import MOMENTUM
+from difnas_jax.models.initializers import variable_shapes
+from difnas_jax.models.supernet import Network
+from difnas_jax.runtime.mesh import data_mesh, own_rows, replicate, shard_batch
+from difnas_jax.runtime.processes import check_same_arrays
+from difnas_jax.scoring.trained_supernet import trained_supernet
+from difnas_jax.training.eval_steps import Sums, Variables, make_eval_step
+
+# Paths that one call of a compiled program evaluates.
+PATHS_PER_CALL = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class PathAccuracy:
+    """Accuracy of paths of a trained supernet, each with batch-norm statistics anew.
+
+    The running statistics of a supernet would mix paths. As in SPOS, each path gets its
+    own: the mean over some training batches of their means and variances. SPOS lets a
+    running average forget where it started; a mean needs fewer batches.
+
+    Attributes:
+      model: the supernet.
+      variables: its trained variables, replicated over the mesh; `batch_stats` give
+        the shapes.
+      recalibration: training batches, of which the first `recalibration_batches` are
+        used for every path.
+      recalibration_batches: how many.
+      split: the validation examples.
+      mesh: devices over which batches are split.
+    """
+
+    model: Network
+    variables: dict[str, Any]
+    recalibration: TrainBatches
+    recalibration_batches: int
+    split: Examples
+    mesh: Mesh
+
+    @property
+    def images(self) -> int:
+        """Images that pass through the network for the accuracy of one path."""
+        batches = self.recalibration_batches
+        return batches * self.recalibration.batch_size + len(self.split)
+
+    def __call__(self, paths: np.ndarray) -> np.ndarray:
+        """Accuracies, 0 to 1.
+
+        Args:
+          paths: int[N, L].
+
+        Returns:
+          float64[N].
+        """
+        check_same_arrays("search", {"paths": paths})
+        accuracies = []
+        for start in range(0, len(paths), PATHS_PER_CALL):
+            part = paths[start : start + PATHS_PER_CALL]
+            # One program serves every call: the last one repeats a path.
+            padded = np.pad(
+                part, ((0, PATHS_PER_CALL - len(part)), (0, 0)), mode="edge"
+            )
+            together = padded.astype(np.int32)
+            values = self._measured(self._recalibrated(together), together)
+            accuracies.append(values[: len(part)])
+        return np.concatenate([np.zeros(0), *accuracies])
+
+    @functools.cached_property
+    def _statistics_step(self) -> Any:
+        return jax.jit(make_statistics_step(self.model))
+
+    @functools.cached_property
+    def _eval_step(self) -> Any:
+        return jax.jit(make_paths_eval_step(self.model))
+
+    @property
+    def _rows(self) -> slice:
+        return own_rows(self.recalibration.batch_size, self.mesh)
+
+    def _recalibrated(self, paths: np.ndarray) -> Any:
+        """The mean of the statistics over the training batches."""
+        total = None
+        count = self.recalibration_batches
+        recalibration = dataclasses.replace(self.recalibration, rows=self._rows)
+        with Reader(recalibration, range(count)) as batches:
+            for batch in batches:
+                images = shard_batch(batch["image"], self.mesh)
+                found = self._statistics_step(self.variables, images, paths)
+                total = found if total is None else jax.tree.map(jnp.add, total, found)
+                # One batch at a time: those that wait would fill the memory, and
+                # virtual devices that meet several programs' collectives may wait for
+                # ever.
+                jax.block_until_ready(total)
+        return jax.tree.map(lambda leaf: leaf / count, total)
+
+    def _measured(self, batch_stats: Any, paths: np.ndarray) -> np.ndarray:
+        correct, examples = np.zeros(len(paths)), np.zeros(len(paths))
+        size, normalizer = self.recalibration.batch_size, self.recalibration.normalizer
+        for batch in evaluation_batches(self.split, size, normalizer, self._rows):
+            placed = shard_batch(batch, self.mesh)
+            sums = self._eval_step(self.variables, batch_stats, placed, paths)
+            correct += np.asarray(sums["correct"], np.float64)
+            examples += np.asarray(sums["examples"], np.float64)
+        return correct / examples
+
+
+def path_accuracy(config: ConfigDict, workdir: Path) -> PathAccuracy:
+    """The accuracy of paths of the supernet in a workdir."""
+    trained = trained_supernet(config, workdir)
+    dataset, mesh, search = data.load(config), data_mesh(), config.search
+    normalizer = data.Normalizer.of(config, dataset.train)
+    shapes = variable_shapes(trained.model)["batch_stats"]
+    statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    variables = {**trained.variables, "batch_stats": statistics}
+    return PathAccuracy(
+        model=trained.model,
+        variables=replicate(variables, mesh),
+        recalibration=data.TrainBatches.of(
+            config, dataset.train, normalizer, search.recalibration_batch_size
+        ),
+        recalibration_batches=search.recalibration_batches,
+        split=dataset.validation,
+        mesh=mesh,
+    )
+
+
+def make_statistics_step(
+    model: Network,
+) -> Callable[[Variables, Array, Array], Any]:
+    """Build `statistics_step(variables, images, paths) -> batch_stats` of each path.
+
+    Returns:
+      The step, not yet compiled. For paths int32[N, L], the collection `batch_stats`
+      with a first dimension N: mean and biased variance of every batch norm that a
+      path passes, over these images; 0 elsewhere.
+    """
+
+    def of_path(variables: Variables, images: Array, path: Array) -> Any:
+        zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
+        variables = {**variables, "batch_stats": zeros}
+        changed: Any = model.apply(
+            variables, images, path, True, mutable=["batch_stats"]
+        )[1]
+        # From 0, a running average holds this share of what the batch has.
+        share = 1 - MOMENTUM
+        return jax.tree.map(lambda leaf: leaf / share, changed["batch_stats"])
+
+    def statistics_step(variables: Variables, images: Array, paths: Array) -> Any:
+        return jax.lax.map(lambda path: of_path(variables, images, path), paths)
+
+    return statistics_step
+
+
+def make_paths_eval_step(
+    model: Network,
+) -> Callable[[Variables, Any, dict[str, Array], Array], Sums]:
+    """Build `step(variables, batch_stats, batch, paths) -> sums` of each path.
+
+    Returns:
+      The step, not yet compiled. As `make_eval_step` for N paths, each with its own
+      statistics from `make_statistics_step`; sums have shape [N].
+    """
+    eval_step = make_eval_step(model)
+
+    def step(
+        variables: Variables, batch_stats: Any, batch: dict[str, Array], paths: Array
+    ) -> Sums:
+        def of_path(own: tuple[Any, Array]) -> Sums:
+            statistics, path = own
+            return eval_step({**variables, "batch_stats": statistics}, batch, path)
+
+        return jax.lax.map(of_path, (batch_stats, paths))
+
+    return step
