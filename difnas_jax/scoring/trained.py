@@ -20,7 +20,7 @@ from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.mesh import data_mesh, replicated
 from difnas_jax.scoring.indicators import Evidence
-from difnas_jax.training.optim import TRAINED_KERNELS
+from difnas_jax.training.optim import split_frozen
 from difnas_jax.training.paths import SAMPLERS, Sampler, paths_per_update, stream
 
 
@@ -46,8 +46,6 @@ def build_supernet(config: ConfigDict, *, rematerialize: bool = False) -> Networ
     """The supernet that the config describes."""
     return wired(
         build_wiring(config),
-        train_kernels=TRAINED_KERNELS.get(config.method.trainable, False),
-        train_classifier=config.method.train_classifier,
         dtype=config.supernet.dtype,
         rematerialize=rematerialize,
     )
@@ -67,8 +65,13 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> Trained:
     model = build_supernet(config)
     step = files.read_json(workdir / artifacts.TRAINED, ("step",))["step"]
     shape = step, paths_per_update(build_sampler(config))
+    params, frozen = split_frozen(
+        variable_shapes(model)["params"],
+        config.method.trainable,
+        config.method.train_classifier,
+    )
     targets = {
-        "variables": {"frozen": {}, **variable_shapes(model), "batch_stats": {}},
+        "variables": {"params": params, "frozen": frozen, "batch_stats": {}},
         "losses": {"losses": jax.ShapeDtypeStruct(shape, jnp.float32)},
     }
     # Whatever devices the checkpoint was written on, these are to hold it.

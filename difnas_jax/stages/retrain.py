@@ -32,7 +32,6 @@ def run(config: ConfigDict, workdir: Path) -> None:
     architecture = chosen_architecture(config, workdir)
     model = network(
         space.cut(architecture),
-        train_kernels=True,
         dropout=settings.dropout,
         dtype=settings.dtype,
         rematerialize=settings.rematerialize,
@@ -56,9 +55,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
         result = measure(variables, dataset.validation)
         return {f"validation_{name}": result[name] for name in ("accuracy", "loss")}
 
+    # The orthogonal family starts here with the depthwise kernels of the paper.
+    variables = initialize(model, config.seed, kernels=settings.kernels, depthwise="qr")
     state = train(
         model,
-        initialize(model, config.seed, kernels=settings.kernels),
+        {**variables, "frozen": {}},
         fixed(architecture),
         data.TrainBatches.of(config, dataset.train, normalizer, settings.batch_size),
         settings,

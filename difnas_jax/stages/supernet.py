@@ -16,6 +16,7 @@ from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.scoring.trained import build_sampler, build_supernet
+from difnas_jax.training.optim import split_frozen
 from difnas_jax.training.paths import paths_per_update
 from difnas_jax.training.steps import BATCHES
 from difnas_jax.training.train import train
@@ -28,12 +29,15 @@ def run(config: ConfigDict, workdir: Path) -> None:
     variables = initialize(
         model, config.seed, kernels=method.kernels, depthwise=method.depthwise
     )
+    params, frozen = split_frozen(
+        variables["params"], method.trainable, method.train_classifier
+    )
     train_split = data.load(config).train
     normalizer = data.Normalizer.of(config, train_split)
     sampler = build_sampler(config)
     state = train(
         model,
-        {**variables, "batch_stats": {}},
+        {"params": params, "frozen": frozen, "batch_stats": {}},
         sampler,
         data.TrainBatches.of(config, train_split, normalizer, settings.batch_size),
         settings,

@@ -21,7 +21,6 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
-from difnas_jax.models.kernels import Trained
 from difnas_jax.models.layers import layer_name
 from difnas_jax.spaces.base import SearchSpace
 
@@ -49,8 +48,35 @@ TRAINABLE: dict[str, Callable[[Leaf], bool]] = {
     "all": lambda leaf: True,
 }
 
-# Which kernels are parameters for each; none for the others.
-TRAINED_KERNELS: dict[str, Trained] = {"spatial": "spatial", "all": True}
+
+def split_frozen(
+    params: Any, trainable: str, train_classifier: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Move the kernels that do not train out of `params`.
+
+    Args:
+      params: all weights of a network, or their shapes.
+      trainable: key of `TRAINABLE`.
+      train_classifier: whether the classifier trains where kernels are frozen.
+
+    Returns:
+      The collections `params` and `frozen`.
+    """
+
+    def is_frozen(leaf: Leaf, value: Any) -> bool:
+        if trainable == "all":
+            return False
+        if leaf[0] == "classifier":
+            return not train_classifier
+        is_spatial = len(value.shape) == 4 and value.shape[0] > 1
+        return leaf[-1] == "kernel" and not (trainable == "spatial" and is_spatial)
+
+    flat: dict[Leaf, Any] = flax.traverse_util.flatten_dict(params)
+    frozen = {leaf: value for leaf, value in flat.items() if is_frozen(leaf, value)}
+    rest = {leaf: value for leaf, value in flat.items() if leaf not in frozen}
+    unflatten = flax.traverse_util.unflatten_dict
+    return unflatten(rest), unflatten(frozen)
+
 
 Packed = dict[str, Array]
 
