@@ -53,15 +53,15 @@ def training(
     """
     retrains = section == "retrain"
     dropout = default().retrain.dropout if retrains else 0.0
-    trains_kernels = trainable == "all"
     model = networks.network(
         space,
-        train_kernels=trains_kernels,
         dropout=dropout,
         rematerialize=rematerialize,
         layout=layout,
     )
-    variables = initialize(model, network.SEED)
+    variables = initialize(model, network.SEED, kernels="orthogonal", depthwise="qr")
+    params, frozen = optim.split_frozen(variables["params"], trainable, False)
+    variables = {**variables, "params": params, "frozen": frozen}
     if not retrains:
         variables["batch_stats"] = {}
     settings = network.recipe(section, batch_size)

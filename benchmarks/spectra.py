@@ -139,7 +139,7 @@ _WITHOUT: dict[str, Callable[[np.ndarray, Case], np.ndarray]] = {
 
 def _block(case: Case) -> Block:
     shape = case.outputs, case.stride
-    return BLOCKS[case.op.kind](case.op, *shape, False, CHANNELS_LAST, case.ceiling)
+    return BLOCKS[case.op.kind](case.op, *shape, CHANNELS_LAST, case.ceiling)
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from difnas_jax.models.supernet import Network
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces import build
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
-from difnas_jax.training.optim import TRAINABLE, Packing, optimizer
+from difnas_jax.training.optim import TRAINABLE, Packing, optimizer, split_frozen
 from difnas_jax.training.paths import stream, strict_fair
 from difnas_jax.training.steps import create_state, make_train_step
 
@@ -108,7 +108,7 @@ def supernet(
     )
     rows = []
     for indicator in setting.layer_indicators:
-        model = wired(LAYER_INDICATORS[indicator](space), train_kernels=False)
+        model = wired(LAYER_INDICATORS[indicator](space))
         say(f"{name}, layer indicator {indicator}: compiling")
         with compilation.without_collection():
             for row in _rows(model, images, setting):
@@ -128,8 +128,10 @@ def _rows(model: Network, images: Split, setting: Setting) -> Iterator[Row]:
             batches = TrainBatches(
                 images, setting.batch_size, seed, normalizer, 0, False
             )
-            variables = initialize(model, seed, kernels=kernels)
-            variables = jax.tree.map(jnp.asarray, {**variables, "batch_stats": {}})
+            variables = initialize(model, seed, kernels=kernels, depthwise="qr")
+            params, frozen = split_frozen(variables["params"], "indicator", False)
+            variables = {"params": params, "frozen": frozen, "batch_stats": {}}
+            variables = jax.tree.map(jnp.asarray, variables)
             variables = train(variables, batches)
             found = passes(probe, model, variables, batches, setting.draws)
             evenness = fairness.fairness(found, space)
@@ -148,7 +150,8 @@ def _trainer(model: Network, config: ConfigDict) -> Train:
     """Build (variables, batches) -> variables after the updates of the config."""
     settings = config.supernet
     rule, sampler = optimizer(settings, settings.steps), strict_fair(model.space)
-    params = variable_shapes(model)["params"]
+    shapes = variable_shapes(model)["params"]
+    params, _ = split_frozen(shapes, "indicator", False)
     packing = Packing.of(params, TRAINABLE["indicator"])
     smoothing = settings.label_smoothing
     step = jax.jit(

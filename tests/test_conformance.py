@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from plain_networks import initial, plain_network, plain_supernet
 
 from difnas_jax import spaces
-from difnas_jax.models.initializers import initialize, variable_shapes
-from difnas_jax.models.networks import network, wired
+from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
@@ -154,8 +154,8 @@ def test_a_path_is_the_cut_network_and_reaches_every_parameter(
     name: str, rng: np.random.Generator
 ) -> None:
     space = shortened(name)
-    supernet = wired(LAYER_INDICATORS["plain"](space), train_kernels=True)
-    variables = randomised(initialize(supernet, 0), rng)
+    supernet = plain_supernet(LAYER_INDICATORS["plain"](space))
+    variables = randomised(initial(supernet), rng)
     shape = BATCH, SIZE, SIZE, 3
     images = jnp.asarray(rng.standard_normal(shape), jnp.float32)
     weights = jnp.asarray(rng.standard_normal((BATCH, 10)), jnp.float32)
@@ -177,7 +177,7 @@ def test_a_path_is_the_cut_network_and_reaches_every_parameter(
     assert all(np.isfinite(output).all() for output in logits.values())
     assert not [leaf for leaf, reaches in reached.items() if not reaches]
     for architecture in list(logits)[:1]:
-        found = network(space.cut(architecture), train_kernels=True)
+        found = plain_network(space.cut(architecture))
         flat = flatten(variables)
         own = {leaf: flat[leaf] for leaf in flatten(variable_shapes(found))}
         own = flax.traverse_util.unflatten_dict(own)

@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from plain_networks import initial, plain_network
 
 from difnas_jax.data import Normalizer, Split, TrainBatches
 from difnas_jax.models.batchnorm import MOMENTUM
-from difnas_jax.models.initializers import initialize
-from difnas_jax.models.supernet import Supernet
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.training.eval_steps import make_eval_step
 from difnas_jax.training.evaluate import TOGETHER, PathAccuracy, evaluate
@@ -29,9 +28,9 @@ def accuracy(space):
     noise = rng.integers(100, size=(60, 8, 8, 1))
     images = (noise + 15 * labels[:, None, None, None]).astype(np.uint8)
     split, normalizer = Split(images, labels), Normalizer(np.zeros(1), np.ones(1))
-    model, mesh = Supernet(space, train_kernels=True), data_mesh()
+    model, mesh = plain_network(space), data_mesh()
     batches = TrainBatches(split[:40], 8, 0, normalizer, 1, True)
-    variables = replicate(initialize(model, 0), mesh)
+    variables = replicate(initial(model), mesh)
     return PathAccuracy(
         model,
         variables,
@@ -45,8 +44,8 @@ def accuracy(space):
 def of_cut_network(accuracy, path):
     """The same by the found network, its statistics averaged by hand."""
     space = accuracy.model.space
-    model = Supernet(space.cut(path), train_kernels=True)
-    variables = initialize(model, 0)
+    model = plain_network(space.cut(path))
+    variables = initial(model)
     found = []
     for step in range(RECALIBRATION_BATCHES):
         images = jnp.asarray(accuracy.recalibration[step]["image"])

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from plain_networks import initial, plain_network
 
 from difnas_jax import spaces
 from difnas_jax.models.batchnorm import EPSILON
@@ -21,11 +22,8 @@ from difnas_jax.models.initializers import (
     KERNEL_RULES,
     RELU_GAIN,
     depthwise_roles,
-    initialize,
     variable_shapes,
 )
-from difnas_jax.models.networks import network
-from difnas_jax.models.supernet import Supernet
 from difnas_jax.ops.layout import CHANNELS_LAST
 from difnas_jax.spaces.base import Op
 
@@ -35,7 +33,7 @@ flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_
 @pytest.fixture(scope="module")
 def mbv2_kernels():
     space = spaces.build("mbv2", image_size=32, image_channels=3, num_classes=10)
-    return flatten(initialize(network(space), seed=0)["frozen"])
+    return flatten(initial(plain_network(space))["params"])
 
 
 def rows(kernel):
@@ -124,7 +122,7 @@ def test_every_rule_fills_every_role():
     roles = set()
     for name in ("digits", "nas_bench_201", "nas_bench_macro", "shufflenetv2"):
         space = spaces.build(name, image_size=16, image_channels=3, num_classes=10)
-        found = network(space, train_kernels=True)
+        found = plain_network(space)
         leaves = flatten(variable_shapes(found)["params"])
         roles |= {leaf[-2] for leaf in leaves if leaf[-1] == "kernel"}
     for rules in KERNEL_RULES.values():
@@ -132,10 +130,10 @@ def test_every_rule_fills_every_role():
 
 
 def test_values_follow_from_seed_and_name(tiny):
-    full = flatten(initialize(Supernet(tiny), 3))
-    again = flatten(initialize(Supernet(tiny), 3))
-    other = flatten(initialize(Supernet(tiny), 4))
-    cut = flatten(initialize(Supernet(tiny.cut((0, 1, 2))), 3))
+    full = flatten(initial(plain_network(tiny), 3))
+    again = flatten(initial(plain_network(tiny), 3))
+    other = flatten(initial(plain_network(tiny), 4))
+    cut = flatten(initial(plain_network(tiny.cut((0, 1, 2))), 3))
     kernels = [leaf for leaf in full if leaf[-1] == "kernel"]
     for leaf in kernels:
         assert full[leaf].tobytes() == again[leaf].tobytes()
@@ -146,7 +144,7 @@ def test_values_follow_from_seed_and_name(tiny):
 
 
 def test_batch_norms_start_alike(tiny):
-    values = flatten(initialize(Supernet(tiny), 0))
+    values = flatten(initial(plain_network(tiny)))
     for leaf, value in values.items():
         if leaf[-1] in ("scale", "var"):
             assert (value == 1).all()
@@ -163,7 +161,7 @@ def block_jacobian(op, *, kernels, depthwise, batch_norm, seed, channels, side=4
     Returns the eigenvalues of J^T J, J being the Jacobian of one image in the middle of
     a batch of white images. No skip: the block ends in one channel less for `project`.
     """
-    block = InvertedResidual(op, channels - 1, 1, False, CHANNELS_LAST)
+    block = InvertedResidual(op, channels - 1, 1, CHANNELS_LAST)
     rng = np.random.default_rng(seed)
     images = jnp.asarray(rng.standard_normal((64, side, side, channels)), jnp.float32)
     shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), images, False))
@@ -258,7 +256,7 @@ def test_t7_a_skip_adds_one():
     images = jnp.asarray(
         space_rng.standard_normal((64, side, side, channels)), jnp.float32
     )
-    block = InvertedResidual(op, channels, 1, False, CHANNELS_LAST)
+    block = InvertedResidual(op, channels, 1, CHANNELS_LAST)
     variables = block.init(jax.random.key(0), images, False)
     flat = flatten(variables)
     rules = {"depthwise": DEPTHWISE_RULES["qr"], **KERNEL_RULES["orthogonal"]}
@@ -285,20 +283,20 @@ def test_t7_a_skip_adds_one():
 def test_t11_delta_is_blind_to_the_kernel_size(rng):
     """Why `delta` is for tests only: all kernel sizes are one function."""
     space = spaces.build("digits", image_size=16, image_channels=1, num_classes=10)
-    model = network(space.without_identity())
+    model = plain_network(space.without_identity())
     images = jnp.asarray(rng.standard_normal((4, 16, 16, 1)), jnp.float32)
 
     def logits(depthwise):
-        variables = initialize(model, 0, depthwise=depthwise)
-        frozen = flatten(variables["frozen"])
-        for leaf in frozen:  # the same pointwise kernels for every kernel size
+        variables = initial(model, depthwise=depthwise)
+        params = flatten(variables["params"])
+        for leaf in params:  # the same pointwise kernels for every kernel size
             if leaf[0].startswith("layer_") and leaf[-2] != "depthwise":
                 twin = (leaf[0], "k3" + leaf[1][2:], *leaf[2:])
-                frozen[leaf] = frozen[twin]
-        frozen = flax.traverse_util.unflatten_dict(frozen)
+                params[leaf] = params[twin]
+        params = flax.traverse_util.unflatten_dict(params)
         run = jax.jit(
             lambda path: model.apply(
-                {**variables, "frozen": frozen}, images, path, False
+                {**variables, "params": params}, images, path, False
             )
         )
         return [run(jnp.full(space.num_layers, op)) for op in (0, 2, 4)]  # k3, k5, k7
@@ -310,5 +308,5 @@ def test_t11_delta_is_blind_to_the_kernel_size(rng):
 
 
 def test_shapes_alone_cost_nothing(tiny):
-    leaves = jax.tree.leaves(variable_shapes(Supernet(tiny)))
+    leaves = jax.tree.leaves(variable_shapes(plain_network(tiny)))
     assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)

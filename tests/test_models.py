@@ -11,24 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from plain_networks import initial, plain_network, plain_supernet
 
 from difnas_jax import spaces
-from difnas_jax.models import networks
 from difnas_jax.models.batchnorm import EPSILON, BatchNorm, normalize_batch
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.cell_blocks import average_pool, halve
-from difnas_jax.models.initializers import initialize, variable_shapes
+from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.kernels import RELU
 from difnas_jax.models.layers import _Through
-from difnas_jax.models.networks import wired
 from difnas_jax.models.shuffle import split_channels
-from difnas_jax.models.supernet import Supernet
 from difnas_jax.ops.convolutions import dense_conv, native_conv
 from difnas_jax.ops.depthwise import depthwise_conv
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.costs import cost_table, supernet_params
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+from difnas_jax.training.optim import TRAINABLE, split_frozen
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
 
@@ -218,9 +217,11 @@ def test_batch_norm_normalises(rng):
 
 
 def test_no_running_statistics_unless_asked(tiny, rng):
-    variables = initialize(Supernet(tiny), 0)
+    variables = initial(plain_network(tiny))
     del variables["batch_stats"]
-    logits = forward(Supernet(tiny), variables, images_of(tiny, rng), [0, 1, 2], True)
+    logits = forward(
+        plain_network(tiny), variables, images_of(tiny, rng), [0, 1, 2], True
+    )
     assert logits.shape == (4, 10)
     assert np.isfinite(logits).all()
 
@@ -249,13 +250,13 @@ def subtree(variables, shapes):
 
 def test_supernet_on_a_path_equals_the_cut_network(tiny, rng):
     images = images_of(tiny, rng)
-    supernet = Supernet(tiny)
-    variables = randomised(initialize(supernet, 0), rng)
+    supernet = plain_network(tiny)
+    variables = randomised(initial(supernet), rng)
     run = jax.jit(lambda path: supernet.apply(variables, images, path, False))
     outputs = {}
     everything = list(itertools.product(*(layer.ops for layer in tiny.layers)))
     for architecture in everything[::2]:
-        network = Supernet(tiny.cut(architecture))
+        network = plain_network(tiny.cut(architecture))
         own = subtree(variables, variable_shapes(network))
         expected = forward(network, own, images, architecture, False)
         outputs[architecture] = run(jnp.array(architecture))
@@ -267,11 +268,11 @@ def test_supernet_on_a_path_equals_the_cut_network(tiny, rng):
 
 def test_training_mode_also_equals_the_cut_network(tiny, rng):
     images, architecture = images_of(tiny, rng), (1, 0, 1)
-    variables = randomised(initialize(Supernet(tiny), 0), rng)
-    network = Supernet(tiny.cut(architecture))
+    variables = randomised(initial(plain_network(tiny)), rng)
+    network = plain_network(tiny.cut(architecture))
     own = subtree(variables, variable_shapes(network))
     np.testing.assert_allclose(
-        forward(Supernet(tiny), variables, images, architecture, True),
+        forward(plain_network(tiny), variables, images, architecture, True),
         forward(network, own, images, architecture, True),
         rtol=1e-4,
         atol=1e-5,
@@ -279,11 +280,11 @@ def test_training_mode_also_equals_the_cut_network(tiny, rng):
 
 
 def test_running_statistics_move_only_on_the_path(tiny, rng):
-    variables = initialize(Supernet(tiny), 0)
+    variables = initial(plain_network(tiny))
     path = jnp.array([1, 0, 2])
     images = images_of(tiny, rng)
     _, changed = jax.jit(
-        lambda values: Supernet(tiny).apply(
+        lambda values: plain_network(tiny).apply(
             values, images, path, True, mutable=["batch_stats"]
         )
     )(variables)
@@ -301,19 +302,20 @@ def test_subset_of_ops_maps_to_the_right_branch(tiny, rng):
     layers = (*tiny.layers[:2], dataclasses.replace(tiny.layers[2], ops=(1, 2)))
     space = dataclasses.replace(tiny, layers=layers)
     images = images_of(tiny, rng)
-    variables = randomised(initialize(Supernet(tiny), 0), rng)
-    own = subtree(variables, variable_shapes(Supernet(space)))
+    variables = randomised(initial(plain_network(tiny)), rng)
+    own = subtree(variables, variable_shapes(plain_network(space)))
     for op in (1, 2):
         np.testing.assert_allclose(
-            forward(Supernet(space), own, images, [0, 0, op], False),
-            forward(Supernet(tiny), variables, images, [0, 0, op], False),
+            forward(plain_network(space), own, images, [0, 0, op], False),
+            forward(plain_network(tiny), variables, images, [0, 0, op], False),
             rtol=1e-5,
         )
 
 
 def test_batch_norms_are_named_by_role(tiny):
-    leaves = flatten(variable_shapes(Supernet(tiny))["params"])
-    candidates = {leaf[1:3] for leaf in leaves if leaf[0] == "layer_01"}
+    leaves = flatten(variable_shapes(plain_network(tiny))["params"])
+    norms = [leaf for leaf in leaves if leaf[-2].startswith("bn_")]
+    candidates = {leaf[1:3] for leaf in norms if leaf[0] == "layer_01"}
     roles = {"bn_expand", "bn_depthwise", "bn_project"}
     expected = {(op, role) for op in ("k3e3", "k5e6") for role in roles}
     assert candidates == expected | {("identity", "bn_identity")}
@@ -323,32 +325,40 @@ def test_batch_norms_are_named_by_role(tiny):
 def test_parameter_counts_equal_the_cost_table(name):
     space = spaces.build(name, image_size=32, image_channels=3, num_classes=10)
     plain = LAYER_INDICATORS["plain"](space)
-    trained = variable_shapes(wired(plain, train_kernels=True))
+    trained = variable_shapes(plain_supernet(plain))
     assert count(trained["params"]) == supernet_params(space)
     table = cost_table(space)
     for pick in (0, -1):
         architecture = tuple(layer.ops[pick] for layer in space.layers)
-        network = networks.network(space.cut(architecture), train_kernels=True)
+        network = plain_network(space.cut(architecture))
         _, params = table.of(np.array(architecture))
         assert count(variable_shapes(network)["params"]) == params
 
 
-def test_kernels_switch_collections(tiny):
-    frozen = variable_shapes(Supernet(tiny))
-    trained = variable_shapes(Supernet(tiny, train_kernels=True))
-    assert "frozen" not in trained
-    assert {**flatten(frozen["frozen"]), **flatten(frozen["params"])} == flatten(
-        trained["params"]
-    )
-    assert all(leaf[-2].startswith("bn_") for leaf in flatten(frozen["params"]))
+def test_kernels_switch_collections(tiny, rng):
+    """A leaf may lie in `params` or in `frozen`; both together are one tree."""
+    model, images = plain_network(tiny), images_of(tiny, rng)
+    variables = randomised(initial(model), rng)
+    expected = forward(model, variables, images, [0, 1, 2], True)
+    merged = flatten(variable_shapes(model)["params"])
+    for trainable in TRAINABLE:
+        params, frozen = split_frozen(variables["params"], trainable, False)
+        assert {*flatten(params), *flatten(frozen)} == {*merged}
+        assert bool(frozen) == (trainable != "all")
+        if trainable in ("indicator", "all_bn"):
+            assert all(leaf[-2].startswith("bn_") for leaf in flatten(params))
+        parts = {"params": params, "frozen": frozen}
+        np.testing.assert_allclose(
+            forward(model, parts, images, [0, 1, 2], True), expected, rtol=1e-6
+        )
 
 
 def test_layer_indicator_wirings(tiny, rng):
     images, logits = images_of(tiny, rng), {}
     for name, wire in LAYER_INDICATORS.items():
         wiring = wire(tiny)
-        model = wired(wiring, train_kernels=False)
-        variables = initialize(model, 0)
+        model = plain_supernet(wiring)
+        variables = initial(model)
         identities = {
             leaf[0] for leaf in flatten(variables["params"]) if leaf[1] == "identity"
         }
@@ -366,9 +376,9 @@ def test_initial_signal_is_finite_and_alive(name, rng):
     different finite logits."""
     space = spaces.build(name, image_size=32, image_channels=3, num_classes=10)
     architecture = [int(rng.choice(layer.ops)) for layer in space.layers]
-    model = networks.network(space.cut(architecture))
+    model = plain_network(space.cut(architecture))
     images = images_of(space, rng)
-    logits = forward(model, initialize(model, 0), images, architecture, True)
+    logits = forward(model, initial(model), images, architecture, True)
     assert np.isfinite(logits).all()
     assert np.std(np.asarray(logits), axis=0).min() > 1e-3
 
@@ -384,8 +394,8 @@ def test_equal_blocks_are_traced_once(tiny, rng, monkeypatch):
 
     jax.clear_caches()
     monkeypatch.setattr(_Through, "__call__", counted)
-    model = Supernet(tiny)
-    variables = initialize(model, 0)
+    model = plain_network(tiny)
+    variables = initial(model)
     forward(model, variables, images_of(tiny, rng), [0, 0, 1], True)
     assert len(traced) == len(set(traced)) == 5
 
@@ -402,7 +412,7 @@ def test_the_split_is_interleaved():
 
 def test_the_shuffle_block_passes_even_channels_untouched(rng):
     images = jnp.asarray(rng.standard_normal((2, 4, 4, 6)), jnp.float32)
-    block = BLOCKS["shuffle"](Op("k3", "shuffle", 3), 6, 1, True, CHANNELS_LAST)
+    block = BLOCKS["shuffle"](Op("k3", "shuffle", 3), 6, 1, CHANNELS_LAST)
     outputs, _ = block.init_with_output(jax.random.key(0), images, False)
     assert jnp.array_equal(outputs[..., :3], images[..., ::2])
 
@@ -425,7 +435,7 @@ def test_both_layouts_compute_the_same_block(rng, kind, stride):
     results = []
     for layout in (CHANNELS_LAST, BATCH_LAST):
         draws = np.random.default_rng(1)
-        block = BLOCKS[kind](Op("op", kind, 3), 8 * stride, stride, True, layout, RELU)
+        block = BLOCKS[kind](Op("op", kind, 3), 8 * stride, stride, layout, RELU)
         inputs = layout.arrange(images)
         shapes = jax.eval_shape(
             lambda block=block, x=inputs: block.init(jax.random.key(0), x, True)

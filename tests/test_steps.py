@@ -13,11 +13,10 @@ import ml_collections
 import numpy as np
 import optax
 import pytest
+from plain_networks import initial, plain_network
 
 from difnas_jax.config import default
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
-from difnas_jax.models.initializers import initialize
-from difnas_jax.models.supernet import Supernet
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
 from difnas_jax.training import optim
@@ -36,11 +35,13 @@ def settings(**changes):
     return config
 
 
-def training(space, trainable, *, model=None, options=None, **changes):
+def training(
+    space, trainable, *, model=None, options=None, train_classifier=False, **changes
+):
     """(state, step) of a small supernet."""
-    kernels = optim.TRAINED_KERNELS.get(trainable, False)
-    model = model or Supernet(space, train_kernels=kernels)
-    variables = {**initialize(model, 0), "batch_stats": {}}
+    model = model or plain_network(space)
+    variables = initial(model, trainable=trainable, train_classifier=train_classifier)
+    variables["batch_stats"] = {}
     packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
     optimizer = optim.optimizer(settings(**changes), 100)
     step = make_train_step(
@@ -120,7 +121,7 @@ def test_the_state_keeps_the_cross_entropy_of_every_path(tiny, batch):
     paths = jnp.array([[0, 0, 1], [1, 1, 2]], jnp.int32)
     rows = []
     for _ in range(2):
-        model, variables = Supernet(tiny), state.variables
+        model, variables = plain_network(tiny), state.variables
         for path in paths:
             logits: Any = model.apply(variables, batch["image"], path, True)
             found = optax.softmax_cross_entropy_with_integer_labels(
@@ -134,8 +135,7 @@ def test_the_state_keeps_the_cross_entropy_of_every_path(tiny, batch):
 
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_a_classifier_trains_beside_frozen_kernels(tiny, batch, name):
-    model = Supernet(tiny, train_classifier=True)
-    state, step = training(tiny, "all_bn", model=model, optimizer=name)
+    state, step = training(tiny, "all_bn", train_classifier=True, optimizer=name)
     before = state.variables
     state, _ = jax.jit(step)(state, batch, jnp.array([[0, 0, 1]], jnp.int32))
     changed = moved(before["params"], state.variables["params"])
@@ -289,8 +289,8 @@ def test_indicator_only_needs_fewer_products_than_all_batch_norms(tiny, batch):
 
 
 def test_evaluation_counts_only_unmasked_examples(tiny, batch):
-    variables = initialize(Supernet(tiny), 0)
-    step = jax.jit(make_eval_step(Supernet(tiny)))
+    variables = initial(plain_network(tiny))
+    step = jax.jit(make_eval_step(plain_network(tiny)))
     path = jnp.array([0, 0, 0], jnp.int32)
     mask = np.array([1] * 7 + [0] * 7, np.float32)
     sums = step(variables, {**batch, "mask": mask}, path)
@@ -324,8 +324,8 @@ def test_an_epoch_counts_images_through_a_path():
 
 def test_weight_decay_is_for_kernels_only(tiny):
     """With zero gradients only kernels shrink."""
-    model = Supernet(tiny, train_kernels=True)
-    params = initialize(model, 0)["params"]
+    model = plain_network(tiny)
+    params = initial(model)["params"]
     packing = optim.Packing.of(params, optim.TRAINABLE["all"])
     optimizer = optim.optimizer(settings(weight_decay=0.5), 10)
     packed = packing.pack(packing.select(params))
@@ -341,7 +341,7 @@ def test_weight_decay_is_for_kernels_only(tiny):
 
 @pytest.mark.parametrize("trainable", optim.TRAINABLE)
 def test_packing_returns_what_it_was_given(tiny, trainable):
-    params = initialize(Supernet(tiny, train_kernels=True), 0)["params"]
+    params = initial(plain_network(tiny))["params"]
     packing = optim.Packing.of(params, optim.TRAINABLE[trainable])
     packed = packing.pack(packing.select(params))
     chosen = [leaf for leaf in flatten(params) if RULES[trainable](leaf)]
@@ -380,10 +380,9 @@ VARIANTS = {
 def test_variants_of_the_network_take_the_same_step(tiny, batch, name, trainable):
     """Rematerialisation, layout and compute type change speed and memory only."""
     changes, tolerance = VARIANTS[name]
-    trains = trainable == "all"
-    start = initialize(Supernet(tiny, train_kernels=trains), 0)["params"]
+    start = initial(plain_network(tiny), trainable=trainable)["params"]
     plain, metrics = updated(tiny, batch, trainable=trainable)
-    model = Supernet(tiny, train_kernels=trains, **changes)
+    model = plain_network(tiny, **changes)
     other, other_metrics = updated(tiny, batch, model=model, trainable=trainable)
     assert relative_difference(other, plain, start) < tolerance
     loss = float(metrics["loss"])
@@ -397,7 +396,7 @@ def test_rematerialization_needs_less_memory(tiny, rng):
     batch = {"image": images, "label": np.zeros(64, np.int32)}
     paths, sizes = jnp.array([[0, 0, 1]], jnp.int32), {}
     for rematerialize in (False, True):
-        model = Supernet(tiny, rematerialize=rematerialize)
+        model = plain_network(tiny, rematerialize=rematerialize)
         state, step = training(tiny, "all_bn", model=model)
         compiled = jax.jit(step).lower(state, batch, paths).compile()
         memory: Any = compiled.memory_analysis()
@@ -411,7 +410,7 @@ def test_paths_on_devices_equal_one_device(tiny, batch, batch_of_paths):
     mesh = data_mesh()
     batch = jax.tree.map(lambda leaf: leaf[:12], batch)
     options = {"batch_of_paths": batch_of_paths}
-    start = initialize(Supernet(tiny), 0)["params"]
+    start = initial(plain_network(tiny), trainable="all_bn")["params"]
     alone, metrics = updated(tiny, batch, options=options)
     spread = options | {"placement": "paths", "mesh": mesh}
 
@@ -435,14 +434,14 @@ def test_programs_lower_for_accelerators(tiny, batch, platform, program):
     """Without a device: native convolutions, no host callback, no dynamic shape."""
     paths = jax.jit(strict_fair(tiny))(stream(0, "paths", 0))
     if program == "supernet":
-        model = Supernet(tiny, layout=CHANNELS_LAST)
+        model = plain_network(tiny, layout=CHANNELS_LAST)
         state, step = training(tiny, "indicator", model=model)
         inputs = state, batch, paths
     else:
         space = tiny.cut((0, 1, 2))
-        model = Supernet(space, train_kernels=True, dropout=0.2, layout=CHANNELS_LAST)
+        model = plain_network(space, dropout=0.2, layout=CHANNELS_LAST)
         state, step = training(space, "all", model=model)
-        variables = initialize(model, 0)
+        variables = initial(model)
         state = state.replace(variables=variables)
         inputs = state, batch, jnp.array([[0, 1, 2]], jnp.int32)
         if program == "evaluation":

@@ -11,11 +11,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import tiny_run
+from plain_networks import initial, plain_supernet
 
 from difnas_jax import data
 from difnas_jax.config.build import build_wiring
-from difnas_jax.models.initializers import initialize
-from difnas_jax.models.networks import wired
 from difnas_jax.runtime.mesh import DEVICES
 from difnas_jax.training.paths import SAMPLERS
 from difnas_jax.training.train import train
@@ -30,8 +29,8 @@ def train_on(count, folder):
     # Adam would divide differences of rounding by gradients that are nearly zero.
     config.supernet.optimizer = "sgd"
     split, wiring = data.load(config).train, build_wiring(config)
-    model = wired(wiring, train_kernels=False)
-    variables = initialize(model, config.seed)
+    model = plain_supernet(wiring)
+    variables = initial(model, config.seed, trainable="all_bn")
     state = train(
         model,
         {**variables, "batch_stats": {}},

@@ -26,16 +26,16 @@ class InvertedResidual(Block):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
-        op, trains, layout = self.op, self.train_kernels, self.layout
+        op, layout = self.op, self.layout
         hidden = inputs
         if op.expansion > 1:
             width = inputs.shape[layout.channel] * op.expansion
-            hidden = Pointwise(trains, width, layout, name="expand")(hidden)
+            hidden = Pointwise(width, layout, name="expand")(hidden)
             hidden = BatchNorm(layout, self.ceiling, name="bn_expand")(hidden, train)
-        depthwise = Depthwise(trains, op.kernel, self.stride, layout, name="depthwise")
+        depthwise = Depthwise(op.kernel, self.stride, layout, name="depthwise")
         hidden = depthwise(hidden)
         hidden = BatchNorm(layout, self.ceiling, name="bn_depthwise")(hidden, train)
-        project = Pointwise(trains, self.out_channels, layout, name="project")
+        project = Pointwise(self.out_channels, layout, name="project")
         outputs = BatchNorm(layout, name="bn_project")(project(hidden), train)
         return outputs + inputs if self.keeps_shape(inputs) else outputs
 
@@ -50,11 +50,9 @@ class Identity(Block):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
-        trains, layout = self.train_kernels, self.layout
+        layout = self.layout
         if not self.keeps_shape(inputs):
-            project = Conv(
-                trains, self.out_channels, 1, self.stride, layout, name="project"
-            )
+            project = Conv(self.out_channels, 1, self.stride, layout, name="project")
             return BatchNorm(layout, name="bn_project")(project(inputs), train)
         if not self.op.indicator:
             return inputs

@@ -32,7 +32,7 @@ class CellNetwork(Network):
     ) -> Array:
         """See `Network.features`."""
         space, edges = self.space, self._edges(layout)
-        stem = Conv(self.train_kernels, space.channels[0], 3, 1, layout, name="entry")
+        stem = Conv(space.channels[0], 3, 1, layout, name="entry")
         hidden = BatchNorm(layout, name="bn_entry")(stem(images), train)
         for stage, width in enumerate(space.channels):
             if stage:
@@ -49,7 +49,6 @@ class CellNetwork(Network):
                 layer=layer,
                 ops=space.ops,
                 parallel_identity=number in self.parallel_identity,
-                train_kernels=self.train_kernels,
                 layout=layout,
                 ceiling=RELU,
                 rematerialize=self.rematerialize,
@@ -76,7 +75,6 @@ class CellNetwork(Network):
 
     def _reduction(self, stage: int, width: int, layout: Layout) -> Reduction:
         first, second = (
-            ReluConv(CONV3, width, stride, self.train_kernels, layout, parent=None)
-            for stride in (2, 1)
+            ReluConv(CONV3, width, stride, layout, parent=None) for stride in (2, 1)
         )
         return Reduction(first, second, layout, name=f"reduction_{stage}")

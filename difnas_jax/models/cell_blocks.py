@@ -22,12 +22,12 @@ class ReluConv(Block):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
-        trains, layout, active = self.train_kernels, self.layout, jax.nn.relu(inputs)
+        layout, active = self.layout, jax.nn.relu(inputs)
         if self.op.kernel == 1 and self.stride == 1:
-            outputs = Pointwise(trains, self.out_channels, layout, name="conv")(active)
+            outputs = Pointwise(self.out_channels, layout, name="conv")(active)
         else:
             shape = self.out_channels, self.op.kernel, self.stride
-            outputs = Conv(trains, *shape, layout, name="conv")(active)
+            outputs = Conv(*shape, layout, name="conv")(active)
         return BatchNorm(layout, name="bn_conv")(outputs, train)
 
 
@@ -71,8 +71,7 @@ class Reduction(nn.Module):
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of even height and width -> one of half of them."""
         outputs = self.second(self.first(inputs, train), train)
-        trains, channels = self.first.train_kernels, self.first.out_channels
-        shortcut = Pointwise(trains, channels, self.layout, name="shortcut")
+        shortcut = Pointwise(self.first.out_channels, self.layout, name="shortcut")
         return outputs + shortcut(halve(inputs, self.layout))
 
 

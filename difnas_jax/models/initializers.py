@@ -152,7 +152,7 @@ def depthwise_roles(rule: str) -> dict[str, Fill]:
 
 
 def initialize(
-    model: Network, seed: int, *, kernels: str = "orthogonal", depthwise: str = "qr"
+    model: Network, seed: int, *, kernels: str, depthwise: str
 ) -> dict[str, Any]:
     """Initial variables of a network.
 
@@ -166,8 +166,7 @@ def initialize(
       depthwise: key of `DEPTHWISE_RULES`, for the orthogonal family.
 
     Returns:
-      {"params", "frozen", "batch_stats"}: nested dictionaries of float32 numpy arrays
-      (`frozen` is empty if kernels train).
+      {"params", "batch_stats"}: nested dictionaries of float32 numpy arrays.
     """
     rules = {**depthwise_roles(depthwise), **KERNEL_RULES[kernels]}
     shapes: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(
@@ -177,7 +176,7 @@ def initialize(
         path: _initial_leaf(path, leaf.shape, seed, rules).astype(np.float32)
         for path, leaf in shapes.items()
     }
-    return {"frozen": {}, **flax.traverse_util.unflatten_dict(leaves)}
+    return flax.traverse_util.unflatten_dict(leaves)
 
 
 def variable_shapes(model: Network) -> dict[str, Any]:

@@ -1,18 +1,17 @@
 """Modules with weights, and what all blocks have in common.
 
-Kernels live in the collection `frozen`, or in `params` where the method trains them;
-`train_kernels` is the one switch: all of them, none, or only those that look at more
-than one pixel. Initial values here are zeros: `initializers` fills
-the leaves from the names of their modules, so names are part of the contract.
+Every weight is created in the collection `params`. A training that does not train it
+may move it to the collection `frozen`, under the same path; a weight that is there is
+read from there. Initial values here are zeros: `initializers` fills the leaves from the
+names of their modules, so names are part of the contract.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jax import Array
 
 from difnas_jax.ops.convolutions import dense_conv, pointwise_conv
@@ -26,43 +25,22 @@ RELU = math.inf
 ACTIVATIONS = {"relu6": RELU6, "relu": RELU}
 
 
-Trained = bool | Literal["spatial"]
-
-
-class Kernel(nn.Module):
-    """A module whose weights are frozen or trained.
-
-    Weights are float32 and take part in the type of the inputs.
-    """
-
-    train_kernels: Trained
-
-    @property
-    def trains(self) -> bool:
-        """Whether the weights are parameters."""
-        return self.train_kernels is True
+class Weighted(nn.Module):
+    """A module with weights: float32 leaves, cast to the type of the inputs."""
 
     def weight(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """The leaf `name` of `params` or `frozen`."""
-        if self.trains:
-            return self.param(name, nn.initializers.zeros, shape).astype(dtype)
-        return self.variable("frozen", name, jnp.zeros, shape).value.astype(dtype)
+        """The leaf `name` of `frozen` if it is there, else of `params`."""
+        if self.has_variable("frozen", name):
+            value: Any = self.get_variable("frozen", name)
+        else:
+            value = self.param(name, nn.initializers.zeros, shape)
+        return value.astype(dtype)
 
 
-class SpatialKernel(Kernel):
-    """A k x k kernel, which also trains where only spatial ones do."""
-
-    @property
-    def trains(self) -> bool:
-        """See `Kernel.trains`."""
-        spatial = self.train_kernels == "spatial" and self.kernel > 1
-        return self.train_kernels is True or spatial
-
-
-class Conv(SpatialKernel):
+class Conv(Weighted):
     """Dense k x k convolution with padding k // 2 and without bias.
 
-    `frozen/kernel` or `params/kernel`: [k, k, C_in, C_out].
+    `kernel`: [k, k, C_in, C_out].
     """
 
     features: int
@@ -79,10 +57,10 @@ class Conv(SpatialKernel):
         return dense_conv(inputs, kernel, self.stride, self.layout)
 
 
-class Pointwise(Kernel):
+class Pointwise(Weighted):
     """1x1 convolution as a matrix product.
 
-    `frozen/kernel` or `params/kernel`: [C_in, C_out].
+    `kernel`: [C_in, C_out].
     """
 
     features: int
@@ -96,10 +74,10 @@ class Pointwise(Kernel):
         return pointwise_conv(inputs, kernel, self.layout)
 
 
-class Linear(Kernel):
+class Linear(Weighted):
     """A fully connected layer.
 
-    `frozen` or `params`: `kernel` [C_in, C_out] and, if there is one, `bias` [C_out].
+    `kernel` [C_in, C_out] and, if there is one, `bias` [C_out].
     """
 
     features: int
@@ -115,10 +93,10 @@ class Linear(Kernel):
         return outputs + self.weight("bias", (self.features,), inputs.dtype)
 
 
-class Depthwise(SpatialKernel):
+class Depthwise(Weighted):
     """Depthwise k x k convolution.
 
-    `frozen/kernel` or `params/kernel`: [k, k, 1, C].
+    `kernel`: [k, k, 1, C].
     """
 
     kernel: int
@@ -139,7 +117,6 @@ class Block(nn.Module):
     Attributes:
       op: what to compute.
       out_channels, stride: the shape of the outputs.
-      train_kernels: see `Kernel`.
       layout: of the feature maps.
       ceiling: of the activation, one of `ACTIVATIONS`.
     """
@@ -147,7 +124,6 @@ class Block(nn.Module):
     op: Op
     out_channels: int
     stride: int
-    train_kernels: Trained
     layout: Layout
     ceiling: float = RELU6
 

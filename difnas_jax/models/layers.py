@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from difnas_jax.models.blocks import BLOCKS
-from difnas_jax.models.kernels import Block, Trained
+from difnas_jax.models.kernels import Block
 from difnas_jax.ops.choice import Branch, choose
 from difnas_jax.ops.layout import Layout
 from difnas_jax.spaces.base import IDENTITY, Layer, Op
@@ -54,7 +54,6 @@ class ChoiceLayer(nn.Module):
       ops: all ops of the space.
       parallel_identity: add an always-on identity with batch norm (the layer indicator
         as a parallel branch).
-      train_kernels: which kernels are parameters, see `Kernel`.
       layout: of the feature maps.
       ceiling: of the activation.
       rematerialize: compute the layer again in the backward pass.
@@ -64,7 +63,6 @@ class ChoiceLayer(nn.Module):
     layer: Layer
     ops: tuple[Op, ...]
     parallel_identity: bool
-    train_kernels: Trained
     layout: Layout
     ceiling: float
     rematerialize: bool
@@ -129,7 +127,7 @@ class ChoiceLayer(nn.Module):
         return identities if self.parallel_identity else []
 
     def _options(self) -> tuple[Any, ...]:
-        return self.train_kernels, self.layout, self.ceiling
+        return self.layout, self.ceiling
 
     def _block(self, op: Op, cell: int | None, **options: Any) -> Block:
         width = self.layer.out_channels if cell is None else self.widths[cell]

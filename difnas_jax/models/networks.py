@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from difnas_jax.models.cell import CellNetwork
-from difnas_jax.models.kernels import Trained
 from difnas_jax.models.supernet import Network, Supernet
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.cell import CellSpace
@@ -28,13 +27,11 @@ def network(space: SearchSpace, **options: Any) -> Network:
     return NETWORKS[type(space)](space, **options)
 
 
-def wired(wiring: Wiring, *, train_kernels: Trained, **options: Any) -> Network:
+def wired(wiring: Wiring, **options: Any) -> Network:
     """The supernet under a wiring of the layer indicator.
 
     Args:
       wiring: what is sampled, and where the identity is always on.
-      train_kernels: which kernels are parameters, see `Kernel`.
       **options: `dtype`, `rematerialize` and `layout` of `Network`.
     """
-    options |= {"parallel_identity": wiring.parallel, "train_kernels": train_kernels}
-    return network(wiring.sampled, **options)
+    return network(wiring.sampled, parallel_identity=wiring.parallel, **options)

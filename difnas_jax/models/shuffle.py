@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
-from difnas_jax.models.kernels import Block, Depthwise, Pointwise, Trained
+from difnas_jax.models.kernels import Block, Depthwise, Pointwise
 from difnas_jax.ops.layout import Layout
 
 
@@ -24,7 +24,6 @@ class Separable(nn.Module):
     features: int
     kernel: int
     stride: int
-    train_kernels: Trained
     layout: Layout
     ceiling: float
     role: str = "mix"
@@ -32,10 +31,10 @@ class Separable(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
-        trains, layout, role = self.train_kernels, self.layout, self.role
-        spatial = Depthwise(trains, self.kernel, self.stride, layout, name="spatial")
+        layout, role = self.layout, self.role
+        spatial = Depthwise(self.kernel, self.stride, layout, name="spatial")
         hidden = BatchNorm(layout, name="bn_spatial")(spatial(inputs), train)
-        mix = Pointwise(trains, self.features, layout, name=role)
+        mix = Pointwise(self.features, layout, name=role)
         return BatchNorm(layout, self.ceiling, name=f"bn_{role}")(mix(hidden), train)
 
 
@@ -64,7 +63,7 @@ class ShuffleBlock(Block):
     def main(self, inputs: Array, features: int, train: bool) -> Array:
         """The main branch."""
         hidden = self.out_channels // 2
-        expand = Pointwise(self.train_kernels, hidden, self.layout, name="expand")
+        expand = Pointwise(hidden, self.layout, name="expand")
         normalize = BatchNorm(self.layout, self.ceiling, name="bn_expand")
         hidden = normalize(expand(inputs), train)
         return self.separable(features, self.stride, "last", "output")(hidden, train)
@@ -77,7 +76,6 @@ class ShuffleBlock(Block):
             features=features,
             kernel=self.op.kernel,
             stride=stride,
-            train_kernels=self.train_kernels,
             layout=self.layout,
             ceiling=self.ceiling,
             role=role,

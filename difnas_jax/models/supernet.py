@@ -14,7 +14,7 @@ from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
 from difnas_jax.models.blocks import BLOCKS
-from difnas_jax.models.kernels import ACTIVATIONS, Conv, Linear, Pointwise, Trained
+from difnas_jax.models.kernels import ACTIVATIONS, Conv, Linear, Pointwise
 from difnas_jax.models.layers import ChoiceLayer, layer_name
 from difnas_jax.ops.layout import Layout, fastest
 from difnas_jax.spaces.base import SearchSpace
@@ -26,15 +26,12 @@ DTYPES: dict[str, Any] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class Network(nn.Module):
     """What the networks of all kinds of spaces share.
 
-    Collections: `params` (batch-norm scale and bias; kernels and classifier if they
-    train), `frozen` (kernels and classifier otherwise), `batch_stats` (see
-    `BatchNorm`).
+    Collections: `params` (all weights), `frozen` (those of them that a training moves
+    there, see `kernels`), `batch_stats` (see `BatchNorm`).
 
     Attributes:
       space: the search space.
       parallel_identity: layers with an always-on identity branch.
-      train_kernels: which kernels are parameters: all, none, or `spatial` ones.
-      train_classifier: whether the classifier is one where the kernels are not.
       dropout: rate before the classifier; needs the random stream `dropout`.
       dtype: key of `DTYPES`, in which feature maps are computed; variables, batch-norm
         statistics and logits are float32.
@@ -45,8 +42,6 @@ class Network(nn.Module):
 
     space: SearchSpace
     parallel_identity: tuple[int, ...] = ()
-    train_kernels: Trained = False
-    train_classifier: bool = False
     dropout: float = 0.0
     dtype: str = "float32"
     rematerialize: bool = False
@@ -82,13 +77,7 @@ class Network(nn.Module):
 
     def classifier(self) -> Linear:
         """The last layer."""
-        return Linear(
-            self._classifier_trains, self.space.num_classes, name="classifier"
-        )
-
-    @property
-    def _classifier_trains(self) -> bool:
-        return self.train_kernels is True or self.train_classifier
+        return Linear(self.space.num_classes, name="classifier")
 
 
 class Supernet(Network):
@@ -100,18 +89,15 @@ class Supernet(Network):
         self, images: Array, path: Array, train: bool, layout: Layout
     ) -> Array:
         """See `Network.features`."""
-        space, trains = self.space, self.train_kernels
+        space = self.space
         ceiling = ACTIVATIONS[space.activation]
-        stem = Conv(
-            trains, space.stem_channels, 3, space.stem_stride, layout, name="stem"
-        )
+        stem = Conv(space.stem_channels, 3, space.stem_stride, layout, name="stem")
         hidden = BatchNorm(layout, ceiling, name="bn_stem")(stem(images), train)
         for number, block in enumerate(space.fixed):
             hidden = BLOCKS[block.op.kind](
                 op=block.op,
                 out_channels=block.out_channels,
                 stride=block.stride,
-                train_kernels=trains,
                 layout=layout,
                 ceiling=ceiling,
                 name=f"fixed_{number}",
@@ -121,16 +107,15 @@ class Supernet(Network):
                 layer=layer,
                 ops=space.ops,
                 parallel_identity=number in self.parallel_identity,
-                train_kernels=trains,
                 layout=layout,
                 ceiling=ceiling,
                 rematerialize=self.rematerialize,
                 name=layer_name(number),
             )(hidden, path[number], train)
-        head = Pointwise(trains, space.head_channels, layout, name="head")
+        head = Pointwise(space.head_channels, layout, name="head")
         return BatchNorm(layout, ceiling, name="bn_head")(head(hidden), train)
 
     def classifier(self) -> Linear:
         """See `Network.classifier`."""
         classes, bias = self.space.num_classes, self.space.classifier_bias
-        return Linear(self._classifier_trains, classes, bias, name="classifier")
+        return Linear(classes, bias, name="classifier")
