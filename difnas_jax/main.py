@@ -18,9 +18,9 @@ from ml_collections import ConfigDict
 
 from difnas_jax import pipeline
 from difnas_jax.config import build
-from difnas_jax.config.stages import HARMLESS
 from difnas_jax.config.files import load_config
 from difnas_jax.config.overrides import override_by_flags
+from difnas_jax.config.stages import HARMLESS
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import compilation, failures, mesh, processes
 from difnas_jax.runtime.command import Parser, exit_code

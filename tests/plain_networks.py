@@ -7,7 +7,7 @@ from difnas_jax.models.networks import network
 from difnas_jax.models.supernet import Network
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.layer_indicator import Wiring
-from difnas_jax.training.optim import split_frozen
+from difnas_jax.training.fates import fates_of, split
 
 
 def plain_network(space: SearchSpace, **changes: Any) -> Network:
@@ -31,5 +31,5 @@ def initial(
 ) -> dict[str, Any]:
     """Initial variables in the collections in which a method trains them."""
     variables = initialize(model, seed, kernels="orthogonal", depthwise=depthwise)
-    params, frozen = split_frozen(variables["params"], trainable, train_classifier)
-    return {**variables, "params": params, "frozen": frozen}
+    fates = fates_of(variables["params"], trainable, train_classifier)
+    return split(variables, fates)

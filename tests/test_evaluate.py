@@ -9,8 +9,9 @@ from plain_networks import initial, plain_network
 from difnas_jax.data import Normalizer, Split, TrainBatches
 from difnas_jax.models.batchnorm import MOMENTUM
 from difnas_jax.runtime.mesh import data_mesh, replicate
+from difnas_jax.scoring.accuracy import PATHS_PER_CALL, PathAccuracy
 from difnas_jax.training.eval_steps import make_eval_step
-from difnas_jax.training.evaluate import TOGETHER, PathAccuracy, evaluate
+from difnas_jax.training.evaluate import evaluate
 
 RECALIBRATION_BATCHES = 2
 
@@ -79,10 +80,10 @@ def test_accuracy_is_that_of_the_recalibrated_cut_network(accuracy):
 
 
 def test_accuracy_does_not_depend_on_the_others_in_the_call(accuracy):
-    paths = np.array([(0, 0, 0), (1, 0, 1)] * TOGETHER)
+    paths = np.array([(0, 0, 0), (1, 0, 1)] * PATHS_PER_CALL)
     found = accuracy(paths)
     assert len(found) == len(paths)
-    assert found.tolist() == accuracy(paths[:2]).tolist() * TOGETHER
+    assert found.tolist() == accuracy(paths[:2]).tolist() * PATHS_PER_CALL
     assert accuracy(paths[:0]).shape == (0,)
 
 

@@ -32,7 +32,8 @@ def test_planted_effects_are_found(space, sampling, rng):
     losses = 3.0 - effects[np.arange(space.num_layers), paths].sum(-1)
     losses += np.linspace(5, 0, len(paths))[:, None]
     losses[:1500] = 100 * rng.normal(size=losses[:1500].shape)
-    found = main_effect(Evidence({}, paths, losses.astype(np.float32), space))
+    memory = {"path_losses": losses.astype(np.float32)}
+    found = main_effect(Evidence({}, paths, memory, space))
     expected = effects - effects.mean(1, keepdims=True)
     # Exact, but for the drift within the three updates that uniform paths share.
     np.testing.assert_allclose(found, expected, atol=2e-3)
@@ -41,7 +42,7 @@ def test_planted_effects_are_found(space, sampling, rng):
 def test_noise_averages_out(space, rng):
     paths = drawn(space, "strict_fair", 4000)
     losses = rng.normal(size=paths.shape[:2]).astype(np.float32)
-    found = main_effect(Evidence({}, paths, losses, space))
+    found = main_effect(Evidence({}, paths, {"path_losses": losses}, space))
     # 2000 updates: the effect of an op is a mean of 2000 losses of variance 2 / 3.
     expected = np.sqrt(2 / 3 / 2000)
     assert 0.5 * expected < found.std() < 2 * expected
@@ -53,7 +54,8 @@ def test_fair_updates_balance_what_all_their_paths_share(space, rng):
     losses = rng.normal(size=paths.shape[:2])
     shared = losses + 100 * rng.normal(size=(100, 1))
     one, other = (
-        main_effect(Evidence({}, paths, values, space)) for values in (losses, shared)
+        main_effect(Evidence({}, paths, {"path_losses": values}, space))
+        for values in (losses, shared)
     )
     np.testing.assert_allclose(one, other, atol=1e-9)
     # Every op is on one path of each update: the effects of a layer cancel.
@@ -64,7 +66,7 @@ def test_a_layer_without_a_choice_has_no_effect(tiny):
     fixed = tiny.cut((0, 1, 2))
     paths = drawn(fixed, "strict_fair", 4)
     losses = np.ones(paths.shape[:2], np.float32)
-    table = main_effect(Evidence({}, paths, losses, fixed))
+    table = main_effect(Evidence({}, paths, {"path_losses": losses}, fixed))
     assert np.isnan(table).all()
     assert path_scores(SCORES["sum"](table, fixed), np.array([[0, 1, 2]])) == 0
 
@@ -72,7 +74,7 @@ def test_a_layer_without_a_choice_has_no_effect(tiny):
 def test_what_is_not_allowed_has_no_effect(tiny, rng):
     paths = drawn(tiny, "strict_fair", 50)
     losses = rng.normal(size=paths.shape[:2]).astype(np.float32)
-    table = main_effect(Evidence({}, paths, losses, tiny))
+    table = main_effect(Evidence({}, paths, {"path_losses": losses}, tiny))
     assert np.array_equal(np.isfinite(table), tiny.allowed)
 
 
@@ -80,13 +82,14 @@ def test_fewer_updates_than_a_comparison_takes(space, rng):
     """Nothing is known of an op that no path took."""
     paths = drawn(space, "uniform", 2)
     losses = rng.normal(size=(2, 1)).astype(np.float32)
-    table = main_effect(Evidence({}, paths, losses, space))
+    table = main_effect(Evidence({}, paths, {"path_losses": losses}, space))
     assert 0 < np.isfinite(table).sum() <= 2 * space.num_layers
 
 
 def test_every_indicator_has_the_shape_of_the_space(tiny):
     wiring = LAYER_INDICATORS["candidate"](tiny)
     paths = drawn(wiring.sampled, "strict_fair", 4)
-    evidence = Evidence({}, paths, np.zeros(paths.shape[:2], np.float32), tiny)
-    for read in INDICATORS.values():
-        assert read(evidence).shape == (tiny.num_layers, tiny.num_ops)
+    losses = np.zeros(paths.shape[:2], np.float32)
+    evidence = Evidence({}, paths, {"path_losses": losses}, tiny)
+    for indicator in INDICATORS.values():
+        assert indicator.table(evidence).shape == (tiny.num_layers, tiny.num_ops)

@@ -114,7 +114,11 @@ VALUES = [
     ("search.min_macs", "1e9", "search.min_macs: expected at most"),
     ("search.max_params", "1000", "search.max_params: expected at least"),
     ("search.min_params", "1e8", "search.min_params: expected at most"),
-    ("method.batch", "split", "supernet.batch_size: expected a multiple of the 7"),
+    (
+        "method.batch_sharing",
+        "split",
+        "supernet.batch_size: expected a multiple of the 7",
+    ),
     ("stages", "", "stages: expected some of"),
     ("stages", "report,search", "stages: expected some of"),
     ("stages", "search,search", "stages: expected some of"),
@@ -212,15 +216,16 @@ def test_a_folder_is_no_data_file(tmp_path, capsys):
 def finished(tmp_path_factory):
     """A workdir up to its search, the supernet of which was only said to train."""
 
-    def untrained(model, variables, sampler, *_, folder, **__):
+    def untrained(variables, sampler, folder, **_):
         checkpoints = Checkpoints(folder / "checkpoints", keep=2)
         losses = np.zeros((32, paths_per_update(sampler)), np.float32)
+        memory = {"path_losses": losses}
         for step in (16, 32):
             parts = {"variables": variables, "optimizer": {"count": np.asarray(step)}}
-            checkpoints.save(step, **parts, losses={"losses": losses})
+            checkpoints.save(step, **parts, memory=memory)
         checkpoints.close()
         files.write_json_lines(folder / "metrics.jsonl", [])
-        return TrainState(jnp.asarray(32), variables, {}, jnp.asarray(losses))
+        return TrainState(jnp.asarray(32), variables, {}, memory)
 
     workdir = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:

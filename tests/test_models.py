@@ -27,7 +27,7 @@ from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.costs import cost_table, supernet_params
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
-from difnas_jax.training.optim import TRAINABLE, split_frozen
+from difnas_jax.training.fates import TRAINABLE, fates_of, split
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
 
@@ -342,12 +342,15 @@ def test_kernels_switch_collections(tiny, rng):
     expected = forward(model, variables, images, [0, 1, 2], True)
     merged = flatten(variable_shapes(model)["params"])
     for trainable in TRAINABLE:
-        params, frozen = split_frozen(variables["params"], trainable, False)
+        parts = split(variables, fates_of(variables["params"], trainable, False))
+        params, frozen = parts["params"], parts["frozen"]
         assert {*flatten(params), *flatten(frozen)} == {*merged}
         assert bool(frozen) == (trainable != "all")
         if trainable in ("indicator", "all_bn"):
-            assert all(leaf[-2].startswith("bn_") for leaf in flatten(params))
-        parts = {"params": params, "frozen": frozen}
+            assert all(
+                leaf[-2].startswith("bn_") or leaf[0] == "classifier"
+                for leaf in flatten(params)
+            )
         np.testing.assert_allclose(
             forward(model, parts, images, [0, 1, 2], True), expected, rtol=1e-6
         )

@@ -89,7 +89,6 @@ def test_auto_goes_without_and_says_so(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("before", "after"),
     [(None, compilation.HUGE_PAGES), ("glibc.malloc.perturb=0",) * 2],
-    [(None, compilation.HUGE_PAGES), ("glibc.malloc.perturb=0",) * 2],
 )
 def test_the_command_restarts_with_huge_pages_unless_told_otherwise(before, after):
     code = (

@@ -1,5 +1,6 @@
 """The update: what moves, what must not, and what is not even computed."""
 
+import dataclasses
 import math
 import re
 from collections.abc import Callable
@@ -21,9 +22,17 @@ from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
 from difnas_jax.training import optim
 from difnas_jax.training.eval_steps import make_eval_step
+from difnas_jax.training.fates import TRAINABLE, fates_of
 from difnas_jax.training.paths import stream, strict_fair
 from difnas_jax.training.placements import PLACEMENTS
-from difnas_jax.training.steps import BATCHES, create_state, make_train_step
+from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.steps import (
+    BATCH_SHARING,
+    TrainState,
+    TrainStep,
+    create_state,
+    make_train_step,
+)
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
 
@@ -36,19 +45,29 @@ def settings(**changes):
 
 
 def training(
-    space, trainable, *, model=None, options=None, train_classifier=False, **changes
-):
-    """(state, step) of a small supernet."""
+    space, trainable, *, model=None, mesh=None, columns=None, **changes: Any
+) -> tuple[TrainState, TrainStep]:
+    """(state, step) of a small supernet; `columns` are those of the recipe."""
     model = model or plain_network(space)
+    recipe = Recipe(
+        settings=settings(**changes),
+        seed=0,
+        trainable=trainable,
+        train_classifier=False,
+        batch_sharing="same",
+        placement="batch",
+        memory="path_losses",
+    )
+    recipe = dataclasses.replace(recipe, **(columns or {}))
+    train_classifier = recipe.train_classifier
     variables = initial(model, trainable=trainable, train_classifier=train_classifier)
     variables["batch_stats"] = {}
-    packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
-    optimizer = optim.optimizer(settings(**changes), 100)
-    step = make_train_step(
-        model, optimizer, packing, label_smoothing=0.1, seed=0, **(options or {})
-    )
+    packing = optim.Packing.of(recipe.fates(variables["params"]))
+    optimizer = optim.optimizer(recipe.settings, 100)
+    step = make_train_step(model, optimizer, packing, recipe, mesh)
     variables = jax.tree.map(jnp.asarray, variables)
-    return create_state(variables, optimizer, packing, steps=100, paths=7), step
+    memory = recipe.remembers.begin(100, 7)
+    return create_state(variables, optimizer, packing, memory), step
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +97,15 @@ def is_on(leaf, paths, space):
 
 RULES = {
     "indicator": lambda leaf: (
-        leaf[0] == "classifier"
-        or (leaf[0].startswith("layer_") and leaf[2] in INDICATOR_BATCH_NORMS)
+        leaf[0].startswith("layer_") and leaf[2] in INDICATOR_BATCH_NORMS
     ),
-    "all_bn": lambda leaf: leaf[-2].startswith("bn_") or leaf[0] == "classifier",
-    "spatial": lambda leaf: True,  # the other kernels are not among `params`
+    "all_bn": lambda leaf: leaf[-2].startswith("bn_"),
+    "spatial": lambda leaf: leaf[0] != "classifier",  # other kernels are in `frozen`
     "all": lambda leaf: True,
 }
 
 
-@pytest.mark.parametrize("trainable", optim.TRAINABLE)
+@pytest.mark.parametrize("trainable", TRAINABLE)
 def test_only_the_chosen_leaves_on_the_paths_move(tiny, batch, trainable):
     """With momentum and weight decay, over two updates on different paths."""
     state, step = training(tiny, trainable, momentum=0.9, weight_decay=0.1)
@@ -129,13 +147,16 @@ def test_the_state_keeps_the_cross_entropy_of_every_path(tiny, batch):
             )
             rows.append(float(found.mean()))
         state, _ = jax.jit(step)(state, batch, paths)
-    np.testing.assert_allclose(state.losses[:2, :2].ravel(), rows, rtol=1e-5)
-    assert not state.losses[2:].any() and not state.losses[:, 2:].any()
+    losses = state.memory["path_losses"]
+    np.testing.assert_allclose(losses[:2, :2].ravel(), rows, rtol=1e-5)
+    assert not losses[2:].any() and not losses[:, 2:].any()
 
 
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_a_classifier_trains_beside_frozen_kernels(tiny, batch, name):
-    state, step = training(tiny, "all_bn", train_classifier=True, optimizer=name)
+    state, step = training(
+        tiny, "all_bn", columns={"train_classifier": True}, optimizer=name
+    )
     before = state.variables
     state, _ = jax.jit(step)(state, batch, jnp.array([[0, 0, 1]], jnp.int32))
     changed = moved(before["params"], state.variables["params"])
@@ -144,7 +165,7 @@ def test_a_classifier_trains_beside_frozen_kernels(tiny, batch, name):
 
 
 def test_plain_momentum_would_move_unsampled_leaves(tiny, batch):
-    """The trap that `only_sampled` is there for does exist."""
+    """The trap that `only_moving` is there for does exist."""
     state, step = training(tiny, "indicator", momentum=0.9)
     state, _ = step(state, batch, jnp.array([[0, 0, 0]], jnp.int32))
     params = state.variables["params"]
@@ -154,12 +175,12 @@ def test_plain_momentum_would_move_unsampled_leaves(tiny, batch):
     _, memory = inner.update(ones, memory, params)
     updates, _ = inner.update(jax.tree.map(jnp.zeros_like, params), memory, params)
     assert float(optax.tree.norm(updates)) > 0
-    wrapped = optim.only_sampled(inner)
+    wrapped = optim.only_moving(inner)
     memory = wrapped.init(params)
     everything = jax.tree.map(lambda _: jnp.asarray(True), params)
     nothing = jax.tree.map(lambda _: jnp.asarray(False), params)
-    _, memory = wrapped.update(ones, memory, params, sampled=everything)
-    updates, later = wrapped.update(ones, memory, params, sampled=nothing)
+    _, memory = wrapped.update(ones, memory, params, moves=everything)
+    updates, later = wrapped.update(ones, memory, params, moves=nothing)
     assert float(optax.tree.norm(updates)) == 0
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), memory, later))
 
@@ -193,7 +214,7 @@ def test_gradients_of_the_paths_are_summed(tiny, batch):
 
 def test_split_gives_each_path_its_own_images(tiny, batch):
     paths = jnp.array([[0, 1, 2], [1, 0, 0]], jnp.int32)
-    state, step = training(tiny, "indicator", options={"batch_of_paths": "split"})
+    state, step = training(tiny, "indicator", columns={"batch_sharing": "split"})
     _, metrics = jax.jit(step)(state, batch, paths)
     _, same = training(tiny, "indicator")
     parts = [
@@ -204,7 +225,7 @@ def test_split_gives_each_path_its_own_images(tiny, batch):
         for part, path in zip(parts, paths, strict=True)
     ]
     assert metrics["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
-    assert {name: rule.passes(2) for name, rule in BATCHES.items()} == {
+    assert {name: rule.passes(2) for name, rule in BATCH_SHARING.items()} == {
         "same": 2,
         "split": 1,
     }
@@ -326,38 +347,40 @@ def test_weight_decay_is_for_kernels_only(tiny):
     """With zero gradients only kernels shrink."""
     model = plain_network(tiny)
     params = initial(model)["params"]
-    packing = optim.Packing.of(params, optim.TRAINABLE["all"])
+    packing = optim.Packing.of(fates_of(params, "all", True))
     optimizer = optim.optimizer(settings(weight_decay=0.5), 10)
-    packed = packing.pack(packing.select(params))
+    packed = packing.pack_all(params)
     everything = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), packed)
     zeros = jax.tree.map(jnp.zeros_like, packed)
     updates: Any
     updates, _ = optimizer.update(
-        zeros, optimizer.init(packed), packed, sampled=everything
+        zeros, optimizer.init(packed), packed, moves=everything
     )
     for leaf, update in flatten(packing.unpack(updates, params)).items():
         assert bool(jnp.any(update != 0)) == (leaf[-1] == "kernel"), leaf
 
 
-@pytest.mark.parametrize("trainable", optim.TRAINABLE)
+@pytest.mark.parametrize("trainable", TRAINABLE)
 def test_packing_returns_what_it_was_given(tiny, trainable):
-    params = initial(plain_network(tiny))["params"]
-    packing = optim.Packing.of(params, optim.TRAINABLE[trainable])
-    packed = packing.pack(packing.select(params))
-    chosen = [leaf for leaf in flatten(params) if RULES[trainable](leaf)]
+    params = initial(plain_network(tiny), trainable=trainable)["params"]
+    packing = optim.Packing.of(fates_of(params, trainable, False))
+    packed = packing.pack_all(params)
+    chosen = {leaf for leaf in flatten(params) if RULES[trainable](leaf)}
+    assert packing.select(params).keys() == chosen
     sizes = sum(np.size(flatten(params)[leaf]) for leaf in chosen)
-    assert sum(vector.size for vector in packed.values()) == sizes
-    again = packing.unpack(jax.tree.map(lambda v: v + 1, packed), params)
+    assert sum(packed[name].size for name in packing.trained) == sizes
+    moved = {name: packed[name] + (name in packing.trained) for name in packed}
+    again = packing.unpack(moved, params)
     for leaf, value in flatten(params).items():
         change = 1 if leaf in chosen else 0
         np.testing.assert_array_equal(flatten(again)[leaf], value + np.float32(change))
 
 
-def updated(space, batch, *, model=None, options=None, trainable="all_bn", jit=None):
+def updated(space, batch, *, trainable="all_bn", jit=jax.jit, **choices):
     """Parameters and metrics after one strictly fair update."""
-    state, step = training(space, trainable, model=model, options=options)
+    state, step = training(space, trainable, **choices)
     paths = jax.jit(strict_fair(space))(stream(0, "paths", 0))
-    state, metrics = (jit or jax.jit)(step)(state, batch, paths)
+    state, metrics = jit(step)(state, batch, paths)
     return state.variables["params"], metrics
 
 
@@ -404,15 +427,15 @@ def test_rematerialization_needs_less_memory(tiny, rng):
     assert sizes[True] < 0.8 * sizes[False]
 
 
-@pytest.mark.parametrize("batch_of_paths", BATCHES)
-def test_paths_on_devices_equal_one_device(tiny, batch, batch_of_paths):
+@pytest.mark.parametrize("sharing", BATCH_SHARING)
+def test_paths_on_devices_equal_one_device(tiny, batch, sharing):
     """Three paths on two devices: one device runs a path of weight 0."""
     mesh = data_mesh()
     batch = jax.tree.map(lambda leaf: leaf[:12], batch)
-    options = {"batch_of_paths": batch_of_paths}
+    columns = {"batch_sharing": sharing}
     start = initial(plain_network(tiny), trainable="all_bn")["params"]
-    alone, metrics = updated(tiny, batch, options=options)
-    spread = options | {"placement": "paths", "mesh": mesh}
+    alone, metrics = updated(tiny, batch, columns=columns)
+    spread = columns | {"placement": "paths"}
 
     def on_devices(step):
         def run(state, batch, paths):
@@ -422,7 +445,9 @@ def test_paths_on_devices_equal_one_device(tiny, batch, batch_of_paths):
 
         return run
 
-    apart, apart_metrics = updated(tiny, batch, options=spread, jit=on_devices)
+    apart, apart_metrics = updated(
+        tiny, batch, columns=spread, mesh=mesh, jit=on_devices
+    )
     assert relative_difference(apart, alone, start) < 1e-5
     for name, value in metrics.items():
         assert float(apart_metrics[name]) == pytest.approx(float(value), rel=1e-5)

@@ -17,6 +17,7 @@ from difnas_jax import data
 from difnas_jax.config.build import build_wiring
 from difnas_jax.runtime.mesh import DEVICES
 from difnas_jax.training.paths import SAMPLERS
+from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.train import train
 
 
@@ -28,6 +29,7 @@ def train_on(count, folder):
     config = tiny_run.get_config()
     # Adam would divide differences of rounding by gradients that are nearly zero.
     config.supernet.optimizer = "sgd"
+    config.method.update(trainable="all_bn", train_classifier=False)
     split, wiring = data.load(config).train, build_wiring(config)
     model = plain_supernet(wiring)
     variables = initial(model, config.seed, trainable="all_bn")
@@ -36,9 +38,7 @@ def train_on(count, folder):
         {**variables, "batch_stats": {}},
         SAMPLERS["strict_fair"](wiring.sampled),
         data.TrainBatches.of(config, split, data.Normalizer.of(config, split), 32),
-        config.supernet,
-        trainable="all_bn",
-        batch_of_paths="same",
+        Recipe.of_supernet(config),
         mesh=jax.sharding.Mesh(np.array(jax.devices()[:count]), (DEVICES,)),
         folder=folder,
     )

@@ -49,6 +49,7 @@ def build_supernet(config: ConfigDict) -> Network:
     settings = config.supernet
     return wired(
         build_wiring(config),
+        dropout=0.0,
         dtype=settings.dtype,
         rematerialize=settings.rematerialize,
     )

@@ -39,7 +39,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
         rematerialize=settings.rematerialize,
     )
     recipe = Recipe.of_retraining(config)
-    variables = initialize(model, config.seed, settings.kernels, settings.depthwise)
+    variables = initialize(
+        model, config.seed, kernels=settings.kernels, depthwise=settings.depthwise
+    )
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
     eval_step = jax.jit(make_eval_step(model))

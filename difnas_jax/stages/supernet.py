@@ -27,7 +27,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Train what the method trains, on sampled paths, with batch statistics."""
     method, batch_size = config.method, config.supernet.batch_size
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
-    params = initialize(model, config.seed, method.kernels, method.depthwise)["params"]
+    params = initialize(
+        model, config.seed, kernels=method.kernels, depthwise=method.depthwise
+    )["params"]
     images = data.load(config).train
     normalizer = data.Normalizer.of(config, images)
     sampler = build_sampler(config)

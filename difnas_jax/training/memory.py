@@ -7,12 +7,12 @@ stages. Most methods remember nothing, and retraining never does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
-Memory = dict[str, Array]
+Memory = dict[str, Any]  # arrays by name
 
 
 class Remembers(NamedTuple):
