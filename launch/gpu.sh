@@ -15,7 +15,9 @@ if [[ "${1:-}" == "--dry-run" ]]; then
   shift
 fi
 
-command=(env JAX_PLATFORMS=cuda "${PYTHON:-python3}" -m difnas_jax.main
+# Memory of the host in huge pages, unless the environment says otherwise.
+command=(env JAX_PLATFORMS=cuda "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
+  "${PYTHON:-python3}" -m difnas_jax.main
   "--config=${CONFIG}" "--workdir=${WORKDIR}" "--config.devices=${GPUS}" "$@")
 echo "${command[*]}"
 if [[ "${dry_run}" == false ]]; then

@@ -25,7 +25,8 @@ fi
 
 # A port that nobody uses, unless PORT says which.
 port="${PORT:-$((20000 + RANDOM % 12000))}"
-command=(env JAX_PLATFORMS=cpu
+# Memory in huge pages, unless the environment says otherwise.
+command=(env JAX_PLATFORMS=cpu "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
   "XLA_FLAGS=${XLA_FLAGS:-} --xla_force_host_platform_device_count=${DEVICES}"
   "JAX_COORDINATOR_ADDRESS=127.0.0.1:${port}" "JAX_NUM_PROCESSES=${PROCESSES}")
 run=("${PYTHON:-python3}" -m difnas_jax.main --distributed

@@ -19,6 +19,9 @@ if [[ "${1:-}" == "--dry-run" ]]; then
   shift
 fi
 
+# Memory of the hosts in huge pages, unless the environment says otherwise.
+export GLIBC_TUNABLES="${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
+
 run() {
   printf '%q ' "$@"
   echo

@@ -25,8 +25,10 @@ run() {
   if [[ "${dry_run}" == false ]]; then "$@"; fi
 }
 
-# What each host runs, every word quoted for the shell there.
-printf -v main '%q ' .venv/bin/python -m difnas_jax.main --distributed \
+# What each host runs, every word quoted for the shell there; memory in huge pages,
+# unless the environment says otherwise.
+printf -v main '%q ' env "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}" \
+  .venv/bin/python -m difnas_jax.main --distributed \
   "--config=${CONFIG}" "--workdir=${WORKDIR}" "--config.devices=${DEVICES}" "$@"
 # uv brings a Python that is new enough; that of the image may not be.
 install="python3 -m pip install --quiet --user uv"

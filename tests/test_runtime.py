@@ -2,8 +2,10 @@
 
 import gc
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -82,27 +84,61 @@ def test_auto_goes_without_and_says_so(tmp_path, monkeypatch, capsys):
     compilation.keep_compiled_programs("auto")
     assert folder() is None
     out = capsys.readouterr().out
-    assert out.startswith("compilation_cache: goes without") and out.count("\n") == 1
+    assert out.startswith("compilation_cache: off") and out.count("\n") == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's tunables are for Linux")
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [(None, compilation.HUGE_PAGES), ("glibc.malloc.perturb=0",) * 2],
-    [(None, compilation.HUGE_PAGES), ("glibc.malloc.perturb=0",) * 2],
+    ("platform", "backend", "tunables", "lines"),
+    [
+        ("linux", "cpu", None, 1),
+        ("linux", "cpu", "glibc.malloc.perturb=0", 0),
+        ("linux", "gpu", None, 0),
+        ("darwin", "cpu", None, 0),
+    ],
 )
-def test_the_command_restarts_with_huge_pages_unless_told_otherwise(before, after):
-    code = (
-        "import os, sys; from difnas_jax.runtime import compilation;"
-        "compilation.restart_with_huge_pages();"
-        "print(os.environ[compilation.TUNABLES], *sys.argv)"
-    )
+def test_missing_huge_pages_are_one_line(
+    monkeypatch, capsys, platform, backend, tunables, lines
+):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if tunables is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", tunables)
+    compilation.suggest_huge_pages()
+    output = capsys.readouterr().out
+    assert output.count("\n") == lines
+    assert ("GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in output) == bool(lines)
+
+
+RUNPY = """
+import os, runpy, sys
+print("before")
+before, sys.argv[1:] = dict(os.environ), ["--help"]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    print("after", end.code, dict(os.environ) == before)
+"""
+
+
+@pytest.mark.parametrize("module", ["difnas_jax.main", "difnas_jax"])
+def test_running_the_package_never_replaces_the_process(module):
+    """A process that starts itself again would print "before" twice."""
     environment = {k: v for k, v in os.environ.items() if k != compilation.TUNABLES}
-    if before is not None:
-        environment[compilation.TUNABLES] = before
-    command = [sys.executable, "-W", "error", "-c", code, "one", "two"]
-    output = subprocess.check_output(command, env=environment, text=True)
-    assert output.split() == [after, "-c", "one", "two"]
+    output = subprocess.check_output(
+        [sys.executable, "-c", f"import sys; sys.argv[0] = {module!r}\n{RUNPY}"],
+        env=environment,
+        text=True,
+    )
+    lines = output.splitlines()
+    assert lines[0] == "before" and lines.count("before") == 1
+    assert lines[-1] == "after 0 True"
+
+
+def test_no_module_of_the_package_replaces_the_process():
+    package = Path(compilation.__file__).parents[1]
+    for path in package.rglob("*.py"):
+        assert not re.search(r"\bexec[lv]p?e?\b", path.read_text()), path
 
 
 def test_collection_is_paused_and_comes_back():
