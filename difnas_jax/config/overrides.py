@@ -1,4 +1,7 @@
-"""Text to typed config values: arguments of config files and command-line overrides."""
+"""Text to typed config values: arguments of config files and command-line overrides.
+
+`config/files.py` says why this is not `ml_collections.config_flags`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from difnas_jax.errors import InputError
 
 
 def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
-    """Typed arguments of a config file: `--config=configs/x.py:smoke,seed=3`.
+    """Typed arguments of a config file: `--config=digits:smoke,seed=3`.
 
     Args:
       arg: the text behind the colon, or None.
-      **defaults: the arguments there are; their types are those of the defaults. A
-        boolean may be given without a value.
+      **defaults: the arguments that it knows, with the types of these values. A
+        boolean is true where its name is given without a value.
 
     Returns:
       The arguments with their values.
