@@ -192,8 +192,8 @@ def test_fewer_devices_than_expected_are_refused_at_the_door():
 
 
 def others_say(monkeypatch, *texts):
-    """Let `gather` find these processes beside this one."""
-    monkeypatch.setattr(processes, "gather", lambda text: [text, *texts])
+    """Let `gather_texts` find these processes beside this one."""
+    monkeypatch.setattr(processes, "gather_texts", lambda text: [text, *texts])
 
 
 def test_processes_that_differ_are_told_in_what(monkeypatch):

@@ -119,7 +119,7 @@ def test_help_lists_the_commands(capsys):
     assert entrance.main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name, command in entrance.COMMANDS.items():
-        summary = command.__doc__.splitlines()[0]
+        summary = (command.__doc__ or "").splitlines()[0]
         assert any(line.split() == [name, *summary.split()] for line in lines)
 
 
