@@ -2,7 +2,7 @@
 # Run one config on all GPUs of this host.
 #   CONFIG=configs/mbv2.py WORKDIR=/data/runs/mbv2 GPUS=8 \
 #       launch/gpu.sh [--dry-run] [FLAGS...]
-# The same command again continues the run.
+# Started again, the same command continues the run.
 set -euo pipefail
 
 : "${CONFIG:?set CONFIG to a config file, for example configs/mbv2.py}"
