@@ -8,8 +8,6 @@ from types import ModuleType
 
 from difnas_jax import main as run
 from difnas_jax.commands import compare, prepare
-from difnas_jax.errors import InputError
-from difnas_jax.runtime.command import exit_code
 
 # Each has `main(argv) -> exit code`; the first line of its docstring is its help.
 COMMANDS: dict[str, ModuleType] = {"compare": compare, "prepare": prepare}
@@ -25,33 +23,32 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit code, one of those of `runtime/command.py`.
     """
     argv = sys.argv[1:] if argv is None else argv
-    first = argv[0] if argv else ""
-    if first in ("-h", "--help"):
-        print(_help())
-        return 0
+    first = argv[0] if argv else "--config"
     if first in COMMANDS:
         return COMMANDS[first].main(argv[1:])
-    if first and not first.startswith("-"):
-        return exit_code(lambda: _refuse(first))
-    return run.main(argv)
+    if first in ("-h", "--help"):
+        print(_help())
+    elif first.startswith("-"):
+        return run.main(argv)
+    else:
+        known = ", ".join(COMMANDS)
+        print(
+            f"error: {first!r}: unknown command; expected one of {known}, or the flags "
+            "of a run, --config=...",
+            file=sys.stderr,
+        )
+        return 2
+    return 0
 
 
 def _help() -> str:
-    summaries = {
-        "--config=...": "A run: supernet, indicator, search, retraining and report.",
-        **{name: (m.__doc__ or "").split("\n")[0] for name, m in COMMANDS.items()},
-    }
-    lines = [f"  {name:14}{text}" for name, text in summaries.items()]
-    usage = "usage: python -m difnas_jax [COMMAND] ...", "", *lines, ""
-    own = ", ".join(f"python -m difnas_jax {name} --help" for name in COMMANDS)
-    return "\n".join((*usage, f"Flags: python -m difnas_jax.main --help, {own}"))
-
-
-def _refuse(command: str) -> None:
-    raise InputError(
-        f"{command!r}: unknown command; expected one of {', '.join(COMMANDS)}, or the "
-        "flags of a run, --config=..."
-    )
+    lines = ["usage: python -m difnas_jax [COMMAND] ...", ""]
+    lines += ["  --config=...  A run: supernet, indicator, search, retraining, report."]
+    for name, module in COMMANDS.items():
+        lines.append(f"  {name:14}{(module.__doc__ or '').splitlines()[0]}")
+    own = (f"python -m difnas_jax {name} --help" for name in COMMANDS)
+    flags = ", ".join(("python -m difnas_jax.main --help", *own))
+    return "\n".join((*lines, "", f"Flags: {flags}"))
 
 
 if __name__ == "__main__":

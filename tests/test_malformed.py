@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -48,7 +49,7 @@ def at_the_root(monkeypatch):
 
 
 # (flags, what the line names)
-COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+COMMANDS: list[tuple[tuple[str, ...], Sequence[str]]] = [
     ((), ("--config",)),
     *(
         ((f"--config={file}",), ("--config", f"'{file}'"))

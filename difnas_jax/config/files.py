@@ -1,11 +1,11 @@
 """Config files: Python files with `get_config(arg)`, found by path or by name.
 
 The files in `configs/` come with the package and have names: `digits`, `mbv2`,
-`baselines/spos` or, as no other one is called so, `spos`.
+`baselines/spos`, or `spos` as that is unambiguous.
 
-Why not `ml_collections.config_flags`: its errors are tracebacks or pages of usage, not
-one line; it refuses `475e6` for a field that is an integer; and it defines flags of
-absl, which are global to the process and unparsed in the worker processes of Grain.
+Why not `ml_collections.config_flags`: it defines flags of absl, which are global to the
+process and which only `absl.app` parses; unparsed flags broke the worker processes of
+Grain and notebooks. `config/overrides.py` names other reasons.
 """
 
 from __future__ import annotations

@@ -39,8 +39,13 @@ def _is_no_error_of_orbax(record: logging.LogRecord) -> bool:
 class Checkpoints:
     """The checkpoints of one training in one folder."""
 
-    def __init__(self, folder: Path, keep: int = 1) -> None:
-        """Open a folder, made if needed, that keeps the last `keep` checkpoints."""
+    def __init__(self, folder: Path, keep: int | None = None) -> None:
+        """Open a folder, made if needed.
+
+        Args:
+          folder: of the checkpoints, each a folder named by its step.
+          keep: how many of the newest to keep when one is saved; None keeps all.
+        """
         self.folder = folder
         logging.getLogger("absl").addFilter(_is_no_error_of_orbax)
         options = ocp.CheckpointManagerOptions(

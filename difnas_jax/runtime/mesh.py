@@ -77,13 +77,13 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Copy every leaf, the same on all processes, to every device."""
 
-    def placed(leaf: Any) -> jax.Array:
-        whole = np.asarray(leaf)
+    def copied(leaf: Any) -> jax.Array:
+        array = np.asarray(leaf)
         return jax.make_array_from_callback(
-            whole.shape, replicated(mesh), lambda index: whole[index]
+            array.shape, replicated(mesh), lambda index: array[index]
         )
 
-    return jax.tree.map(placed, tree)
+    return jax.tree.map(copied, tree)
 
 
 def own_rows(batch_size: int, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) -> slice:
@@ -102,7 +102,7 @@ def shard_batch(batch: Any, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) -> A
     Args:
       batch: leaves [rows, ...], the `own_rows` of this process.
       mesh: the devices.
-      spec: how the whole batch is split over them.
+      spec: how the batch is split over them.
 
     Returns:
       Leaves [B, ...].

@@ -68,7 +68,7 @@ def join(timeout: float) -> None:
         reason = " ".join(str(error).split())
         raise InputError(
             f"--distributed: expected a cluster that JAX knows, or {COORDINATOR}, "
-            f"{PROCESSES} and {PROCESS} in the environment; JAX says: {reason}"
+            f"{PROCESSES} and {PROCESS} in the environment; JAX reports: {reason}"
         ) from error
 
 
