@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python -m
 demo test: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 demo: $(VENV)/demo.installed
-	$(RUN) difnas_jax.main --config=configs/digits.py --workdir=runs/demo
+	$(RUN) difnas_jax --config=digits --workdir=runs/demo
 
 test: $(VENV)/test.installed
 	@$(RUN) pytest -n auto --dist loadfile

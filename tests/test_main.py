@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,11 @@ def test_an_unknown_command_is_one_line_that_names_the_known_ones(capsys):
     assert entrance.main(["comprae", "--seeds=0"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "'comprae'" in line and all(name in line for name in entrance.COMMANDS)
+
+
+def test_the_console_script_is_the_same_entrance():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"difnas_jax": f"{entrance.__name__}:main"}
 
 
 def test_the_first_argument_picks_the_command(monkeypatch):

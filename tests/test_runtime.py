@@ -23,8 +23,8 @@ SETTINGS = (
 
 
 @pytest.fixture(autouse=True)
-def untold(monkeypatch):
-    """JAX as a user has it who told it nothing; as it was afterwards."""
+def default_settings(monkeypatch):
+    """JAX without settings for its cache; afterwards as it was before."""
     before = {name: getattr(jax.config, name) for name in SETTINGS}
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     jax.config.update("jax_enable_compilation_cache", True)
@@ -40,11 +40,11 @@ def folder():
 
 def test_programs_are_kept_in_the_folder_also_after_a_first_compilation(tmp_path):
     jax.jit(lambda x: x * 3)(1.0)
-    place = tmp_path / "a" / "b"
-    compilation.keep_compiled_programs(str(place))
+    cache = tmp_path / "a" / "b"
+    compilation.keep_compiled_programs(str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.jit(lambda x: jnp.sin(x) * 5)(1.0)
-    assert list(place.iterdir())
+    assert list(cache.iterdir())
 
 
 @pytest.mark.parametrize("named", ["absolute", "relative", ""])
@@ -58,11 +58,11 @@ def test_auto_is_the_cache_folder_of_the_user(tmp_path, monkeypatch, named):
     assert expected.is_dir()
 
 
-def test_auto_leaves_the_folder_that_jax_was_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "told"))
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "told"))
+def test_auto_leaves_the_folder_that_the_environment_gives(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "given"))
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "given"))
     compilation.keep_compiled_programs("auto")
-    assert folder() == str(tmp_path / "told")
+    assert folder() == str(tmp_path / "given")
 
 
 def test_empty_is_off(tmp_path):
@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path):
     assert "\n" not in str(error.value) and "Not a directory" in str(error.value)
 
 
-def test_auto_goes_without_and_says_so(tmp_path, monkeypatch, capsys):
+def test_auto_without_a_folder_is_off_and_prints_a_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     compilation.keep_compiled_programs("auto")
