@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-# As `difnas_jax.runtime.restart_with_huge_pages` has it for every run.
+# As the Makefile and the scripts of launch/ set it for every run.
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # glibc gives large buffers back to the system after every use; these keep them.
 KEEP_MEMORY = {

@@ -222,5 +222,5 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    compilation.restart_with_huge_pages()
+    compilation.suggest_huge_pages()
     sys.exit(main())

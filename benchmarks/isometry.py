@@ -144,5 +144,5 @@ def _is_chain(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    compilation.restart_with_huge_pages()
+    compilation.suggest_huge_pages()
     sys.exit(main())

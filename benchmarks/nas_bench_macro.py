@@ -207,5 +207,5 @@ def write(folder: Path, result: dict[str, Any], ranked: Ranking) -> None:
 
 
 if __name__ == "__main__":
-    compilation.restart_with_huge_pages()
+    compilation.suggest_huge_pages()
     sys.exit(main())

@@ -1,6 +1,6 @@
 """DI-NAS on ImageNet at 224 with the durations of the paper (sections 4 and 4.3).
 
-    python -m difnas_jax.main --config=configs/mbv2.py --config.data.path=DATA_DIR
+    python -m difnas_jax --config=mbv2 --config.data.path=DATA_DIR
 
 DATA_DIR holds `imagenet2012` of TensorFlow Datasets, prepared as array_record; README
 says how. A tree of JPEG files is read with `--config.data.source=folder
@@ -15,7 +15,7 @@ paper's. Not run at full size.
 `:smoke` walks the same 21 layers x 7 ops through every stage in a few updates, at 32
 pixels on the shipped digits:
 
-    python -m difnas_jax.main --config=configs/mbv2.py:smoke
+    python -m difnas_jax --config=mbv2:smoke
 """
 
 from difnas_jax.config import default, parse_arg

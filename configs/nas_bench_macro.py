@@ -1,6 +1,6 @@
 """DI-NAS on CIFAR-10 in the space of NAS-Bench-Macro (8 layers x 3 ops).
 
-    python -m difnas_jax.main --config=configs/nas_bench_macro.py
+    python -m difnas_jax --config=nas_bench_macro
 
 It reads `cifar10` of TensorFlow Datasets, prepared as array_record; README says how. An
 .npz file, which is read at once and is therefore faster, goes by

@@ -1,25 +1,55 @@
-"""`python -m difnas_jax [COMMAND] ...`: a run, or one of the commands beside it."""
+"""`python -m difnas_jax [COMMAND] ...`: a run, or one of the other commands."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from types import ModuleType
 
 from difnas_jax import main as run
 from difnas_jax.commands import compare, prepare
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "compare": compare.main,
-    "prepare": prepare.main,
-}
+# Each has `main(argv) -> exit code`; the first line of its docstring is its help.
+COMMANDS: dict[str, ModuleType] = {"compare": compare, "prepare": prepare}
 
 
-def main(argv: Sequence[str]) -> int:
-    """Hand the arguments to the command that they begin with; without one, to a run."""
-    if argv and argv[0] in COMMANDS:
-        return COMMANDS[argv[0]](argv[1:])
-    return run.main(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Pass the arguments on to the command that they begin with, or else to a run.
+
+    Args:
+      argv: the arguments; those of the process by default.
+
+    Returns:
+      The exit code, one of those of `runtime/command.py`.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    first = argv[0] if argv else "--config"
+    if first in COMMANDS:
+        return COMMANDS[first].main(argv[1:])
+    if first in ("-h", "--help"):
+        print(_help())
+    elif first.startswith("-"):
+        return run.main(argv)
+    else:
+        known = ", ".join(COMMANDS)
+        print(
+            f"error: {first!r}: unknown command; expected one of {known}, or the flags "
+            "of a run, --config=...",
+            file=sys.stderr,
+        )
+        return 2
+    return 0
+
+
+def _help() -> str:
+    lines = ["usage: python -m difnas_jax [COMMAND] ...", ""]
+    lines += ["  --config=...  A run: supernet, indicator, search, retraining, report."]
+    for name, module in COMMANDS.items():
+        lines.append(f"  {name:14}{(module.__doc__ or '').splitlines()[0]}")
+    own = (f"python -m difnas_jax {name} --help" for name in COMMANDS)
+    flags = ", ".join(("python -m difnas_jax.main --help", *own))
+    return "\n".join((*lines, "", f"Flags: {flags}"))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

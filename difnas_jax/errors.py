@@ -9,7 +9,8 @@ type is a defect of this program and keeps its traceback.
 
 def one_line(error: BaseException) -> str:
     """The message of an error, or its type where the message is empty."""
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"no {text}" if isinstance(error, KeyError) else text  # it is the key alone
 
 
 class InputError(ValueError):

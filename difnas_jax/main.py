@@ -1,7 +1,7 @@
-"""Command line: `python -m difnas_jax.main --config=configs/digits.py`.
+"""Command line of a run: `python -m difnas_jax.main --config=digits`.
 
-Flags become a config, everything else is `pipeline.run`. `command.py` has the exit
-codes.
+The flags become a config, which `pipeline.run` carries out. The exit codes are listed
+in `runtime/command.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments; those of the process by default.
 
     Returns:
-      The exit code, one of those of `command.py`.
+      The exit code, one of those of `runtime/command.py`.
     """
     return exit_code(lambda: _run(argv), on_failure=failures.abort_all)
 
@@ -44,13 +44,14 @@ def _run(argv: Sequence[str] | None) -> None:
     if flags.distributed:
         processes.join(flags.join_timeout)
     with failures.watch_for_failures():
-        mesh.check_devices(config.devices)  # before the first of them speaks
+        mesh.check_devices(config.devices)  # before any output, which needs a device
         processes.on_all_processes(lambda: _work(flags, config))
 
 
 def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
     workdir = Path(flags.workdir or default_workdir(flags.config, config))
     say(f"workdir: {workdir}")
+    compilation.suggest_huge_pages()
     results = pipeline.run(config, workdir)
     say("\n".join(results.lines()))
 
@@ -61,31 +62,31 @@ def parse_flags(
     """The flags, and the config with its overrides.
 
     Raises:
-      InputError: anything that the flags do not allow.
+      InputError: a flag or a value that is not allowed.
     """
     parser = Parser(
         prog="python -m difnas_jax.main",
         description="Supernet, indicator, search, retraining and report in one run.",
-        epilog="Any field of the config is a flag of its own, with an = and no space: "
+        epilog="Every field of the config is a flag, with an = and no space: "
         "--config.search.max_macs=1500000, --config.stages=search,report.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--config",
         required=True,
-        metavar="FILE[:ARGUMENTS]",
-        help="for example configs/digits.py or configs/mbv2.py:smoke",
+        metavar="NAME[:ARGUMENTS]",
+        help="a config that comes with the package, as digits or mbv2:smoke, or a file",
     )
     parser.add_argument(
         "--workdir",
         metavar="FOLDER",
-        help="where everything is written; runs/<config>-<checksum> by default",
+        help="where all files are written; runs/<config>-<checksum> by default",
     )
     parser.add_argument(
         "--distributed",
         action="store_true",
-        help="join the processes of this job: on TPU pods, SLURM, Open MPI and "
-        f"Kubernetes by themselves, elsewhere by {processes.COORDINATOR}, "
+        help="join the other processes of this job, which JAX finds on TPU pods, "
+        f"SLURM, Open MPI and Kubernetes; elsewhere set {processes.COORDINATOR}, "
         f"{processes.PROCESSES} and {processes.PROCESS}; see launch/README.md",
     )
     parser.add_argument(
@@ -108,10 +109,10 @@ def parse_flags(
 
 
 def default_workdir(name: str, config: ConfigDict) -> Path:
-    """`runs/<config>-<checksum>`: the same command finds its run again.
+    """`runs/<config>-<checksum>`, so that the same command finds its run again.
 
-    The checksum leaves out what changes no result, so that a single stage finds the
-    others.
+    The checksum leaves out fields that change no result, `stages` among them, so that a
+    stage that runs alone finds the artefacts of the others.
     """
     sections = [name for name in config if isinstance(config[name], ConfigDict)]
     fields = {
@@ -125,5 +126,4 @@ def default_workdir(name: str, config: ConfigDict) -> Path:
 
 
 if __name__ == "__main__":
-    compilation.restart_with_huge_pages()
     sys.exit(main())

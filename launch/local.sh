@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run one config in several processes on this machine, each with its own virtual CPU
-# devices: a rehearsal of several hosts, and how the tests run them.
+# devices, as a test of a run on several hosts.
 #   CONFIG=configs/digits.py WORKDIR=runs/local PROCESSES=2 DEVICES=2 \
 #       launch/local.sh [--dry-run] [FLAGS...]
 set -euo pipefail
@@ -23,9 +23,10 @@ if [[ "${1:-}" == "--dry-run" ]]; then
   shift
 fi
 
-# A port that nobody uses, unless PORT says which.
+# A random port, unless PORT is set.
 port="${PORT:-$((20000 + RANDOM % 12000))}"
-command=(env JAX_PLATFORMS=cpu
+# Memory in huge pages, unless the environment says otherwise.
+command=(env JAX_PLATFORMS=cpu "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
   "XLA_FLAGS=${XLA_FLAGS:-} --xla_force_host_platform_device_count=${DEVICES}"
   "JAX_COORDINATOR_ADDRESS=127.0.0.1:${port}" "JAX_NUM_PROCESSES=${PROCESSES}")
 run=("${PYTHON:-python3}" -m difnas_jax.main --distributed
@@ -41,7 +42,7 @@ for ((process = 0; process < PROCESSES; process++)); do
   fi
 done
 
-# Pass on what stops this script; the exit code is the first one that is not 0.
+# Pass signals on to the processes; the exit code is the first one that is not 0.
 trap 'kill -TERM "${pids[@]}" 2>/dev/null || true' INT TERM
 status=0
 for pid in "${pids[@]}"; do

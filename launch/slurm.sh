@@ -19,6 +19,9 @@ if [[ "${1:-}" == "--dry-run" ]]; then
   shift
 fi
 
+# Memory of the hosts in huge pages, unless the environment says otherwise.
+export GLIBC_TUNABLES="${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
+
 run() {
   printf '%q ' "$@"
   echo
@@ -33,13 +36,14 @@ if [[ -z "${SLURM_JOB_ID:-}" ]]; then
   exit
 fi
 
-# JAX gives each process of a node the GPU of its number, so all must see all of them.
-# One that exits early must not end the others, which are still saving.
+# JAX gives each process of a node the GPU with its local number, so every process must
+# see all GPUs of the node.
+# A process that exits early must not end the others, which are still saving.
 status=0
 run srun --kill-on-bad-exit=0 "${PYTHON:-python3}" -m difnas_jax.main --distributed \
   "--config=${CONFIG}" "--workdir=${WORKDIR}" "--config.devices=$((NODES * GPUS))" \
   "$@" || status=$?
-# 75: saved, run me again.
+# 75: the state is saved, and the same command continues the run.
 if [[ "${status}" == 75 ]]; then
   run scontrol requeue "${SLURM_JOB_ID}"
 fi

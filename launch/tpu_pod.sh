@@ -3,8 +3,8 @@
 # every host, installs it there, and starts the same command on each.
 #   TPU=my-pod ZONE=us-central2-b DEVICES=32 CONFIG=configs/mbv2.py \
 #       WORKDIR=/mnt/runs/mbv2 launch/tpu_pod.sh [--dry-run] [FLAGS...]
-# WORKDIR, and data, are on a file system that every host mounts at the same place.
-# The same command again continues the run.
+# WORKDIR and the data are on a file system that every host mounts under the same path.
+# Started again, the same command continues the run.
 set -euo pipefail
 
 : "${TPU:?set TPU to the name of the TPU}"
@@ -25,8 +25,10 @@ run() {
   if [[ "${dry_run}" == false ]]; then "$@"; fi
 }
 
-# What each host runs, every word quoted for the shell there.
-printf -v main '%q ' .venv/bin/python -m difnas_jax.main --distributed \
+# What each host runs, quoted for the shell there; memory is in huge pages
+# unless the environment says otherwise.
+printf -v main '%q ' env "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}" \
+  .venv/bin/python -m difnas_jax.main --distributed \
   "--config=${CONFIG}" "--workdir=${WORKDIR}" "--config.devices=${DEVICES}" "$@"
 # uv brings a Python that is new enough; that of the image may not be.
 install="python3 -m pip install --quiet --user uv"

@@ -13,7 +13,7 @@ QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=
 
 
 def environment(**variables):
-    """That of this process, without what says which devices and processes there are."""
+    """That of this process, without the variables of devices and processes."""
     names = ("XLA_FLAGS", "JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_ID")
     ours = {name: value for name, value in os.environ.items() if name not in names}
     return {**ours, "XLA_FLAGS": QUICK, "JAX_PLATFORMS": "cpu", **variables}

@@ -105,7 +105,7 @@ def test_an_unknown_experiment_is_named(path):
 
 
 def test_the_default_experiment_is_mbv2():
-    assert experiment(CONFIGS, None).space.name == "mbv2"
+    assert experiment(None).space.name == "mbv2"
 
 
 def row(method, seed, accuracy):

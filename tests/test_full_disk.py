@@ -1,4 +1,4 @@
-"""A full disk: an error that says so, nothing damaged, and on with it after that."""
+"""A full disk: an error names it, no file is damaged, and the run continues later."""
 
 import os
 
@@ -41,11 +41,11 @@ def few(tmp_path):
     return f"arrays:{path}"
 
 
-@pytest.mark.parametrize("place", ["arrays:few.npz", "folder:few", "tfds:few/1.0.0"])
+@pytest.mark.parametrize("target", ["arrays:few.npz", "folder:few", "tfds:few/1.0.0"])
 @pytest.mark.parametrize("pages", [0, 8])
-def test_a_conversion_leaves_nothing(few, small_disk, place, pages, capsys):
+def test_a_conversion_leaves_no_file(few, small_disk, target, pages, capsys):
     """With no space at all, and with space for some of the images."""
-    kind, _, name = place.partition(":")
+    kind, _, name = target.partition(":")
     target = f"{kind}:{small_disk}/{name}"
     filler = fill(small_disk, leave=4096 * pages)
     capsys.readouterr()
@@ -59,8 +59,8 @@ def test_a_conversion_leaves_nothing(few, small_disk, place, pages, capsys):
 
 # Orbax leaves other writes behind when one fails, and these find its loop closed.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_run_goes_on_with_more_and_more_space(small_disk, tmp_path, capsys):
-    """Each time it ends in another place; at its end it is a run like any other."""
+def test_a_run_continues_with_more_and_more_space(small_disk, tmp_path, capsys):
+    """Each time it gets further; its result is that of a run with enough space."""
     flags = [
         f"--config={ROOT}/tests/tiny_run.py",
         "--config.supernet.checkpoint_every=2",

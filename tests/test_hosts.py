@@ -32,7 +32,7 @@ TESTS = Path(__file__).parent
 # 1e-7 of itself and a loss by no more than this in four updates.
 LOSS = 1e-5
 # What training changes moves by more where an activation falls on the other side of a
-# bound of ReLU6, at which the gradient jumps: 4e-4 was seen.
+# bound of ReLU6, at which the gradient jumps; 4e-4 was measured.
 CHANGE = 1e-2
 
 
@@ -132,7 +132,7 @@ def test_processes_change_no_number(alone, together):
     assert there["test_examples"] == here["test_examples"]
 
 
-def test_only_process_0_writes_and_speaks(together):
+def test_only_process_0_writes_and_prints(together):
     """Orbax alone has a file of each process inside a checkpoint."""
     workdir, output, writes = together
     by_process = {"0": set(), "1": set()}
@@ -173,7 +173,7 @@ def test_processes_that_do_not_join_end_the_run(tmp_path, process):
         ({"JAX_PROCESS_ID": "one"}, "JAX_PROCESS_ID: expected a whole number, got 'o"),
     ],
 )
-def test_processes_that_nobody_counts_are_an_error(monkeypatch, variables, message):
+def test_processes_that_are_not_described_are_an_error(monkeypatch, variables, message):
     for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -182,7 +182,7 @@ def test_processes_that_nobody_counts_are_an_error(monkeypatch, variables, messa
         processes.join(60)
 
 
-def test_fewer_devices_than_expected_are_refused_at_the_door():
+def test_fewer_devices_than_expected_are_refused():
     config = tiny_run.get_config()
     config.devices = jax.device_count()
     checks.check(config)
@@ -191,15 +191,15 @@ def test_fewer_devices_than_expected_are_refused_at_the_door():
         checks.check(config)
 
 
-def others_say(monkeypatch, *texts):
-    """Let `gather` find these processes beside this one."""
-    monkeypatch.setattr(processes, "gather", lambda text: [text, *texts])
+def others_have(monkeypatch, *texts):
+    """Let `gather_texts` find these processes beside this one."""
+    monkeypatch.setattr(processes, "gather_texts", lambda text: [text, *texts])
 
 
-def test_processes_that_differ_are_told_in_what(monkeypatch):
+def test_the_first_value_that_differs_is_named(monkeypatch):
     mine = {"seed": 0, "rate": [1]}
     processes.check_same("config", mine)
-    others_say(monkeypatch, json.dumps(mine), json.dumps(mine | {"rate": [2]}))
+    others_have(monkeypatch, json.dumps(mine), json.dumps(mine | {"rate": [2]}))
     message = r"^config: .* but rate is \[1\] on process 0 and \[2\] on process 2"
     with pytest.raises(InputError, match=message):
         processes.check_same("config", mine)
@@ -207,7 +207,7 @@ def test_processes_that_differ_are_told_in_what(monkeypatch):
 
 def test_paths_that_differ_are_refused(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    others_say(monkeypatch, json.dumps({"['paths']": zlib.crc32(bytes(8))}))
+    others_have(monkeypatch, json.dumps({"['paths']": zlib.crc32(bytes(8))}))
     processes.check_same_arrays("supernet", {"paths": np.zeros(2, np.int32)})
     with pytest.raises(InputError, match=r"^supernet.* but \['paths'\] is"):
         processes.check_same_arrays("supernet", {"paths": np.ones(2, np.int32)})
@@ -217,13 +217,13 @@ def test_a_workdir_of_each_host_is_refused(tmp_path, monkeypatch):
     written = tmp_path / "config.json"
     written.write_text("{}")
     processes.check_shared(written)
-    others_say(monkeypatch, json.dumps({"config.json": "No such file or directory"}))
+    others_have(monkeypatch, json.dumps({"config.json": "No such file or directory"}))
     with pytest.raises(InputError, match="a folder that all share: expected the same"):
         processes.check_shared(written)
 
 
 def test_a_process_makes_its_rows_of_every_batch():
-    """The parts of a batch are those of the whole, and its padding is at the end."""
+    """The parts make up the batch, with its padding at the end."""
     config = tiny_run.get_config()
     config.data.crop_padding, config.data.flip = 2, True
     split = data.load(config).train[:70]

@@ -12,8 +12,10 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "launch").rglob("*.sh"))
+ON_HOSTS = [script for script in SCRIPTS if script.parent.name == "launch"]
 EVERY = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 STARTED = ("env", "gcloud", "git", "kubectl", "python3", "sbatch", "scontrol", "srun")
+TUNABLES = "GLIBC_TUNABLES"
 NUMBERS = ("GPUS", "NODES", "PROCESSES", "DEVICES", "HOSTS", "CHIPS")
 
 
@@ -33,7 +35,10 @@ def start(tmp_path):
         calls.unlink(missing_ok=True)
         for name in STARTED:
             code = srun if name == "srun" else 0
-            stand_in = f'#!/bin/sh\necho {name} "$@" >> {calls}\nexit {code}\n'
+            tunables = f'echo "$GLIBC_TUNABLES" > {tmp_path}/tunables'
+            stand_in = (
+                f'#!/bin/sh\n{tunables}\necho {name} "$@" >> {calls}\nexit {code}'
+            )
             (tmp_path / name).write_text(stand_in)
             (tmp_path / name).chmod(0o755)
         done = subprocess.run(
@@ -64,6 +69,21 @@ def test_a_dry_run_shows_the_command_and_starts_nothing(script, start):
     assert "--config.seed=7" in done.stdout
     done, calls = start(script, "--config.seed=7", **variables(script))
     assert done.returncode == 0 and calls, done.stderr
+
+
+@pytest.mark.parametrize("script", ON_HOSTS, ids=lambda script: script.name)
+def test_memory_is_in_huge_pages_unless_the_environment_says_otherwise(
+    script, start, tmp_path
+):
+    for given, expected in (({}, "glibc.malloc.hugetlb=1"), ({TUNABLES: "a=1"}, "a=1")):
+        _, calls = start(script, **variables(script), **given)
+        exported = (tmp_path / "tunables").read_text().strip()
+        assert f"{TUNABLES}={expected}" in calls[-1] or exported == expected
+
+
+def test_memory_of_the_image_is_in_huge_pages():
+    lines = (ROOT / "launch" / "gke" / "Dockerfile").read_text().splitlines()
+    assert f"ENV {TUNABLES}=glibc.malloc.hugetlb=1" in lines
 
 
 def test_every_host_gets_the_words_as_they_were(start):

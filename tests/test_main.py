@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from difnas_jax import __main__ as entrance
 from difnas_jax import pipeline
 from difnas_jax.config import default
 from difnas_jax.main import default_workdir, main
@@ -114,6 +116,38 @@ def test_a_stop_from_the_keyboard_says_how_to_go_on(tmp_path, monkeypatch, capsy
     assert "the same command continues" in capsys.readouterr().err
 
 
+def test_help_lists_the_commands(capsys):
+    assert entrance.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, command in entrance.COMMANDS.items():
+        summary = (command.__doc__ or "").splitlines()[0]
+        assert any(line.split() == [name, *summary.split()] for line in lines)
+
+
+def test_an_unknown_command_is_one_line_that_names_the_known_ones(capsys):
+    assert entrance.main(["comprae", "--seeds=0"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'comprae'" in line and all(name in line for name in entrance.COMMANDS)
+
+
+def test_the_console_script_is_the_same_entrance():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"difnas_jax": f"{entrance.__name__}:main"}
+
+
+def test_the_first_argument_picks_the_command(monkeypatch):
+    calls = []
+    for name, module in {"run": entrance.run, **entrance.COMMANDS}.items():
+        monkeypatch.setattr(
+            module, "main", lambda argv, n=name: calls.append((n, argv))
+        )
+    entrance.main(["compare", "--seeds=0"])
+    entrance.main(["--config=digits"])
+    entrance.main([])
+    expected = [("compare", ["--seeds=0"]), ("run", ["--config=digits"]), ("run", [])]
+    assert calls == expected
+
+
 def test_default_workdir_leaves_out_what_changes_no_result():
     config = default()
     names = [default_workdir("a.py", config)]
@@ -122,6 +156,9 @@ def test_default_workdir_leaves_out_what_changes_no_result():
         config.compilation_cache = str(value)
         names.append(default_workdir("a.py", config))
     assert names[0] == names[1] != names[2]
+    shipped = default_workdir("baselines/spos:digits", config)
+    assert shipped == default_workdir("configs/baselines/spos.py:digits", config)
+    assert shipped.name.startswith("spos-")
 
 
 def test_default_workdir_is_printed_and_found_again(environment, tmp_path):

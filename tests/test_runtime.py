@@ -2,8 +2,10 @@
 
 import gc
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +23,8 @@ SETTINGS = (
 
 
 @pytest.fixture(autouse=True)
-def untold(monkeypatch):
-    """JAX as a user has it who told it nothing; as it was afterwards."""
+def default_settings(monkeypatch):
+    """JAX without settings for its cache; afterwards as it was before."""
     before = {name: getattr(jax.config, name) for name in SETTINGS}
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     jax.config.update("jax_enable_compilation_cache", True)
@@ -38,11 +40,11 @@ def folder():
 
 def test_programs_are_kept_in_the_folder_also_after_a_first_compilation(tmp_path):
     jax.jit(lambda x: x * 3)(1.0)
-    place = tmp_path / "a" / "b"
-    compilation.keep_compiled_programs(str(place))
+    cache = tmp_path / "a" / "b"
+    compilation.keep_compiled_programs(str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.jit(lambda x: jnp.sin(x) * 5)(1.0)
-    assert list(place.iterdir())
+    assert list(cache.iterdir())
 
 
 @pytest.mark.parametrize("named", ["absolute", "relative", ""])
@@ -56,11 +58,11 @@ def test_auto_is_the_cache_folder_of_the_user(tmp_path, monkeypatch, named):
     assert expected.is_dir()
 
 
-def test_auto_leaves_the_folder_that_jax_was_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "told"))
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "told"))
+def test_auto_leaves_the_folder_that_the_environment_gives(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "given"))
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "given"))
     compilation.keep_compiled_programs("auto")
-    assert folder() == str(tmp_path / "told")
+    assert folder() == str(tmp_path / "given")
 
 
 def test_empty_is_off(tmp_path):
@@ -76,32 +78,67 @@ def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path):
     assert "\n" not in str(error.value) and "Not a directory" in str(error.value)
 
 
-def test_auto_goes_without_and_says_so(tmp_path, monkeypatch, capsys):
+def test_auto_without_a_folder_is_off_and_prints_a_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     compilation.keep_compiled_programs("auto")
     assert folder() is None
     out = capsys.readouterr().out
-    assert out.startswith("compilation_cache: goes without") and out.count("\n") == 1
+    assert out.startswith("compilation_cache: off") and out.count("\n") == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's tunables are for Linux")
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [(None, compilation.HUGE_PAGES), ("glibc.malloc.perturb=0",) * 2],
+    ("platform", "backend", "tunables", "lines"),
+    [
+        ("linux", "cpu", None, 1),
+        ("linux", "cpu", "glibc.malloc.perturb=0", 0),
+        ("linux", "gpu", None, 0),
+        ("darwin", "cpu", None, 0),
+    ],
 )
-def test_the_command_restarts_with_huge_pages_unless_told_otherwise(before, after):
-    code = (
-        "import os, sys; from difnas_jax.runtime import compilation;"
-        "compilation.restart_with_huge_pages();"
-        "print(os.environ[compilation.TUNABLES], *sys.argv)"
-    )
+def test_missing_huge_pages_are_one_line(
+    monkeypatch, capsys, platform, backend, tunables, lines
+):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if tunables is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", tunables)
+    compilation.suggest_huge_pages()
+    output = capsys.readouterr().out
+    assert output.count("\n") == lines
+    assert ("GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in output) == bool(lines)
+
+
+RUNPY = """
+import os, runpy, sys
+print("before")
+before, sys.argv[1:] = dict(os.environ), ["--help"]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    print("after", end.code, dict(os.environ) == before)
+"""
+
+
+@pytest.mark.parametrize("module", ["difnas_jax.main", "difnas_jax"])
+def test_running_the_package_never_replaces_the_process(module):
+    """A process that starts itself again would print "before" twice."""
     environment = {k: v for k, v in os.environ.items() if k != compilation.TUNABLES}
-    if before is not None:
-        environment[compilation.TUNABLES] = before
-    command = [sys.executable, "-W", "error", "-c", code, "one", "two"]
-    output = subprocess.check_output(command, env=environment, text=True)
-    assert output.split() == [after, "-c", "one", "two"]
+    output = subprocess.check_output(
+        [sys.executable, "-c", f"import sys; sys.argv[0] = {module!r}\n{RUNPY}"],
+        env=environment,
+        text=True,
+    )
+    lines = output.splitlines()
+    assert lines[0] == "before" and lines.count("before") == 1
+    assert lines[-1] == "after 0 True"
+
+
+def test_no_module_of_the_package_replaces_the_process():
+    package = Path(compilation.__file__).parents[1]
+    for path in package.rglob("*.py"):
+        assert not re.search(r"\bexec[lv]p?e?\b", path.read_text()), path
 
 
 def test_collection_is_paused_and_comes_back():

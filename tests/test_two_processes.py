@@ -19,7 +19,7 @@ def losses(workdir):
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """The losses of two processes that nobody disturbs."""
+    """The losses of two processes that are not disturbed."""
     workdir = tmp_path_factory.mktemp("whole")
     assert codes(start_two(workdir)) == [0, 0]
     assert len(losses(workdir)) == 64
@@ -55,7 +55,7 @@ def test_the_death_of_one_ends_both_and_nothing_differs(tmp_path, unbroken, proc
     started[process].kill()
     (code, _), (other, says) = sorted(ended(started))
     assert code == -signal.SIGKILL
-    # Nothing that a scheduler would take for an end for good.
+    # No code that a scheduler would take for a final error.
     assert other == os.EX_TEMPFAIL or other < 0
     if other > 0:
         assert says[-1] == "another process has died; the same command continues"
@@ -79,7 +79,7 @@ def one_bad_image(tmp_path):
     return root, bad
 
 
-def test_bad_data_on_one_end_both_with_its_words(tmp_path, one_bad_image):
+def test_bad_data_on_one_end_both_with_its_error(tmp_path, one_bad_image):
     """Each update, one of them reads half of the images."""
     root, bad = one_bad_image
     flags = ["--config.data.source=folder", f"--config.data.path={root}"]
@@ -99,7 +99,9 @@ def test_bad_data_on_one_end_both_with_its_words(tmp_path, one_bad_image):
     assert read_json_lines(workdir / SUPERNET_METRICS)[-1]["corrupt_images"] >= 1
 
 
-def test_a_full_disk_ends_both_and_they_go_on_after_space_is_made(small_disk, unbroken):
+def test_a_full_disk_ends_both_and_they_continue_after_space_is_made(
+    small_disk, unbroken
+):
     workdir, flags = small_disk / "run", ["--config.supernet.checkpoint_every=16"]
     folder = workdir / "supernet" / "checkpoints"
     started = at_work(workdir, updates=16, flags=flags)
@@ -130,7 +132,7 @@ def test_a_full_disk_ends_both_and_they_go_on_after_space_is_made(small_disk, un
     ],
 )
 def test_a_fault_of_one_ends_both(tmp_path, fault, process, ends, says):
-    """In the background, when all is done, and while a checkpoint is read."""
+    """While a checkpoint is written or read, and after the last stage."""
     flags = ["--config.supernet.steps=8", "--config.supernet.checkpoint_every=4"]
     if fault == "read":
         assert codes(start_two(tmp_path, *flags)) == [0, 0]

@@ -1,6 +1,6 @@
 """BN-NAS (arXiv 2108.07375) over the space and the data of another experiment.
 
-    python -m difnas_jax.main --config=configs/baselines/bnnas.py:digits
+    python -m difnas_jax --config=baselines/bnnas:digits
 
 Kernels are Gaussian and frozen, the indicator's batch norms train on uniform paths, and
 an architecture scores by the sum of its indicators; identity has none and adds 0. The
@@ -9,14 +9,12 @@ epochs. `--config.search.screening=False` is its
 evolution.
 """
 
-from pathlib import Path
-
 from difnas_jax.config import experiment
 
 
 def get_config(arg=None):
     """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
-    config = experiment(Path(__file__).parents[1], arg)
+    config = experiment(arg)
     config.method.update(kernels="he_fan_out", sampling="uniform")
     config.method.update(trainable="indicator", train_classifier=False)
     config.method.update(layer_indicator="plain", indicator="gamma", score="sum")

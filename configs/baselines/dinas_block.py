@@ -1,21 +1,17 @@
 """DI-NAS without layer indicator over the space and the data of another experiment.
 
-    python -m difnas_jax.main --config=configs/baselines/dinas_block.py:digits
+    python -m difnas_jax --config=baselines/dinas_block:digits
 
 The row "BN (block)" of the paper's table: as `dinas_paper.py`, but no identity is
 sampled or chosen, so every layer stays; 80 epochs.
 """
-
-from pathlib import Path
 
 from difnas_jax.config import load_config
 
 
 def get_config(arg=None):
     """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
-    config = load_config(
-        f"{Path(__file__).with_name('dinas_paper.py')}:{arg or 'mbv2'}"
-    )
+    config = load_config(f"baselines/dinas_paper:{arg or ''}")
     config.method.layer_indicator = "off"
     config.supernet.epochs = min(config.supernet.epochs, 80.0)  # 0 where steps count
     return config

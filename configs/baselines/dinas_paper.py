@@ -1,20 +1,18 @@
 """DI-NAS as the paper has it, over the space and the data of another experiment.
 
-    python -m difnas_jax.main --config=configs/baselines/dinas_paper.py:digits
+    python -m difnas_jax --config=baselines/dinas_paper:digits
 
 Only the last batch norm of each candidate trains, by SGD, on a frozen classifier; each
 depthwise filter is an orthogonal matrix; identity with batch norm is one more op; an
 architecture scores by the ratio of its learned scales to those of the identities.
 """
 
-from pathlib import Path
-
 from difnas_jax.config import experiment
 
 
 def get_config(arg=None):
     """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
-    config = experiment(Path(__file__).parents[1], arg)
+    config = experiment(arg)
     config.method.update(kernels="orthogonal", depthwise="qr")
     config.method.update(trainable="indicator", train_classifier=False)
     config.method.update(sampling="strict_fair", layer_indicator="candidate")

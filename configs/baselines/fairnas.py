@@ -1,6 +1,6 @@
 """FairNAS (arXiv 1907.01845) over the space and the data of another experiment.
 
-    python -m difnas_jax.main --config=configs/baselines/fairnas.py:digits
+    python -m difnas_jax --config=baselines/fairnas:digits
 
 All weights train, by the summed gradients of strictly fair paths; a path scores by its
 validation accuracy after recalibration. Numbers of the supernet as in the public code
@@ -8,14 +8,12 @@ with that loop: 0.5 at batch 1024, which scales to 0.25 at 512, and 100 epochs i
 each image passes through all paths.
 """
 
-from pathlib import Path
-
 from difnas_jax.config import experiment
 
 
 def get_config(arg=None):
     """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
-    config = experiment(Path(__file__).parents[1], arg)
+    config = experiment(arg)
     config.stages = ("supernet", "search", "retrain", "report")
     config.method.update(kernels="he_fan_out", trainable="all")
     config.method.update(sampling="strict_fair")

@@ -1,6 +1,6 @@
 """SPOS (arXiv 1904.00420) over the space and the data of another experiment.
 
-    python -m difnas_jax.main --config=configs/baselines/spos.py:digits
+    python -m difnas_jax --config=baselines/spos:digits
 
 All weights train, one uniform path an update; a path scores by its validation accuracy
 after recalibration. Numbers of the supernet as in the BN-NAS release (batch 512, scaled
@@ -8,14 +8,12 @@ linearly); there SPOS trains for 100 epochs. `--config.search.screening=False` i
 evolution.
 """
 
-from pathlib import Path
-
 from difnas_jax.config import experiment
 
 
 def get_config(arg=None):
     """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
-    config = experiment(Path(__file__).parents[1], arg)
+    config = experiment(arg)
     config.stages = ("supernet", "search", "retrain", "report")
     config.method.update(kernels="he_fan_out", trainable="all", sampling="uniform")
     config.method.update(layer_indicator="plain", score="accuracy", memory="nothing")

@@ -1,4 +1,9 @@
-"""Text to typed config values: arguments of config files and command-line overrides."""
+"""Text to typed config values: arguments of config files and command-line overrides.
+
+Why not `ml_collections.config_flags`: a wrong flag has to be one line that names the
+field, what was expected and what was given, not a traceback or a page of usage, and
+`475e6` is an integer here. `config/files.py` names another reason.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +16,12 @@ from difnas_jax.errors import InputError
 
 
 def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
-    """Typed arguments of a config file: `--config=configs/x.py:smoke,seed=3`.
+    """Typed arguments of a config file: `--config=digits:smoke,seed=3`.
 
     Args:
       arg: the text behind the colon, or None.
-      **defaults: the arguments there are; their types are those of the defaults. A
-        boolean may be given without a value.
+      **defaults: the arguments that it knows, with the types of these values. A
+        boolean is true where its name is given without a value.
 
     Returns:
       The arguments with their values.
@@ -63,17 +68,17 @@ def override(config: ConfigDict, name: str, text: str) -> None:
     parent[last] = _parsed(name, section, text)
 
 
-def override_by_flags(config: ConfigDict, words: Sequence[str]) -> None:
-    """Set fields from words `--config.NAME=TEXT`.
+def override_by_flags(config: ConfigDict, flags: Sequence[str]) -> None:
+    """Set fields from flags `--config.NAME=TEXT`.
 
     Raises:
-      InputError: a word of another form, or what `override` raises.
+      InputError: a flag of another form, or what `override` raises.
     """
-    for word in words:
-        name, given, text = word.removeprefix("--config.").partition("=")
-        if not word.startswith("--config.") or not given:
+    for flag in flags:
+        name, given, text = flag.removeprefix("--config.").partition("=")
+        if not flag.startswith("--config.") or not given:
             raise InputError(
-                f"{word}: expected a flag --config.FIELD=VALUE; see --help"
+                f"{flag}: expected a flag --config.FIELD=VALUE; see --help"
             )
         override(config, name, text)
 
@@ -91,21 +96,21 @@ def _parse_int(text: str) -> int:
     """An integer, also in the form 475e6."""
     value = float(text) if "e" in text.lower() else int(text)
     if value != int(value):
-        raise ValueError("not whole")
+        raise ValueError("not an integer")
     return int(value)
 
 
 def _parse_tuple(text: str) -> tuple[Any, ...]:
-    """Numbers or words, split by commas; brackets and quotes may stand around them."""
-    words = [word.strip("\"' ") for word in text.strip("()[] ").split(",")]
-    return tuple(_number_or_word(word) for word in words if word)
+    """Numbers or strings, split by commas, possibly in brackets and quotes."""
+    items = [item.strip("\"' ") for item in text.strip("()[] ").split(",")]
+    return tuple(_number_or_string(item) for item in items if item)
 
 
-def _number_or_word(word: str) -> float | str:
+def _number_or_string(text: str) -> float | str:
     try:
-        return float(word)
+        return float(text)
     except ValueError:
-        return word
+        return text
 
 
 PARSERS: dict[type, Callable[[str], Any]] = {

@@ -1,10 +1,10 @@
-"""Checkpoints: with `checkpoint_parts.py` the only place that knows how Orbax saves.
+"""Checkpoints. Only this module and `checkpoint_parts.py` use Orbax.
 
-A checkpoint has four parts: `variables` (all collections of the network, frozen kernels
-included), `optimizer`, `losses` (those of every path so far), and a `record` with
-checksums of all files. A later stage reads the network without rebuilding its
-optimizer. Saving is asynchronous and atomic. The step of a training is the name of its
-checkpoint, and the place in the data follows from it.
+A checkpoint has the parts `variables` (all collections of the network, frozen kernels
+included), `optimizer`, one for what the method carries along from update to update, and
+a `record` with checksums of all files. A later stage reads the network without
+rebuilding its optimizer. Saving is asynchronous and atomic. A checkpoint is named by the step of the
+training, from which its position in the data follows.
 """
 
 from __future__ import annotations
@@ -24,46 +24,41 @@ from difnas_jax.runtime.checkpoint_parts import (
     CHECKSUMS,
     PARTS,
     RECORD,
-    Arrays,
-    Record,
-    RestoreArrays,
-    RestoreRecord,
-    SaveArrays,
-    SaveRecord,
     checksums_of,
+    handlers,
 )
 from difnas_jax.runtime.metrics import say
-from difnas_jax.runtime.processes import gather
+from difnas_jax.runtime.processes import gather_texts
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Orbax logs what it raises as well, with hundreds of lines for a full disk."""
+def _is_no_error_of_orbax(record: logging.LogRecord) -> bool:
+    """Orbax logs what it also raises, with hundreds of lines for a full disk."""
     return record.levelno < logging.ERROR or "orbax" not in record.pathname
 
 
 class Checkpoints:
     """The checkpoints of one training in one folder."""
 
-    def __init__(self, folder: Path, keep: int = 1) -> None:
-        """Open a folder, which is made if needed, keeping the last `keep` saves."""
+    def __init__(self, folder: Path, keep: int | None = None) -> None:
+        """Open a folder, made if needed.
+
+        Args:
+          folder: of the checkpoints, each a folder named by its step.
+          keep: how many of the newest to keep when one is saved; None keeps all.
+        """
         self.folder = folder
-        logging.getLogger("absl").addFilter(_is_news)
+        logging.getLogger("absl").addFilter(_is_no_error_of_orbax)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=True,
-            cleanup_tmp_directories=True,  # what a killed run was writing
-            # What fails in `save` itself comes to light there.
+            cleanup_tmp_directories=True,  # left by a run that was killed
+            # So that `save` raises an error in making them.
             async_options=ocp.options.AsyncOptions(
                 create_directories_asynchronously=False
             ),
         )
         self._manager = ocp.CheckpointManager(
-            folder.absolute(),
-            options=options,
-            item_handlers={
-                **{part: Arrays() for part in PARTS},
-                RECORD: Record(),
-            },
+            folder.absolute(), options=options, handler_registry=handlers()
         )
 
     def latest(self) -> int | None:
@@ -77,16 +72,18 @@ class Checkpoints:
 
         Args:
           step: updates done.
-          window: metrics of updates that are in no row yet.
+          window: metrics of the updates since the last row of metrics.
           **parts: the trees of all `PARTS`.
 
         Raises:
-          OSError: the disk is full, found now or by the save before.
+          OSError: the disk is full, in this save or in the one before.
         """
         if step == self.latest():
             return
-        saved: dict[str, Any] = {part: SaveArrays(tree) for part, tree in parts.items()}
-        saved[RECORD] = SaveRecord({"window": list(window)})
+        saved: dict[str, Any] = {
+            part: ocp.args.StandardSave(tree) for part, tree in parts.items()
+        }
+        saved[RECORD] = ocp.args.JsonSave({"window": list(window)})
         with files.disk_full_as_oserror(self.folder):
             self._manager.save(step, args=ocp.args.Composite(**saved))
 
@@ -95,7 +92,8 @@ class Checkpoints:
     ) -> tuple[int, list[dict[str, float]], dict[str, Any]] | None:
         """Read the newest checkpoint that can be read.
 
-        Newer ones that are damaged are named, and removed once an older one was read.
+        Newer checkpoints that are damaged are named in the output, and deleted once an
+        older one has been read.
 
         Args:
           **targets: see `restore`.
@@ -104,22 +102,22 @@ class Checkpoints:
           Its step, its window and its parts; None if there is no checkpoint.
 
         Raises:
-          InputError: there are checkpoints, and none can be read.
-          OSError: of the disk, which may pass; nothing is removed.
+          InputError: there are checkpoints, but all of them are damaged.
+          OSError: an error of the disk, which may be temporary; nothing is deleted.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
-        for place, step in enumerate(steps):
+        for index, step in enumerate(steps):
             try:
                 problem = ""
                 self._compare(step, targets)
             except InputError as error:
                 problem = str(error)
-            # A file system may show it whole to some processes, and to others not.
-            if problem := next(filter(None, gather(problem)), ""):
+            # A network file system may show it complete to some processes only.
+            if problem := next(filter(None, gather_texts(problem)), ""):
                 say(f"{problem}; skipped")
                 continue
             window, parts = self._read(step, targets)
-            for damaged in steps[:place]:
+            for damaged in steps[:index]:
                 self._manager.delete(damaged)
             return step, window, parts
         if steps:
@@ -135,13 +133,13 @@ class Checkpoints:
 
         Args:
           step: of the checkpoint.
-          **targets: for each part, arrays or shapes of the tree that is expected.
+          **targets: for each part, the expected tree of arrays or shapes.
 
         Returns:
           The parts by name.
 
         Raises:
-          InputError: one that is damaged or does not fit.
+          InputError: the checkpoint is damaged or of another network.
         """
         self._compare(step, targets)
         return self._read(step, targets)[1]
@@ -158,10 +156,10 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, AttributeError) as error:
             missing = isinstance(error, FileNotFoundError | NotADirectoryError)
             if isinstance(error, OSError) and not missing:
-                raise  # it may pass: no reason to take a checkpoint for damaged
-            raise self._unreadable(step, error) from error
+                raise  # it may be temporary: the checkpoint is not damaged by it
+            raise self._damaged(step, error) from error
 
-    def _unreadable(self, step: int, error: Exception) -> InputError:
+    def _damaged(self, step: int, error: Exception) -> InputError:
         return InputError(
             f"{self.folder / str(step)}: expected a checkpoint of this network, but it "
             f"cannot be read ({one_line(error)[:200]})"
@@ -169,22 +167,24 @@ class Checkpoints:
 
     def _read(self, step: int, targets: dict[str, Any]) -> tuple[list, dict[str, Any]]:
         shapes: dict[str, Any] = {
-            part: RestoreArrays(jax.tree.map(ocp.utils.to_shape_dtype_struct, target))
+            part: ocp.args.StandardRestore(
+                jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
+            )
             for part, target in targets.items()
         }
-        shapes[RECORD] = RestoreRecord()
+        shapes[RECORD] = ocp.args.JsonRestore()
         try:
             restored = self._manager.restore(step, args=ocp.args.Composite(**shapes))
             window = restored[RECORD]["window"]
             return window, {part: restored[part] for part in targets}
-        except Exception as error:  # whatever Orbax meets, too
-            # The files are whole: it is another network, or another process has died.
+        except Exception as error:  # Orbax documents none
+            # The files are complete: it is another network, or a process has died.
             if isinstance(error, OSError) or jax.process_count() > 1:
                 raise
-            raise self._unreadable(step, error) from error
+            raise self._damaged(step, error) from error
 
     def close(self) -> None:
-        """Wait until everything is on disk.
+        """Wait until all checkpoints are on disk.
 
         Raises:
           OSError: the disk is full.
@@ -193,7 +193,7 @@ class Checkpoints:
             self._manager.close()
 
     def __enter__(self) -> Checkpoints:
-        """Itself."""
+        """The checkpoints themselves."""
         return self
 
     def __exit__(
@@ -204,7 +204,8 @@ class Checkpoints:
     ) -> None:
         """Close, also when all processes stop or their training breaks down.
 
-        A failure of one of several waits for nothing: not all of the others may come.
+        After another failure, one of several processes does not wait for the others,
+        which may never come.
         """
         together = error is None or isinstance(error, Stopped | TrainingError)
         if together or jax.process_count() == 1:

@@ -1,4 +1,4 @@
-"""The parts of a checkpoint: how Orbax writes them, and what happens where it fails."""
+"""The parts of a checkpoint: how Orbax writes them, and what happens on a failure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CHECKSUMS = "checksums.json"
 
 @contextlib.contextmanager
 def _abort_all_on_failure(directory: Any) -> Iterator[None]:
-    """End all processes at once where writing `<step>/<part>` of a folder fails.
+    """End all processes at once if writing `<step>/<part>` of a folder fails.
 
-    In the background it would come to light at the next save. On several processes that
-    is too late: the others wait for this one at a barrier, and it for them at the next
-    one.
+    Orbax raises what fails in the background at the next save only. On several
+    processes that is too late: the others wait for this one at a barrier, and it waits
+    for them at the next barrier.
     """
     try:
         with files.disk_full_as_oserror(Path(directory).parents[1]):
@@ -35,47 +35,47 @@ def _abort_all_on_failure(directory: Any) -> Iterator[None]:
         raise
 
 
-class _Writing:
-    """A part that is being written, in the background."""
+class _WatchedFuture:
+    """A future of Orbax for a part that is written in the background."""
 
     def __init__(self, future: Any, directory: Any) -> None:
-        """Watch a future of Orbax that writes to a directory."""
+        """Watch a future that writes to a directory."""
         self._future, self._directory = future, directory
 
     def result(self, timeout: float | None = None) -> Any:
-        """Wait for its end."""
+        """Wait until the part is written."""
         with _abort_all_on_failure(self._directory):
             return self._future.result(timeout)
 
     def cancel(self) -> Any:
-        """Give up."""
+        """Cancel the writing."""
         return self._future.cancel()
 
 
-class _AbortsOnFailure:
-    """A handler of Orbax whose failures end all processes."""
+class _Watched:
+    """Mixin for a handler of Orbax: a failure in its background work ends all."""
 
-    async def async_save(self, directory: Any, **kwargs: Any) -> list[_Writing]:
+    async def async_save(self, directory: Any, **kwargs: Any) -> list[_WatchedFuture]:
         """Start to write."""
         started = await super().async_save(directory, **kwargs)  # type: ignore[misc]
-        return [_Writing(future, directory) for future in started or ()]
+        return [_WatchedFuture(future, directory) for future in started or ()]
 
     def finalize(self, directory: Any) -> None:
-        """Called when the files of all processes are there."""
+        """Complete the part when the files of all processes are written."""
         with _abort_all_on_failure(directory):
             super().finalize(directory)  # type: ignore[misc]
 
 
-class Arrays(_AbortsOnFailure, ocp.StandardCheckpointHandler):
+class Arrays(_Watched, ocp.StandardCheckpointHandler):
     """A tree of arrays."""
 
 
-class Record(_AbortsOnFailure, ocp.JsonCheckpointHandler):
-    """JSON values, with checksums of all files beside them.
+class Record(_Watched, ocp.JsonCheckpointHandler):
+    """JSON values, with checksums of the files of all parts beside them.
 
-    Orbax finalizes parts in the order of their handlers, this one last, and only then
-    gives the checkpoint its name. Damage is looked for before a part is read: a read
-    that fails halfway leaves others behind, whose tracebacks nobody can catch.
+    Orbax finalizes the parts in the order of their handlers, this one last, and only
+    then gives the checkpoint its name. Checksums are compared before a part is read: a
+    read that fails halfway leaves other reads in threads whose errors nobody can catch.
     """
 
     def finalize(self, directory: Any) -> None:
@@ -88,24 +88,17 @@ class Record(_AbortsOnFailure, ocp.JsonCheckpointHandler):
                 files.write_json(Path(directory) / CHECKSUMS, checksums)
 
 
-@ocp.args.register_with_handler(Arrays, for_save=True)
-class SaveArrays(ocp.args.StandardSave):
-    """What Orbax hands to `Arrays`."""
-
-
-@ocp.args.register_with_handler(Arrays, for_restore=True)
-class RestoreArrays(ocp.args.StandardRestore):
-    """Likewise."""
-
-
-@ocp.args.register_with_handler(Record, for_save=True)
-class SaveRecord(ocp.args.JsonSave):
-    """What Orbax hands to `Record`."""
-
-
-@ocp.args.register_with_handler(Record, for_restore=True)
-class RestoreRecord(ocp.args.JsonRestore):
-    """Likewise."""
+def handlers() -> ocp.handlers.CheckpointHandlerRegistry:
+    """The handler of each part, the record last."""
+    registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
+    for part in PARTS:
+        arrays = Arrays()
+        registry.add(part, ocp.args.StandardSave, arrays)
+        registry.add(part, ocp.args.StandardRestore, arrays)
+    record = Record()
+    registry.add(RECORD, ocp.args.JsonSave, record)
+    registry.add(RECORD, ocp.args.JsonRestore, record)
+    return registry
 
 
 def checksums_of(part: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The process that a run lives in: its memory, and its compiled programs."""
+"""Compiled programs on disk, and how the process of a run allocates its memory."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ TUNABLES = "GLIBC_TUNABLES"
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
-def restart_with_huge_pages() -> None:
-    """Start this command again in the same process, with its memory in huge pages.
+def suggest_huge_pages() -> None:
+    """Print one line where runs would be faster with their memory in huge pages.
 
-    A program on the CPU takes hundreds of megabytes at each call and gives them back;
-    in pages of 4 KiB, the faults alone cost as much as half of an update of one path.
-    Nothing happens outside of Linux, or where the environment says how to allocate.
+    A compiled program on the CPU allocates hundreds of megabytes at each call and frees
+    them again. In pages of 4 KiB, the page faults alone take half as long as an update
+    of one path. Nothing is printed on GPU and TPU, outside of Linux, or where the
+    environment has tunables of its own.
     """
-    if sys.platform == "linux" and TUNABLES not in os.environ:
-        os.environ[TUNABLES] = HUGE_PAGES
-        os.execv(sys.executable, sys.orig_argv)
+    on_cpu = sys.platform == "linux" and jax.default_backend() == "cpu"
+    if on_cpu and TUNABLES not in os.environ:
+        say(f"memory: {TUNABLES}={HUGE_PAGES} in the environment makes runs faster")
 
 
 @contextlib.contextmanager
 def without_collection() -> Iterator[None]:
     """Pause the garbage collector.
 
-    Tracing a supernet makes millions of objects that stay; looking through them again
-    and again takes a third of its time.
+    Tracing a supernet makes millions of objects that stay alive; scanning them again
+    and again takes a third of the time.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -49,31 +50,32 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def keep_compiled_programs(place: str) -> None:
+def keep_compiled_programs(cache: str) -> None:
     """Keep compiled programs on disk, so that a later run need not compile them again.
 
     Args:
-      place: a folder, made if needed; `auto` is `difnas_jax/compilation` in the user's
+      cache: a folder, made if needed; `auto` is `difnas_jax/compilation` in the user's
         cache folder, or where `JAX_COMPILATION_CACHE_DIR` points; empty is off.
 
     Raises:
-      InputError: a folder that cannot be written; `auto` says so and goes without.
+      InputError: the folder cannot be written. For `auto`, one line is printed instead
+        and nothing is kept.
     """
-    auto = place == "auto"
+    auto = cache == "auto"
     if auto and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
-    folder = str(_user_cache() / "difnas_jax/compilation") if auto else place
+    folder = str(_user_cache() / "difnas_jax/compilation") if auto else cache
     if folder and (reason := _why_not_writable(Path(folder))):
         if not auto:
             raise InputError(
                 f"compilation_cache: expected a folder that can be written, or nothing "
-                f"to go without; got {place!r} ({reason})"
+                f"to keep no compiled programs; got {cache!r} ({reason})"
             )
-        say(f"compilation_cache: goes without, {folder} cannot be written ({reason})")
+        say(f"compilation_cache: off, {folder} cannot be written ({reason})")
         folder = ""
     jax.config.update("jax_compilation_cache_dir", folder or None)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
-    # JAX decides at its first compilation, which may be over, whether there is a cache.
+    # JAX decides at its first compilation whether there is a cache; it may have been.
     compilation_cache.reset_cache()
 
 
@@ -84,7 +86,7 @@ def _user_cache() -> Path:
 
 
 def _why_not_writable(folder: Path) -> str:
-    """Why a folder, made if needed, takes no file; empty if it does."""
+    """Why no file can be written to a folder, made if needed; empty if one can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

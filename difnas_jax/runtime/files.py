@@ -1,9 +1,9 @@
-"""Reading and writing files: atomically, and with an error that says what is wrong.
+"""Reading and writing files atomically, with errors that name the file.
 
 Every file is written under a temporary name and renamed, so that a reader sees the old
-file, the new one or none, never half of one. A file that cannot be read back as what it
-should be raises `InputError` with its path and the way out; one that cannot be written
-an `OSError` with its path.
+file, the new one or none, never half of one. A file with other contents than expected
+raises an `InputError` with its path and the way out; a file that cannot be written
+raises an `OSError` with its path.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from difnas_jax.errors import InputError, one_line
 
-# What reading a damaged .npz file raises.
+# All that reading a damaged .npz file raises.
 DAMAGE = (
     OSError,
     EOFError,
@@ -33,23 +33,22 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-
-
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
-# Of file systems that know no locks, such as Lustre without `flock`: go without.
+# Raised by file systems without locks, such as Lustre without the option `flock`; a
+# folder on them is used without a lock.
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 LOCK = ".lock"
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; the system lets go of it at any death.
+    """Lock a folder for this process; the system unlocks it however the process ends.
 
     Args:
       folder: made if needed.
 
     Raises:
-      InputError: another process holds it, or it cannot be made or written.
+      InputError: another process has locked it, or it cannot be made or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +84,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def with_filename(path: Path) -> Iterator[None]:
-    """Give an `OSError` the file that it is about, which a failed write leaves out."""
+    """Add the file to an `OSError`; a failed write does not name it."""
     try:
         yield
     except OSError as error:
@@ -95,12 +94,12 @@ def with_filename(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def disk_full_as_oserror(path: Path) -> Iterator[None]:
-    """Libraries report a full disk in several ways; here it is always an `OSError`."""
+    """Turn what libraries raise for a full disk into an `OSError` with this path."""
     full = os.strerror(errno.ENOSPC)
     try:
         yield
     except Exception as error:
-        # The second is what TFDS finds before it writes.
+        # The second text is that of TFDS, which looks before it writes.
         if any(text in str(error) for text in (full, "Not enough disk space")):
             raise OSError(errno.ENOSPC, full, str(path)) from error
         raise
@@ -108,14 +107,14 @@ def disk_full_as_oserror(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file that takes its name only when it is complete and on disk.
+    """Open a file that gets its name only when it is complete and on disk.
 
     Args:
       path: the final name; its folder is made if needed.
       mode: `w` for text, `wb` for bytes.
 
     Raises:
-      OSError: it cannot be written; what was there before is untouched.
+      OSError: it cannot be written; an earlier file of that name is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -172,14 +171,14 @@ def write_json_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def read_json_lines(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Read a file of one JSON object a line.
 
-    A last line without its end is left out: it was being appended when a run died.
+    A last line without a newline is left out: a run was killed while it appended it.
 
     Args:
       path: the file.
       keys: keys that each row must have, with numbers as values.
 
     Raises:
-      InputError: the file is missing, or a line is not such an object.
+      InputError: the file is missing, or a line has another form.
     """
     try:
         *lines, _ = path.read_text().split("\n")
@@ -193,7 +192,7 @@ def read_json_lines(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]
 
 
 def missing_or_damaged(path: Path, expected: str, error: Exception) -> InputError:
-    """The error for a damaged or missing artefact."""
+    """The error for an artefact that is missing or cannot be read as `expected`."""
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path}: is missing; run the stage that writes it")
     return InputError(

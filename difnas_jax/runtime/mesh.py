@@ -16,18 +16,18 @@ OVER_DEVICES = PartitionSpec(DEVICES)
 
 
 def check_devices(expected: int) -> None:
-    """Refuse to start with fewer devices than expected.
+    """Refuse to start with fewer devices than expected, or with 64-bit numbers.
 
     Args:
-      expected: devices of all processes together; 0 takes what is there.
+      expected: devices of all processes together; 0 accepts any number.
 
     Raises:
-      InputError: fewer have joined, JAX cannot use the platform it is told to, or it
-        computes with 64 bits.
+      InputError: there are fewer devices, JAX has no device of the platform that
+        `JAX_PLATFORMS` names, or `JAX_ENABLE_X64` is set.
     """
     if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise InputError(
-            "JAX_ENABLE_X64: expected it to be off, networks are of float32; unset it"
+            "JAX_ENABLE_X64: expected it to be off, as networks are float32; unset it"
         )
     try:
         count = jax.device_count()
@@ -40,7 +40,7 @@ def check_devices(expected: int) -> None:
         raise InputError(
             f"devices: expected {expected}, got {count} {jax.default_backend()} "
             f"device(s) on {jax.process_count()} process(es); start the missing ones, "
-            "or set devices to 0 for whatever is there"
+            "or set devices to 0 to use those that are there"
         )
 
 
@@ -54,17 +54,17 @@ def check_divides(name: str, batch_size: int) -> None:
 
 
 def programs_in_flight() -> int:
-    """How many programs may wait on the devices.
+    """How many programs may be queued on the devices at once.
 
-    Virtual CPU devices share their threads: those that wait in the collectives of
-    several programs at once may wait for ever.
+    Virtual CPU devices share a pool of threads: if threads wait in the collectives of
+    several programs, none may be left to end the wait.
     """
     virtual = jax.default_backend() == "cpu" and jax.device_count() > 1
     return 1 if virtual else 4
 
 
 def data_mesh() -> Mesh:
-    """All devices along one axis, `data`; those of a process are neighbours."""
+    """All devices along one axis, `data`; those of a process are consecutive."""
     devices = sorted(jax.devices(), key=lambda device: device.process_index)
     return Mesh(np.array(devices), (DEVICES,))
 
@@ -77,13 +77,13 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Copy every leaf, the same on all processes, to every device."""
 
-    def placed(leaf: Any) -> jax.Array:
-        whole = np.asarray(leaf)
+    def copied(leaf: Any) -> jax.Array:
+        array = np.asarray(leaf)
         return jax.make_array_from_callback(
-            whole.shape, replicated(mesh), lambda index: whole[index]
+            array.shape, replicated(mesh), lambda index: array[index]
         )
 
-    return jax.tree.map(placed, tree)
+    return jax.tree.map(copied, tree)
 
 
 def own_rows(batch_size: int, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) -> slice:
@@ -97,12 +97,12 @@ def own_rows(batch_size: int, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) ->
 def shard_batch(batch: Any, mesh: Mesh, spec: PartitionSpec = OVER_DEVICES) -> Any:
     """Put a batch on the devices, split along its first axis by default.
 
-    No process waits for another, so that this may run beside a training step.
+    This is no collective, so that it may run at the same time as a training step.
 
     Args:
       batch: leaves [rows, ...], the `own_rows` of this process.
       mesh: the devices.
-      spec: how the whole batch lies on them.
+      spec: how the batch is split over them.
 
     Returns:
       Leaves [B, ...].

@@ -1,4 +1,4 @@
-"""What a run says: metrics to a file, progress to the terminal; process 0 only."""
+"""Output of a run, by process 0 only: metrics to a file, progress to the terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def say(text: str) -> None:
 
 
 class MetricsWriter:
-    """Appends rows to a JSON-lines file; a key that is not announced is an error."""
+    """Appends rows with known fields to a file of JSON lines."""
 
     def __init__(self, path: Path, fields: Iterable[str], resume_step: int) -> None:
         """Open the file.
@@ -31,7 +31,7 @@ class MetricsWriter:
         Args:
           path: the file.
           fields: the keys that rows may have.
-          resume_step: later rows, of a run that was killed, are dropped.
+          resume_step: rows of later steps, left by a run that was killed, are dropped.
         """
         self._fields = frozenset(fields)
         self._path = path
@@ -48,7 +48,7 @@ class MetricsWriter:
         """Append a row.
 
         Raises:
-          KeyError: a key that was not announced.
+          KeyError: a key that is not among the fields.
         """
         if unknown := row.keys() - self._fields:
             raise KeyError(f"metrics {sorted(unknown)} are not among the fields")
@@ -58,34 +58,34 @@ class MetricsWriter:
 
 
 class MetricsWindow:
-    """The time since the last row of metrics.
+    """The updates since the last row of metrics, and the time that they took.
 
     Attributes:
-      metrics: of every update since.
+      metrics: of each of these updates.
     """
 
     def __init__(self, earlier: Iterable[dict[str, Any]] = ()) -> None:
-        """Start now.
+        """Start the clock.
 
         Args:
-          earlier: metrics of updates that belong to it and took none of its time.
+          earlier: metrics of updates that an earlier process did.
         """
         self.metrics = list(earlier)
         self._earlier = len(self.metrics)
         self._start, self._waited = time.monotonic(), 0.0
 
     def wait_for(self, batches: Iterator[Any]) -> Any:
-        """The next batch."""
+        """The next batch; the time spent waiting for it is counted."""
         start = time.monotonic()
         batch = next(batches)
         self._waited += time.monotonic() - start
         return batch
 
     def rates(self, images: int) -> dict[str, float]:
-        """Speed, and the share of the time that was spent waiting for batches.
+        """Images per second, and the share of the time spent waiting for batches.
 
         Args:
-          images: that pass through a path in one update.
+          images: number of images that pass through a path in one update.
         """
         seconds = time.monotonic() - self._start
         return {
@@ -95,15 +95,15 @@ class MetricsWindow:
 
 
 class Progress:
-    """A bar in a terminal, plain lines elsewhere; both with rate and time to go."""
+    """A bar in a terminal, plain lines elsewhere, with rate and remaining time."""
 
     def __init__(self, title: str, total: int, done: int = 0) -> None:
         """Start.
 
         Args:
-          title: what is going on.
-          total: units of work in all.
-          done: units that an earlier run did.
+          title: of the work.
+          total: number of units of work.
+          done: units that an earlier process did.
         """
         self._title, self._total, self._first = title, total, done
         self._start: float | None = None
@@ -116,21 +116,21 @@ class Progress:
         )
 
     def step(self) -> None:
-        """One more unit is done; the clock starts after the first, which compiles."""
+        """Count one unit; the clock starts after the first one, which compiles."""
         if self._start is None:
             self._start, self._first = time.monotonic(), self._first + 1
         self._bar.update()
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """Say that the work is being compiled and, at the end, how long it took."""
+        """Print that the work is being compiled and, at the end, how long it took."""
         self.say("compiling")
         start = time.monotonic()
         yield
         self.say(f"compiled in {time.monotonic() - start:.1f} s")
 
     def say(self, text: str) -> None:
-        """Print a line under the title, above the bar where there is one."""
+        """Print a line after the title, above the bar if there is one."""
         with tqdm.external_write_mode():
             say(f"{self._title}: {text}")
 
@@ -151,5 +151,5 @@ class Progress:
         say(f"{self._title} {done}/{self._total}  {rate:.3g}/s  eta {left}  {shown}")
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar and leave it on the screen."""
         self._bar.close()

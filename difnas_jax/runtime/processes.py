@@ -1,8 +1,8 @@
 """Processes: a run on several hosts is the same program on each.
 
-All processes do the same work and meet in collectives; process 0 alone writes and
-speaks. What must be the same everywhere is compared: hosts that drift apart wait for
-each other or, worse, mix their numbers silently.
+All processes do the same work and meet in collectives; only process 0 writes files and
+prints. Whatever must be equal on all of them is compared: processes that differ wait
+for each other for ever or, worse, mix different numbers silently.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from difnas_jax.errors import InputError
-from difnas_jax.runtime.mesh import data_mesh, replicated, shard_batch
 
-# How the processes of a job find each other where JAX does not know the cluster.
+# Variables that describe a job on a cluster that JAX does not recognise.
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
 PROCESSES, PROCESS = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 
 def is_main_process() -> bool:
-    """Whether this process writes files and shows progress."""
+    """Whether this process is the one that writes files and prints."""
     return jax.process_index() == 0
 
 
@@ -40,14 +40,14 @@ def join(timeout: float) -> None:
 
     TPU pods, SLURM, Open MPI and Kubernetes are recognised by JAX; elsewhere
     `JAX_COORDINATOR_ADDRESS` (host:port of process 0), `JAX_NUM_PROCESSES` and
-    `JAX_PROCESS_ID` say who is who.
+    `JAX_PROCESS_ID` describe it.
 
     Args:
-      timeout: seconds to wait for the others. When they are over, the process ends here
-        with one line and exit code 2.
+      timeout: seconds to wait for the others, after which the process ends with one
+        line and exit code 2.
 
     Raises:
-      InputError: nothing says which processes there are, or they cannot be joined.
+      InputError: the processes of the job are not known, or cannot be joined.
     """
     count, index = _number_from(PROCESSES), _number_from(PROCESS)
     at = os.environ.get(COORDINATOR, "the address that the cluster gives")
@@ -68,7 +68,7 @@ def join(timeout: float) -> None:
         reason = " ".join(str(error).split())
         raise InputError(
             f"--distributed: expected a cluster that JAX knows, or {COORDINATOR}, "
-            f"{PROCESSES} and {PROCESS} in the environment; JAX says: {reason}"
+            f"{PROCESSES} and {PROCESS} in the environment; JAX reports: {reason}"
         ) from error
 
 
@@ -81,7 +81,7 @@ def _number_from(variable: str) -> int | None:
 
 @contextlib.contextmanager
 def _ends_after(seconds: float, message: str) -> Iterator[None]:
-    """End this process when time is over: what hangs in XLA cannot be interrupted."""
+    """End this process after a time: a call that hangs in XLA cannot be interrupted."""
 
     def end() -> None:
         print(f"error: {message}", file=sys.stderr, flush=True)
@@ -96,50 +96,44 @@ def _ends_after(seconds: float, message: str) -> Iterator[None]:
         timer.cancel()
 
 
-def gather(text: str) -> list[str]:
-    """What each process says, by process; nobody goes on before all have spoken."""
+def gather_texts(text: str) -> list[str]:
+    """The text of each process, by process. No process returns before all call it."""
     if jax.process_count() == 1:
         return [text]
     own = np.frombuffer(text.encode(), np.uint8)
-    lengths = _gather_rows(np.array([len(own)], np.int32))[:, 0]
-    rows = _gather_rows(np.pad(own, (0, max(1, *lengths) - len(own))))
+    lengths = multihost_utils.process_allgather(np.array([len(own)], np.int32))[:, 0]
+    # Rows of equal length, which is not 0.
+    padded = np.pad(own, (0, max(1, *lengths) - len(own)))
+    rows = multihost_utils.process_allgather(padded)
     return [
         row[:length].tobytes().decode()
         for row, length in zip(rows, lengths, strict=True)
     ]
 
 
-def _gather_rows(own: np.ndarray) -> np.ndarray:
-    """[N], of each process -> [processes, N]; over all devices, as training does."""
-    mesh = data_mesh()
-    copies = np.tile(own, (jax.local_device_count(), 1))  # one for each device
-    everywhere = jax.jit(_unchanged, out_shardings=replicated(mesh))
-    rows = np.asarray(everywhere(shard_batch(copies, mesh)))
-    owners = [device.process_index for device in mesh.devices]
-    return rows[np.unique(owners, return_index=True)[1]]
-
-
-def _unchanged(rows: jax.Array) -> jax.Array:
-    return rows
-
-
 def on_all_processes(work: Callable[[], Result]) -> Result:
-    """Do the work on every process, and wait for the last.
+    """Do the work on every process, and wait until all have done it.
 
-    Where it fails on one, all end (`failures.py`).
+    A failure of one process ends all (`failures.py`).
     """
     result = work()
-    gather("")
+    multihost_utils.sync_global_devices("difnas_jax: work done on all processes")
     return result
 
 
 def check_same(what: str, values: Mapping[str, Any]) -> None:
-    """Refuse values, as JSON, that are not the same on all processes.
+    """Refuse values, compared as JSON, that are not the same on all processes.
+
+    Args:
+      what: what the values describe, for the error.
+      values: by name.
 
     Raises:
-      InputError: on all processes, naming the first value that differs and where.
+      InputError: on all processes, naming the first value that differs and a process.
     """
-    first, *others = map(json.loads, gather(json.dumps(dict(values), default=str)))
+    first, *others = map(
+        json.loads, gather_texts(json.dumps(dict(values), default=str))
+    )
     for process, other in enumerate(others, start=1):
         for name in sorted(first.keys() | other.keys()):
             here, there = (known.get(name, "absent") for known in (first, other))
@@ -152,17 +146,18 @@ def check_same(what: str, values: Mapping[str, Any]) -> None:
 
 
 def check_shared(written: Path) -> None:
-    """Refuse a folder that is not the same for all processes.
+    """Refuse a folder that is not the same one for all processes.
 
     Args:
       written: a file in it that process 0 has just written.
 
     Raises:
-      InputError: on all processes, naming one that does not see the file as it is.
+      InputError: on all processes, naming one that sees another file or none.
     """
-    gather("")  # written, and looked for by nobody before
+    # No process may look for the file before it is written.
+    multihost_utils.sync_global_devices("difnas_jax: shared file written")
     try:
-        with open(written) as file:  # where a network file system looks again
+        with open(written) as file:  # upon which a network file system looks again
             seen: Any = os.fstat(file.fileno()).st_mtime_ns
     except OSError as error:
         seen = error.strerror
@@ -170,7 +165,11 @@ def check_shared(written: Path) -> None:
 
 
 def check_same_arrays(what: str, tree: Any) -> None:
-    """Refuse arrays, whole on every process, that are not the same bytes on all.
+    """Refuse arrays that do not have the same bytes on all processes.
+
+    Args:
+      what: what the arrays are, for the error.
+      tree: arrays, complete on every process.
 
     Raises:
       InputError: on all processes, naming the first array that differs.

@@ -23,7 +23,7 @@ if [[ "${1:-}" == "--dry-run" ]]; then
   shift
 fi
 
-# A list of YAML in one line; in single quotes, only a quote has a meaning.
+# A YAML list in one line; within single quotes, only a single quote is special.
 ARGS=""
 for word in --distributed "--config=${CONFIG}" "--workdir=${WORKDIR}" \
   "--config.devices=$((HOSTS * CHIPS))" "$@"; do
