@@ -1,4 +1,4 @@
-"""Where a measurement comes from."""
+"""When, where and with which versions a measurement was made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 def provenance(
     command: str, seed: int | Sequence[int], packages: Sequence[str] = PACKAGES
 ) -> dict[str, Any]:
-    """What, when, where and with which versions a measurement is made.
+    """The command, date, seed, machine and versions of a measurement.
 
     Args:
       command: that makes it.
@@ -25,7 +25,7 @@ def provenance(
     """
     return {
         "command": command,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "seed": seed,
         "machine": machine(),
         "versions": {
@@ -33,6 +33,11 @@ def provenance(
             **{name: importlib.metadata.version(name) for name in packages},
         },
     }
+
+
+def now() -> str:
+    """Date and time to the second, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def machine() -> str:

@@ -26,7 +26,7 @@ from difnas_jax.training.steps import TrainState
 
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits.py:smoke"
-SMALL = "--config=benchmarks/kills_config.py"
+SMALL = "--config=benchmarks/kills/small_run.py"
 
 
 def door(flags, workdir, capsys):
