@@ -21,7 +21,7 @@ def provenance(
     Args:
       command: that makes it.
       seed: or all seeds.
-      packages: whose versions matter.
+      packages: whose versions matter; those that are not installed are left out.
     """
     return {
         "command": command,
@@ -30,9 +30,17 @@ def provenance(
         "machine": machine(),
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
+            **{name: _version(name) for name in packages if _version(name)},
         },
     }
+
+
+def _version(package: str) -> str:
+    """The version of a package; empty where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def now() -> str:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.evidence import nas_bench_macro, results
+from benchmarks.evidence import limits, nas_bench_macro, results
 from benchmarks.evidence.evaluation import baselines, evaluation, regrets
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
@@ -43,6 +43,16 @@ def test_the_public_baselines(shared_data):
         found = kendall_tau_b(rows[name][0], table.accuracies)
         assert found == pytest.approx(tau, abs=6e-4)
     assert len(table) == 3355 and len(table.first_of_network) == 1984
+
+
+def test_the_limits_of_the_public_table(shared_data, capsys):
+    table = shared_data / "nas_bench_macro_half.json"
+    assert limits.main([f"--table={table}"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "networks: 1984",
+        "tau-b between two trainings: 0.879",
+        "tau-b of the best sum over layers: 0.854",
+    ]
 
 
 @pytest.fixture

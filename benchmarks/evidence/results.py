@@ -63,7 +63,7 @@ def quantities(result: dict[str, Any]) -> dict[str, Quantity]:
         "versions": versions,
     }
     found = {name: Quantity(text) for name, text in texts.items() if text}
-    seconds = [sum(part.values()) for part in result["seconds"]]
+    seconds = [float(sum(part.values())) for part in result["seconds"]]
     training = [part["supernet"] for part in result["seconds"]]
     found |= {
         "seconds": _mean(seconds),

@@ -42,7 +42,9 @@ class Worker:
             print(request, file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the program {self._name} ended before it answered")
+            raise RuntimeError(
+                f"the program {self._name} ended before it answered; its error is above"
+            )
         return line
 
     def close(self) -> None:

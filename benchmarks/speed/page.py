@@ -77,7 +77,8 @@ def _header(results: result_files.Results) -> str:
     versions: dict[str, None] = {}
     for result in results.values():
         for name in ("jax", "torch"):
-            versions[f"{name} {result['versions'][name]}"] = None
+            if name in result["versions"]:
+                versions[f"{name} {result['versions'][name]}"] = None
     return HEADER.format(
         dates=dates, machines=machines, versions=", ".join(versions), threads=THREADS
     )
