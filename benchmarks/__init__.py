@@ -1,1 +1,1 @@
-"""Long measurements, apart from the tests: `python -m benchmarks [names...]`."""
+"""Long measurements, apart from the tests; `python -m benchmarks` lists them."""

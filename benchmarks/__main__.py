@@ -1,28 +1,12 @@
-"""Run measurements by name, or all, and write the results."""
+"""List the commands that measure something."""
 
-from __future__ import annotations
+COMMANDS = """Each command takes --help.
 
-import sys
-
-from benchmarks import report
-from benchmarks.measurements import MEASUREMENTS
-from benchmarks.network import SEED
-from benchmarks.provenance import PACKAGES, provenance
-
-
-def main(names: list[str]) -> None:
-    """Measure, keeping the earlier results of what is not measured now."""
-    if unknown := set(names) - set(MEASUREMENTS):
-        known = ", ".join(MEASUREMENTS)
-        sys.exit(f"unknown: {', '.join(sorted(unknown))}; expected some of {known}")
-    for name in names or MEASUREMENTS:
-        print(name, file=sys.stderr, flush=True)
-        source = provenance(f"python -m benchmarks {name}", SEED, (*PACKAGES, "torch"))
-        result = {**source, "raw": MEASUREMENTS[name]()}
-        known = {**report.load(), name: result}
-        report.write({key: known[key] for key in MEASUREMENTS if key in known})
-    print(report.TABLE.read_text())
-
+python -m benchmarks.speed      time, memory and traffic of training and search
+python -m benchmarks.evidence   how well methods rank the networks of NAS-Bench-Macro
+python -m benchmarks.isometry   singular values of blocks and fairness of gradients
+python -m benchmarks.kills      runs that are killed, against an uninterrupted one
+"""
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    print(COMMANDS, end="")

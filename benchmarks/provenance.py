@@ -1,4 +1,4 @@
-"""Where a measurement comes from."""
+"""When, where and with which versions a measurement was made."""
 
 from __future__ import annotations
 
@@ -16,23 +16,36 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 def provenance(
     command: str, seed: int | Sequence[int], packages: Sequence[str] = PACKAGES
 ) -> dict[str, Any]:
-    """What, when, where and with which versions a measurement is made.
+    """The command, date, seed, machine and versions of a measurement.
 
     Args:
       command: that makes it.
       seed: or all seeds.
-      packages: whose versions matter.
+      packages: whose versions matter; those that are not installed are left out.
     """
     return {
         "command": command,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "seed": seed,
         "machine": machine(),
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
+            **{name: _version(name) for name in packages if _version(name)},
         },
     }
+
+
+def _version(package: str) -> str:
+    """The version of a package; empty where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def now() -> str:
+    """Date and time to the second, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def machine() -> str:

@@ -27,6 +27,7 @@ LEVELS = {
     "runtime": 1,
     "spaces": 0,
     "search": 0,
+    "ranking": 0,
     "errors": 0,
 }
 # Within a level these may be imported by the others.
@@ -35,6 +36,8 @@ WITHIN = {
     ("commands", "pipeline"),
     ("main", "pipeline"),
     ("pipeline", "checks"),
+    ("ranking", "errors"),
+    ("ranking", "spaces"),
     ("search", "errors"),
     ("search", "spaces"),
     ("spaces", "errors"),

@@ -1,15 +1,21 @@
 """The laws of every op, and the command that holds the claims against them."""
 
 import dataclasses
-import json
 import math
 
 import numpy as np
 import pytest
 
-from benchmarks import fairness, isometry, laws, moments, spectra
-from benchmarks.cases import INITIALISATIONS, Case, cases
-from benchmarks.gradients import Passes
+from benchmarks.isometry import (
+    command,
+    composition,
+    fairness,
+    laws,
+    outputs,
+    singular_values,
+)
+from benchmarks.isometry.cases import INITIALISATIONS, Case, cases
+from benchmarks.isometry.gradients import Passes
 from difnas_jax.models.kernels import RELU, RELU6
 from difnas_jax.spaces import SPACES
 from difnas_jax.spaces.base import Op
@@ -60,10 +66,11 @@ def test_chain_follows_from_freeness(rng):
     first, second = rng.standard_normal((600, 300)), rng.standard_normal((400, 600))
     second[:, ::3] = 0
     parts = [
-        moments.Law(*spectra.moments(m), len(m) / m.shape[1]) for m in (first, second)
+        composition.Law(*singular_values.moments(m), len(m) / m.shape[1])
+        for m in (first, second)
     ]
-    expected = moments.chain(*parts)
-    mean, spread = spectra.moments(second @ first)
+    expected = composition.chain(*parts)
+    mean, spread = singular_values.moments(second @ first)
     assert (mean, spread) == pytest.approx(expected[:2], rel=0.03)
 
 
@@ -74,7 +81,7 @@ def test_p5_measured(kind, mean):
     With centre taps, which no border touches.
     """
     case = shuffling(kind, side=4)
-    found = [spectra.measure(case, DELTA, seed) for seed in range(6)]
+    found = [singular_values.measure(case, DELTA, seed) for seed in range(6)]
     branch = np.mean([parts["branch"][0] for parts in found])
     assert branch == pytest.approx(mean, rel=0.05)
     whole = np.mean([parts["op"][0] for parts in found])
@@ -84,7 +91,7 @@ def test_p5_measured(kind, mean):
 def test_one_tap_opens_the_second_relu_where_the_first_was_open():
     """Why 2.152 is not the mean of an inverted residual of centre taps."""
     case = inverted_residual(3, 3, side=4)
-    found = [spectra.measure(case, DELTA, seed)["branch"] for seed in range(3)]
+    found = [singular_values.measure(case, DELTA, seed)["branch"] for seed in range(3)]
     expected = laws.law(case, DELTA, "branch")
     assert expected.mean == pytest.approx(1.73, abs=0.01)
     assert np.mean(found, 0) == pytest.approx(expected[:2], rel=0.1)
@@ -126,12 +133,12 @@ SMALL = ("--channels=8", "--side=3", "--seeds=2", "--image-size=8", "--batch-siz
 def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     space = dataclasses.replace(tiny, image_channels=3, layers=tiny.layers[:2])
     monkeypatch.setitem(SPACES, "tiny", lambda *_: space)
-    monkeypatch.setattr(spectra, "cases", few_cases)
+    monkeypatch.setattr(singular_values, "cases", few_cases)
     flags = (*SMALL, "--draws=2", "--layer-indicators=parallel", "--updates=1")
     argv = ["singular_values", "tiny", f"--output={tmp_path}", *flags]
-    assert isometry.main(argv) == 0
+    assert command.main(argv) == 0
     assert "T18" in capsys.readouterr().out
-    results = json.loads((tmp_path / "isometry.json").read_text())
+    results = outputs.load(tmp_path)
     assert results["tiny"]["command"].startswith("python -m benchmarks.isometry")
     for row in results["singular_values"]["rows"]:
         assert row["mean_deviation"] == pytest.approx(0, abs=0.1), row
@@ -162,7 +169,7 @@ def few_cases(channels, side):
     ],
 )
 def test_bad_input_is_one_line(flag, complaint, tmp_path, capsys):
-    assert isometry.main([flag, f"--output={tmp_path}"]) == 2
+    assert command.main([flag, f"--output={tmp_path}"]) == 2
     error = capsys.readouterr().err
     assert complaint in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())

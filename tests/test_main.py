@@ -15,7 +15,7 @@ from difnas_jax.config import default
 from difnas_jax.main import default_workdir, main
 
 ROOT = Path(__file__).parents[1]
-SMALL = ("--config=benchmarks/kills_config.py",)
+SMALL = ("--config=benchmarks/kills/small_run.py",)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_the_same_command_again_skips_and_says_the_same(unbroken, environment):
 
 
 def test_killed_runs_end_with_the_same_bits(unbroken, environment, tmp_path):
-    """The short form of `benchmarks/KILLS.md`: aimed at every stage once."""
+    """The short form of `benchmarks/kills/KILLS.md`: aimed at every stage once."""
     shutil.copytree(unbroken[0], tmp_path / "unbroken")
     kept = Path(environment["XDG_CACHE_HOME"]) / "difnas_jax" / "compilation"
     shutil.copytree(kept, tmp_path / "compiled")
@@ -174,5 +174,5 @@ def test_default_workdir_is_printed_and_found_again(environment, tmp_path):
         ).stdout.splitlines()[0]
         for extra in ("--config.seed=0", "--config.seed=0", "--config.seed=1")
     ]
-    assert lines[0].startswith("workdir: runs/kills_config-")
+    assert lines[0].startswith("workdir: runs/small_run-")
     assert lines[0] == lines[1] != lines[2]

@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +30,7 @@ from difnas_jax.training.steps import TrainState
 
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits.py:smoke"
-SMALL = "--config=benchmarks/kills_config.py"
+SMALL = "--config=benchmarks/kills/small_run.py"
 
 
 def refused(flags, workdir, capsys, *named):

@@ -1,16 +1,25 @@
-"""The benchmark against NAS-Bench-Macro: its statistics, its table, its door."""
+"""Statistics of rankings, against other implementations and brute force."""
 
+import itertools
 import json
+import warnings
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import nas_bench_macro, ranking
-from benchmarks.cross_validation import cross_validated
-from benchmarks.macro_table import load_table
 from difnas_jax.errors import InputError
-from difnas_jax.runtime.artifacts import Indicator
+from difnas_jax.ranking import correlation
+from difnas_jax.ranking.bootstrap import correlations
+from difnas_jax.ranking.cross_validation import cross_validate
+from difnas_jax.ranking.selection import choice, top_k_overlap
+from difnas_jax.ranking.tables import read_nas_bench_macro
+
+REFERENCES = {
+    "tau_b": stats.kendalltau,
+    "spearman": stats.spearmanr,
+    "weighted_tau": stats.weightedtau,
+}
 
 
 def write_table(path, names, rng):
@@ -25,91 +34,185 @@ def some_names(rng, count=60):
     return sorted({"".join(map(str, row)) for row in digits})
 
 
+def ranked(rng, size, levels):
+    """Scores and accuracies with ties where there are few levels."""
+    scores = rng.integers(0, levels, size).astype(float)
+    return scores, np.round(scores + rng.normal(0, levels / 3, size))
+
+
+@pytest.mark.parametrize("name", correlation.CORRELATIONS)
+@pytest.mark.parametrize(
+    "size, levels", [(2, 9), (3, 3), (17, 3), (64, 8), (100, 1000), (1100, 40)]
+)
+def test_correlations_are_those_of_scipy(name, size, levels, rng):
+    for _ in range(3):
+        scores, accuracies = ranked(rng, size, levels)
+        found = correlation.CORRELATIONS[name](scores, accuracies)
+        if np.ptp(scores) == 0 or np.ptp(accuracies) == 0:
+            assert np.isnan(found)
+        else:
+            expected = REFERENCES[name](scores, accuracies)[0]
+            assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_tau_b_counts_pairs(rng):
+    """Every pair one by one, by the definition."""
+    scores, accuracies = ranked(rng, 40, 6)
+    signs = [
+        (np.sign(scores[i] - scores[j]), np.sign(accuracies[i] - accuracies[j]))
+        for i, j in itertools.combinations(range(40), 2)
+    ]
+    first, second = np.array(signs).T
+    expected = (first @ second) / np.sqrt((first @ first) * (second @ second))
+    found = correlation.kendall_tau_b(scores, accuracies)
+    assert found == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("statistic", correlation.CORRELATIONS.values())
+@pytest.mark.parametrize(
+    "scores", [[], [1.0], [2.0, 2.0, 2.0], [1.0, np.nan, 2.0], [np.nan] * 3]
+)
+def test_a_correlation_that_is_not_defined_is_nan(statistic, scores):
+    accuracies = np.arange(len(scores), dtype=float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(statistic(np.array(scores), accuracies))
+        assert np.isnan(statistic(accuracies, np.array(scores)))
+
+
+@pytest.mark.parametrize("statistic", correlation.CORRELATIONS.values())
+def test_infinite_scores_are_ranked(statistic):
+    scores = np.array([-np.inf, -np.inf, 0.0, np.inf, 1.0])
+    ranks = np.array([0.0, 0.0, 1.0, 3.0, 2.0])
+    accuracies = np.array([3.0, 1.0, 2.0, 5.0, 4.0])
+    assert statistic(scores, accuracies) == statistic(ranks, accuracies)
+
+
 def test_resampled_statistics_are_those_of_the_repeated_rows(rng):
     scores, accuracies = rng.integers(0, 6, 40), rng.integers(0, 9, 40)
-    weights = rng.multinomial(40, np.full(40, 1 / 40), size=5)
-    tau = ranking._tau_of_resamples(scores, accuracies, weights)
-    rho = ranking._spearman_of_resamples(scores, accuracies, weights)
-    for row, times in enumerate(weights):
-        index = np.repeat(np.arange(40), times)
+    times = rng.multinomial(40, np.full(40, 1 / 40), size=5)
+    sums = correlation.pair_sums(scores, accuracies, times)
+    tau = correlation.resampled_tau_b(times, sums)
+    rho = correlation.resampled_spearman(times, sums)
+    weighted = correlation.resampled_weighted_tau(scores, accuracies, times, sums)
+    for row, repeats in enumerate(times):
+        index = np.repeat(np.arange(40), repeats)
         pair = scores[index], accuracies[index]
         assert tau[row] == pytest.approx(stats.kendalltau(*pair)[0], abs=1e-6)
         assert rho[row] == pytest.approx(stats.spearmanr(*pair)[0], abs=1e-9)
+        assert weighted[row] == pytest.approx(stats.weightedtau(*pair)[0], abs=1e-9)
+
+
+def test_pairs_are_compared_in_blocks(rng, monkeypatch):
+    scores, accuracies = ranked(rng, 50, 7)
+    times = rng.multinomial(50, np.full(50, 1 / 50), size=3)
+    whole = correlation.pair_sums(scores, accuracies, times)
+    monkeypatch.setattr(correlation, "BLOCK", 7)
+    assert (correlation.pair_sums(scores, accuracies, times) == whole).all()
+
+
+def test_the_bootstrap_follows_from_its_seed(rng):
+    scores, accuracies = ranked(rng, 60, 20)
+    both, groups = np.stack([scores, accuracies + scores]), np.arange(60)
+    first = correlations(both, accuracies, groups, seed=3)
+    assert first == correlations(both, accuracies, groups, seed=3)
+    other = correlations(both, accuracies, groups, seed=4)
+    assert first["tau_b_interval"] != other["tau_b_interval"]
+    assert first["tau_b"] == other["tau_b"]
+    for name in correlation.CORRELATIONS:
+        low, high = first[f"{name}_interval"]
+        assert low < first[name] < high
+
+
+def test_names_of_one_network_are_drawn_together(rng):
+    """Writing every network down twice adds no evidence."""
+    scores, accuracies = ranked(rng, 60, 50)
+    once = correlations(scores[None], accuracies, np.arange(60))
+    twice = correlations(
+        np.tile(scores, 2)[None], np.tile(accuracies, 2), np.tile(np.arange(60), 2)
+    )
+    assert twice["n"] == 120
+    for name in ("tau_b", "spearman"):
+        assert twice[name] == pytest.approx(once[name], abs=0.02)
+        expected = once[f"{name}_interval"]
+        assert twice[f"{name}_interval"] == pytest.approx(expected, abs=0.02)
+
+
+def test_few_networks_have_no_interval(rng):
+    scores, accuracies = ranked(rng, 9, 50)
+    found = correlations(scores[None], accuracies, np.arange(9))
+    assert found["tau_b"] is not None and found["tau_b_interval"] is None
 
 
 def test_a_perfect_and_a_reversed_score(tmp_path, rng):
-    table = load_table(write_table(tmp_path / "t.json", some_names(rng), rng))
-    values = ranking.correlations(np.stack([table.accuracies]), table)
+    table = read_nas_bench_macro(write_table(tmp_path / "t.json", some_names(rng), rng))
+
+    def found(scores):
+        return correlations(scores[None], table.accuracies, table.network)
+
+    values = found(table.accuracies)
     assert values["tau_b"] == pytest.approx(1)
     assert values["tau_b_interval"] == pytest.approx([1, 1])
-    values = ranking.correlations(np.stack([-table.accuracies]), table)
+    values = found(-table.accuracies)
     assert [values["tau_b"], values["spearman"]] == pytest.approx([-1, -1])
-    values = ranking.correlations(np.zeros((1, len(table))), table)
+    values = found(np.zeros(len(table)))
     assert values["tau_b"] is None and values["tau_b_interval"] is None
+
+
+def test_choice_within_a_budget():
+    scores = np.array([1.0, 3.0, 3.0, np.nan, 9.0])
+    accuracies = np.array([90.0, 80.0, 85.0, 95.0, 99.0])
+    costs = np.array([10, 30, 20, 20, 50])
+    found = choice(scores, accuracies, costs, max_cost=40)
+    assert found == (2, 3, 10.0, 0.5)  # the cheaper of two; best is 3 of 4 within
+    assert choice(scores, accuracies, costs) == (4, 4, 0.0, 0.0)
+    assert choice(scores, accuracies, costs, max_cost=5) is None
+
+
+def test_top_k_overlap():
+    scores = np.array([5.0, 4.0, 3.0, 2.0, np.nan])
+    accuracies = np.array([1.0, 5.0, 4.0, 3.0, 2.0])
+    assert top_k_overlap(scores, accuracies, 1) == 0
+    assert top_k_overlap(scores, accuracies, 2) == 0.5
+    assert top_k_overlap(scores, accuracies, 5) == 1
 
 
 def test_names_of_one_network_count_once(tmp_path, rng):
     names = ["10012012", "10012021", "11010012", "11001012", "22222222"]
-    table = load_table(write_table(tmp_path / "t.json", names, rng))
-    assert len(table) == 5 and len(table.once()) == 4
+    table = read_nas_bench_macro(write_table(tmp_path / "t.json", names, rng))
+    assert len(table) == 5 and len(table[table.first_of_network]) == 4
     assert table.network[2] == table.network[3]
 
 
-def test_regret_is_that_of_the_best_score_within_the_budget(tmp_path, rng):
-    table = load_table(write_table(tmp_path / "t.json", some_names(rng), rng)).once()
-    for row in ranking.regrets(table.accuracies[None], table):
-        assert row["regret"] == 0 and row["share"] == 0
-        assert row["found"] == [row["best"]]
-    worst = ranking.regrets(-table.accuracies[None], table)[-1]
-    assert worst["regret"] == pytest.approx(np.ptp(table.accuracies))
-
-
 def test_the_choice_among_scores_is_judged_by_what_did_not_choose(tmp_path, rng):
-    table = load_table(write_table(tmp_path / "t.json", some_names(rng), rng)).once()
+    table = read_nas_bench_macro(write_table(tmp_path / "t.json", some_names(rng), rng))
+    table = table[table.first_of_network]
     noise = rng.normal(size=(2, 3, len(table)))
     scores = {
         "true": table.accuracies + 0.5 * noise[0],
         "noise": noise[1],
         "constant": np.zeros((3, len(table))),
     }
-    found = cross_validated(scores, table)
+    found = cross_validate(scores, table.accuracies)
     assert found["chosen"] == {"true": found["splits"]}
     assert 0.8 < found["tau_b"] < 1
     # A score that only one supernet has is not chosen by it to be judged by it.
     lucky = np.stack([table.accuracies, noise[1, 0], noise[1, 0]])
-    found = cross_validated({"lucky": lucky, "fair": scores["true"]}, table)
+    found = cross_validate({"lucky": lucky, "fair": scores["true"]}, table.accuracies)
     assert found["chosen"]["fair"] > found["splits"] / 2
 
 
-def test_the_public_baselines(shared_data):
-    """The README of the table gives them for all names."""
-    table = load_table(shared_data / "nas_bench_macro_half.json")
-    expected = {"params": 0.216, "MACs": 0.559, "layer count": 0.689}
-    rows = ranking.baselines(table)
-    for name, tau in expected.items():
-        found = ranking.tau_b(rows[name][0], table.accuracies)
-        assert found == pytest.approx(tau, abs=6e-4)
-    assert len(table) == 3355 and len(table.once()) == 1984
-
-
-@pytest.fixture
-def indicator(tmp_path, rng):
-    path = tmp_path / "indicator.npz"
-    method = {"score": "sum", "layer_indicator": "plain"}
-    Indicator(rng.random((8, 3)), {}, {"method": method}).save(path)
-    return path
-
-
-def test_a_stored_indicator_alone(tmp_path, indicator, rng, capsys):
-    table = write_table(tmp_path / "t.json", some_names(rng), rng)
-    flags = [f"--indicator={indicator}", f"--table={table}"]
-    assert nas_bench_macro.main([*flags, f"--output={tmp_path / 'out'}"]) == 0
-    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert printed == json.loads((tmp_path / "out" / "result.json").read_text())
-    for name in ("tau_b", "spearman", "tau_b_interval", "spearman_interval", "n"):
-        assert printed[name] is not None
-    for name in ("scores.csv", "scatter.png", "scores.png"):
-        assert (tmp_path / "out" / name).stat().st_size > 0
+def test_the_public_table(shared_data):
+    """Published costs and the published correlation of the layer count."""
+    path = shared_data / "nas_bench_macro_half.json"
+    table, entries = read_nas_bench_macro(path), json.loads(path.read_text())
+    assert table.names.tolist() == list(entries)
+    for name, key in (("macs", "flops"), ("params", "params")):
+        published = [entry[key] for entry in entries.values()]
+        assert table.costs[name].tolist() == published
+    depth = (table.architectures != 0).sum(1)
+    found = correlation.kendall_tau_b(depth, table.accuracies)
+    assert found == pytest.approx(0.689, abs=6e-4)
 
 
 @pytest.mark.parametrize(
@@ -122,20 +225,4 @@ def test_a_stored_indicator_alone(tmp_path, indicator, rng, capsys):
 def test_a_malformed_table_is_refused(tmp_path, text):
     (tmp_path / "t.json").write_text(text)
     with pytest.raises(InputError, match=r"t\.json"):
-        load_table(tmp_path / "t.json")
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [[], ["--data=a", "--indicator=b"], ["--data=a", "--method=none"]]
-    + [["--data=a", "--networks=1"], ["--data=a", "--seeds=x"]]
-    + [["--data=a", "--updates=0"], ["--indicator=absent.npz"]]
-    + [["--data=a", "--config.method.score=best"]],
-)
-def test_bad_flags_are_one_line(tmp_path, flags, rng, capsys):
-    table = write_table(tmp_path / "t.json", some_names(rng), rng)
-    words = [f"--table={table}", f"--workdir={tmp_path / 'runs'}", *flags]
-    assert nas_bench_macro.main(words) == 2
-    error = capsys.readouterr().err.splitlines()
-    assert len(error) == 1 and error[0].startswith("error: ")
-    assert not (tmp_path / "runs").exists()
+        read_nas_bench_macro(tmp_path / "t.json")

@@ -115,7 +115,7 @@ def default() -> ConfigDict:
     config.supernet.clip_value = 5.0
     # What several devices share among them: `batch`, of which each has its part in
     # every path, or `paths`, of which each has its own and the whole batch. On two CPU
-    # devices `batch` takes 0.88 of the time of `paths` (benchmarks/RESULTS.md).
+    # devices `batch` takes 0.88 of the time of `paths` (benchmarks/speed).
     config.supernet.placement = "batch"
 
     config.search = ConfigDict()

@@ -1,10 +1,11 @@
 """Checkpoints. Only this module and `checkpoint_parts.py` use Orbax.
 
 A checkpoint has the parts `variables` (all collections of the network, frozen kernels
-included), `optimizer`, one for what the method carries along from update to update, and
-a `record` with checksums of all files. A later stage reads the network without
-rebuilding its optimizer. Saving is asynchronous and atomic. A checkpoint is named by the step of the
-training, from which its position in the data follows.
+included), `optimizer`, `memory` (what the method carries along from update to update,
+where it does) and a `record` with checksums of all files. A later stage reads the
+network without rebuilding its optimizer. Saving is asynchronous and atomic. A
+checkpoint is named by the step of the training, from which its position in the data
+follows.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""How well methods rank the networks of NAS-Bench-Macro."""

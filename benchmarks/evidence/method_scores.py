@@ -1,0 +1,242 @@
+"""The networks of a NAS-Bench-Macro table as supernets score them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import dataclasses
+import itertools
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks.evidence.score_ideas import IDEAS, read_scales
+from difnas_jax import checks, pipeline
+from difnas_jax.commands.compare import parse_seeds
+from difnas_jax.config import default, load_config
+from difnas_jax.config.build import build_wiring
+from difnas_jax.config.overrides import override_by_flags
+from difnas_jax.errors import InputError
+from difnas_jax.main import default_workdir
+from difnas_jax.ranking.tables import BenchmarkTable
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.artifacts import Indicator
+from difnas_jax.runtime.metrics import say
+from difnas_jax.scoring.indicators import INDICATORS
+from difnas_jax.scoring.scorers import SCORERS, is_additive
+from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
+from difnas_jax.search.placement import best_placed
+from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.spaces.base import SearchSpace
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+EXPERIMENT = "nas_bench_macro"
+DEFAULT = "default"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """The networks of a table as one trained supernet scores them.
+
+    Attributes:
+      scores: float64[N].
+      table: float64[L, O] that the score sums, or None where it is no sum.
+      others: `<indicator> <score>` -> float64[N] of all that are sums.
+      seconds: of training and scoring, by part.
+      images: passed through a path in training and in scoring.
+    """
+
+    scores: np.ndarray
+    table: np.ndarray | None
+    others: dict[str, np.ndarray]
+    seconds: dict[str, float]
+    images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """A table and what one or more supernets say of it.
+
+    Attributes:
+      name: of the method and its settings.
+      space: the searched space.
+      table: the N names that the method can find.
+      scored: one for each supernet.
+      about: settings, data and costs, for the result file.
+    """
+
+    name: str
+    space: SearchSpace
+    table: BenchmarkTable
+    scored: list[Scored]
+    about: dict[str, Any]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """float64[S, N]."""
+        return np.stack([one.scores for one in self.scored])
+
+    def others(self) -> dict[str, np.ndarray]:
+        """float64[S, N] of every additive score that all supernets have in full."""
+        names = [
+            n for n in self.scored[0].others if all(n in s.others for s in self.scored)
+        ]
+        stacked = {n: np.stack([s.others[n] for s in self.scored]) for n in names}
+        return {n: scores for n, scores in stacked.items() if np.isfinite(scores).all()}
+
+
+def methods() -> list[str]:
+    """The names that `--method` knows."""
+    rows = (CONFIGS / "baselines").glob("*.py")
+    return [DEFAULT, *sorted(path.stem for path in rows)]
+
+
+def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict:
+    """The config of a method on this benchmark.
+
+    Raises:
+      InputError: an unknown method, or a field that does not fit.
+    """
+    if flags.method not in methods():
+        raise InputError(
+            f"--method: expected one of {', '.join(methods())}; got {flags.method!r}"
+        )
+    size = f"size={flags.size}"
+    name = f"{CONFIGS / EXPERIMENT}.py:{size}"
+    if flags.method != DEFAULT:
+        name = f"{CONFIGS / 'baselines' / flags.method}.py:{EXPERIMENT},{size}"
+    config = load_config(name)
+    config.data.update(source="arrays", path=flags.data)
+    config.supernet.update(epochs=0.0, steps=flags.updates)
+    override_by_flags(config, words)
+    config.stages = ("supernet",)
+    return config
+
+
+def trained(
+    flags: argparse.Namespace, words: list[str], table: BenchmarkTable
+) -> Ranking:
+    """Train a supernet for each seed and score the table with each.
+
+    Raises:
+      InputError: an unknown method, or settings that do not fit.
+    """
+    config = method_config(flags, words)
+    space = build_wiring(config).searched
+    table = _part(table, space, flags.networks)
+    scored = []
+    for seed in parse_seeds(flags.seeds):
+        config.seed = seed
+        checks.check(config)
+        folder = flags.workdir / default_workdir(flags.method, _training(config)).name
+        say(f"== {flags.method}, seed {seed}: {folder}")
+        pipeline.run(_training(config), folder)
+        scored.append(_scored(config, folder, table, space))
+    about = {
+        "method": config.method.to_dict(),
+        "supernet": config.supernet.to_dict(),
+        "data": {
+            "file": Path(flags.data).name,
+            "image_size": flags.size,
+            "validation": f"{config.data.validation_fraction:g} of train",
+        },
+        "training_seeds": parse_seeds(flags.seeds),
+        "seconds": [one.seconds for one in scored],
+        "images": [one.images for one in scored],
+    }
+    words = [word.removeprefix("--config.") for word in words]
+    parts = [flags.method, str(flags.updates), f"{flags.size}px", *words]
+    name = "-".join(parts).replace("/", "_")
+    return Ranking(name, space, table, scored, about)
+
+
+def stored(
+    flags: argparse.Namespace, words: list[str], table: BenchmarkTable
+) -> Ranking:
+    """Score the table with a stored indicator.
+
+    Raises:
+      InputError: no indicator of this space, or a score that is no sum.
+    """
+    config = default()
+    config.space.update(name=EXPERIMENT, image_size=32, num_classes=10)
+    indicator = Indicator.load(flags.indicator, build_wiring(config).searched)
+    method = indicator.provenance.get("method", {})
+    config.method.update({k: v for k, v in method.items() if k in config.method})
+    override_by_flags(config, words)
+    if config.method.score not in SCORES:
+        raise InputError(
+            f"method.score: expected one of {', '.join(SCORES)} for an indicator, got "
+            f"{config.method.score!r}; add --config.method.score=sum"
+        )
+    space = build_wiring(config).searched
+    table = _part(table, space, flags.networks)
+    values = SCORES[config.method.score](indicator.table, space)
+    scores = summed(values, table, space)
+    known = np.flatnonzero(np.isfinite(scores))
+    about = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
+    about["provenance"] = indicator.provenance
+    scored = Scored(scores[known], values, {}, {}, 0)
+    name = f"indicator-{files.checksum(flags.indicator)}"
+    return Ranking(name, space, table[known], [scored], about)
+
+
+def _training(config: ConfigDict) -> ConfigDict:
+    """The config with the score of `default`: one training serves all scores."""
+    config = copy.deepcopy(config)
+    plain = default().method
+    config.method.update(indicator=plain.indicator, score=plain.score)
+    return config
+
+
+def _scored(
+    config: ConfigDict, folder: Path, table: BenchmarkTable, space: SearchSpace
+) -> Scored:
+    """The names of a table by the method's score, and by all that are sums."""
+    start = time.monotonic()
+    supernet = trained_supernet(config, folder)
+    evidence = evidence_of(config, supernet)
+    others = {}
+    for name, rule in itertools.product(INDICATORS, SCORES):
+        with contextlib.suppress(InputError):  # a ratio to something negative
+            values = SCORES[rule](INDICATORS[name](evidence), space)
+            others[f"{name} {rule}"] = summed(values, table, space)
+    scales = read_scales(config, supernet, evidence)
+    for name, idea in IDEAS.items():
+        others[name] = summed(idea(scales), table, space)
+    if is_additive(config):
+        values = INDICATORS[config.method.indicator](evidence)
+        values = SCORES[config.method.score](values, space)
+        scores, images = summed(values, table, space), 0
+    else:
+        scorer = SCORERS[config.method.score](config, folder, space)
+        network = np.unique(table.network, return_inverse=True)[1]
+        unique = table.architectures[table.first_of_network]
+        scores = scorer.score(space.canonical(unique))[network]
+        values, images = None, scorer.images * len(unique)
+    seconds = {"scoring": time.monotonic() - start}
+    marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
+    seconds["supernet"] = marker["seconds"]
+    images += files.read_json(folder / artifacts.TRAINED, ("images",))["images"]
+    return Scored(scores, values, others, seconds, images)
+
+
+def summed(values: np.ndarray, table: BenchmarkTable, space: SearchSpace) -> np.ndarray:
+    """float64[N]: the score of each name, along the best path of its network."""
+    return path_scores(values, best_placed(table.architectures, values, space))
+
+
+def _part(table: BenchmarkTable, space: SearchSpace, networks: int) -> BenchmarkTable:
+    """The names that the space allows, of so many networks drawn at random."""
+    layers = np.arange(space.num_layers)
+    allowed = space.allowed[layers, table.architectures].all(1)
+    table = table[np.flatnonzero(allowed)]
+    numbers = np.unique(table.network)
+    if 0 < networks < len(numbers):
+        numbers = np.random.default_rng(0).choice(numbers, networks, replace=False)
+    return table[np.flatnonzero(np.isin(table.network, numbers))]

@@ -1,0 +1,220 @@
+"""Compare the score of one method with the accuracies of NAS-Bench-Macro.
+
+Train the supernet of a method on CIFAR-10 and compare its score with the table:
+
+    python -m benchmarks.evidence.nas_bench_macro --data=cifar10.npz \
+        --table=nas-bench-macro_cifar10.json --method=dinas --updates=1000 --seeds=0,1,2
+
+or compare a stored indicator:
+
+    python -m benchmarks.evidence.nas_bench_macro --indicator=indicator.npz \
+        --table=nas-bench-macro_cifar10.json
+
+A method is a file of `configs/baselines/`, or `default` for the product as it is; any
+field of its config is a flag, `--config.method.score=sum`. Trainings are kept below
+`--workdir` and continued or reused by the same command. Accuracies of the table come
+from the test set of CIFAR-10; the supernet sees the training set only, less a tenth
+held out for validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.evidence.evaluation import (
+    agreement,
+    baselines,
+    evaluation,
+    regrets,
+)
+from benchmarks.evidence.method_scores import (
+    DEFAULT,
+    EXPERIMENT,
+    Ranking,
+    methods,
+    stored,
+    trained,
+)
+from benchmarks.evidence.scatter import scatter
+from benchmarks.provenance import machine, now
+from difnas_jax.errors import InputError
+from difnas_jax.ranking.bootstrap import correlations
+from difnas_jax.ranking.correlation import CORRELATIONS
+from difnas_jax.ranking.cross_validation import cross_validate
+from difnas_jax.ranking.tables import BenchmarkTable, read_nas_bench_macro
+from difnas_jax.report.figures import indicator_heat_map, png
+from difnas_jax.runtime import artifacts, compilation, files
+from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime.metrics import say
+
+MODULE = "python -m benchmarks.evidence.nas_bench_macro"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns the exit code, one of those of `runtime.command`."""
+    return exit_code(lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: Sequence[str]) -> None:
+    flags, words = parse_flags(argv)
+    table = read_nas_bench_macro(flags.table)
+    ranked = (stored if flags.indicator else trained)(flags, words, table)
+    if len(np.unique(ranked.table.network)) < 2:
+        raise InputError(
+            "--table: expected two networks that the method can find, "
+            f"{flags.table} has {len(np.unique(ranked.table.network))}"
+        )
+    result = {
+        "command": " ".join([MODULE, *argv]),
+        "name": ranked.name,
+        "table": flags.table.name,
+        **ranked.about,
+        **evaluation(ranked.scores, ranked.table),
+        "baselines": _baselines(ranked.table),
+        **_others(ranked),
+        "date": now(),
+        "machine": machine(),
+        "versions": artifacts.versions(),
+    }
+    folder = flags.output or Path("runs") / EXPERIMENT / f"result-{ranked.name}"
+    write(folder, result, ranked)
+    say("\n".join([*lines(result), f"written: {folder}", json.dumps(result)]))
+
+
+def parse_flags(
+    argv: Sequence[str] | None,
+) -> tuple[argparse.Namespace, list[str]]:
+    """The flags, and those that override fields of the config.
+
+    Raises:
+      InputError: neither or both of `--data` and `--indicator`.
+    """
+    parser = Parser(
+        prog="python -m benchmarks.evidence.nas_bench_macro",
+        description="A method, or a stored indicator, against NAS-Bench-Macro.",
+        epilog="Fields of the config are flags too: --config.supernet.batch_size=128.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--table", type=Path, required=True, metavar="FILE", help="published JSON")
+    add("--data", metavar="FILE", help="CIFAR-10, an .npz file as `arrays` reads it")
+    add("--indicator", type=Path, metavar="FILE", help="indicator.npz to evaluate")
+    add("--method", default=DEFAULT, help=f"one of {', '.join(methods())}")
+    add("--updates", type=int, default=2000, help="of the supernet")
+    add("--size", type=int, default=32, help="side of the images in pixels")
+    add("--seeds", default="0", metavar="N,N,...")
+    add("--networks", type=int, default=0, metavar="N", help="random so many; 0: all")
+    add("--workdir", type=Path, default=Path("runs") / EXPERIMENT, metavar="FOLDER")
+    add("--output", type=Path, metavar="FOLDER")
+    flags, words = parser.parse_known_args(argv)
+    if bool(flags.data) == bool(flags.indicator):
+        raise InputError(
+            "--data, --indicator: expected one of them, a data set to train on or a "
+            f"stored indicator; got {'both' if flags.data else 'neither'}"
+        )
+    if flags.networks < 0 or flags.networks == 1:
+        raise InputError(f"--networks: expected 0 or 2 and more, got {flags.networks}")
+    return flags, words
+
+
+def _baselines(table: BenchmarkTable) -> dict[str, Any]:
+    networks = table[table.first_of_network]
+    rows = {}
+    for name, scores in baselines(networks).items():
+        row = correlations(scores, networks.accuracies, networks.network)
+        rows[name] = {**row, "regret": regrets(scores, networks)}
+    return rows
+
+
+def _others(ranked: Ranking) -> dict[str, Any]:
+    """Every additive score that the supernets give, and the choice among them."""
+    first = ranked.table.first_of_network
+    networks, rows = ranked.table[first], {}
+    scores = {name: values[:, first] for name, values in ranked.others().items()}
+    for name, values in scores.items():
+        row = correlations(values, networks.accuracies, networks.network)
+        rows[name] = {**row, "agreement": agreement(values)}
+    if not scores:
+        return {"other_scores": {}, "cross_validation": None}
+    counted = baselines(networks)["layer count"][:1]
+    scores["layer count"] = np.repeat(counted, len(ranked.scored), axis=0)
+    choice = cross_validate(scores, networks.accuracies)
+    return {"other_scores": rows, "cross_validation": choice}
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The result as a table to read."""
+    head = f"{'score':<34} {'n':>5} {'tau-b':>6} {'95 %':>14} {'rho':>6} {'w-tau':>6}"
+    rows = {"networks": result, "names": result["strings"]}
+    rows["networks without identity"] = result["no_identity"]
+    for band in result["macs_bands"]:
+        rows[f"{band['above']} to {band['up_to']} M MACs"] = band
+    rows |= {f"also: {name}": row for name, row in result["other_scores"].items()}
+    rows |= {f"baseline: {name}": row for name, row in result["baselines"].items()}
+    shown = [_line(name, row) for name, row in rows.items()]
+    for row in result["regret"]:
+        budget = "any" if row["budget"] is None else f"{row['budget'] // 10**6} M"
+        shown.append(
+            f"best under {budget} MACs: {', '.join(row['found'])}, regret "
+            f"{row['regret']:.2f} (the table's best: {row['best']}, "
+            f"{row['best_accuracy']:.2f} %)"
+        )
+    if choice := result["cross_validation"]:
+        times = ", ".join(f"{name} {n}" for name, n in choice["chosen"].items())
+        shown.append(
+            f"chosen on half of the networks, {choice['splits']} times: {times}; "
+            f"tau-b on the other half {choice['tau_b']:.3f}"
+        )
+    return [head, *shown]
+
+
+def _line(name: str, row: dict[str, Any]) -> str:
+    interval = row["tau_b_interval"]
+    between = "" if interval is None else "{:.3f} to {:.3f}".format(*interval)
+    numbers = [row[key] for key in CORRELATIONS]
+    tau, rho, weighted = ("" if x is None else f"{x:.3f}" for x in numbers)
+    return f"{name:<34} {row['n']:>5} {tau:>6} {between:>14} {rho:>6} {weighted:>6}"
+
+
+def write(folder: Path, result: dict[str, Any], ranked: Ranking) -> None:
+    """Write `result.json`, `scores.csv`, `scatter.png` and, of a sum, `scores.png`."""
+    table = ranked.table
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder / "result.json", result)
+    with files.atomic_write(folder / "scores.csv") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        seeds = [f"score_{number}" for number in range(len(ranked.scored))]
+        rows.writerow(("architecture", "network", "accuracy", "macs", "params", *seeds))
+        costs = table.costs["macs"], table.costs["params"]
+        columns = table.network, table.accuracies, *costs
+        for name, *numbers, row in zip(
+            table.names, *columns, ranked.scores.T, strict=True
+        ):
+            rows.writerow((name, *(n.item() for n in numbers), *row.tolist()))
+    networks = table.first_of_network
+    tau = result["tau_b"]
+    title = f"{result['name']}: " + ("no tau" if tau is None else f"tau-b {tau:.3f}")
+    pictures = {
+        "scatter": scatter(ranked.scores[:, networks].mean(0), table[networks], title)
+    }
+    tables = [one.table for one in ranked.scored if one.table is not None]
+    if tables:
+        pictures["scores"] = indicator_heat_map(
+            np.mean(tables, axis=0), ranked.space, label="score"
+        )
+    for name, figure in pictures.items():
+        with files.atomic_write(folder / f"{name}.png", "wb") as file:
+            file.write(png(figure))
+
+
+if __name__ == "__main__":
+    compilation.suggest_huge_pages()
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Singular values of blocks, signal and gradient through depth, fair gradients."""

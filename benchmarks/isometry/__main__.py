@@ -1,0 +1,10 @@
+"""Measure isometry and fairness: see `benchmarks.isometry.command`."""
+
+import sys
+
+from benchmarks.isometry.command import main
+from difnas_jax.runtime import compilation
+
+if __name__ == "__main__":
+    compilation.suggest_huge_pages()
+    sys.exit(main())

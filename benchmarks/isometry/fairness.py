@@ -1,0 +1,173 @@
+"""What the passes through a supernet say of depth and of fairness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.isometry.composition import RECTIFIED_VARIANCE
+from benchmarks.isometry.gradients import Passes
+from difnas_jax.spaces.base import SearchSpace
+
+
+class Fairness(NamedTuple):
+    """How even the gamma gradients of one supernet are.
+
+    Attributes:
+      rms: [L, O], root mean square over channels and passes; NaN where none is.
+      noise: [L, O], relative standard error of it over the draws.
+      within: [L], coefficient of variation over the ops of each layer.
+      blocks: mean over layers of the same over the ops but the identity.
+      behind_even: mean over layers of `within`, after the square of each gradient is
+        divided by that of the gradient behind the layer: what the ops themselves do.
+      across: coefficient of variation over the layers of the mean of their ops.
+      chance: the part of `within`, mean over layers, that the noise alone would give.
+      ratio: mean of the first layer to that of the last.
+      slope: factor from one layer to the next, least squares on the logarithm.
+      spread_within: largest to smallest op, median over layers.
+      spread_across: largest to smallest layer.
+    """
+
+    rms: np.ndarray
+    noise: np.ndarray
+    within: np.ndarray
+    blocks: float
+    behind_even: float
+    across: float
+    chance: float
+    ratio: float
+    slope: float
+    spread_within: float
+    spread_across: float
+
+
+# Numbers of `Fairness` that a table shows, `within` by its mean.
+MEASURES = (
+    "within",
+    "blocks",
+    "behind_even",
+    "chance",
+    "across",
+    "spread_within",
+    "spread_across",
+    "ratio",
+    "slope",
+)
+
+
+def fairness(found: Passes, space: SearchSpace) -> Fairness:
+    """Summarise the gamma gradients.
+
+    Args:
+      found: draws of one supernet.
+      space: that its paths are in.
+    """
+    draws = _mean(found.gamma, 1)  # [D, L, O]
+    square = _mean(draws, 0)
+    rms = np.sqrt(square)
+    even = _mean(_mean(found.gamma / found.gradient[..., None] ** 2, 1), 0)
+    # Relative error of a root: half of that of the square.
+    count = len(draws)
+    error = np.sqrt(_mean((draws - square) ** 2, 0) / max(count - 1, 1))
+    noise = error / square / 2
+    chosen = [number for number, row in enumerate(rms) if np.isfinite(row).sum() > 1]
+    within = np.full(space.num_layers, np.nan)
+    within[chosen] = _variation(rms[chosen])
+    blocks = [op.kind != "identity" for op in space.ops]
+    means = np.nanmean(rms[chosen], 1)
+    spans = np.nanmax(rms[chosen], 1) / np.nanmin(rms[chosen], 1)
+    return Fairness(
+        rms=rms,
+        noise=noise,
+        within=within,
+        blocks=float(_variation(rms[chosen][:, blocks]).mean()),
+        behind_even=float(_variation(np.sqrt(even[chosen])).mean()),
+        across=float(means.std() / means.mean()),
+        chance=float(np.sqrt(np.nanmean(noise[chosen] ** 2))),
+        ratio=float(means[0] / means[-1]),
+        slope=float(np.exp(np.polyfit(chosen, np.log(means), 1)[0])),
+        spread_within=float(np.median(spans)),
+        spread_across=float(means.max() / means.min()),
+    )
+
+
+def _variation(rows: np.ndarray) -> np.ndarray:
+    """Coefficient of variation of each row."""
+    return np.nanstd(rows, 1) / np.nanmean(rows, 1)
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of what is there, NaN where nothing is."""
+    count = np.isfinite(values).sum(axis)
+    return np.where(count, np.nansum(values, axis) / np.maximum(count, 1), np.nan)
+
+
+def measures(found: Fairness) -> dict[str, float]:
+    """The numbers of `MEASURES`."""
+    values = found._asdict() | {"within": np.nanmean(found.within)}
+    return {name: float(values[name]) for name in MEASURES}
+
+
+def depth(
+    found: Passes, space: SearchSpace, parallel: Sequence[int] = ()
+) -> dict[str, np.ndarray]:
+    """Signal and gradient by layer, geometric means over all passes.
+
+    Args:
+      found: draws of one supernet.
+      space: that its paths are in.
+      parallel: layers with an always-on identity with batch norm.
+
+    Returns:
+      float[L] each: `square` and `variance` of the output of each layer, `gradient`,
+      the norm of the gradient there, as a multiple of that behind the last layer, and
+      `growth`, of the squared norm through the layer, NaN for the first; beside it
+      `growth_law`: 2.152 / q for a block, 1 / q for an identity with batch norm, q
+      being the variance of the input, and 1 more where the layer adds its input.
+    """
+    gradient = found.gradient / found.gradient[..., -1:]
+    growth = (found.gradient[..., :-1] / found.gradient[..., 1:]) ** 2
+    law = _growth_law(found, space, parallel)
+    return {
+        "square": _geometric(found.square),
+        "variance": _geometric(found.variance),
+        "gradient": _geometric(gradient),
+        "growth": np.append(np.nan, _geometric(growth)),
+        "growth_law": np.append(np.nan, _geometric(law)),
+    }
+
+
+def _growth_law(
+    found: Passes, space: SearchSpace, parallel: Sequence[int]
+) -> np.ndarray:
+    """[D, K, L - 1]: P1 and P3 for every layer but the first."""
+    is_block = np.array([op.kind != "identity" for op in space.ops])[found.paths]
+    has_indicator = np.array([op.indicator for op in space.ops])[found.paths]
+    normal = np.array([layer.is_normal for layer in space.layers])
+    beside = np.isin(np.arange(space.num_layers), parallel)
+    factor = np.where(is_block, RECTIFIED_VARIANCE**-2 / 4, 1.0) + beside
+    inverse = 1 / found.variance[..., :-1]
+    growth = factor[..., 1:] * inverse + (is_block & normal)[..., 1:]
+    passes = ~is_block & ~has_indicator & normal
+    return np.where(passes[..., 1:], 1.0, growth)
+
+
+def _geometric(values: np.ndarray) -> np.ndarray:
+    return np.exp(np.log(values).mean((0, 1)))
+
+
+def to_json(found: Fairness) -> dict[str, Any]:
+    """The same as JSON values, None where nothing is."""
+    return {
+        name: listed(value) if isinstance(value, np.ndarray) else value
+        for name, value in found._asdict().items()
+    }
+
+
+def listed(values: np.ndarray) -> list[Any]:
+    """An array as lists, None for NaN."""
+    if values.ndim > 1:
+        return [listed(row) for row in values]
+    return [None if np.isnan(value) else float(value) for value in values]

@@ -1,0 +1,183 @@
+"""Supernets of real spaces on real images: what is needed to look into them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks.isometry import fairness
+from benchmarks.isometry.gradients import make_probe, passes
+from difnas_jax.config import default
+from difnas_jax.data import SOURCES, Normalizer, Split, TrainBatches
+from difnas_jax.data.fitting import fitted
+from difnas_jax.models.initializers import initialize, variable_shapes
+from difnas_jax.models.networks import wired
+from difnas_jax.models.supernet import Network
+from difnas_jax.runtime import compilation
+from difnas_jax.spaces import build
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+from difnas_jax.training.optim import TRAINABLE, Packing, optimizer, split_frozen
+from difnas_jax.training.paths import stream, strict_fair
+from difnas_jax.training.steps import create_state, make_train_step
+
+KERNELS = ("orthogonal", "he_fan_out")
+IMAGES = 4096  # as many of the training split are used
+CHANNELS = 3
+Row = dict[str, Any]
+Train = Callable[[Any, TrainBatches], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """How supernets are looked into.
+
+    Attributes:
+      data: an .npz file; empty: the digits that are shipped.
+      layer_indicators: keys of `LAYER_INDICATORS`.
+      seeds: of kernels, batches and paths.
+      image_size: side in pixels; images are resized to it.
+      batch_size: B.
+      draws: strictly fair sets of paths, each with its own batch.
+      updates: of the indicator batch norms before anything is measured.
+      learning_rate: of these, at 512 images.
+    """
+
+    data: str
+    layer_indicators: tuple[str, ...]
+    seeds: tuple[int, ...]
+    image_size: int
+    batch_size: int
+    draws: int
+    updates: int
+    learning_rate: float
+
+
+def training_images(setting: Setting) -> Split:
+    """The images that are used, and their labels.
+
+    Raises:
+      InputError: missing or malformed data.
+    """
+    config = _config(setting)
+    train: Any = SOURCES[config.data.source](config).train  # a `Split` in memory
+    chosen = np.random.default_rng(0).permutation(len(train))[:IMAGES]
+    return fitted("images", train[chosen], setting.image_size, CHANNELS)
+
+
+def _config(setting: Setting) -> ConfigDict:
+    config = default()
+    config.data.update(source="arrays" if setting.data else "digits", path=setting.data)
+    config.space.image_channels = CHANNELS
+    config.space.num_classes = np.iinfo(np.int32).max  # as many as there are
+    config.supernet.update(
+        batch_size=setting.batch_size,
+        steps=setting.updates,
+        epochs=0.0,
+        optimizer="sgd",
+        learning_rate=setting.learning_rate,
+    )
+    return config
+
+
+def supernet(
+    name: str, images: Split, setting: Setting, say: Callable[[str], None]
+) -> list[Row]:
+    """Look into the supernet of a space under every layer indicator and kernel rule.
+
+    Args:
+      name: of the space.
+      images: from `training_images`.
+      setting: how.
+      say: takes a line of progress.
+
+    Returns:
+      A row for each layer indicator, kernel rule and seed: `layer_indicator`,
+      `kernels`, `seed`, `ops` (names), `fairness` and `depth` as there.
+    """
+    space = build(
+        name,
+        image_size=setting.image_size,
+        image_channels=CHANNELS,
+        num_classes=int(images.labels.max()) + 1,
+    )
+    rows = []
+    for indicator in setting.layer_indicators:
+        model = wired(LAYER_INDICATORS[indicator](space))
+        say(f"{name}, layer indicator {indicator}: compiling")
+        with compilation.without_collection():
+            for row in _rows(model, images, setting):
+                row = {"layer_indicator": indicator, **row}
+                keys = "layer_indicator", "kernels", "seed"
+                say(f"{name}: " + ", ".join(f"{key} {row[key]}" for key in keys))
+                rows.append(row)
+    return rows
+
+
+def _rows(model: Network, images: Split, setting: Setting) -> Iterator[Row]:
+    config, space = _config(setting), model.space
+    probe, normalizer = make_probe(model), Normalizer.of(config, images)
+    train = _trainer(model, config) if setting.updates else lambda values, _: values
+    for kernels in KERNELS:
+        for seed in setting.seeds:
+            batches = TrainBatches(
+                images, setting.batch_size, seed, normalizer, 0, False
+            )
+            variables = initialize(model, seed, kernels=kernels, depthwise="qr")
+            params, frozen = split_frozen(variables["params"], "indicator", False)
+            variables = {"params": params, "frozen": frozen, "batch_stats": {}}
+            variables = jax.tree.map(jnp.asarray, variables)
+            variables = train(variables, batches)
+            found = passes(probe, model, variables, batches, setting.draws)
+            evenness = fairness.fairness(found, space)
+            depth = fairness.depth(found, space, model.parallel_identity)
+            yield {
+                "kernels": kernels,
+                "seed": seed,
+                "ops": [op.name for op in space.ops],
+                "measures": fairness.measures(evenness),
+                "fairness": fairness.to_json(evenness),
+                "depth": {name: fairness.listed(v) for name, v in depth.items()},
+            }
+
+
+def _trainer(model: Network, config: ConfigDict) -> Train:
+    """Build (variables, batches) -> variables after the updates of the config."""
+    settings = config.supernet
+    rule, sampler = optimizer(settings, settings.steps), strict_fair(model.space)
+    shapes = variable_shapes(model)["params"]
+    params, _ = split_frozen(shapes, "indicator", False)
+    packing = Packing.of(params, TRAINABLE["indicator"])
+    smoothing = settings.label_smoothing
+    step = jax.jit(
+        make_train_step(model, rule, packing, label_smoothing=smoothing, seed=0)
+    )
+
+    def train(variables: Any, batches: TrainBatches) -> Any:
+        state = create_state(
+            variables,
+            rule,
+            packing,
+            steps=settings.steps,
+            paths=model.space.num_ops,
+        )
+        for number in range(settings.steps):
+            paths = sampler(stream(batches.seed, "paths", number))
+            state, _ = step(state, batches[number], paths)
+        return state.variables
+
+    return train
+
+
+def of(rows: Sequence[Row], indicator: str, kernels: str) -> list[Row]:
+    """The rows of one layer indicator and kernel rule, a row for each seed."""
+    return [
+        row
+        for row in rows
+        if row["layer_indicator"] == indicator and row["kernels"] == kernels
+    ]

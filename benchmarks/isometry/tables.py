@@ -1,0 +1,199 @@
+"""The page of `isometry`: its tables in Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from benchmarks.isometry.cases import INITIALISATIONS
+from benchmarks.isometry.fairness import MEASURES
+from benchmarks.isometry.singular_values import IMAGES
+from benchmarks.isometry.supernets import KERNELS, of
+
+SINGULAR_VALUES = "singular_values"  # the part that is no supernet
+Row = dict[str, Any]
+Results = dict[str, dict[str, Any]]
+
+HEADER = """# Isometry and fairness
+
+`python -m benchmarks.isometry` measures this again; the commands of these numbers are
+at the end.
+"""
+SPECTRA = """
+## {title} of every op
+
+Exact Jacobian of one image in a batch of {images} white ones ({settings}), batch-norm
+statistics of the batch held fixed; stride 2 doubles the channels. Measured ± standard
+error over seeds, and in brackets the law and the deviation from it. A branch is an op
+without what passes beside it.
+"""
+DEPTH = """
+## Signal and gradient through depth: {part}
+
+{settings}; layer indicator {indicator}. Variance of the outputs of each layer, norm of
+the gradient there over that behind the last layer, and growth of the squared norm
+through the layer, in brackets the law (2.152 / q for a block, 1 / q for an identity
+with batch norm, 1 more for a skip; q is the measured variance of the input). Geometric
+means over paths and seeds.
+"""
+FAIR = """
+## Fairness of the gamma gradients
+
+RMS over channels, strictly fair paths and batches of the gradient of each indicator
+batch norm. Within: coefficient of variation over the ops of a layer, mean over layers;
+the same without the identity; the same where the gradient behind the layer is divided
+out; and what chance alone would give with so few draws. Across: coefficient of
+variation over layers. Spread: largest to smallest op (median over layers) and layer.
+Mean ± standard error over seeds. T18 holds if within is less than across.
+"""
+
+
+def supernets(results: Results) -> dict[str, dict[str, Any]]:
+    """The parts that are supernets."""
+    return {part: r for part, r in results.items() if part != SINGULAR_VALUES}
+
+
+def tables(results: Results) -> list[str]:
+    """The page in Markdown, line by line."""
+    lines = list[str](HEADER.splitlines())
+    if SINGULAR_VALUES in results:
+        lines.extend(_spectra_tables(results[SINGULAR_VALUES]))
+    for part, result in supernets(results).items():
+        lines.extend(_depth_table(part, result))
+    if supernets(results):
+        lines.extend([*FAIR.splitlines(), "", *_fair_table(supernets(results))])
+        lines.extend(_layer_tables(supernets(results)))
+    return [*lines, "", *_sources(results)]
+
+
+def _settings(settings: Row) -> str:
+    names = {name: value for name, value in settings.items() if name != "seeds"}
+    return ", ".join(
+        f"{name.replace('_', ' ')} {' '.join(v) if isinstance(v, list | tuple) else v}"
+        for name, v in names.items()
+    )
+
+
+def _spectra_tables(result: Row) -> Iterator[str]:
+    titles = {
+        "mean": "Mean squared singular value",
+        "spread": "Normalised variance of the squared singular values",
+    }
+    names = list(INITIALISATIONS)
+    for key, title in titles.items():
+        text = SPECTRA.format(
+            title=title, settings=_settings(result["settings"]), images=IMAGES
+        )
+        yield from text.splitlines()
+        yield ""
+        yield from _head("op", "part", "spaces", *names)
+        cells: dict[tuple[str, str, str], dict[str, str]] = {}
+        for row in result["rows"]:
+            branch = row["op"], row["part"], row["spaces"]
+            cells.setdefault(branch, {})[row["initialisation"]] = _against_law(row, key)
+        for branch, found in cells.items():
+            yield _cells([*branch, *(found.get(name, "the same") for name in names)])
+
+
+def _against_law(row: Row, key: str) -> str:
+    law, deviation = row[f"{key}_law"], row[f"{key}_deviation"]
+    measured = _number(row[key], row[f"{key}_error"])
+    if deviation is None:
+        return f"{measured} (law {law:.3g})"
+    return f"{measured} ({law:.3f}, {deviation:+.1%})"
+
+
+def _number(value: float, error: float | None) -> str:
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+
+
+def _depth_table(part: str, result: Row) -> Iterator[str]:
+    rows, settings = result["rows"], result["settings"]
+    indicator = rows[0]["layer_indicator"]
+    text = DEPTH.format(part=part, settings=_settings(settings), indicator=indicator)
+    yield from text.splitlines()
+    yield ""
+    columns = ("variance", "gradient", "growth")
+    yield from _head("layer", *(f"{c}, {k}" for c in columns for k in KERNELS))
+    for layer in range(len(rows[0]["depth"]["variance"])):
+        cells: list[Any] = [layer]
+        for column in columns:
+            for kernels in KERNELS:
+                own = of(rows, indicator, kernels)
+                value = _geometric(own, column, layer)
+                law = _geometric(own, "growth_law", layer)
+                text = "" if value is None else f"{value:.3g}"
+                is_growth = column == "growth" and law is not None
+                cells.append(f"{text} ({law:.3g})" if is_growth else text)
+        yield _cells(cells)
+
+
+def _geometric(rows: Sequence[Row], column: str, layer: int) -> float | None:
+    values = [row["depth"][column][layer] for row in rows]
+    return None if None in values else statistics.geometric_mean(values)
+
+
+def _fair_table(parts: Results) -> Iterator[str]:
+    titles = {
+        "within": "within",
+        "blocks": "blocks alone",
+        "across": "across",
+        "behind_even": "gradient behind even",
+        "chance": "by chance",
+        "spread_within": "spread within",
+        "spread_across": "spread across",
+        "ratio": "first / last layer",
+        "slope": "factor per layer",
+    }
+    names = [titles[name] for name in MEASURES]
+    yield from _head("space", "layer indicator", "kernels", *names, "T18")
+    for part, result in parts.items():
+        for indicator in result["settings"]["layer_indicators"]:
+            for kernels in KERNELS:
+                own = of(result["rows"], indicator, kernels)
+                values = {n: [row["measures"][n] for row in own] for n in MEASURES}
+                shown = [_mean_and_error(values[name]) for name in MEASURES]
+                pairs = zip(values["within"], values["across"], strict=True)
+                holds = sum(within < across for within, across in pairs)
+                verdict = f"{holds} of {len(own)} seeds"
+                yield _cells([part, indicator, kernels, *shown, verdict])
+
+
+def _mean_and_error(values: Sequence[float]) -> str:
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return f"{mean:.3g}"
+    return f"{mean:.3g} ± {statistics.stdev(values) / len(values) ** 0.5:.2g}"
+
+
+def _layer_tables(parts: Results) -> Iterator[str]:
+    for part, result in parts.items():
+        indicators = result["settings"]["layer_indicators"]
+        pairs = [(i, k) for i in indicators for k in KERNELS]
+        yield from ["", f"Within, layer by layer: {part}, mean over seeds", ""]
+        yield from _head("layer", *(f"{i}, {k}" for i, k in pairs))
+        for layer in range(len(result["rows"][0]["depth"]["variance"])):
+            columns = [
+                [row["fairness"]["within"][layer] for row in of(result["rows"], *pair)]
+                for pair in pairs
+            ]
+            shown = ("" if None in c else f"{statistics.mean(c):.3f}" for c in columns)
+            yield _cells([layer, *shown])
+
+
+def _sources(results: Results) -> Iterator[str]:
+    yield from _head("part", "command", "date", "seeds", "machine", "versions")
+    for part, result in results.items():
+        versions = " ".join(" ".join(pair) for pair in result["versions"].items())
+        seeds = " ".join(map(str, result["seed"]))
+        cells = (result["date"], seeds, result["machine"], versions)
+        yield _cells([part, f"`{result['command']}`", *cells])
+
+
+def _head(*names: str) -> list[str]:
+    return [_cells(names), _cells(["---"] * len(names))]
+
+
+def _cells(cells: Iterable[Any]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"

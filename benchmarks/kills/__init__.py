@@ -1,0 +1,1 @@
+"""Runs that are killed and continued, against an uninterrupted one."""

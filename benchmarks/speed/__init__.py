@@ -1,0 +1,1 @@
+"""Time, memory and traffic of training and search, also against PyTorch."""

@@ -1,0 +1,124 @@
+"""The training step of difnas_jax, as it is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.speed import network
+from benchmarks.speed.programs import TimedProgram
+from difnas_jax.config import default
+from difnas_jax.models import kernels, networks
+from difnas_jax.models.initializers import initialize
+from difnas_jax.ops import convolutions
+from difnas_jax.ops.layout import CHANNELS_LAST, Layout
+from difnas_jax.runtime import compilation
+from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.training import optim
+from difnas_jax.training.steps import (
+    TrainState,
+    TrainStep,
+    create_state,
+    make_train_step,
+)
+
+SCHEDULED_STEPS = 1000
+Batch = dict[str, jax.Array]
+
+
+def training(
+    space: SearchSpace,
+    section: str,
+    trainable: str,
+    batch_size: int,
+    *,
+    layout: Layout | None = None,
+    rematerialize: bool = False,
+    **placed: Any,
+) -> tuple[TrainStep, TrainState, Batch]:
+    """The step (not compiled), its first state and a batch.
+
+    Args:
+      space: the network.
+      section: training section; `retrain` has dropout and running statistics.
+      trainable: key of `optim.TRAINABLE`; kernels are parameters under `all` only.
+      batch_size: B.
+      layout: of the feature maps; that of the backend by default.
+      rematerialize: compute activations again in the backward pass.
+      **placed: `placement` and `mesh` of `steps.make_train_step`.
+    """
+    retrains = section == "retrain"
+    dropout = default().retrain.dropout if retrains else 0.0
+    model = networks.network(
+        space,
+        dropout=dropout,
+        rematerialize=rematerialize,
+        layout=layout,
+    )
+    variables = initialize(model, network.SEED, kernels="orthogonal", depthwise="qr")
+    params, frozen = optim.split_frozen(variables["params"], trainable, False)
+    variables = {**variables, "params": params, "frozen": frozen}
+    if not retrains:
+        variables["batch_stats"] = {}
+    settings = network.recipe(section, batch_size)
+    packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
+    optimizer = optim.optimizer(settings, SCHEDULED_STEPS)
+    step = make_train_step(
+        model,
+        optimizer,
+        packing,
+        label_smoothing=settings.label_smoothing,
+        seed=network.SEED,
+        **placed,
+    )
+    variables = jax.tree.map(jnp.asarray, variables)
+    images, labels = map(jnp.asarray, network.noise_batch(space, batch_size))
+    state = create_state(
+        variables,
+        optimizer,
+        packing,
+        steps=SCHEDULED_STEPS,
+        paths=space.num_ops,
+    )
+    return step, state, {"image": images, "label": labels}
+
+
+def updates(
+    program: TimedProgram,
+) -> tuple[Callable[[np.ndarray, Batch], None], Batch]:
+    """The update (paths int32[K, L], batch) -> nothing, when done; and a batch."""
+    compilation.keep_compiled_programs("auto")
+    plain = program.variant == "plain"
+    if plain:
+        use_native_convolutions()
+    step, state, batch = training(
+        network.SPACES[program.space](),
+        section=program.section,
+        trainable=program.trainable,
+        batch_size=program.batch_size,
+        layout=CHANNELS_LAST if plain else None,
+    )
+    compiled = jax.jit(step, donate_argnums=0)
+
+    def update(paths: np.ndarray, batch: Batch) -> None:
+        nonlocal state
+        state, _ = compiled(state, batch, jnp.asarray(paths))
+        jax.block_until_ready(state)
+
+    return update, batch
+
+
+def build(program: TimedProgram) -> Callable[[np.ndarray], None]:
+    """The update of a program: int32[K, L] paths -> nothing, when it is done."""
+    update, batch = updates(program)
+    return lambda paths: update(paths, batch)
+
+
+def use_native_convolutions() -> None:
+    """XLA's convolutions with their own autodiff; 1x1 ones stay matrix products."""
+    plain: Any = convolutions.native_conv
+    kernels.depthwise_conv = kernels.dense_conv = plain

@@ -1,0 +1,50 @@
+"""The measured peak of the machine: a square matrix product in float32."""
+
+# PyTorch is an extra that the type checker may not find.
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.speed.programs import THREADS, TimedProgram
+
+SIDE = 2048
+
+
+def build(program: TimedProgram) -> Callable[[np.ndarray], None]:
+    """One product of two [SIDE, SIDE] matrices; paths play no part."""
+    multiply = {"jax": _jax, "torch": _torch}[program.variant]()
+
+    def update(paths: np.ndarray) -> None:
+        multiply()
+
+    return update
+
+
+def _matrices() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((2, SIDE, SIDE)).astype(np.float32)
+
+
+def _jax() -> Callable[[], object]:
+    import jax
+    import jax.numpy as jnp
+
+    left, right = jnp.asarray(_matrices())
+    product = jax.jit(jnp.matmul)
+    return lambda: product(left, right).block_until_ready()
+
+
+def _torch() -> Callable[[], object]:
+    import torch
+
+    torch.set_num_threads(THREADS)
+    left, right = torch.from_numpy(_matrices())
+    product = torch.empty_like(left)
+
+    def multiply() -> None:
+        torch.matmul(left, right, out=product)
+
+    return multiply

@@ -1,0 +1,110 @@
+"""What both sides of a comparison are given: networks, paths, images and recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from difnas_jax import config
+from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.mbv2 import OPS, choice_layers, fairnas19
+
+SEED = 0
+# (out channels, stride of the first layer, layers)
+STAGES = ((24, 1, 4), (32, 2, 4), (64, 2, 4), (96, 1, 4), (160, 2, 4))
+FOUND_OP = 3  # k5e6
+COMMON_OPS = (0, 1)  # k3e3 and k3e6
+
+
+def six_ops() -> ChainSpace:
+    """The network of the comparisons: 20 layers with six ops each, images of 32."""
+    return dataclasses.replace(
+        fairnas19(image_size=32, image_channels=3, num_classes=10),
+        name="benchmark",
+        stem_stride=1,
+        ops=OPS[:6],
+        layers=choice_layers(16, STAGES, identity=False),
+    )
+
+
+def seven_ops() -> ChainSpace:
+    """The same with identity as seventh op of the normal layers."""
+    layers = choice_layers(16, STAGES, identity=True)
+    return dataclasses.replace(six_ops(), ops=OPS, layers=layers)
+
+
+def two_ops() -> ChainSpace:
+    """The same with the ops `COMMON_OPS` alone."""
+    space = six_ops()
+    layers = tuple(dataclasses.replace(layer, ops=COMMON_OPS) for layer in space.layers)
+    return dataclasses.replace(space, layers=layers)
+
+
+def found() -> ChainSpace:
+    """One network of the space, op `FOUND_OP` in every layer."""
+    space = six_ops()
+    return space.cut((FOUND_OP,) * space.num_layers)
+
+
+SPACES: dict[str, Callable[[], ChainSpace]] = {
+    "six_ops": six_ops,
+    "seven_ops": seven_ops,
+    "two_ops": two_ops,
+    "found": found,
+}
+
+
+def _fair(rng: np.random.Generator, layers: int) -> np.ndarray:
+    return np.stack([rng.permutation(6) for _ in range(layers)], axis=1)
+
+
+def _common(rng: np.random.Generator, layers: int) -> np.ndarray:
+    path = rng.integers(len(COMMON_OPS), size=layers)
+    return np.stack([path, 1 - path])
+
+
+# Rule -> a set of paths, int[K, L].
+PATH_SETS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    # Six paths that take every op of every layer once.
+    "fair": _fair,
+    # Two paths that take each of the common ops of every layer once.
+    "common": _common,
+    # The found network, a few updates in a row, or once.
+    "repeated": lambda rng, layers: np.full((4, layers), FOUND_OP),
+    "once": lambda rng, layers: np.full((1, layers), FOUND_OP),
+}
+
+
+def path_sets(rule: str, layers: int) -> Iterator[np.ndarray]:
+    """Sets of paths without end, the same for every program of a rule.
+
+    Args:
+      rule: key of `PATH_SETS`.
+      layers: L.
+
+    Yields:
+      int32[K, L].
+    """
+    rng = np.random.default_rng(SEED)
+    while True:
+        yield PATH_SETS[rule](rng, layers).astype(np.int32)
+
+
+def noise_batch(space: SearchSpace, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Synthetic images float32[B, H, W, C] and labels int32[B]: speed tests only."""
+    rng = np.random.default_rng(SEED)
+    side = space.image_size
+    images = rng.standard_normal((batch_size, side, side, space.image_channels))
+    labels = rng.integers(space.num_classes, size=batch_size)
+    return images.astype(np.float32), labels.astype(np.int32)
+
+
+def recipe(section: str, batch_size: int) -> ConfigDict:
+    """The default training section `supernet` or `retrain` with another batch size."""
+    settings = ConfigDict(config.default()[section].to_dict())
+    settings.batch_size = batch_size
+    return settings

@@ -1,0 +1,96 @@
+"""The page of results, made from the kept values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks import markdown, result_files
+from benchmarks.speed.programs import THREADS
+from benchmarks.speed.table_rows import TABLE_ROWS, TableRow
+from difnas_jax.runtime import files
+
+FOLDER = Path(__file__).parent
+RESULTS, PAGE = FOLDER / "results.json", FOLDER / "RESULTS.md"
+
+HEADER = """# Speed, memory and traffic
+
+**Measured on {dates}, {machines}, with {versions}.**
+Ratios between two libraries change with their versions and with the processor;
+`docs/speed.md` says which of them no longer hold.
+
+`python -m benchmarks.speed` measures everything again, `python -m benchmarks.speed fair
+single` a part; both rewrite this page from `results.json`. They need `pip install -e
+'.[bench]'`.
+
+Programs that are compared run in processes of their own, in turns, on the same
+{threads} cores, with the same paths and synthetic images. Times are medians over
+rounds, and a ratio of times is the median of the ratios of each round. "PyTorch,
+tuned" uses channels_last, raised malloc thresholds and huge pages; "PyTorch, as
+installed" uses none of these; difnas_jax uses huge pages. The network is the 20-layer
+one of `network.py` at 32 x 32 pixels with batch 32 in float32, and the batch norms are
+all that trains ("BN-only"), unless a row says otherwise. FLOPs count convolutions and
+the classifier, forward and input gradient. Gradient bytes are the all-reduces of the
+backward pass. Memory is the compiler's analysis on the CPU backend of the program with
+native convolutions and channels last.
+
+Columns: what was measured; its value; what it is compared with, and the value of that;
+the ratio of the first value to the second, or the number that the first column names;
+the largest ratio that the project set itself as a goal; whether the goal was reached.
+A ratio of two times below 1 means that the first is faster, above 1 that it is slower.
+
+"""
+COLUMNS = (
+    "what was measured",
+    "value",
+    "compared with",
+    "its value",
+    "ratio",
+    "goal",
+    "reached",
+)
+
+
+def page(results: result_files.Results) -> str:
+    """The text of the page.
+
+    Args:
+      results: of `MEASUREMENTS`, with provenance, as `results.json` holds them.
+    """
+    shown = [row for row in TABLE_ROWS if row.measurement in results]
+    lines = [_line(row, results[row.measurement]["values"]) for row in shown]
+    table = [*markdown.head(COLUMNS), *lines, "", *markdown.sources(results)]
+    return _header(results) + "\n".join(table) + "\n"
+
+
+def write(results: result_files.Results) -> None:
+    """Write the values and the page."""
+    result_files.write(RESULTS, results)
+    with files.atomic_write(PAGE) as file:
+        file.write(page(results))
+
+
+def _header(results: result_files.Results) -> str:
+    days = sorted(result["date"][:10] for result in results.values())
+    dates = " to ".join(dict.fromkeys((days[0], days[-1])))
+    machines = " and ".join({result["machine"]: 0 for result in results.values()})
+    versions: dict[str, None] = {}
+    for result in results.values():
+        for name in ("jax", "torch"):
+            if name in result["versions"]:
+                versions[f"{name} {result['versions'][name]}"] = None
+    return HEADER.format(
+        dates=dates, machines=machines, versions=", ".join(versions), threads=THREADS
+    )
+
+
+def _line(row: TableRow, values: dict[str, Any]) -> str:
+    cells = row.cells(values)
+    ratio = "" if cells.ratio is None else f"{cells.ratio:.3g}"
+    goal, reached = "", ""
+    if row.goal is not None and cells.ratio is not None:
+        goal = f"<= {row.goal:g}"
+        reached = "yes" if cells.ratio <= row.goal else "**no**"
+    return markdown.row(
+        (row.title, cells.value, row.reference, cells.reference, ratio, goal, reached)
+    )

@@ -1,0 +1,47 @@
+"""The pages of the benchmarks are those that their kept numbers make."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import result_files
+from benchmarks.evidence import page as evidence
+from benchmarks.evidence import results
+from benchmarks.isometry import outputs
+from benchmarks.isometry.tables import tables
+from benchmarks.speed import page as speed
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def test_speed():
+    assert speed.page(result_files.load(speed.RESULTS)) == speed.PAGE.read_text()
+
+
+def test_evidence():
+    assert evidence.page(results.load()) == evidence.PAGE.read_text()
+
+
+def test_isometry():
+    lines = tables(outputs.load(BENCHMARKS / "isometry"))
+    page = (BENCHMARKS / "isometry" / "ISOMETRY.md").read_text()
+    assert "".join(f"{line}\n" for line in lines) == page
+
+
+def test_kept_files_are_small():
+    kept = [p for end in ("json", "csv") for p in BENCHMARKS.rglob(f"*.{end}")]
+    assert len(kept) == 3
+    assert max(path.stat().st_size for path in kept) < 50_000
+
+
+def test_results_survive_writing_and_reading(tmp_path, rng):
+    rows = [{"a": float(x), "b": "x", "c": None} for x in rng.normal(size=20)]
+    table = result_files.as_columns(rows)
+    result_files.write(tmp_path / "r.json", {"part": {"rows": table, "n": 40609248.0}})
+    read = result_files.load(tmp_path / "r.json")["part"]
+    assert read["n"] == 40609248.0
+    found = result_files.as_rows(read["rows"])
+    assert [row["b"] for row in found] == [row["b"] for row in rows]
+    np.testing.assert_allclose(
+        [row["a"] for row in found], [row["a"] for row in rows], rtol=1e-7
+    )

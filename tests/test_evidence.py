@@ -1,0 +1,116 @@
+"""The command that compares a method with NAS-Bench-Macro, and its kept numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.evidence import limits, nas_bench_macro, results
+from benchmarks.evidence.evaluation import baselines, evaluation, regrets
+from difnas_jax.ranking.correlation import kendall_tau_b
+from difnas_jax.ranking.tables import read_nas_bench_macro
+from difnas_jax.runtime.artifacts import Indicator
+
+
+def write_table(path, names, rng):
+    accuracies = rng.uniform(80, 95, len(names)).tolist()
+    entries = {n: {"mean_acc": a} for n, a in zip(names, accuracies, strict=True)}
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def some_names(rng, count=60):
+    digits = rng.integers(0, 3, size=(count, 8))
+    return sorted({"".join(map(str, row)) for row in digits})
+
+
+def test_regret_is_that_of_the_best_score_within_the_budget(tmp_path, rng):
+    table = read_nas_bench_macro(write_table(tmp_path / "t.json", some_names(rng), rng))
+    table = table[table.first_of_network]
+    for row in regrets(table.accuracies[None], table):
+        assert row["regret"] == 0 and row["share"] == 0
+        assert row["found"] == [row["best"]]
+    worst = regrets(-table.accuracies[None], table)[-1]
+    assert worst["regret"] == pytest.approx(np.ptp(table.accuracies))
+
+
+def test_the_public_baselines(shared_data):
+    """The README of the table gives them for all names."""
+    table = read_nas_bench_macro(shared_data / "nas_bench_macro_half.json")
+    expected = {"params": 0.216, "MACs": 0.559, "layer count": 0.689}
+    rows = baselines(table)
+    for name, tau in expected.items():
+        found = kendall_tau_b(rows[name][0], table.accuracies)
+        assert found == pytest.approx(tau, abs=6e-4)
+    assert len(table) == 3355 and len(table.first_of_network) == 1984
+
+
+def test_the_limits_of_the_public_table(shared_data, capsys):
+    table = shared_data / "nas_bench_macro_half.json"
+    assert limits.main([f"--table={table}"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "networks: 1984",
+        "tau-b between two trainings: 0.879",
+        "tau-b of the best sum over layers: 0.854",
+    ]
+
+
+@pytest.fixture
+def indicator(tmp_path, rng):
+    path = tmp_path / "indicator.npz"
+    method = {"score": "sum", "layer_indicator": "plain"}
+    Indicator(rng.random((8, 3)), {}, {"method": method}).save(path)
+    return path
+
+
+def test_a_stored_indicator_alone(tmp_path, indicator, rng, capsys):
+    table = write_table(tmp_path / "t.json", some_names(rng), rng)
+    flags = [f"--indicator={indicator}", f"--table={table}"]
+    assert nas_bench_macro.main([*flags, f"--output={tmp_path / 'out'}"]) == 0
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert printed == json.loads((tmp_path / "out" / "result.json").read_text())
+    for name in ("tau_b", "spearman", "tau_b_interval", "spearman_interval", "n"):
+        assert printed[name] is not None
+    for name in ("scores.csv", "scatter.png", "scores.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+def test_kept_quantities_are_those_of_the_result(tmp_path, rng):
+    table = read_nas_bench_macro(write_table(tmp_path / "t.json", some_names(rng), rng))
+    scores = table.accuracies + rng.normal(size=(2, len(table)))
+    result = {
+        **evaluation(scores, table),
+        "command": "c, d",
+        "machine": "m",
+        "versions": {"jax": "1"},
+        "seconds": [
+            {"supernet": 2.0, "scoring": 1.0},
+            {"supernet": 4.0, "scoring": 1.0},
+        ],
+        "images": [7, 7],
+        "other_scores": {},
+    }
+    kept = results.quantities(result)
+    results.write({"row": kept}, tmp_path / "r.csv")
+    assert results.load(tmp_path / "r.csv") == {"row": kept}
+    assert float(kept["tau_b"].value) == pytest.approx(result["tau_b"], rel=1e-5)
+    bounds = [float(kept["tau_b"].low), float(kept["tau_b"].high)]
+    assert bounds == pytest.approx(result["tau_b_interval"], rel=1e-5)
+    assert kept["seconds of training"].value == "3" and kept["seconds"].value == "4"
+    assert kept["command"].value == "c, d"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [[], ["--data=a", "--indicator=b"], ["--data=a", "--method=none"]]
+    + [["--data=a", "--networks=1"], ["--data=a", "--seeds=x"]]
+    + [["--data=a", "--updates=0"], ["--indicator=absent.npz"]]
+    + [["--data=a", "--config.method.score=best"]],
+)
+def test_bad_flags_are_one_line(tmp_path, flags, rng, capsys):
+    table = write_table(tmp_path / "t.json", some_names(rng), rng)
+    words = [f"--table={table}", f"--workdir={tmp_path / 'runs'}", *flags]
+    assert nas_bench_macro.main(words) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 1 and error[0].startswith("error: ")
+    assert not (tmp_path / "runs").exists()
