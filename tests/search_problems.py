@@ -18,8 +18,9 @@ from difnas_jax.search.evolution import Evolution
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import path_scores
 from difnas_jax.search.settings import Settings
-from difnas_jax.spaces.base import Layer, SearchSpace
+from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable, cost_table
+from difnas_jax.spaces.image import ImageLayer
 
 Score = Callable[[np.ndarray], np.ndarray]
 quick = hypothesis_settings(
@@ -40,7 +41,7 @@ DIGITS = spaces.build("digits", image_size=16, image_channels=1, num_classes=10)
 
 def small_space(*allowed: tuple[int, ...]) -> SearchSpace:
     """The first layers of `digits` with other choices; costs are given apart."""
-    layers = tuple(Layer(16, 16, 1, ops) for ops in allowed)
+    layers = tuple(ImageLayer(16, 16, 1, ops=ops) for ops in allowed)
     return dataclasses.replace(DIGITS, name="small", fixed=(), layers=layers)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from difnas_jax import spaces
-from difnas_jax.spaces.base import Layer, Op, SearchSpace
+from difnas_jax.spaces.base import Op, SearchSpace
 from difnas_jax.spaces.block_costs import conv_bn, inverted_residual
 from difnas_jax.spaces.chain import ChainSpace, FixedBlock
 from difnas_jax.spaces.costs import LINEAR_RULES, cost_table, supernet_params
+from difnas_jax.spaces.image import ImageLayer, ImageSpace
 from difnas_jax.spaces.mbv2 import SEPARABLE, choice_layers
 
 PUBLISHED = "multiplies_and_adds"
@@ -24,7 +25,7 @@ SPOS = (0, 6, 0, 0, 4, 6, 6, 2, 0, 6, 4, 4, 3, 0, 2, 1, 0, 4, 2, 5, 2)
 FAIRNAS_A = (4, 0, 4, 1, 5, 0, 0, 5, 5, 2, 1, 2, 2, 1, 1, 5, 1, 5, 3)
 
 
-def imagenet(name: str) -> SearchSpace:
+def imagenet(name: str) -> ImageSpace:
     """A space for 224 pixels and 1000 classes."""
     return spaces.build(name, image_size=224, image_channels=3, num_classes=1000)
 
@@ -175,14 +176,14 @@ class Conv:
         return 2 * self.channels
 
 
-def block_convs(op: Op, layer: Layer | FixedBlock) -> Iterator[Conv]:
+def block_convs(op: Op, layer: ImageLayer | FixedBlock) -> Iterator[Conv]:
     """The convolutions of one inverted residual."""
     hidden = op.expansion * layer.in_channels
     if op.expansion > 1:
         yield Conv(layer.in_channels * hidden, hidden)
     yield Conv(op.kernel**2 * hidden, hidden)
     yield Conv(
-        hidden * layer.out_channels, layer.out_channels, isinstance(layer, Layer)
+        hidden * layer.out_channels, layer.out_channels, isinstance(layer, ImageLayer)
     )
 
 

@@ -14,14 +14,21 @@ from difnas_jax.search.placement import best_placed
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.scores import path_scores
 from difnas_jax.search.settings import Settings
-from difnas_jax.spaces.base import Layer
 from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.image import ImageLayer
 
-RUN = Layer(16, 16, 1, (0, 1, 6))
+RUN = ImageLayer(16, 16, 1, ops=(0, 1, 6))
 # A reduction between two runs: 3 ** 3 * 2 * 3 ** 2 paths.
 SPACE = dataclasses.replace(
     DIGITS,
-    layers=(RUN, RUN, RUN, Layer(16, 24, 2, (0, 1)), *(Layer(24, 24, 1, (0, 6)),) * 2),
+    layers=(
+        RUN,
+        RUN,
+        RUN,
+        ImageLayer(16, 24, 2, ops=(0, 1)),
+        ImageLayer(24, 24, 1, ops=(0, 6)),
+        ImageLayer(24, 24, 1, ops=(0, 6)),
+    ),
 )
 
 

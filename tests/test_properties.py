@@ -24,8 +24,9 @@ from difnas_jax.errors import InputError
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.settings import Settings
-from difnas_jax.spaces.base import Layer, SearchSpace
+from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.image import ImageLayer, ImageSpace
 from difnas_jax.training.paths import SAMPLERS, stream
 
 SIZES = st.sampled_from((4, 8, 15, 32))
@@ -46,7 +47,7 @@ def registered(draw: st.DrawFn) -> SearchSpace:
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> SearchSpace:
+def chains(draw: st.DrawFn) -> ImageSpace:
     """A chain of random widths, strides and ops."""
     whole = spaces.digits(draw(SIZES), 1, 10)
     layers, width = [], 16
@@ -54,7 +55,7 @@ def chains(draw: st.DrawFn) -> SearchSpace:
         out, stride = draw(st.sampled_from((8, 16))), draw(st.sampled_from((1, 2)))
         normal = out == width and stride == 1
         ops = st.sets(st.integers(0, 6 if normal else 5), min_size=1, max_size=5)
-        layers.append(Layer(width, out, stride, tuple(sorted(draw(ops)))))
+        layers.append(ImageLayer(width, out, stride, ops=tuple(sorted(draw(ops)))))
         width = out
     return dataclasses.replace(whole, name="chain", layers=tuple(layers))
 
@@ -129,7 +130,7 @@ def test_costs_are_sums_over_layers(space: SearchSpace, seed: int) -> None:
 
 @quick
 @given(space=chains(), channels=st.integers(1, 3))
-def test_costs_rise_with_the_work(space: SearchSpace, channels: int) -> None:
+def test_costs_rise_with_the_work(space: ImageSpace, channels: int) -> None:
     """Kernel, expansion, image and input channels: more of any costs no less."""
     costs = cost_table(space)
     for number, layer in enumerate(space.layers):

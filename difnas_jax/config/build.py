@@ -11,11 +11,12 @@ from ml_collections import ConfigDict
 from difnas_jax import spaces
 from difnas_jax.errors import InputError
 from difnas_jax.search.budget import Budget
-from difnas_jax.spaces.base import Architecture, SearchSpace
+from difnas_jax.spaces.base import Architecture
+from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 
 
-def build_space(config: ConfigDict) -> SearchSpace:
+def build_space(config: ConfigDict) -> ImageSpace:
     """The search space that the config names."""
     fields = config.space.to_dict()
     return spaces.build(fields.pop("name"), **fields)

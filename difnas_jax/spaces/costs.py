@@ -19,10 +19,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from difnas_jax.spaces.base import Op, SearchSpace, strided
+from difnas_jax.spaces.base import Op, SearchSpace
 from difnas_jax.spaces.block_costs import BLOCK_COSTS, Cost, conv_bn, total
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.image import strided
 
 LINEAR_RULES: dict[str, Callable[[int, int], int]] = {
     "macs": lambda inputs, outputs: inputs * outputs,
