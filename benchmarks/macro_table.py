@@ -85,9 +85,9 @@ def load_table(path: Path) -> MacroTable:
             f"{path}: expected at least two different networks, got "
             f"{len(np.unique(network))}"
         )
-    macs, params = cost_table(space).of(canonical)
+    costs = cost_table(space).of(canonical)
     return MacroTable(
-        tuple(entries), architectures, np.array(accuracies), network, macs, params
+        tuple(entries), architectures, np.array(accuracies), network, **costs
     )
 
 

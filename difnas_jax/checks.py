@@ -68,10 +68,6 @@ RANGES: dict[str, tuple[float, ...]] = {
     "search.mutation_probability": (0.0, 1.0),
     "search.recalibration_batches": (1,),
     "search.recalibration_batch_size": (1,),
-    "search.min_macs": (0, 2**62),
-    "search.max_macs": (0, 2**62),
-    "search.min_params": (0, 2**62),
-    "search.max_params": (0, 2**62),
     "retrain.dropout": (0.0, 0.99),
     "retrain.evaluate_every": (0,),
 }
@@ -106,7 +102,6 @@ def check(config: ConfigDict) -> None:
         check_choice(config, name, allowed)
     wiring, stages = config_lib.build_wiring(config), chosen_stages(config)
     if "search" in stages:
-        search.settings(config)
         search.check_algorithms(config)
         space = wiring.searched
         check_reachable(config_lib.build_budget(config), cost_table(space), space)
@@ -243,6 +238,8 @@ def check_numbers(config: ConfigDict) -> None:
     """
     for name, limits in RANGES.items():
         check_range(config, name, *limits)
+    for name in config_lib.limits(config):
+        check_range(config, f"search.{name}", 0, 2**62)
     for group in ("supernet", "retrain"):
         for name, limits in TRAINING_RANGES.items():
             check_range(config, f"{group}.{name}", *limits)

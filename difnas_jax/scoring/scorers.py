@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.scoring.trained import trained_supernet
-from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
+from difnas_jax.search.candidates import SCORE
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.training.evaluate import PathAccuracy
 
@@ -27,22 +27,23 @@ class Scorer:
     """How a search scores architectures.
 
     Attributes:
-      score: int64[N, L] -> float64[N], higher is better; NaN where there is no score.
+      score: int64[N, L] -> columns float64[N] by name, `score` among them, higher is
+        better; NaN where there is no score.
       table: float64[L, O] whose sum along an architecture is its score; None where the
         score is not additive.
       images: that pass through the network for the score of one architecture.
     """
 
-    score: Callable[[np.ndarray], np.ndarray]
+    score: Callable[[np.ndarray], dict[str, np.ndarray]]
     table: np.ndarray | None
     images: int
 
 
 def table_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
-    """Sums what the indicator says of each op, by a rule of `SCORES`."""
+    """Sums what the indicator says of each op, by a rule of `ADDITIVE_RULES`."""
     indicator = Indicator.load(workdir / artifacts.INDICATOR, space)
-    table = SCORES[config.method.score](indicator.table, space)
-    return Scorer(functools.partial(path_scores, table), table, images=0)
+    table = ADDITIVE_RULES[config.method.score](indicator.table, space)
+    return Scorer(lambda paths: {SCORE: sum_along_paths(table, paths)}, table, images=0)
 
 
 def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
@@ -63,15 +64,15 @@ def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Sc
         dataset.validation,
         mesh,
     )
-    return Scorer(accuracy, None, accuracy.images)
+    return Scorer(lambda paths: {SCORE: accuracy(paths)}, None, accuracy.images)
 
 
 SCORERS: dict[str, Callable[[ConfigDict, Path, SearchSpace], Scorer]] = {
-    **{name: table_scorer for name in SCORES},
+    **{name: table_scorer for name in ADDITIVE_RULES},
     "accuracy": accuracy_scorer,
 }
 
 
 def is_additive(config: ConfigDict) -> bool:
     """Whether the score is a sum over a table, and needs no image in the search."""
-    return config.method.score in SCORES
+    return config.method.score in ADDITIVE_RULES
