@@ -90,7 +90,6 @@ def check_search(config: ConfigDict, wiring: Wiring) -> None:
     Raises:
       InputError: naming the field.
     """
-    search.settings(config)
     search.check_algorithms(config)
     space, needs = wiring.searched, scorer_row(config).needs
     check_reachable(build.build_budget(config), cost_table(space), space)

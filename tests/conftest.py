@@ -29,9 +29,10 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from difnas_jax.spaces import SPACES  # noqa: E402
-from difnas_jax.spaces.base import IDENTITY, Layer, Op  # noqa: E402
+from difnas_jax.spaces.base import IDENTITY, Op  # noqa: E402
 from difnas_jax.spaces.chain import ChainSpace  # noqa: E402
 from difnas_jax.spaces.digits import digits  # noqa: E402
+from difnas_jax.spaces.image import ImageLayer  # noqa: E402
 
 TINY_OPS = (
     Op("k3e3", "inverted_residual", 3, 3),
@@ -52,9 +53,9 @@ def tiny() -> ChainSpace:
     """Three layers of two or three ops at 8x8: reduction, normal, normal."""
     space = digits(8, 1, 10)
     layers = (
-        Layer(8, 12, 2, (0, 1)),
-        Layer(12, 12, 1, (0, 1, 2)),
-        Layer(12, 12, 1, (0, 1, 2)),
+        ImageLayer(8, 12, 2, ops=(0, 1)),
+        ImageLayer(12, 12, 1, ops=(0, 1, 2)),
+        ImageLayer(12, 12, 1, ops=(0, 1, 2)),
     )
     fixed = (dataclasses.replace(space.fixed[0], in_channels=8, out_channels=8),)
     return dataclasses.replace(

@@ -11,21 +11,22 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from difnas_jax import spaces
-from difnas_jax.search.algorithms import Search
+from difnas_jax.config import default
+from difnas_jax.search.additive import sum_along_paths
+from difnas_jax.search.algorithms import Score, Search
 from difnas_jax.search.budget import Budget, reachable
-from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.evolution import Evolution
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.scores import path_scores
 from difnas_jax.search.settings import Settings
-from difnas_jax.spaces.base import Layer, SearchSpace
+from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable, cost_table
+from difnas_jax.spaces.image import ImageLayer
 
-Score = Callable[[np.ndarray], np.ndarray]
 quick = hypothesis_settings(
     max_examples=15, deadline=None, database=None, derandomize=True
 )
-CAP = Budget(max_macs=475_000_000)  # fits under 1 % of uniform draws on `mbv2`
+CAP = Budget.of(max_macs=475_000_000)  # fits under 1 % of uniform draws on `mbv2`
 
 
 def imagenet(name: str) -> tuple[SearchSpace, CostTable]:
@@ -38,9 +39,14 @@ MBV2, MBV2_COSTS = imagenet("mbv2")
 DIGITS = spaces.build("digits", image_size=16, image_channels=1, num_classes=10)
 
 
+def numbers(**changes: Any) -> Settings:
+    """The settings of the default config, with some changes."""
+    return Settings.of({**default().search, **changes})
+
+
 def small_space(*allowed: tuple[int, ...]) -> SearchSpace:
     """The first layers of `digits` with other choices; costs are given apart."""
-    layers = tuple(Layer(16, 16, 1, ops) for ops in allowed)
+    layers = tuple(ImageLayer(16, 16, 1, ops=ops) for ops in allowed)
     return dataclasses.replace(DIGITS, name="small", fixed=(), layers=layers)
 
 
@@ -49,7 +55,8 @@ def random_costs(space: SearchSpace, seed: int) -> CostTable:
     macs, params = np.random.default_rng(seed).integers(
         0, 50, (2, space.num_layers, space.num_ops)
     )
-    return CostTable(macs, params, 7, 3)
+    tables = {"macs": macs, "params": params}
+    return CostTable(tables, {"macs": 7, "params": 3})
 
 
 def random_table(space: SearchSpace, seed: int) -> np.ndarray:
@@ -60,7 +67,7 @@ def random_table(space: SearchSpace, seed: int) -> np.ndarray:
 
 def additive(table: np.ndarray) -> Score:
     """The score function of a table."""
-    return lambda architectures: path_scores(table, architectures)
+    return lambda paths: {SCORE: sum_along_paths(table, paths)}
 
 
 def every_architecture(space: SearchSpace) -> np.ndarray:
@@ -72,10 +79,11 @@ def every_architecture(space: SearchSpace) -> np.ndarray:
 def feasible(space: SearchSpace, costs: CostTable, budget: Budget) -> np.ndarray:
     """The whole space within a budget, by plain comparisons."""
     everything = every_architecture(space)
-    macs, params = costs.of(everything)
-    inside = (macs >= budget.min_macs) & (params >= budget.min_params)
-    for cost, bound in ((macs, budget.max_macs), (params, budget.max_params)):
-        inside &= cost <= (np.inf if bound is None else bound)
+    inside = np.ones(len(everything), bool)
+    for name, cost in costs.of(everything).items():
+        low, high = budget.bounds.get(name, (None, None))
+        inside &= cost >= (-np.inf if low is None else low)
+        inside &= cost <= (np.inf if high is None else high)
     return everything[inside]
 
 
@@ -96,8 +104,16 @@ def evolve(
 ) -> tuple[Candidates, list[dict[str, Any]]]:
     """What an evolution finds, best first, and its history."""
     problem = Problem(space, costs, budget)
-    search = Search(Evolution(problem, settings or Settings(), seed))
+    search = Search(Evolution(problem, settings or numbers(), seed))
     return search.run(score, on_generation), search.history
+
+
+def assert_same(found: Candidates, expected: Candidates) -> None:
+    """The same architectures and the same columns in the same order."""
+    np.testing.assert_array_equal(found.architectures, expected.architectures)
+    assert list(found.columns) == list(expected.columns)
+    for name, column in expected.columns.items():
+        np.testing.assert_array_equal(found.columns[name], column)
 
 
 @st.composite
@@ -106,9 +122,9 @@ def problems(draw: st.DrawFn) -> tuple[SearchSpace, CostTable, Budget]:
     ops = st.sets(st.integers(0, 6), min_size=1, max_size=4).map(sorted).map(tuple)
     space = small_space(*draw(st.lists(ops, min_size=1, max_size=3)))
     costs = random_costs(space, draw(st.integers(0, 10_000)))
-    bounds = []
-    for lowest, highest in reachable(costs, space).values():
+    bounds = {}
+    for name, (lowest, highest) in reachable(costs, space).items():
         values = st.integers(lowest, highest)
         low, high = sorted((draw(values), draw(values)))
-        bounds += [low, draw(st.sampled_from((high, None)))]
-    return space, costs, Budget(*bounds)
+        bounds[name] = low, draw(st.sampled_from((high, None)))
+    return space, costs, Budget(bounds)

@@ -19,8 +19,10 @@ from search_problems import (
     MBV2,
     MBV2_COSTS,
     additive,
+    assert_same,
     every_architecture,
     feasible,
+    numbers,
     problems,
     quick,
     random_table,
@@ -31,17 +33,17 @@ from search_problems import (
 from difnas_jax.errors import InputError
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.budget import Budget
+from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.comparison import compare
-from difnas_jax.search.nsga2 import NSGA2, crowding_distances, objectives, ranks
+from difnas_jax.search.nsga2 import NSGA2, crowding_distances, objective_values, ranks
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.scores import path_scores
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.costs import CostTable, cost_table
 
 EXPLORERS = [name for name, row in ALGORITHMS.items() if not row.needs_table]
-SMALL = Settings(generations=6, population=8, parents=3, mutations=4, crossovers=3)
+SMALL = numbers(generations=6, population=8, parents=3, mutations=4, crossovers=3)
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
 
 
@@ -114,10 +116,7 @@ def test_killed_after_any_generation_ends_alike(name: str) -> None:
         again.restore(json.loads(saved[-1]))
         found = again.run(additive(table))
         assert again.history == whole.history
-        for field in dataclasses.fields(expected):
-            np.testing.assert_array_equal(
-                getattr(found, field.name), getattr(expected, field.name)
-            )
+        assert_same(found, expected)
         assert again.algorithm.state() == whole.algorithm.state()
         assert again.seconds > first.seconds > 0
 
@@ -127,7 +126,7 @@ def test_killed_after_any_generation_ends_alike(name: str) -> None:
 def test_score_that_is_not_finite_never_wins(name: str, bad: float) -> None:
     table = random_table(DIGITS, 0)
     table[3, 2] = bad
-    problem = Problem(DIGITS, cost_table(DIGITS), Budget(), table)
+    problem = Problem(DIGITS, cost_table(DIGITS), Budget.of(), table)
     search = searching(name, problem)
     ranked = search.run(additive(table))
     assert (ranked.architectures[:, 3] != 2).all()
@@ -142,9 +141,11 @@ def test_score_that_is_not_finite_never_wins(name: str, bad: float) -> None:
 @every_algorithm
 def test_nothing_scored_is_an_error(name: str) -> None:
     table = random_table(DIGITS, 0)
-    problem = Problem(DIGITS, cost_table(DIGITS), Budget(), table)
+    problem = Problem(DIGITS, cost_table(DIGITS), Budget.of(), table)
     with pytest.raises(InputError, match="search: expected finite scores, got none"):
-        searching(name, problem).run(lambda genomes: np.full(len(genomes), np.nan))
+        searching(name, problem).run(
+            lambda genomes: {"score": np.full(len(genomes), np.nan)}
+        )
 
 
 @every_algorithm
@@ -152,8 +153,10 @@ def test_nothing_scored_is_an_error(name: str) -> None:
     "change",
     [
         {"architectures": [[0]]},
-        {"architectures": [[99] * 21], "scores": [1.0]},
-        {"scores": [1.0]},
+        {"architectures": [[99] * 21], "columns": {"score": [1.0]}},
+        {"columns": {"score": [1.0]}},
+        {"columns": {}},
+        {"columns": [1.0]},
         {"random": None},
         {"random": {}},
     ],
@@ -163,7 +166,7 @@ def test_damaged_state_is_refused(name: str, change: dict[str, Any]) -> None:
     problem = Problem(MBV2, MBV2_COSTS, CAP, table)
     algorithm = searching(name, problem).algorithm
     asked = algorithm.ask()
-    algorithm.tell(asked, path_scores(table, asked))
+    algorithm.tell(asked, additive(table)(asked))
     with pytest.raises((InputError, KeyError, TypeError, ValueError)):
         algorithm.restore({**algorithm.state(), **change})
 
@@ -174,7 +177,7 @@ def test_nothing_beats_the_optimum_and_random_beats_little(name: str) -> None:
     problem = Problem(MBV2, MBV2_COSTS, CAP, table)
     found, counts, seconds = {}, {}, {}
     for other in {name, "random", "exact"}:
-        search = searching(other, problem, Settings())
+        search = searching(other, problem, numbers())
         found[other] = search.run(additive(table))
         counts[other] = len(search.algorithm.evaluated)
         seconds[other] = search.seconds
@@ -212,9 +215,9 @@ def test_each_network_is_evaluated_once(name: str) -> None:
     }
     space = Unordered(**fields)
     cost = np.tile(np.arange(7), (4, 1))
-    costs = CostTable(cost, cost, 0, 0)
-    search = searching(name, Problem(space, costs, Budget()), Settings())
-    search.run(lambda genomes: genomes.sum(1).astype(float))
+    costs = CostTable({"macs": cost, "params": cost}, {"macs": 0, "params": 0})
+    search = searching(name, Problem(space, costs, Budget.of()), numbers())
+    search.run(lambda genomes: {"score": genomes.sum(1)})
     found = search.algorithm.evaluated.architectures
     expected = rows(space.canonical(every_architecture(plain)))
     assert len(expected) == len(found) == 35
@@ -272,6 +275,11 @@ def test_ranks_and_crowding_are_those_of_pymoo() -> None:
             np.testing.assert_allclose(ours[inner], 3 * theirs[inner], rtol=1e-9)
 
 
+def values_of(candidates: Candidates) -> np.ndarray:
+    """The objectives of the default config."""
+    return objective_values(candidates, numbers().objectives, ("macs", "params"))
+
+
 def volume(goals: np.ndarray, worst: np.ndarray, best: np.ndarray) -> float:
     """Share of the box between best and worst that some row dominates, sampled."""
     points = np.random.default_rng(0).uniform(best, worst, (4000, 3))
@@ -287,11 +295,11 @@ def test_front_is_as_good_as_that_of_pymoo() -> None:
     sampling = oracle("pymoo.operators.sampling.rnd").IntegerRandomSampling
     base, minimize = oracle("pymoo.core.problem"), oracle("pymoo.optimize").minimize
     costs, table = cost_table(DIGITS), random_table(DIGITS, 0)
-    problem = Problem(DIGITS, costs, Budget())
+    problem = Problem(DIGITS, costs, Budget.of())
     choices = [np.array(layer.ops) for layer in DIGITS.layers]
 
     def goals_of(genomes: np.ndarray) -> np.ndarray:
-        return objectives(problem.candidates(genomes, path_scores(table, genomes)))
+        return values_of(problem.candidates(genomes, additive(table)(genomes)))
 
     class Oracle(base.Problem):
         def __init__(self) -> None:
@@ -306,10 +314,10 @@ def test_front_is_as_good_as_that_of_pymoo() -> None:
     worst, best = everything.max(0), everything.min(0)
     ours, theirs = [], []
     for seed in range(3):
-        search = Search(NSGA2(problem, Settings(), seed))
+        search = Search(NSGA2(problem, numbers(), seed))
         search.run(additive(table))
         survivors, *_ = search.algorithm.survivors()  # type: ignore[attr-defined]
-        ours.append(volume(objectives(survivors), worst, best))
+        ours.append(volume(values_of(survivors), worst, best))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = minimize(

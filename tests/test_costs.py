@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from difnas_jax import spaces
-from difnas_jax.spaces.base import Layer, Op, SearchSpace
+from difnas_jax.spaces.base import Op, SearchSpace
 from difnas_jax.spaces.block_costs import conv_bn, inverted_residual
 from difnas_jax.spaces.chain import ChainSpace, FixedBlock
 from difnas_jax.spaces.costs import LINEAR_RULES, cost_table, supernet_params
+from difnas_jax.spaces.image import ImageLayer, ImageSpace
 from difnas_jax.spaces.mbv2 import SEPARABLE, choice_layers
 
 PUBLISHED = "multiplies_and_adds"
@@ -24,7 +25,7 @@ SPOS = (0, 6, 0, 0, 4, 6, 6, 2, 0, 6, 4, 4, 3, 0, 2, 1, 0, 4, 2, 5, 2)
 FAIRNAS_A = (4, 0, 4, 1, 5, 0, 0, 5, 5, 2, 1, 2, 2, 1, 1, 5, 1, 5, 3)
 
 
-def imagenet(name: str) -> SearchSpace:
+def imagenet(name: str) -> ImageSpace:
     """A space for 224 pixels and 1000 classes."""
     return spaces.build(name, image_size=224, image_channels=3, num_classes=1000)
 
@@ -44,8 +45,8 @@ def uniform(space: SearchSpace, op: int) -> tuple[int, ...]:
 def cost(space: SearchSpace, architecture: tuple[int, ...], linear: str = "macs"):
     """MACs and parameters of one architecture as integers."""
     space.validate(architecture)
-    macs, params = cost_table(space, linear=linear).of(np.array([architecture]))
-    return macs.item(), params.item()
+    costs = cost_table(space, linear=linear).of(np.array([architecture]))
+    return costs["macs"].item(), costs["params"].item()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_stem_and_head_of_the_published_table() -> None:
     table = cost_table(imagenet("mbv2"), linear=PUBLISHED)
     stem = conv_bn(3, 3, 40, 112)[0] + inverted_residual(SEPARABLE, 40, 24, 112, 1)[0]
     assert stem == 30_105_600
-    assert table.fixed_macs - stem == 40_033_304
+    assert table.fixed["macs"] - stem == 40_033_304
 
 
 CHAINS = [name for name in spaces.SPACES if isinstance(imagenet(name), ChainSpace)]
@@ -120,9 +121,9 @@ def test_linear_rules_differ_by_the_additions_of_the_classifier(name: str) -> No
     space = chain(name)
     ours, published = cost_table(space), cost_table(space, linear=PUBLISHED)
     additions = (space.head_channels - 1) * space.num_classes
-    assert published.fixed_macs - ours.fixed_macs == additions
-    assert published.fixed_params == ours.fixed_params
-    np.testing.assert_array_equal(published.macs, ours.macs)
+    assert published.fixed["macs"] - ours.fixed["macs"] == additions
+    assert published.fixed["params"] == ours.fixed["params"]
+    np.testing.assert_array_equal(published.tables["macs"], ours.tables["macs"])
 
 
 def test_linear_rules() -> None:
@@ -175,14 +176,14 @@ class Conv:
         return 2 * self.channels
 
 
-def block_convs(op: Op, layer: Layer | FixedBlock) -> Iterator[Conv]:
+def block_convs(op: Op, layer: ImageLayer | FixedBlock) -> Iterator[Conv]:
     """The convolutions of one inverted residual."""
     hidden = op.expansion * layer.in_channels
     if op.expansion > 1:
         yield Conv(layer.in_channels * hidden, hidden)
     yield Conv(op.kernel**2 * hidden, hidden)
     yield Conv(
-        hidden * layer.out_channels, layer.out_channels, isinstance(layer, Layer)
+        hidden * layer.out_channels, layer.out_channels, isinstance(layer, ImageLayer)
     )
 
 
@@ -230,14 +231,12 @@ def test_cost_of_many_is_a_plain_sum(name: str) -> None:
     table = cost_table(space)
     rng = np.random.default_rng(0)
     drawn = np.stack([rng.choice(layer.ops, 12) for layer in space.layers], axis=-1)
-    macs, params = table.of(drawn.reshape(3, 4, -1))
-    assert macs.shape == params.shape == (3, 4)
-    for index, architecture in enumerate(drawn.tolist()):
-        chosen = list(enumerate(architecture))
-        expected = sum(int(table.macs[where]) for where in chosen) + table.fixed_macs
-        assert macs.flat[index] == expected
-        expected = sum(int(table.params[where]) for where in chosen)
-        assert params.flat[index] == expected + table.fixed_params
+    for name, costs in table.of(drawn.reshape(3, 4, -1)).items():
+        assert costs.shape == (3, 4)
+        for index, architecture in enumerate(drawn.tolist()):
+            chosen = enumerate(architecture)
+            expected = sum(int(table.tables[name][where]) for where in chosen)
+            assert costs.flat[index] == expected + table.fixed[name]
 
 
 def test_identity_and_ops_that_are_not_allowed_cost_nothing() -> None:
@@ -245,7 +244,7 @@ def test_identity_and_ops_that_are_not_allowed_cost_nothing() -> None:
     table = cost_table(space)
     costly = space.allowed.copy()
     costly[:, space.identity] = False
-    for cost_of in (table.macs, table.params):
+    for cost_of in table.tables.values():
         np.testing.assert_array_equal(cost_of > 0, costly)
 
 
@@ -290,9 +289,9 @@ def test_every_row_of_nas_bench_macro(shared_data: Path) -> None:
     table = json.loads((shared_data / "nas_bench_macro_half.json").read_text())
     genomes = np.array([[int(op) for op in name] for name in table])
     rows = list(table.values())
-    macs, params = cost_table(macro()).of(genomes)
-    np.testing.assert_array_equal(macs, [row["flops"] for row in rows])
-    np.testing.assert_array_equal(params, [row["params"] for row in rows])
+    costs = cost_table(macro()).of(genomes)
+    np.testing.assert_array_equal(costs["macs"], [row["flops"] for row in rows])
+    np.testing.assert_array_equal(costs["params"], [row["params"] for row in rows])
     classes = [tuple(genome) for genome in macro().canonical(genomes).tolist()]
     records = [json.dumps(row) for row in rows]
     pairs = set(zip(classes, records, strict=True))
@@ -312,9 +311,10 @@ def test_every_row_of_nas_bench_201(shared_data: Path) -> None:
     )
     genomes = np.array([space.parse([row["arch"]]) for row in rows])
     assert [space.text(genome) for genome in genomes] == [row["arch"] for row in rows]
-    macs, params = cost_table(space, linear="macs_and_bias").of(genomes)
-    np.testing.assert_array_equal(macs, [int(row["flops"]) for row in rows])
-    np.testing.assert_array_equal(params, [int(row["params"]) for row in rows])
+    costs = cost_table(space, linear="macs_and_bias").of(genomes)
+    flops, params = ([int(row[name]) for row in rows] for name in ("flops", "params"))
+    np.testing.assert_array_equal(costs["macs"], flops)
+    np.testing.assert_array_equal(costs["params"], params)
     accuracy = np.array([float(row["test_c10"]) for row in rows])
     connected = space.is_connected(genomes)
     assert (accuracy[~connected] == 10).all() and (accuracy[connected] > 40).all()

@@ -11,8 +11,10 @@ from search_problems import (
     CAP,
     MBV2,
     MBV2_COSTS,
+    additive,
     every_architecture,
     feasible,
+    numbers,
     problems,
     quick,
     random_costs,
@@ -23,13 +25,12 @@ from search_problems import (
 
 from difnas_jax.errors import InputError
 from difnas_jax.search import exact
+from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.algorithms import Search
 from difnas_jax.search.budget import Budget
 from difnas_jax.search.exact import Exact, optimum
 from difnas_jax.search.pareto import exact_front, non_dominated
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.scores import path_scores
-from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable
 
@@ -41,16 +42,11 @@ def integer_programming(table: np.ndarray, budget: Budget) -> float:
     layer, _ = np.nonzero(MBV2.allowed)
     one_op = layer == np.arange(MBV2.num_layers)[:, None]
     constraints = [LinearConstraint(one_op, 1, 1)]
-    for cost, fixed, low, high in (
-        (MBV2_COSTS.macs, MBV2_COSTS.fixed_macs, budget.min_macs, budget.max_macs),
-        (
-            MBV2_COSTS.params,
-            MBV2_COSTS.fixed_params,
-            budget.min_params,
-            budget.max_params,
-        ),
-    ):
-        low, high = low - fixed, np.inf if high is None else high - fixed
+    for name, cost in MBV2_COSTS.tables.items():
+        low, high = budget.bounds.get(name, (None, None))
+        fixed = MBV2_COSTS.fixed[name]
+        low = -np.inf if low is None else low - fixed
+        high = np.inf if high is None else high - fixed
         row = cost[MBV2.allowed] / 1e6
         constraints.append(LinearConstraint(row, low / 1e6, high / 1e6))
     solved = milp(
@@ -78,7 +74,7 @@ def test_optimum_is_that_of_brute_force(
         with pytest.raises(InputError, match="no architecture.*reaches"):
             optimum(Problem(space, costs, budget, table))
         return
-    scores = np.sort(path_scores(table, legal))[::-1]
+    scores = np.sort(sum_along_paths(table, legal))[::-1]
     found = optimum(Problem(space, costs, budget, table), 5)
     np.testing.assert_allclose(found.scores, scores[:5], rtol=1e-12, atol=1e-12)
     assert rows(found.architectures) <= rows(legal)
@@ -93,27 +89,27 @@ def test_front_has_the_best_of_every_budget(
     space, costs, _ = problem
     table = random_table(space, seed)
     everything = every_architecture(space)
-    macs, _ = costs.of(everything)
-    scores = path_scores(table, everything)
+    macs = costs.of(everything)["macs"]
+    scores = sum_along_paths(table, everything)
     front = exact_front(table, costs, best)
     assert len(rows(front.architectures)) == len(front)
-    assert (np.diff(front.macs) >= 0).all()
+    assert (np.diff(front.columns["macs"]) >= 0).all()
     for bound in np.unique(macs):
         expected = np.sort(scores[macs <= bound])[::-1][:best]
-        within = np.sort(front.scores[front.macs <= bound])[::-1][:best]
+        within = np.sort(front.scores[front.columns["macs"] <= bound])[::-1][:best]
         np.testing.assert_allclose(within, expected, rtol=1e-12, atol=1e-12)
     if best == 1:
-        assert non_dominated(front.scores, front.macs).all()
+        assert non_dominated(front.scores, front.columns["macs"]).all()
 
 
 @pytest.mark.parametrize(
     "budget",
     [
         CAP,
-        Budget(min_macs=400_000_000, max_macs=402_000_000),
-        Budget(max_macs=475_000_000, max_params=4_900_000),
-        Budget(400_000_000, 410_000_000, 4_400_000, 4_500_000),
-        Budget(min_macs=600_000_000, min_params=6_000_000),
+        Budget.of(min_macs=400_000_000, max_macs=402_000_000),
+        Budget.of(max_macs=475_000_000, max_params=4_900_000),
+        Budget({"macs": (400_000_000, 410_000_000), "params": (4_400_000, 4_500_000)}),
+        Budget.of(min_macs=600_000_000, min_params=6_000_000),
     ],
     ids=["MACs", "window", "both", "both windows", "minima"],
 )
@@ -139,7 +135,7 @@ def test_front_and_optimum_agree_on_mbv2() -> None:
     for seed in range(3):
         table = random_table(MBV2, seed)
         front = exact_front(table, MBV2_COSTS, 10)
-        within = front[front.macs <= CAP.max_macs].best_first()[:10]
+        within = front[front.columns["macs"] <= 475_000_000].best_first()[:10]
         found = optimum(Problem(MBV2, MBV2_COSTS, CAP, table), 10)
         np.testing.assert_array_equal(found.architectures, within.architectures)
         np.testing.assert_array_equal(found.scores, within.scores)
@@ -147,14 +143,14 @@ def test_front_and_optimum_agree_on_mbv2() -> None:
 
 def test_front_is_no_longer_than_there_are_sums_of_macs() -> None:
     """Also with the worst table: one that scores the MACs themselves."""
-    table = np.where(MBV2.allowed, MBV2_COSTS.macs / 1e6, NAN)
-    unit = np.gcd.reduce(MBV2_COSTS.macs[MBV2.allowed])
-    span = MBV2_COSTS.macs.max(1).sum() - np.nanmin(table, axis=1).sum() * 1e6
+    table = np.where(MBV2.allowed, MBV2_COSTS.tables["macs"] / 1e6, NAN)
+    unit = np.gcd.reduce(MBV2_COSTS.tables["macs"][MBV2.allowed])
+    span = MBV2_COSTS.tables["macs"].max(1).sum() - np.nanmin(table, axis=1).sum() * 1e6
     assert 100_000 < len(exact_front(table, MBV2_COSTS)) <= span / unit + 1
     assert len(exact_front(random_table(MBV2, 0), MBV2_COSTS)) < 1000
 
 
-@pytest.mark.parametrize("budget", [Budget(), CAP, Budget(min_macs=500_000_000)])
+@pytest.mark.parametrize("budget", [Budget.of(), CAP, Budget.of(min_macs=500_000_000)])
 def test_equal_scores_are_no_trouble(budget: Budget) -> None:
     """An untrained indicator is 1 everywhere."""
     table = np.where(MBV2.allowed, 1.0, NAN)
@@ -200,21 +196,21 @@ def test_too_many_states_give_fewer_networks_or_an_error(
 def test_exact_lists_the_best_and_the_front() -> None:
     space = small_space((0, 1, 2), (3, 4, 5), (1, 4, 5, 6), (0, 6))
     costs, table = random_costs(space, 0), random_table(space, 0)
-    problem = Problem(space, costs, Budget(max_macs=100), table)
-    search = Search(Exact(problem, Settings(), 0))
-    ranked = search.run(lambda architectures: path_scores(table, architectures))
+    problem = Problem(space, costs, Budget.of(max_macs=100), table)
+    search = Search(Exact(problem, numbers(), 0))
+    ranked = search.run(additive(table))
     front = exact_front(table, costs)
-    inside = front[front.macs <= 100]
+    inside = front[front.columns["macs"] <= 100]
     assert len(search.history) == 1
     assert rows(inside.architectures) <= rows(ranked.architectures)
-    keep = non_dominated(ranked.scores, ranked.macs)
-    assert set(ranked.macs[keep]) == set(inside.macs)
+    keep = non_dominated(ranked.scores, ranked.columns["macs"])
+    assert set(ranked.columns["macs"][keep]) == set(inside.columns["macs"])
     legal = feasible(space, costs, problem.budget)
-    best = np.sort(path_scores(table, legal))[::-1][:50]
+    best = np.sort(sum_along_paths(table, legal))[::-1][:50]
     np.testing.assert_allclose(ranked.scores[: len(best)], best, rtol=1e-12)
 
 
 def test_exact_needs_a_table() -> None:
     problem = Problem(MBV2, MBV2_COSTS, CAP)
     with pytest.raises(InputError, match="expected an additive score.*use another"):
-        Exact(problem, Settings(), 0).ask()
+        Exact(problem, numbers(), 0).ask()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from difnas_jax.search.scores import SCORES
 
 import difnas_jax
 from difnas_jax import pipeline, spaces
@@ -27,7 +28,6 @@ from difnas_jax.scoring.trained_supernet import (
     trained_supernet,
 )
 from difnas_jax.search.algorithms import ALGORITHMS
-from difnas_jax.search.scores import SCORES
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import search
@@ -87,7 +87,7 @@ def test_a_run_leaves_every_artefact(finished, tiny):
         assert all((workdir / path).exists() for path in stage.writes)
     best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, tiny)
     assert results.architecture == best.architecture
-    assert results.macs == best.macs and results.params == best.params
+    assert {"macs": results.macs, "params": results.params} == best.costs
     assert 0 <= results.test_accuracy <= 1
     assert json.loads((workdir / "config.json").read_text())["seed"] == config.seed
     assert best.ops[0] in results._repr_html_()

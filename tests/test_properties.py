@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_problems import (
     additive,
+    assert_same,
     every_architecture,
     feasible,
+    numbers,
     problems,
     quick,
     random_table,
@@ -23,15 +25,15 @@ from difnas_jax import spaces
 from difnas_jax.errors import InputError
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.settings import Settings
-from difnas_jax.spaces.base import Layer, SearchSpace
+from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.image import ImageLayer, ImageSpace
 from difnas_jax.training.paths import SAMPLERS, stream
 
 SIZES = st.sampled_from((4, 8, 15, 32))
 # Every space compiles its sampler.
 sparse = settings(quick, max_examples=4)
-FEW = Settings(population=5, generations=4, parents=3, mutations=3, crossovers=2)
+FEW = numbers(population=5, generations=4, parents=3, mutations=3, crossovers=2)
 
 
 @st.composite
@@ -46,7 +48,7 @@ def registered(draw: st.DrawFn) -> SearchSpace:
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> SearchSpace:
+def chains(draw: st.DrawFn) -> ImageSpace:
     """A chain of random widths, strides and ops."""
     whole = spaces.digits(draw(SIZES), 1, 10)
     layers, width = [], 16
@@ -54,7 +56,7 @@ def chains(draw: st.DrawFn) -> SearchSpace:
         out, stride = draw(st.sampled_from((8, 16))), draw(st.sampled_from((1, 2)))
         normal = out == width and stride == 1
         ops = st.sets(st.integers(0, 6 if normal else 5), min_size=1, max_size=5)
-        layers.append(Layer(width, out, stride, tuple(sorted(draw(ops)))))
+        layers.append(ImageLayer(width, out, stride, ops=tuple(sorted(draw(ops)))))
         width = out
     return dataclasses.replace(whole, name="chain", layers=tuple(layers))
 
@@ -107,7 +109,8 @@ def test_canonical_is_a_projection_that_keeps_the_costs(
     for row in canonical:
         space.validate(row)
     costs = cost_table(space)
-    assert np.array_equal(costs.of(canonical), costs.of(architectures))
+    for name, cost in costs.of(architectures).items():
+        assert np.array_equal(costs.of(canonical)[name], cost)
     connected = space.is_connected(architectures)
     assert np.array_equal(space.is_connected(canonical), connected)
 
@@ -116,20 +119,20 @@ def test_canonical_is_a_projection_that_keeps_the_costs(
 @given(space=anything, seed=st.integers(0, 100))
 def test_costs_are_sums_over_layers(space: SearchSpace, seed: int) -> None:
     costs, architectures = cost_table(space), drawn(space, seed)
-    macs, params = costs.of(architectures)
-    for row, of_macs, of_params in zip(architectures, macs, params, strict=True):
+    found = costs.of(architectures)
+    assert set(found) == set(costs.tables) == {"macs", "params"}
+    for index, row in enumerate(architectures):
         chosen = list(enumerate(row))
-        assert of_macs == costs.fixed_macs + sum(int(costs.macs[c]) for c in chosen)
-        assert of_params == costs.fixed_params + sum(
-            int(costs.params[c]) for c in chosen
-        )
-        cut = cost_table(space.cut(space.validate(row)))
-        assert [of_macs, of_params] == [*cut.of(row)]  # the cut network costs the same
+        # The cut network costs the same.
+        cut = cost_table(space.cut(space.validate(row))).of(row)
+        for name, table in costs.tables.items():
+            expected = costs.fixed[name] + sum(int(table[c]) for c in chosen)
+            assert found[name][index] == cut[name] == expected
 
 
 @quick
 @given(space=chains(), channels=st.integers(1, 3))
-def test_costs_rise_with_the_work(space: SearchSpace, channels: int) -> None:
+def test_costs_rise_with_the_work(space: ImageSpace, channels: int) -> None:
     """Kernel, expansion, image and input channels: more of any costs no less."""
     costs = cost_table(space)
     for number, layer in enumerate(space.layers):
@@ -137,13 +140,13 @@ def test_costs_rise_with_the_work(space: SearchSpace, channels: int) -> None:
             for other in layer.ops:
                 a, b = space.ops[one], space.ops[other]
                 if a.kernel <= b.kernel and a.expansion <= b.expansion:
-                    assert costs.macs[number, one] <= costs.macs[number, other]
-                    assert costs.params[number, one] <= costs.params[number, other]
+                    for table in costs.tables.values():
+                        assert table[number, one] <= table[number, other]
     larger = cost_table(dataclasses.replace(space, image_size=2 * space.image_size))
-    assert (larger.macs >= costs.macs).all()
-    assert np.array_equal(larger.params, costs.params)
+    assert (larger.tables["macs"] >= costs.tables["macs"]).all()
+    assert np.array_equal(larger.tables["params"], costs.tables["params"])
     deeper = cost_table(dataclasses.replace(space, image_channels=1 + channels))
-    assert deeper.fixed_macs > costs.fixed_macs
+    assert deeper.fixed["macs"] > costs.fixed["macs"]
 
 
 @sparse
@@ -202,7 +205,9 @@ def test_no_search_leaves_the_budget_or_beats_the_exact_one(
     inside = [
         row for row in everything if tuple(row) in rows(feasible(space, costs, budget))
     ]
-    assert best["exact"] == pytest.approx(additive(table)(np.array(inside)).max())
+    assert best["exact"] == pytest.approx(
+        additive(table)(np.array(inside))["score"].max()
+    )
     assert best[name] <= best["exact"] + 1e-9
 
 
@@ -236,5 +241,4 @@ def test_a_search_that_is_stopped_ends_alike(
     again.restore(json.loads(states[min(last, len(states)) - 1]))
     ended = again.run(additive(table))
     assert again.history == whole.history
-    for field in dataclasses.fields(found):
-        assert np.array_equal(getattr(ended, field.name), getattr(found, field.name))
+    assert_same(ended, found)

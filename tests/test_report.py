@@ -48,8 +48,9 @@ def write_search(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
         [[rng.choice(layer.ops) for layer in space.layers] for _ in range(30)]
     )
     scores = table[np.arange(space.num_layers), genomes].sum(1)
-    found = Candidates(genomes, scores, *cost_table(space).of(genomes)).best_first()
-    front = found[non_dominated(found.scores, found.macs)]
+    columns = {"score": scores, **cost_table(space).of(genomes)}
+    found = Candidates(genomes, columns).best_first()
+    front = found[non_dominated(found.scores, found.columns["macs"])]
     artifacts.save_candidates(workdir / artifacts.CANDIDATES, found)
     artifacts.save_candidates(workdir / artifacts.PARETO, front)
     history = [
@@ -64,9 +65,8 @@ def write_search(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
         ops=space.op_names(architecture),
         text=space.text(architecture),
         score=float(found.scores[0]),
-        macs=int(found.macs[0]),
-        params=int(found.params[0]),
-        budget={"min_macs": 0, "max_macs": int(found.macs.max())},
+        costs={name: int(found.columns[name][0]) for name in ("macs", "params")},
+        budget={"min_macs": 0, "max_macs": int(found.columns["macs"].max())},
         seed=config.seed,
         provenance={},
     )
@@ -145,7 +145,8 @@ def finished(
 def test_page_tells_everything(finished: Finished) -> None:
     best, page = finished.best, finished.page
     assert page.startswith("<!doctype html>")
-    for text in ("91.25 %", "of 360 images", f"{best.macs:,}", f"{best.params:,}"):
+    costs = [f"{cost:,}" for cost in best.costs.values()]
+    for text in ("91.25 %", "of 360 images", *costs):
         assert text in page
     assert " ".join(best.ops) in page
     assert "was not run" not in page
@@ -178,7 +179,8 @@ def test_page_without_comparison(tmp_path: Path) -> None:
 def test_exact_front_is_a_line_of_its_own() -> None:
     layers = build_space(make_config()).layers
     genomes = np.array([[layer.ops[0] for layer in layers]])
-    one = Candidates(genomes, np.ones(1), np.array([2 * 10**6]), np.array([1]))
+    columns = {"score": np.ones(1), "macs": np.array([2 * 10**6])}
+    one = Candidates(genomes, columns)
     for labels in (["Pareto front"], ["Pareto front", "exact front"]):
         (axes,) = figures.score_against_macs(one, dict.fromkeys(labels, one)).axes
         assert [line.get_label() for line in axes.lines] == labels
@@ -196,7 +198,7 @@ def test_page_needs_no_other_file(finished: Finished) -> None:
 def test_results(finished: Finished) -> None:
     results = files.read_json(finished.workdir / artifacts.RESULTS)
     best = json.loads(json.dumps(dataclasses.asdict(finished.best)))
-    for key in ("space", "architecture", "ops", "macs", "params", "score", "budget"):
+    for key in ("space", "architecture", "ops", "costs", "score", "budget"):
         assert results[key] == best[key]
     assert (results["seed"], results["data_source"]) == (3, "digits")
     assert (results["test_accuracy"], results["validation_accuracy"]) == (0.9125, 0.875)
@@ -241,7 +243,7 @@ def test_without_retraining(tmp_path: Path) -> None:
     page = page_text(tmp_path)
     assert "<code>retrain</code> was not run" in page
     assert "test accuracy" not in page
-    assert f"{best.macs:,}" in page
+    assert f"{best.costs['macs']:,}" in page
     assert report.collect(config, tmp_path)["test_accuracy"] is None
 
 
@@ -266,8 +268,7 @@ def test_given_architecture_comes_before_the_found_one(tmp_path: Path) -> None:
     assert results["score"] is None and results["budget"] is None
     assert results["test_accuracy"] == 0.9125
     costs = cost_table(build_space(config))
-    expected = costs.of(np.array(results["architecture"]))
-    assert (results["macs"], results["params"]) == expected
+    assert results["costs"] == costs.of(np.array(results["architecture"]))
 
 
 @pytest.mark.parametrize(

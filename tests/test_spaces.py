@@ -10,10 +10,13 @@ from search_problems import every_architecture
 
 from difnas_jax import spaces
 from difnas_jax.errors import InputError
-from difnas_jax.spaces.base import SearchSpace, strided
+from difnas_jax.search.additive import ADDITIVE_RULES
+from difnas_jax.search.canonical import highest_scoring_paths
+from difnas_jax.spaces.base import Layer, Op, SearchSpace
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.image import ImageSpace, strided
 
 NORMAL = (1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19)
 
@@ -95,7 +98,7 @@ GOLDEN = {
 }
 
 
-def build(name: str) -> SearchSpace:
+def build(name: str) -> ImageSpace:
     """A registered space at the size it is made for."""
     golden = GOLDEN[name]
     return spaces.build(
@@ -104,7 +107,7 @@ def build(name: str) -> SearchSpace:
 
 
 @pytest.fixture(params=sorted(spaces.SPACES))
-def space(request: pytest.FixtureRequest) -> SearchSpace:
+def space(request: pytest.FixtureRequest) -> ImageSpace:
     """Every registered space in turn."""
     return build(request.param)
 
@@ -118,7 +121,7 @@ def test_every_space_has_a_golden_row() -> None:
     assert set(GOLDEN) == set(spaces.SPACES)
 
 
-def test_space_is_the_published_one(space: SearchSpace) -> None:
+def test_space_is_the_published_one(space: ImageSpace) -> None:
     golden = GOLDEN[space.name]
     layers = enumerate(space.layers)
     assert space.layer_sizes == golden.layer_sizes
@@ -130,7 +133,7 @@ def test_space_is_the_published_one(space: SearchSpace) -> None:
     assert space.size == golden.size
 
 
-def test_layers_fit_together(space: SearchSpace) -> None:
+def test_layers_fit_together(space: ImageSpace) -> None:
     if isinstance(space, ChainSpace):
         before = space.stem_channels
         for block in (*space.fixed, *space.layers):
@@ -148,13 +151,13 @@ def test_ops_are_the_six_of_mobilenet_and_identity(name: str) -> None:
         assert op.name == f"k{op.kernel}e{op.expansion}"
 
 
-def test_allowed_agrees_with_the_layers(space: SearchSpace) -> None:
+def test_allowed_agrees_with_the_layers(space: ImageSpace) -> None:
     assert space.allowed.shape == (space.num_layers, space.num_ops)
     for row, layer in zip(space.allowed, space.layers, strict=True):
         assert tuple(np.flatnonzero(row)) == layer.ops
 
 
-def test_names_and_indices_round_trip(space: SearchSpace) -> None:
+def test_names_and_indices_round_trip(space: ImageSpace) -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         architecture = random_architecture(space, rng)
@@ -164,14 +167,14 @@ def test_names_and_indices_round_trip(space: SearchSpace) -> None:
         assert all(name in space.text(architecture) for name in names)
 
 
-def test_validate_returns_python_integers(space: SearchSpace) -> None:
+def test_validate_returns_python_integers(space: ImageSpace) -> None:
     path = np.array(random_architecture(space, np.random.default_rng(1)), np.int32)
     architecture = space.validate(path)  # type: ignore[arg-type]
     assert isinstance(architecture, tuple)
     assert all(type(op) is int for op in architecture)
 
 
-def test_wrong_length_is_refused(space: SearchSpace) -> None:
+def test_wrong_length_is_refused(space: ImageSpace) -> None:
     with pytest.raises(InputError, match=f"expected {space.num_layers} op .*, got 1$"):
         space.validate([0])
 
@@ -194,12 +197,12 @@ def test_candidate_in_a_layer_fixed_to_identity_is_refused() -> None:
         build("bnnas17").validate([0] * 21)
 
 
-def test_unknown_name_is_refused(space: SearchSpace) -> None:
+def test_unknown_name_is_refused(space: ImageSpace) -> None:
     with pytest.raises(InputError, match=f"unknown op 'k9e9'.*{space.ops[0].name}, "):
         space.parse(["k9e9"] * space.num_layers)
 
 
-def test_without_identity(space: SearchSpace) -> None:
+def test_without_identity(space: ImageSpace) -> None:
     """It goes wherever it passes the input on and is not the only op."""
     reduced = space.without_identity()
     for number, layer in enumerate(space.layers):
@@ -236,14 +239,15 @@ def test_strided_is_the_size_of_a_padded_convolution(kernel: int, stride: int) -
         assert strided(size, stride) == len(positions)
 
 
-def test_canonical_is_a_projection_within_the_space(space: SearchSpace) -> None:
+def test_canonical_is_a_projection_within_the_space(space: ImageSpace) -> None:
     rng = np.random.default_rng(0)
     drawn = np.array([random_architecture(space, rng) for _ in range(200)])
     canonical = space.canonical(drawn)
     np.testing.assert_array_equal(space.canonical(canonical), canonical)
     assert space.allowed[np.arange(space.num_layers), canonical].all()
     table = cost_table(space)
-    np.testing.assert_array_equal(table.of(canonical), table.of(drawn))
+    for name, cost in table.of(drawn).items():
+        np.testing.assert_array_equal(table.of(canonical)[name], cost)
 
 
 def test_canonical_packs_a_run_and_keeps_its_order() -> None:
@@ -323,3 +327,18 @@ def test_classes_of_cells_are_those_of_their_expressions() -> None:
     classes = [tuple(ops) for ops in space.canonical(everything).tolist()]
     pairs = set(zip(names, classes, strict=True))
     assert len(set(names)) == len(set(classes)) == len(pairs)
+
+
+def test_a_space_need_not_be_one_of_images() -> None:
+    """The base class alone: no sizes, no channels, and identity passes its input on."""
+    ops = Op("dense", "dense"), Op("identity", "identity")
+    layers = Layer(ops=(0, 1)), Layer(ops=(0,))
+    space = SearchSpace("dense", num_classes=3, ops=ops, layers=layers)
+    assert space.size == 2 and space.parse(["identity", "dense"]) == (1, 0)
+    assert space.skippable.tolist() == [True, False]
+    assert space.without_identity().layers == (Layer(ops=(0,)), Layer(ops=(0,)))
+    assert space.cut((1, 0)).allowed.tolist() == [[False, True], [True, False]]
+    score = ADDITIVE_RULES["ratio"](np.array([[3.0, 2.0], [5.0, np.nan]]), space)
+    np.testing.assert_array_equal(score, [[1.5, 1.0], [1.0, np.nan]])
+    paths = np.array([[1, 0], [0, 0]])
+    np.testing.assert_array_equal(highest_scoring_paths(paths, score, space), paths)

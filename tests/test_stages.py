@@ -5,6 +5,7 @@ import pytest
 
 import difnas_jax
 from difnas_jax import checks, pipeline, spaces
+from difnas_jax.commands import compare
 from difnas_jax.config import default
 from difnas_jax.config.build import build_wiring
 from difnas_jax.config.stages import HARMLESS, STAGES, maker_of
@@ -79,7 +80,7 @@ def test_a_workdir_of_another_version_is_refused_and_kept(config, tmp_path):
 def fewest_parameters(config, workdir, space):
     """A score that needs nothing."""
     table = cost_table(space)
-    return Scorer(lambda paths: -table.of(paths)[1].astype(float))
+    return Scorer(lambda paths: {"score": -table.of(paths)["params"].astype(float)})
 
 
 @pytest.mark.parametrize("needs", [frozenset(), frozenset({"data"})])
@@ -92,7 +93,7 @@ def test_a_score_without_supernet_needs_no_supernet(
     config.stages = ("search", "retrain", "report")
     results = difnas_jax.run(config, tmp_path)
     assert results.architecture is not None and results.test_accuracy is not None
-    best = cost_table(tiny).of(np.array(results.architecture))[1]
+    best = cost_table(tiny).of(np.array(results.architecture))["params"]
     assert results.score == -best
     assert not (tmp_path / "supernet").exists()
     stage = stage_of("search", config)
@@ -102,6 +103,7 @@ def test_a_score_without_supernet_needs_no_supernet(
     config.supernet.learning_rate *= 2
     config.stages = ("search",)
     checks.check_inputs(config, tmp_path)
+    assert compare.search_cost(tmp_path, results.values["seconds"])["images"] == 0
     assert not build_wiring(config).parallel
 
 

@@ -4,8 +4,9 @@ import dataclasses
 
 from difnas_jax import spaces
 from difnas_jax.config import default
-from difnas_jax.spaces.base import IDENTITY, Layer, Op
+from difnas_jax.spaces.base import IDENTITY, Op
 from difnas_jax.spaces.digits import digits
+from difnas_jax.spaces.image import ImageLayer
 
 
 def two_layers(image_size, image_channels, num_classes):
@@ -16,7 +17,7 @@ def two_layers(image_size, image_channels, num_classes):
         stem_channels=8,
         fixed=(dataclasses.replace(space.fixed[0], in_channels=8, out_channels=8),),
         ops=(Op("k3e3", "inverted_residual", 3, 3), IDENTITY),
-        layers=(Layer(8, 12, 2, (0,)), Layer(12, 12, 1, (0, 1))),
+        layers=(ImageLayer(8, 12, 2, ops=(0,)), ImageLayer(12, 12, 1, ops=(0, 1))),
         head_channels=16,
     )
 

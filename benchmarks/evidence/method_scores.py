@@ -28,10 +28,11 @@ from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.metrics import say
 from difnas_jax.scoring.indicators import INDICATORS
-from difnas_jax.scoring.scorers import SCORERS, is_additive
+from difnas_jax.scoring.scorers import scorer_row
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
-from difnas_jax.search.placement import best_placed
-from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
+from difnas_jax.search.candidates import SCORE
+from difnas_jax.search.canonical import highest_scoring_paths
 from difnas_jax.spaces.base import SearchSpace
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -169,14 +170,14 @@ def stored(
     method = indicator.provenance.get("method", {})
     config.method.update({k: v for k, v in method.items() if k in config.method})
     override_by_flags(config, words)
-    if config.method.score not in SCORES:
+    if config.method.score not in ADDITIVE_RULES:
         raise InputError(
-            f"method.score: expected one of {', '.join(SCORES)} for an indicator, got "
-            f"{config.method.score!r}; add --config.method.score=sum"
+            f"method.score: expected one of {', '.join(ADDITIVE_RULES)} for an "
+            f"indicator, got {config.method.score!r}; add --config.method.score=sum"
         )
     space = build_wiring(config).searched
     table = _part(table, space, flags.networks)
-    values = SCORES[config.method.score](indicator.table, space)
+    values = ADDITIVE_RULES[config.method.score](indicator.table, space)
     scores = summed(values, table, space)
     known = np.flatnonzero(np.isfinite(scores))
     about = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
@@ -202,23 +203,24 @@ def _scored(
     supernet = trained_supernet(config, folder)
     evidence = evidence_of(config, supernet)
     others = {}
-    for name, rule in itertools.product(INDICATORS, SCORES):
+    for name, rule in itertools.product(INDICATORS, ADDITIVE_RULES):
         with contextlib.suppress(InputError):  # a ratio to something negative
-            values = SCORES[rule](INDICATORS[name](evidence), space)
+            values = ADDITIVE_RULES[rule](INDICATORS[name].table(evidence), space)
             others[f"{name} {rule}"] = summed(values, table, space)
     scales = read_scales(config, supernet, evidence)
     for name, idea in IDEAS.items():
         others[name] = summed(idea(scales), table, space)
-    if is_additive(config):
-        values = INDICATORS[config.method.indicator](evidence)
-        values = SCORES[config.method.score](values, space)
+    row = scorer_row(config)
+    if row.additive:
+        values = INDICATORS[config.method.indicator].table(evidence)
+        values = ADDITIVE_RULES[config.method.score](values, space)
         scores, images = summed(values, table, space), 0
     else:
-        scorer = SCORERS[config.method.score](config, folder, space)
-        network = np.unique(table.network, return_inverse=True)[1]
-        unique = table.architectures[table.first_of_network]
-        scores = scorer.score(space.canonical(unique))[network]
-        values, images = None, scorer.images * len(unique)
+        scorer = row.build(config, folder, space)
+        once, places = np.unique(table.network, return_inverse=True)
+        columns = scorer.score(space.canonical(table.once().architectures))
+        scores = columns[SCORE][places]
+        values, images = None, scorer.images * len(once)
     seconds = {"scoring": time.monotonic() - start}
     marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
     seconds["supernet"] = marker["seconds"]
@@ -228,7 +230,8 @@ def _scored(
 
 def summed(values: np.ndarray, table: BenchmarkTable, space: SearchSpace) -> np.ndarray:
     """float64[N]: the score of each name, along the best path of its network."""
-    return path_scores(values, best_placed(table.architectures, values, space))
+    paths = highest_scoring_paths(table.architectures, values, space)
+    return sum_along_paths(values, paths)
 
 
 def _part(table: BenchmarkTable, space: SearchSpace, networks: int) -> BenchmarkTable:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from difnas_jax.models.kernels import ACTIVATIONS, RELU
-from difnas_jax.spaces import SPACES, SearchSpace, build
+from difnas_jax.spaces import SPACES, ImageSpace, build
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.chain import ChainSpace
 
@@ -121,7 +121,7 @@ def _case(op: Op, ceiling: float, stride: int, channels: int, side: int, names):
     return Case(op, ceiling, inputs, inputs * stride, stride, side, names)
 
 
-def _ops(space: SearchSpace) -> Iterator[tuple[Op, float, int]]:
+def _ops(space: ImageSpace) -> Iterator[tuple[Op, float, int]]:
     is_chain = isinstance(space, ChainSpace)
     ceiling = ACTIVATIONS[space.activation] if is_chain else RELU
     for block in space.fixed if is_chain else ():

@@ -4,13 +4,13 @@ import dataclasses
 
 from difnas_jax import spaces
 from difnas_jax.config import default, parse_arg
-from difnas_jax.spaces.base import Layer
+from difnas_jax.spaces import ImageLayer
 
 
 def space(image_size, image_channels, num_classes):
     """The first layers of `digits`, of two and three ops."""
     whole = spaces.digits(image_size, image_channels, num_classes)
-    layers = (Layer(16, 24, 2, (0, 1)), Layer(24, 24, 1, (0, 1, 6)))
+    layers = (ImageLayer(16, 24, 2, ops=(0, 1)), ImageLayer(24, 24, 1, ops=(0, 1, 6)))
     return dataclasses.replace(whole, name="kills", layers=layers)
 
 

@@ -17,7 +17,7 @@ from difnas_jax.models.initializers import initialize
 from difnas_jax.ops import convolutions
 from difnas_jax.ops.layout import CHANNELS_LAST, Layout
 from difnas_jax.runtime import compilation
-from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.training import optim
 from difnas_jax.training.steps import (
     TrainState,
@@ -31,7 +31,7 @@ Batch = dict[str, jax.Array]
 
 
 def training(
-    space: SearchSpace,
+    space: ImageSpace,
     section: str,
     trainable: str,
     batch_size: int,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import difnas_jax
 from difnas_jax import spaces
-from difnas_jax.config import load_config
+from difnas_jax.config import default, load_config
 from difnas_jax.runtime import artifacts
+from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.budget import Budget
-from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.comparison import compare
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.scores import SCORES, path_scores
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.costs import cost_table
 
@@ -38,10 +37,11 @@ def evolution() -> dict[str, list[float]]:
     indicator = _trained_indicator(space)
     shares = {}
     for name in ("ratio", "sum"):
-        table = SCORES[name](indicator, space)
-        problem = Problem(space, cost_table(space), Budget(max_macs=MAX_MACS), table)
+        table = ADDITIVE_RULES[name](indicator, space)
+        budget = Budget.of(max_macs=MAX_MACS)
+        problem = Problem(space, cost_table(space), budget, table)
         for suffix, screening in (("", True), (" plain", False)):
-            settings = Settings(screening=screening)
+            settings = Settings.of({**default().search, "screening": screening})
             shares[name + suffix] = [_share(problem, settings, s) for s in SEEDS]
     return shares
 
@@ -57,12 +57,12 @@ def _trained_indicator(space: spaces.SearchSpace) -> Any:
 
 
 def _share(problem: Problem, settings: Settings, seed: int) -> float:
-    assert problem.table is not None
-    score = functools.partial(path_scores, problem.table)
+    table = problem.table
+    assert table is not None
     found: dict[str, Candidates] = {}
     for name in ("evolution", "random", "exact"):
         search = Search(ALGORITHMS[name](problem, settings, seed))
-        found[name] = search.run(score)
+        found[name] = search.run(lambda paths: {SCORE: sum_along_paths(table, paths)})
     counts = {name: len(candidates) for name, candidates in found.items()}
     rows = compare(found, counts, dict.fromkeys(found, 0.0))
     return next(row["share"] for row in rows if row["algorithm"] == "evolution")

@@ -9,8 +9,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import config
-from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.spaces.mbv2 import OPS, choice_layers, fairnas19
 
 SEED = 0
@@ -94,7 +94,7 @@ def path_sets(rule: str, layers: int) -> Iterator[np.ndarray]:
         yield PATH_SETS[rule](rng, layers).astype(np.int32)
 
 
-def noise_batch(space: SearchSpace, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+def noise_batch(space: ImageSpace, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Synthetic images float32[B, H, W, C] and labels int32[B]: speed tests only."""
     rng = np.random.default_rng(SEED)
     side = space.image_size

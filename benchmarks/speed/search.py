@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks.speed.network import SEED
 from difnas_jax import spaces
-from difnas_jax.search.genomes import Genomes
+from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.pareto import exact_front
-from difnas_jax.search.scores import path_scores
+from difnas_jax.search.variation import Variation
 from difnas_jax.spaces.costs import cost_table
 
 CANDIDATES = 1_000_000
@@ -35,20 +35,22 @@ def search() -> dict[str, Any]:
     space = spaces.build("mbv2", image_size=224, image_channels=3, num_classes=1000)
     costs, rng = cost_table(space), np.random.default_rng(SEED)
     noise = rng.normal(size=space.allowed.shape)
-    share = costs.macs / costs.macs.max(1, keepdims=True)
+    macs = costs.tables["macs"]
+    share = macs / macs.max(1, keepdims=True)
     tables = {
         "ratio": 1 + 0.05 * noise,
         "follows": share + 0.2 * noise,
-        "macs": costs.macs / 1e6,
+        "macs": macs / 1e6,
     }
     tables = {
         kind: np.where(space.allowed, table, np.nan) for kind, table in tables.items()
     }
-    chunks = np.split(Genomes(space, SEED).draw(CANDIDATES), CANDIDATES // CHUNK)
+    drawn = Variation(space, np.random.default_rng(SEED)).draw(CANDIDATES)
+    chunks = np.split(drawn, CANDIDATES // CHUNK)
 
     def score() -> None:
         for genomes in chunks:
-            path_scores(tables["ratio"], genomes)
+            sum_along_paths(tables["ratio"], genomes)
             costs.of(genomes)
 
     result: dict[str, Any] = {"score": _seconds(score)}

@@ -156,7 +156,9 @@ def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
       workdir: of a finished run.
       stages: seconds of each stage.
     """
-    trained = files.read_json(workdir / artifacts.TRAINED, ("images",))
+    trained, path = {"images": 0}, workdir / artifacts.TRAINED
+    if path.exists():  # a score may do without a supernet
+        trained = files.read_json(path, ("images",))
     comparison = files.read_json(
         workdir / artifacts.COMPARISON, ("chosen", "rows", "images")
     )

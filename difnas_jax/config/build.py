@@ -10,12 +10,13 @@ from ml_collections import ConfigDict
 
 from difnas_jax import spaces
 from difnas_jax.errors import InputError
-from difnas_jax.search.budget import Budget
-from difnas_jax.spaces.base import Architecture, SearchSpace
+from difnas_jax.search.budget import PREFIXES, Budget
+from difnas_jax.spaces.base import Architecture
+from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 
 
-def build_space(config: ConfigDict) -> SearchSpace:
+def build_space(config: ConfigDict) -> ImageSpace:
     """The search space that the config names."""
     fields = config.space.to_dict()
     return spaces.build(fields.pop("name"), **fields)
@@ -28,13 +29,13 @@ def build_wiring(config: ConfigDict) -> Wiring:
 
 def build_budget(config: ConfigDict) -> Budget:
     """The bounds on the found network."""
-    search = config.search
-    return Budget(
-        min_macs=search.min_macs,
-        max_macs=search.max_macs or None,
-        min_params=search.min_params,
-        max_params=search.max_params or None,
-    )
+    return Budget.of(**limits(config))
+
+
+def limits(config: ConfigDict) -> dict[str, int]:
+    """The fields `search.min_<column>` and `search.max_<column>`; 0 is no bound."""
+    fields = config.search.to_dict().items()
+    return {name: limit for name, limit in fields if name.startswith(PREFIXES)}
 
 
 def given_architecture(config: ConfigDict) -> Architecture | None:

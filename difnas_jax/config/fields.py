@@ -119,8 +119,8 @@ def default() -> ConfigDict:
     config.supernet.placement = "batch"
 
     config.search = ConfigDict()
-    # What finds the network: `evolution`, `random`, `nsga2` (score against MACs against
-    # parameters) or `exact` (the proven optimum of a score that is a sum over layers).
+    # What finds the network: `evolution`, `random`, `nsga2` (the trade-off between
+    # `objectives`) or `exact` (the proven optimum of a sum over layers).
     config.search.algorithm = "evolution"
     # Run beside it for comparison; `exact` only where the score allows it.
     config.search.references = ("random", "exact")
@@ -133,6 +133,9 @@ def default() -> ConfigDict:
     config.search.mutations = 25
     config.search.mutation_probability = 0.1
     config.search.crossovers = 25
+    # NSGA-II: columns of the candidates that it trades against each other. The columns
+    # of the score are maximised, the costs (`macs`, `params`) minimised.
+    config.search.objectives = ("score", "macs", "params")
     # Evolution: evaluate the children that a linear model of everything evaluated so
     # far expects most of; False: any that fit, as in SPOS and BN-NAS.
     config.search.screening = True
@@ -140,7 +143,8 @@ def default() -> ConfigDict:
     # statistics, and the size of these and of the validation batches.
     config.search.recalibration_batches = 50
     config.search.recalibration_batch_size = 128
-    # Bounds on multiply-adds and parameters of the found network; 0 is no bound.
+    # Bounds on the costs of the found network, `min_` and `max_` before the name of the
+    # cost: multiply-adds and parameters; 0 is no bound.
     config.search.min_macs = 0
     config.search.max_macs = 0
     config.search.min_params = 0

@@ -6,7 +6,7 @@ import math
 
 from ml_collections import ConfigDict
 
-from difnas_jax.config.build import field
+from difnas_jax.config.build import field, limits
 from difnas_jax.errors import InputError
 
 RANGES: dict[str, tuple[float, ...]] = {
@@ -21,10 +21,6 @@ RANGES: dict[str, tuple[float, ...]] = {
     "search.mutation_probability": (0.0, 1.0),
     "search.recalibration_batches": (1,),
     "search.recalibration_batch_size": (1,),
-    "search.min_macs": (0, 2**62),
-    "search.max_macs": (0, 2**62),
-    "search.min_params": (0, 2**62),
-    "search.max_params": (0, 2**62),
     "retrain.dropout": (0.0, 0.99),
     "retrain.evaluate_every": (0,),
 }
@@ -64,11 +60,13 @@ def check_numbers(config: ConfigDict) -> None:
     Raises:
       InputError: naming the field, what was expected and what came.
     """
-    for name, limits in RANGES.items():
-        check_range(config, name, *limits)
+    for name, bounds in RANGES.items():
+        check_range(config, name, *bounds)
+    for name in limits(config):
+        check_range(config, f"search.{name}", 0, 2**62)
     for group in ("supernet", "retrain"):
-        for name, limits in TRAINING_RANGES.items():
-            check_range(config, f"{group}.{name}", *limits)
+        for name, bounds in TRAINING_RANGES.items():
+            check_range(config, f"{group}.{name}", *bounds)
         if (config[group].epochs > 0) == (config[group].steps > 0):
             raise InputError(
                 f"{group}.epochs, {group}.steps: expected exactly one to be positive, "

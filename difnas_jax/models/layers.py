@@ -20,7 +20,8 @@ from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.kernels import Block
 from difnas_jax.ops.choice import Branch, choose
 from difnas_jax.ops.layout import Layout
-from difnas_jax.spaces.base import IDENTITY, Layer, Op
+from difnas_jax.spaces.base import IDENTITY, Op
+from difnas_jax.spaces.image import ImageLayer
 
 
 class Copies(nn.Module):
@@ -60,7 +61,7 @@ class ChoiceLayer(nn.Module):
       widths: for an edge, the channels in each cell; empty for a layer of a chain.
     """
 
-    layer: Layer
+    layer: ImageLayer
     ops: tuple[Op, ...]
     parallel_identity: bool
     layout: Layout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from difnas_jax.models.cell import CellNetwork
@@ -11,7 +12,7 @@ from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.layer_indicator import Wiring
 
-NETWORKS: dict[type[SearchSpace], type[Network]] = {
+NETWORKS: dict[type[SearchSpace], Callable[..., Network]] = {
     CellSpace: CellNetwork,
     ChainSpace: Supernet,
 }

@@ -17,8 +17,8 @@ from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.kernels import ACTIVATIONS, Conv, Linear, Pointwise
 from difnas_jax.models.layers import ChoiceLayer, layer_name
 from difnas_jax.ops.layout import Layout, fastest
-from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.image import ImageSpace
 
 DTYPES: dict[str, Any] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -40,7 +40,7 @@ class Network(nn.Module):
       layout: of the feature maps; that of this machine's backend by default.
     """
 
-    space: SearchSpace
+    space: ImageSpace
     parallel_identity: tuple[int, ...] = ()
     dropout: float = 0.0
     dtype: str = "float32"

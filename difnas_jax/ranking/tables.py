@@ -95,13 +95,12 @@ def read_nas_bench_macro(path: Path) -> BenchmarkTable:
         raise InputError(
             f"{path}: expected at least two networks, got {len(entries)} names of one"
         )
-    macs, params = cost_table(space).of(canonical)
     return BenchmarkTable(
         names=np.array([*entries]),
         architectures=architectures,
         accuracies=np.array(accuracies),
         network=network,
-        costs={"macs": macs, "params": params},
+        costs=cost_table(space).of(canonical),
     )
 
 

@@ -14,9 +14,10 @@ from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 
 from difnas_jax.report.figures import ABOVE, BLUE, INK, LINE, MUTED, SHADES, new_figure
-from difnas_jax.spaces.base import IDENTITY, SearchSpace, strided
+from difnas_jax.spaces.base import IDENTITY, SearchSpace
 from difnas_jax.spaces.cell import ZERO, CellSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.image import strided
 
 
 @functools.singledispatch

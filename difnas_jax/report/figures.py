@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.costs import MACS
 
 DPI = 160
 INK, MUTED, LINE, PALE = "#1f2328", "#59636e", "#d0d7de", "#eef1f4"
@@ -47,10 +48,10 @@ def indicator_heat_map(
     """The indicator by layer and op, first layer on top.
 
     Args:
-      table: float64[L, O], NaN where nothing is known.
+      table: float64[L, O], NaN where an op has no indicator.
       space: the search space; cells that it does not allow are hatched.
       architecture: the found network, outlined; empty for no outline.
-      label: what the numbers are.
+      label: quantity and unit of the numbers.
     """
     figure, (axes,) = new_figure(
         1.6 + 0.75 * space.num_ops, 0.8 + 0.3 * space.num_layers
@@ -99,20 +100,21 @@ def score_against_macs(
     found: tuple[int, float] | None = None,
     bounds: Sequence[int] = (),
 ) -> Figure:
-    """All candidates seen, Pareto fronts, the found network and the budget.
+    """All candidates evaluated, Pareto fronts, the found network and the budget.
 
     Args:
-      candidates: everything that the search evaluated.
+      candidates: all that the search evaluated.
       fronts: by label, at most two; networks of rising score and cost.
       found: MACs and score of the found network; None to leave it out.
       bounds: the budget in MACs, drawn as vertical lines.
     """
     figure, (axes,) = new_figure(6.4, 4.2)
-    macs, label = candidates.macs / 1e6, f"{len(candidates)} candidates"
+    macs, label = candidates.columns[MACS] / 1e6, f"{len(candidates)} candidates"
     axes.scatter(macs, candidates.scores, 14, BLUE, alpha=0.35, lw=0, label=label)
     for (label, front), colour in zip(fronts.items(), (INK, GREEN), strict=False):
-        front = front[np.argsort(front.macs)]
-        axes.step(front.macs / 1e6, front.scores, colour, where="post", label=label)
+        front = front[np.argsort(front.columns[MACS])]
+        front_macs = front.columns[MACS] / 1e6
+        axes.step(front_macs, front.scores, colour, where="post", label=label)
     for bound in bounds:
         label = f"budget {bound / 1e6:.4g} M"
         axes.axvline(bound / 1e6, color=MUTED, ls="--", label=label)

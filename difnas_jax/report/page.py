@@ -1,13 +1,12 @@
-"""Stage 5: tell what was found. Writes `report.html`, `figures/` and `results.json`.
+"""Stage 5: report the results. Writes `report.html`, `figures/` and `results.json`.
 
-The report tells what the workdir holds. What a stage has not left there is left out,
-and the report says so; what is there but damaged is an error.
+The report shows the artefacts in the workdir. It leaves out what belongs to a stage
+that was not run, and says so; a damaged artefact is an error.
 """
 
 from __future__ import annotations
 
 import base64
-import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -32,11 +31,11 @@ BEST_CANDIDATES = 10
 HISTORY_KEYS = ("generation", "evaluated", "best")
 METRIC_KEYS = ("step", "loss", "accuracy")
 EARLIER = {name: stage for name, stage in STAGES.items() if name != "report"}
-NETWORK = ("architecture", "ops", "text", "macs", "params", "score", "budget")
+NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Write the report of everything that is in the workdir.
+    """Write the report of all artefacts in the workdir.
 
     Raises:
       InputError: a damaged artefact.
@@ -68,8 +67,9 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       workdir: where its artefacts are.
 
     Returns:
-      The found network, its accuracies in 0..1, where they come from, the algorithms
-      compared, and seconds by finished stage but this; None for what is not there.
+      The found network, its accuracies in 0..1, their provenance, the algorithms
+      compared, and the seconds of each finished stage before this one; None for a value
+      whose artefact is missing.
 
     Raises:
       InputError: a damaged artefact.
@@ -99,10 +99,10 @@ def _network(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(NETWORK)
     given = config_lib.given_architecture(config)
     if given is not None:
-        macs, params = costs.cost_table(space).of(np.asarray(given))
+        table = costs.cost_table(space)
         values |= {"architecture": given, "ops": space.op_names(given)}
-        values |= {"macs": int(macs), "params": int(params)}
         values["text"] = space.text(given)
+        values["costs"] = {n: int(c) for n, c in table.of(np.asarray(given)).items()}
     elif (workdir / artifacts.BEST).exists():
         best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, space)
         values = {name: getattr(best, name) for name in NETWORK}
@@ -147,7 +147,7 @@ def _versions(markers: list[dict[str, Any]]) -> dict[str, str]:
 def draw(
     config: ConfigDict, workdir: Path, results: dict[str, Any]
 ) -> dict[str, Figure]:
-    """The figures whose artefacts are there, by name.
+    """The figures, by name, of the artefacts that exist.
 
     Args:
       config: the config of the run.
@@ -191,7 +191,9 @@ def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
     return figures.score_against_macs(
         artifacts.load_candidates(workdir / artifacts.CANDIDATES),
         fronts,
-        None if results["score"] is None else (results["macs"], results["score"]),
+        None
+        if results["score"] is None
+        else (results["costs"][costs.MACS], results["score"]),
         bounds,
     )
 
@@ -229,7 +231,7 @@ def render(
         space=space,
         images={name: base64.b64encode(png).decode() for name, png in images.items()},
         costs=costs.cost_table(space),
-        counting_rule=_counting_rule(),
+        counting_rule=costs.COUNTING_RULE,
         candidates=None if scored is None else scored[:BEST_CANDIDATES],
         absent=[
             name
@@ -239,8 +241,3 @@ def render(
         config=config,
         config_json=json.dumps(config.to_dict(), indent=2),
     )
-
-
-def _counting_rule() -> str:
-    """The paragraph of `costs` that says what counts as one MAC."""
-    return (inspect.getdoc(costs) or "").split("\n\n")[1]

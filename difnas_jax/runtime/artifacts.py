@@ -1,4 +1,4 @@
-"""The files that stages leave for each other: their names, contents and checks."""
+"""The files through which stages communicate: their names, contents and checks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from difnas_jax.runtime.files import (
     read_json,
     write_json,
 )
-from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.spaces.base import Architecture, SearchSpace
-from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
 
 SUPERNET_CHECKPOINTS = "supernet/checkpoints"
 SUPERNET_METRICS = "supernet/metrics.jsonl"
@@ -57,11 +58,11 @@ def _version(package: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Indicator:
-    """What the trained supernet says about each candidate.
+    """The value of each candidate, read off the trained supernet.
 
     Attributes:
-      table: float64[L, O], what the method's indicator says of each candidate; NaN
-        where an op is not allowed or it says nothing.
+      table: float64[L, O], the method's indicator of each candidate; NaN where an op is
+        not allowed or has no indicator.
       gammas: raw gamma, float32[C], by `<layer>/<op name>`.
       provenance: where the numbers come from (space, seed, data, versions).
     """
@@ -120,8 +121,8 @@ class FoundNetwork:
       text: the same in one line, as the space writes it.
       score: the search's score; higher is better; None where a user gave the
         architecture.
-      macs, params: cost of the network that is retrained.
-      budget: the bounds that held, by field name.
+      costs: of the network that is retrained, by name (`macs`, `params`).
+      budget: the bounds, by field name; 0 is no bound.
       seed: the seed of the run.
       provenance: the method, its score rule, and versions.
     """
@@ -131,8 +132,7 @@ class FoundNetwork:
     ops: tuple[str, ...]
     text: str
     score: float | None
-    macs: int
-    params: int
+    costs: dict[str, int]
     budget: dict[str, int]
     seed: int
     provenance: dict[str, Any]
@@ -175,31 +175,23 @@ def _checked_architecture(value: dict[str, Any], space: SearchSpace) -> Architec
     architecture = space.validate(value["architecture"])
     if not isinstance(value["score"], float | int | None):
         raise ValueError(f"the score is {value['score']!r}")
-    macs, params = cost_table(space).of(np.array(architecture))
-    if [value["macs"], value["params"]] != [macs, params]:
+    costs = cost_table(space).of(np.array(architecture))
+    if value["costs"] != costs:
         raise ValueError(
-            f"it says {value['macs']} MACs and {value['params']} parameters, with this "
-            f"config the architecture has {macs} and {params}"
+            f"it says that the costs are {value['costs']}, with this config they are "
+            f"{ {name: int(cost) for name, cost in costs.items()} }"
         )
     return architecture
 
 
 def save_candidates(path: Path, candidates: Candidates) -> None:
-    """Write a CSV with columns rank, score, macs, params, architecture."""
+    """Write a CSV: rank, the columns (score, macs, params, ...), architecture."""
     with atomic_write(path) as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("rank", "score", "macs", "params", "architecture"))
-        for rank, (ops, *numbers) in enumerate(
-            zip(
-                candidates.architectures.tolist(),
-                candidates.scores.tolist(),
-                candidates.macs.tolist(),
-                candidates.params.tolist(),
-                strict=True,
-            ),
-            start=1,
-        ):
-            rows.writerow((rank, *numbers, " ".join(map(str, ops))))
+        rows.writerow(("rank", *candidates.columns, "architecture"))
+        for index, architecture in enumerate(candidates.architectures.tolist()):
+            ops = " ".join(map(str, architecture))
+            rows.writerow((index + 1, *candidates.row(index).values(), ops))
 
 
 def load_comparison(path: Path) -> list[dict[str, Any]]:
@@ -209,7 +201,7 @@ def load_comparison(path: Path) -> list[dict[str, Any]]:
       InputError: missing or damaged.
     """
     rows = read_json(path, ("chosen", "rows"))["rows"]
-    keys = ("score", "macs", "params", "evaluated", "seconds")
+    keys = (SCORE, MACS, PARAMS, "evaluated", "seconds")
     try:
         for row in rows:
             numbers = [row[key] for key in keys]
@@ -230,14 +222,21 @@ def load_candidates(path: Path) -> Candidates:
     """
     try:
         with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-        if not rows:
-            raise ValueError("no rows")
-        return Candidates(
-            np.array([row["architecture"].split() for row in rows], np.int64),
-            np.array([row["score"] for row in rows], np.float64),
-            np.array([row["macs"] for row in rows], np.int64),
-            np.array([row["params"] for row in rows], np.int64),
-        )
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            head, *rows = csv.reader(file)
+        values = dict(zip(head, zip(*rows, strict=True), strict=True))
+        del values["rank"]
+        ops = [text.split() for text in values.pop("architecture")]
+        columns = {name: _numbers(texts) for name, texts in values.items()}
+        if missing := {SCORE, MACS, PARAMS} - columns.keys():
+            raise ValueError("no " + ", ".join(missing))
+        return Candidates(np.array(ops, np.int64), columns)
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise missing_or_damaged(path, "a table of candidates", error) from error
+
+
+def _numbers(texts: Sequence[str]) -> np.ndarray:
+    """int64[N] where all are whole numbers, else float64[N]."""
+    try:
+        return np.array(texts, np.int64)
+    except ValueError:
+        return np.array(texts, np.float64)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from difnas_jax.spaces.base import Architecture
+from difnas_jax.spaces.costs import MACS, PARAMS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,24 +18,22 @@ class Results:
     """What a run found; a value whose stage did not run is None.
 
     Attributes:
-      workdir: where everything is.
+      workdir: the folder of all artefacts.
       architecture: op index of each layer.
       ops: the same as op names.
       text: the same in one line.
-      macs: multiply-adds of the found network.
-      params: its parameters.
-      score: what the search gave it.
+      costs: of the found network, by name (`macs`, `params`).
+      score: of the found network in the search.
       test_accuracy: of the retrained network, 0 to 1.
       report: the HTML file.
-      values: these and everything else that `results.json` holds.
+      values: all of `results.json`.
     """
 
     workdir: Path
     architecture: Architecture | None
     ops: tuple[str, ...] | None
     text: str | None
-    macs: int | None
-    params: int | None
+    costs: dict[str, int] | None
     score: float | None
     test_accuracy: float | None
     report: str | None
@@ -47,8 +46,18 @@ class Results:
         found = {name: values[name] for name in names}
         return cls(workdir=workdir, values=values, **found)
 
+    @property
+    def macs(self) -> int | None:
+        """Multiply-adds of the found network."""
+        return None if self.costs is None else self.costs[MACS]
+
+    @property
+    def params(self) -> int | None:
+        """Parameters of the found network."""
+        return None if self.costs is None else self.costs[PARAMS]
+
     def lines(self) -> list[str]:
-        """The values that matter, one a line."""
+        """The most important values, one a line."""
         shown = {
             "architecture": self.text,
             "op indices": self.architecture and _joined(self.architecture),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,8 @@ from difnas_jax.config.stages import STAGES, Stage, search_stage
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.scoring.accuracy import path_accuracy
-from difnas_jax.search.scores import SCORES, path_scores
+from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
+from difnas_jax.search.candidates import SCORE
 from difnas_jax.spaces.base import SearchSpace
 
 
@@ -24,13 +24,14 @@ class Scorer:
     """How a search scores architectures.
 
     Attributes:
-      score: int64[N, L] -> float64[N], higher is better; NaN where there is no score.
+      score: int64[N, L] -> columns float64[N] by name, `score` among them, higher is
+        better; NaN where there is no score.
       table: float64[L, O] whose sum along an architecture is its score; None where the
         score is not additive.
       images: that pass through the network for the score of one architecture.
     """
 
-    score: Callable[[np.ndarray], np.ndarray]
+    score: Callable[[np.ndarray], dict[str, np.ndarray]]
     table: np.ndarray | None = None
     images: int = 0
 
@@ -51,22 +52,22 @@ class ScorerRow(NamedTuple):
 
 
 def additive_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
-    """Sums what the indicator says of each op, by a rule of `SCORES`."""
+    """Sums what the indicator says of each op, by a rule of `ADDITIVE_RULES`."""
     indicator = Indicator.load(workdir / artifacts.INDICATOR, space)
-    table = SCORES[config.method.score](indicator.table, space)
-    return Scorer(functools.partial(path_scores, table), table)
+    table = ADDITIVE_RULES[config.method.score](indicator.table, space)
+    return Scorer(lambda paths: {SCORE: sum_along_paths(table, paths)}, table)
 
 
 def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
     """Validation accuracy of the path after recalibration (SPOS, FairNAS)."""
     accuracy = path_accuracy(config, workdir)
-    return Scorer(accuracy, images=accuracy.images)
+    return Scorer(lambda paths: {SCORE: accuracy(paths)}, images=accuracy.images)
 
 
 SCORERS: dict[str, ScorerRow] = {
     **{
         name: ScorerRow(additive_scorer, frozenset({"indicator"}), additive=True)
-        for name in SCORES
+        for name in ADDITIVE_RULES
     },
     "accuracy": ScorerRow(accuracy_scorer, frozenset({"supernet", "data"})),
 }

@@ -1,1 +1,1 @@
-"""Search over integer genomes: algorithms, exact optimum, budget. Numpy only."""
+"""Search over architectures: algorithms, exact optimum, budget. Numpy only."""

@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from difnas_jax.errors import InputError
-from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.base import Algorithm
+from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.evolution import Evolution
 from difnas_jax.search.exact import Exact
 from difnas_jax.search.nsga2 import NSGA2
-from difnas_jax.search.problem import Problem
-from difnas_jax.search.random_search import RandomSearch
-from difnas_jax.search.settings import Settings
+from difnas_jax.search.population import RandomSearch
 
-
-class Algorithm(Protocol):
-    """Ask for candidates, tell their scores.
-
-    Attributes:
-      needs_table: whether it works only where the score is additive.
-      evaluated: everything told so far, in order.
-    """
-
-    needs_table: ClassVar[bool]
-    evaluated: Candidates
-
-    def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
-        """Start an empty search; every draw follows from `seed`."""
-        ...
-
-    def ask(self) -> np.ndarray:
-        """int64[N, L] to be scored next; N = 0 when it is finished."""
-        ...
-
-    def tell(self, architectures: np.ndarray, scores: np.ndarray) -> None:
-        """The scores float64[N] of what was asked; NaN where there is none."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """JSON values from which `restore` continues bit for bit."""
-        ...
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a state; KeyError, TypeError or ValueError for another."""
-        ...
-
+# int64[N, L] -> float64[N] by name, `score` among them; see `Algorithm.tell`.
+Score = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "evolution": Evolution,
@@ -59,13 +28,14 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
 
 
 class Search:
-    """An algorithm at work.
+    """A running search.
 
     Attributes:
-      algorithm: what proposes.
-      history: one row per generation: `generation`, `evaluated` and `best`,
-        `best_macs`, `best_params` so far, and the `median` score of the generation;
-        None without any finite score.
+      algorithm: what proposes candidates.
+      history: one row per generation: `generation`, `evaluated`, the `best` score so
+        far, the `median` score of the generation, and the other columns of the best
+        candidate as `best_macs`, `best_params` and so on; None without any finite
+        score.
       seconds: wall time of proposing and scoring, over all sessions.
     """
 
@@ -95,17 +65,17 @@ class Search:
 
     def run(
         self,
-        score: Callable[[np.ndarray], np.ndarray],
+        score: Score,
         on_generation: Callable[[dict[str, Any]], None] = lambda row: None,
     ) -> Candidates:
         """Search until the algorithm is finished.
 
         Args:
-          score: maps int64[N, L] architectures to float64[N], higher is better.
+          score: maps architectures to named columns; higher is better in all of them.
           on_generation: called with each row of the history; `state` may be saved then.
 
         Returns:
-          Everything evaluated that has a finite score, best first.
+          All evaluated candidates that have a finite score, best first.
 
         Raises:
           InputError: a budget without architectures, or no candidate with a finite
@@ -122,25 +92,25 @@ class Search:
             )
         return ranked
 
-    def _step(self, score: Callable[[np.ndarray], np.ndarray]) -> bool:
+    def _step(self, score: Score) -> bool:
         """One generation; whether there was one."""
         start = time.monotonic()
         population = self.algorithm.ask()
         if len(population):
-            scores = np.asarray(score(population), np.float64)
-            self.algorithm.tell(population, scores)
-            self.history.append(self._summary(scores))
+            columns = score(population)
+            self.algorithm.tell(population, columns)
+            self.history.append(self._summary(np.asarray(columns[SCORE], np.float64)))
         self.seconds += time.monotonic() - start
         return len(population) > 0
 
     def _summary(self, scores: np.ndarray) -> dict[str, Any]:
-        best = self.algorithm.evaluated.best_first()[:1]
-        finite = scores[np.isfinite(scores)]
+        evaluated = self.algorithm.evaluated
+        ranked, finite = evaluated.best_first(), scores[np.isfinite(scores)]
+        best = ranked.row(0) if len(ranked) else dict.fromkeys(evaluated.columns)
         return {
             "generation": len(self.history),
-            "evaluated": len(self.algorithm.evaluated),
-            "best": best.scores.item() if len(best) else None,
+            "evaluated": len(evaluated),
+            "best": best.pop(SCORE),
             "median": float(np.median(finite)) if len(finite) else None,
-            "best_macs": best.macs.item() if len(best) else None,
-            "best_params": best.params.item() if len(best) else None,
+            **{f"best_{name}": value for name, value in best.items()},
         }

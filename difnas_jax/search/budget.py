@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,69 +11,90 @@ from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable
 
+Bounds = tuple[int | None, int | None]
+PREFIXES = ("min_", "max_")  # of the config fields that bound a column
+
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """Inclusive bounds; None is no bound.
+    """Inclusive bounds on the costs of a network.
 
     Attributes:
-      min_macs, max_macs: multiply-adds of the whole network.
-      min_params, max_params: parameters of the whole network.
+      bounds: (lowest, highest) by column; None is no bound.
     """
 
-    min_macs: int = 0
-    max_macs: int | None = None
-    min_params: int = 0
-    max_params: int | None = None
+    bounds: Mapping[str, Bounds]
+
+    @classmethod
+    def of(cls, **limits: int) -> Budget:
+        """The budget of `min_<column>` and `max_<column>`, where 0 is no bound."""
+        columns = dict.fromkeys(name.partition("_")[2] for name in limits)
+        low, high = (
+            [limits.get(prefix + column, 0) or None for column in columns]
+            for prefix in PREFIXES
+        )
+        return cls(dict(zip(columns, zip(low, high, strict=True), strict=True)))
 
     @property
-    def bounds_params(self) -> bool:
-        """Whether there is a bound on parameters."""
-        return self.min_params > 0 or self.max_params is not None
+    def bounded(self) -> set[str]:
+        """The columns that have a bound."""
+        return {name for name, pair in self.bounds.items() if pair != (None, None)}
 
-    def violation(self, macs: np.ndarray, params: np.ndarray) -> np.ndarray:
-        """How far outside costs are, as a fraction of the bounds they miss.
+    def violation(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """How far outside networks are, as a fraction of the bounds they miss.
 
         Args:
-          macs: int64[N] multiply-adds.
-          params: int64[N] parameters.
+          columns: int64[N] by name, every bounded column among them.
 
         Returns:
           float64[N]; 0 exactly where the budget allows a network.
         """
-        return _outside(macs, self.min_macs, self.max_macs) + _outside(
-            params, self.min_params, self.max_params
-        )
+        outside = np.zeros(np.shape(next(iter(columns.values()))))
+        for name, (low, high) in self.bounds.items():
+            if low is not None:
+                outside += np.maximum(low - columns[name], 0) / max(low, 1)
+            if high is not None:
+                outside += np.maximum(columns[name] - high, 0) / max(high, 1)
+        return outside
 
 
 def reachable(costs: CostTable, space: SearchSpace) -> dict[str, tuple[int, int]]:
     """The least and the most that an architecture of the space costs.
 
     Returns:
-      (lowest, highest) by `macs` and `params`; both ends are attained, though not
-      necessarily by the same architecture in MACs and in parameters.
+      (lowest, highest) by cost; both ends are attained, though not necessarily by the
+      same architecture in several costs.
     """
-    return {
-        "macs": _range(costs.macs, costs.fixed_macs, space.allowed),
-        "params": _range(costs.params, costs.fixed_params, space.allowed),
-    }
+    ends = {}
+    for name, table in costs.tables.items():
+        least = table.min(axis=1, where=space.allowed, initial=table.max())
+        most = table.max(axis=1, where=space.allowed, initial=0)
+        fixed = costs.fixed[name]
+        ends[name] = int(least.sum()) + fixed, int(most.sum()) + fixed
+    return ends
 
 
 def check_reachable(budget: Budget, costs: CostTable, space: SearchSpace) -> None:
     """Refuse a budget that no architecture can meet.
 
-    It looks at MACs and at parameters alone, so a narrow budget may pass and still
-    hold nothing.
+    It looks at each cost alone, so a narrow budget may pass although no architecture
+    meets all of its bounds.
 
     Raises:
-      InputError: a negative bound, a minimum above its maximum, or a bound outside
-        what the space reaches; it names the field, its value and the reachable range.
+      InputError: a bound on a column that is no cost, a negative bound, a minimum above
+        its maximum, or a bound outside what the space reaches; it names the field, its
+        value and the reachable range.
     """
-    for quantity, (lowest, highest) in reachable(costs, space).items():
-        low = getattr(budget, f"min_{quantity}")
-        high = getattr(budget, f"max_{quantity}")
-        least, most = f"search.min_{quantity}", f"search.max_{quantity}"
-        reach = f"space {space.name!r} reaches {lowest} to {highest} {quantity}"
+    for column in sorted(budget.bounds.keys() - costs.tables.keys()):
+        raise InputError(
+            f"search.min_{column}, search.max_{column}: expected bounds on one of "
+            f"{', '.join(costs.tables)}, got bounds on {column!r}"
+        )
+    for column, (lowest, highest) in reachable(costs, space).items():
+        low, high = budget.bounds.get(column, (None, None))
+        low = low or 0
+        least, most = (f"search.{prefix}{column}" for prefix in PREFIXES)
+        reach = f"space {space.name!r} reaches {lowest} to {highest} {column}"
         if low < 0:
             raise InputError(f"{least}: expected 0 or more, got {low}; {reach}")
         if low > highest:
@@ -88,24 +110,11 @@ def check_reachable(budget: Budget, costs: CostTable, space: SearchSpace) -> Non
 def describe(budget: Budget, costs: CostTable, space: SearchSpace) -> str:
     """The bounds of a budget and what the space reaches, on one line for messages."""
     parts = []
-    for quantity, (lowest, highest) in reachable(costs, space).items():
-        low = getattr(budget, f"min_{quantity}")
-        high = getattr(budget, f"max_{quantity}")
+    for column, (lowest, highest) in reachable(costs, space).items():
+        low, high = budget.bounds.get(column, (None, None))
         parts.append(
-            f"search.min_{quantity} = {low} to search.max_{quantity} = {high} "
+            f"search.min_{column} = {low or 0} to "
+            f"search.max_{column} = {'unbounded' if high is None else high} "
             f"(space {space.name!r} reaches {lowest} to {highest})"
         )
     return " and ".join(parts)
-
-
-def _outside(cost: np.ndarray, low: int, high: int | None) -> np.ndarray:
-    below = np.maximum(low - cost, 0) / max(low, 1)
-    if high is None:
-        return below
-    return below + np.maximum(cost - high, 0) / max(high, 1)
-
-
-def _range(cost: np.ndarray, fixed: int, allowed: np.ndarray) -> tuple[int, int]:
-    least = cost.min(axis=1, where=allowed, initial=cost.max())
-    most = cost.max(axis=1, where=allowed, initial=0)
-    return int(least.sum()) + fixed, int(most.sum()) + fixed

@@ -16,33 +16,31 @@ def compare(
     """One row for each algorithm.
 
     Args:
-      found: by name of the algorithm, what has a finite score, best first.
+      found: by name of the algorithm, the candidates with a finite score, best first.
       evaluated: how many candidates each evaluated.
       seconds: wall time of each.
 
     Returns:
-      Rows with `algorithm`, `score`, `macs`, `params` of the best network, `evaluated`
-      candidates, wall `seconds`, `regret` (score of the optimum
-      minus this one) and `share` (how much of the way from the mean of random search to
-      the optimum this is, 1 at the optimum). Regret needs `exact` and share also
-      `random`, otherwise they are None.
+      Rows with `algorithm`, the columns of the best network (`score`, `macs`, ...),
+      `evaluated` candidates, wall `seconds`, `regret` (score of the optimum minus this
+      one) and `share` (how much of the way from the mean of random search to the
+      optimum this is, 1 at the optimum). Regret needs `exact` and share also `random`,
+      otherwise they are None.
     """
     optimum = found["exact"].scores[0] if "exact" in found else None
     mean = found["random"].scores.mean() if "random" in found else None
     rows = []
     for name, candidates in found.items():
-        best = candidates[0]
+        score = candidates.scores[0]
         regret = share = None
         if optimum is not None:
-            regret = float(optimum - best.scores)
+            regret = float(optimum - score)
         if optimum is not None and mean is not None and optimum > mean:
-            share = float((best.scores - mean) / (optimum - mean))
+            share = float((score - mean) / (optimum - mean))
         rows.append(
             {
                 "algorithm": name,
-                "score": float(best.scores),
-                "macs": int(best.macs),
-                "params": int(best.params),
+                **candidates.row(0),
                 "evaluated": evaluated[name],
                 "seconds": round(seconds[name], 3),
                 "regret": regret,

@@ -1,4 +1,4 @@
-"""Evolutionary search over integer genomes, with the numbers of SPOS and BN-NAS."""
+"""Evolutionary search, with the operators of SPOS and BN-NAS."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.candidates import Candidates
-from difnas_jax.search.explorer import TRIES, Explorer
+from difnas_jax.search.population import TRIES, PopulationSearch
 from difnas_jax.search.repair import repair
-from difnas_jax.search.scores import path_scores
-from difnas_jax.search.screening import main_effects
+from difnas_jax.search.screening import linear_effects
 
 
-class Evolution(Explorer):
+class Evolution(PopulationSearch):
     """Mutations and crossovers of the best over everything evaluated.
 
     Differs from SPOS and BN-NAS: these evaluate the first children that fit. Here, with
@@ -32,11 +32,11 @@ class Evolution(Explorer):
         settings, parents = self._settings, self.parents.architectures
         if not len(parents):
             return
-        mutants = self._genomes.mutate(
+        mutants = self._variation.mutate(
             parents, TRIES * settings.mutations, settings.mutation_probability
         )
         yield self._screened(mutants), settings.mutations
-        crossed = self._genomes.cross(parents, TRIES * settings.crossovers)
+        crossed = self._variation.cross(parents, TRIES * settings.crossovers)
         yield self._screened(crossed), settings.crossovers
 
     def _screened(self, proposals: np.ndarray) -> np.ndarray:
@@ -44,8 +44,8 @@ class Evolution(Explorer):
         if not self._settings.screening:
             return proposals
         known = self.evaluated[np.isfinite(self.evaluated.scores)]
-        effects = main_effects(
+        effects = linear_effects(
             known.architectures, known.scores, self._problem.space.num_ops
         )
-        repaired = repair(proposals, self._problem, self._genomes.rng, effects)
-        return repaired[np.argsort(-path_scores(effects, repaired), kind="stable")]
+        repaired = repair(proposals, self._problem, self._rng, effects)
+        return repaired[np.argsort(-sum_along_paths(effects, repaired), kind="stable")]

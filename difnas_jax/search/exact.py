@@ -1,7 +1,7 @@
-"""The exact optimum of an additive score under bounds on MACs and parameters.
+"""The exact optimum of an additive score under bounds on any costs.
 
 A multiple-choice knapsack: one op per layer, the highest sum of scores, sums of costs
-within the bounds. Prices on MACs and parameters turn the bounds into part of the score
+within the bounds. Prices on the bounded costs turn the bounds into part of the score
 (Lagrangian relaxation): each layer then takes its op of the highest score minus price,
 and the total of these is an upper bound on what any network within the budget scores.
 A network whose score is within `gap` of the bound loses at most `gap` to it, all layers
@@ -18,25 +18,26 @@ from typing import ClassVar
 import numpy as np
 
 from difnas_jax.errors import InputError
+from difnas_jax.search.additive import sum_along_paths
+from difnas_jax.search.base import Algorithm
 from difnas_jax.search.budget import describe
-from difnas_jax.search.candidates import Candidates
-from difnas_jax.search.explorer import Explorer
+from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.pareto import exact_front, undominated
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.relaxation import Relaxation, rest_of
-from difnas_jax.search.scores import path_scores
+from difnas_jax.spaces.costs import MACS
 
 STATES = 300_000  # partial architectures that may be kept, some hundred MB
 GROWTH = 1.5
 FIRST_GAP = 1 / 64  # of the most that a single layer can lose
 
 
-class Exact(Explorer):
-    """Not a search: asks for the answer, with the table, and is done.
+class Exact(Algorithm):
+    """Computes the answer from the score table, in one generation.
 
-    What it asks for are the `population` best networks within the budget and, without
-    bounds on parameters, the exact Pareto front within the budget. A network with
-    several genomes (see `SearchSpace.canonical`) counts by its best one.
+    It asks for the `population` best networks within the budget and, where nothing but
+    MACs is bounded, for the exact Pareto front within the budget. A network that is
+    several paths (see `SearchSpace.canonical`) counts by its best one.
     """
 
     needs_table: ClassVar[bool] = True
@@ -51,7 +52,7 @@ class Exact(Explorer):
             return self.evaluated.architectures[:0]
         problem = self._problem
         found = _best_networks(problem, self._settings.population)
-        if not problem.budget.bounds_params:
+        if problem.budget.bounded <= {MACS}:
             front = exact_front(_table(problem), problem.costs).architectures
             inside = front[problem.violation(front) == 0]
             found = np.concatenate((found, inside))
@@ -90,8 +91,8 @@ def optimum(problem: Problem, best: int = 1) -> Candidates:
     complete = everything = False
     while len(proven) < best and not everything:
         architectures, complete = _within(relaxation, gap, best)
-        scores = path_scores(_table(problem), architectures)
-        found = problem.candidates(architectures, scores)
+        scores = sum_along_paths(_table(problem), architectures)
+        found = problem.candidates(architectures, {SCORE: scores})
         if not complete:
             attained = found[scores >= relaxation.bound - relaxation.slack]
             proven = attained if len(attained) > len(proven) else proven
@@ -122,11 +123,11 @@ def _table(problem: Problem) -> np.ndarray:
 
 
 def _within(relaxation: Relaxation, gap: float, best: int) -> tuple[np.ndarray, bool]:
-    """What loses at most `gap` within the budget.
+    """The architectures within the budget that lose at most `gap`.
 
     Returns:
-      int64[N, L], and whether that is all; where more than `STATES` partial
-      architectures would have to be kept, it is those that have lost least.
+      int64[N, L], and whether these are all; where more than `STATES` partial
+      architectures would have to be kept, those that have lost least.
     """
     known, scores, costs = relaxation.known, relaxation.scores, relaxation.costs
     least, most = rest_of(costs, known)
@@ -174,9 +175,8 @@ def _useful(
     """
     can_miss = relaxation.can_miss
     if can_miss.sum() == 1:
-        side, quantity = np.argwhere(can_miss)[0]
-        return undominated(scores, costs[quantity] * (-1, 1)[side], best)
-    costs = costs[can_miss.any(0)]
+        ((side, cost),) = np.argwhere(can_miss)
+        return undominated(scores, costs[cost] * (-1, 1)[side], best)
     order = np.lexsort((-scores, *costs))
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(costs[:, order], axis=1) != 0).any(0)

@@ -1,17 +1,21 @@
-"""NSGA-II (Deb et al. 2002): score against MACs against parameters."""
+"""NSGA-II (Deb et al. 2002): the trade-off between several columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from difnas_jax.errors import InputError
 from difnas_jax.search.candidates import Candidates
-from difnas_jax.search.explorer import TRIES, Explorer
+from difnas_jax.search.population import TRIES, PopulationSearch
 
 
-class NSGA2(Explorer):
-    """Keeps the whole trade-off: high scores, few MACs, few parameters.
+class NSGA2(PopulationSearch):
+    """Keeps the whole trade-off, for example of high scores, few MACs, few parameters.
+
+    The objectives are columns of the candidates (`search.objectives`). Costs of the
+    problem are minimised; the columns that the scorer gives are maximised.
 
     Differs from Deb et al.: survivors are chosen among everything evaluated, not among
     the last population and its children, so nothing that was found is lost.
@@ -19,19 +23,19 @@ class NSGA2(Explorer):
 
     def children(self) -> Iterator[tuple[np.ndarray, int]]:
         """Children of binary tournaments, by uniform crossover and mutation."""
-        settings, genomes = self._settings, self._genomes
+        settings = self._settings
         survivors, rank, crowding = self.survivors()
         if not len(survivors):
             return
         count = TRIES * settings.population
-        pairs = genomes.rng.integers(len(survivors), size=(2, count))
+        pairs = self._rng.integers(len(survivors), size=(2, count))
         first, second = pairs
         loses = (rank[first] > rank[second]) | (
             (rank[first] == rank[second]) & (crowding[first] < crowding[second])
         )
         winners = survivors.architectures[np.where(loses, second, first)]
-        crossed = genomes.cross(winners, count)
-        mutants = genomes.mutate(crossed, count, settings.mutation_probability)
+        crossed = self._variation.cross(winners, count)
+        mutants = self._variation.mutate(crossed, count, settings.mutation_probability)
         yield mutants, settings.population
 
     def survivors(self) -> tuple[Candidates, np.ndarray, np.ndarray]:
@@ -40,35 +44,70 @@ class NSGA2(Explorer):
         The lower rank comes first, then the larger crowding distance.
         """
         known = self.evaluated.best_first()
-        goals = objectives(known)
-        rank = ranks(goals)
+        if not len(known):
+            return known, np.zeros(0, np.int64), np.zeros(0)
+        costs = self._problem.costs.tables
+        values = objective_values(known, self._settings.objectives, costs)
+        rank = ranks(values)
         crowding = np.zeros(len(known))
-        for front in range(rank.max(initial=-1) + 1):
-            crowding[rank == front] = crowding_distances(goals[rank == front])
+        for front in range(rank.max() + 1):
+            crowding[rank == front] = crowding_distances(values[rank == front])
         order = np.lexsort((-crowding, rank))[: self._settings.population]
         return known[order], rank[order], crowding[order]
 
 
-def objectives(candidates: Candidates) -> np.ndarray:
-    """float64[N, 3]: minus score, MACs, parameters; lower is better."""
-    columns = -candidates.scores, candidates.macs, candidates.params
+def check_objectives(objectives: Sequence[str], columns: Iterable[str]) -> None:
+    """Refuse objectives that are not columns of the candidates.
+
+    Raises:
+      InputError: no objective, or an unknown one.
+    """
+    columns = list(columns)
+    if not objectives or not set(objectives) <= set(columns):
+        raise InputError(
+            f"search.objectives: expected some of {', '.join(columns)}; got "
+            + repr(",".join(objectives))
+        )
+
+
+def objective_values(
+    candidates: Candidates, objectives: Sequence[str], costs: Container[str]
+) -> np.ndarray:
+    """The columns to be minimised.
+
+    Args:
+      candidates: N of them.
+      objectives: names of M columns.
+      costs: names of the columns where lower is better; it is higher in all others.
+
+    Returns:
+      float64[N, M], lower is better.
+
+    Raises:
+      InputError: an unknown column.
+    """
+    check_objectives(objectives, candidates.columns)
+    columns = [
+        candidates.columns[name] if name in costs else -candidates.columns[name]
+        for name in objectives
+    ]
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def ranks(goals: np.ndarray) -> np.ndarray:
+def ranks(values: np.ndarray) -> np.ndarray:
     """The fast non-dominated sort.
 
     Args:
-      goals: float64[N, M], lower is better.
+      values: float64[N, M], lower is better.
 
     Returns:
-      int64[N]: 0 where none is at least as good in every goal and better in one; 1
-      where only those of rank 0 are; and so on.
+      int64[N]: 0 where no other row is at least as good in every objective and better
+      in one; 1 where only rows of rank 0 are; and so on.
     """
-    no_worse = np.all(goals[:, None] <= goals, axis=2)
+    no_worse = np.all(values[:, None] <= values, axis=2)
     dominates = np.asarray(no_worse & ~no_worse.T)
     dominators = dominates.sum(0)
-    rank = np.full(len(goals), -1)
+    rank = np.full(len(values), -1)
     front = 0
     while (rank < 0).any():
         free = (dominators == 0) & (rank < 0)
@@ -78,20 +117,20 @@ def ranks(goals: np.ndarray) -> np.ndarray:
     return rank
 
 
-def crowding_distances(goals: np.ndarray) -> np.ndarray:
+def crowding_distances(values: np.ndarray) -> np.ndarray:
     """How much room there is around each member of a front.
 
     Args:
-      goals: float64[N, M] of one front.
+      values: float64[N, M] of one front.
 
     Returns:
-      float64[N]: the sum over goals of the distance between the two neighbours, as a
-      share of the range; infinite at both ends of any goal.
+      float64[N]: the sum over objectives of the distance between the two neighbours, as
+      a share of the range; infinite at both ends of any objective.
     """
-    distance = np.zeros(len(goals))
-    for values in goals.T:
-        order = np.argsort(values, kind="stable")
-        span = float(np.ptp(values)) or 1.0
-        ends = np.concatenate(([-np.inf], values[order], [np.inf]))
+    distance = np.zeros(len(values))
+    for column in values.T:
+        order = np.argsort(column, kind="stable")
+        span = float(np.ptp(column)) or 1.0
+        ends = np.concatenate(([-np.inf], column[order], [np.inf]))
         distance[order] += (ends[2:] - ends[:-2]) / span
     return distance

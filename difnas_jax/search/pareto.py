@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from difnas_jax.search.candidates import Candidates
-from difnas_jax.search.scores import path_scores
-from difnas_jax.spaces.costs import CostTable
+from difnas_jax.search.additive import sum_along_paths
+from difnas_jax.search.candidates import SCORE, Candidates
+from difnas_jax.spaces.costs import MACS, CostTable
 
 
 def non_dominated(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
     for layer, row in enumerate(table):
         ops = np.flatnonzero(np.isfinite(row))
         all_scores = (row[ops, None] + scores).ravel()
-        all_macs = (costs.macs[layer, ops, None] + macs).ravel()
+        all_macs = (costs.tables[MACS][layer, ops, None] + macs).ravel()
         kept = undominated(all_scores, all_macs, best)
         op, partial = np.divmod(kept, len(scores))
         genomes = np.column_stack((genomes[partial], ops[op].astype(np.int16)))
@@ -63,9 +63,8 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
     architectures = genomes[np.argsort(macs, kind="stable")].astype(np.int64)
     if not len(architectures):
         architectures = np.zeros((0, len(table)), np.int64)
-    return Candidates(
-        architectures, path_scores(table, architectures), *costs.of(architectures)
-    )
+    scores = sum_along_paths(table, architectures)
+    return Candidates(architectures, {SCORE: scores, **costs.of(architectures)})
 
 
 def undominated(scores: np.ndarray, costs: np.ndarray, best: int) -> np.ndarray:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from difnas_jax.errors import InputError
 from difnas_jax.search.budget import Budget, check_reachable, describe
-from difnas_jax.search.candidates import Candidates
-from difnas_jax.search.placement import best_placed
+from difnas_jax.search.candidates import SCORE, Candidates
+from difnas_jax.search.canonical import highest_scoring_paths
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable
 
@@ -21,7 +22,7 @@ class Problem:
     Attributes:
       space: what to search.
       costs: the cost table of `space`.
-      budget: what a candidate may cost.
+      budget: bounds on the costs of a candidate.
       table: float64[L, O] whose sum along an architecture is its score; None where
         the score is not additive.
     """
@@ -41,15 +42,15 @@ class Problem:
 
     def violation(self, architectures: np.ndarray) -> np.ndarray:
         """float64[N], 0 where the budget allows an architecture of int[N, L]."""
-        return self.budget.violation(*self.costs.of(architectures))
+        return self.budget.violation(self.costs.of(architectures))
 
     def legal(self, architectures: np.ndarray) -> np.ndarray:
-        """Those of int[N, L] that are networks within the budget, as they score best.
+        """Those of int[N, L] that are connected and within the budget.
 
-        With a table, a network is scored along the best of its paths.
+        With a table, each is replaced by the highest-scoring path of its network.
         """
         if self.table is not None:
-            architectures = best_placed(architectures, self.table, self.space)
+            architectures = highest_scoring_paths(architectures, self.table, self.space)
         inside = self.violation(architectures) == 0
         return architectures[inside & self.space.is_connected(architectures)]
 
@@ -58,15 +59,17 @@ class Problem:
         networks = self.space.canonical(architectures)
         return np.sort(np.unique(networks, axis=0, return_index=True)[1])
 
-    def candidates(self, architectures: np.ndarray, scores: np.ndarray) -> Candidates:
-        """Architectures int[N, L] and scores float64[N] with their costs."""
-        macs, params = self.costs.of(architectures)
-        return Candidates(architectures, np.asarray(scores, np.float64), macs, params)
+    def candidates(
+        self, architectures: np.ndarray, columns: Mapping[str, np.ndarray]
+    ) -> Candidates:
+        """Architectures int[N, L] and their scored columns [N], with their costs."""
+        scored = {name: np.asarray(c, np.float64) for name, c in columns.items()}
+        return Candidates(architectures, scored | self.costs.of(architectures))
 
     def nothing(self) -> Candidates:
         """No candidates yet."""
         none = np.zeros((0, self.space.num_layers), np.int64)
-        return self.candidates(none, np.zeros(0))
+        return self.candidates(none, {SCORE: np.zeros(0)})
 
     def infeasible(self) -> InputError:
         """The error for a budget that holds no architecture."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
 from difnas_jax.errors import InputError
 from difnas_jax.search.problem import Problem
 
-PRICES = 9  # tried on each side of the best so far
+PRICES = 9  # tried on each side of the best so far, for each of one or two costs
+FEW_PRICES = 2  # the same for each of more costs
 ZOOMS = 40
+INFINITE = np.array([[-np.inf], [np.inf]])
 ROUNDING = 1e-12  # of the largest sum of scores
 
 
 @dataclasses.dataclass(frozen=True)
 class Relaxation:
-    """A problem with prices; quantities are MACs and parameters, Q = 2.
+    """A problem with prices on Q costs: those of which a bound can be missed.
 
     Attributes:
       known: bool[L, O], ops with a finite score.
@@ -44,7 +47,6 @@ class Relaxation:
         Raises:
           InputError: a layer without any finite score.
         """
-        budget, table_costs = problem.budget, problem.costs
         known = np.isfinite(table)
         if not known.any(1).all():
             layer = int(np.flatnonzero(~known.any(1))[0])
@@ -53,16 +55,19 @@ class Relaxation:
                 "none; check the indicator"
             )
         scores = np.where(known, table, 0.0)
-        costs = np.stack((table_costs.macs, table_costs.params))
-        fixed = np.array((table_costs.fixed_macs, table_costs.fixed_params))
-        least, most = rest_of(costs, known)
-        low = np.array((budget.min_macs, budget.min_params)) - fixed
-        high = most[:, 0].copy()
-        for index, bound in enumerate((budget.max_macs, budget.max_params)):
-            if bound is not None:
-                high[index] = min(high[index], bound - fixed[index])
-        low = np.maximum(low, least[:, 0])
-        can_miss = np.stack((low > least[:, 0], high < most[:, 0]))
+        costs = np.stack(list(problem.costs.tables.values()))
+        least, most = (ends[:, 0] for ends in rest_of(costs, known))
+        low, high = least.copy(), most.copy()
+        for index, name in enumerate(problem.costs.tables):
+            lowest, highest = problem.budget.bounds.get(name, (None, None))
+            if lowest is not None:
+                low[index] = max(low[index], lowest - problem.costs.fixed[name])
+            if highest is not None:
+                high[index] = min(high[index], highest - problem.costs.fixed[name])
+        can_miss = np.stack((low > least, high < most))
+        matters = can_miss.any(0)
+        costs, low, high = costs[matters], low[matters], high[matters]
+        can_miss = can_miss[:, matters]
         prices = _prices(scores, costs, known, (low, high), can_miss)
         priced = np.where(known, scores - np.tensordot(prices, costs, 1), -np.inf)
         top = priced.max(1, keepdims=True)
@@ -82,7 +87,7 @@ class Relaxation:
 
 
 def rest_of(costs: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the layers from l to the last cost.
+    """The least and the most that the layers from l to the last cost.
 
     Args:
       costs: int64[Q, L, O].
@@ -110,19 +115,19 @@ def _prices(
 ) -> np.ndarray:
     """float64[Q]: prices for a low upper bound, by zooming into a grid.
 
-    The bound is convex in the prices. A price above 0 charges a quantity for its upper
+    The bound is convex in the prices. A price above 0 charges a cost for its upper
     bound, one below 0 pays for reaching the lower one.
     """
     least, most = rest_of(costs, known)
     span = np.maximum(most[:, 0] - least[:, 0], 1)
     step = 2 * len(scores) * np.ptp(scores[known]) / span
-    signs = np.linspace(-1, 1, 2 * PRICES + 1)
-    grid = np.stack(np.meshgrid(signs, signs, indexing="ij"), -1).reshape(-1, 2)
-    low, high = bounds
-    best = np.zeros(2)
+    count = PRICES if len(costs) < 3 else FEW_PRICES
+    signs = np.linspace(-1, 1, 2 * count + 1)
+    grid = np.array(list(itertools.product(signs, repeat=len(costs))))  # [G, Q]
+    (low, high), (cheapest, dearest) = bounds, np.where(can_miss, INFINITE, 0.0)
+    best = np.zeros(len(costs))
     for _ in range(ZOOMS):
-        prices = best + grid * step
-        prices = np.clip(prices, *np.where(can_miss, ((-np.inf,), (np.inf,)), 0.0))
+        prices = np.clip(best + grid * step, cheapest, dearest)
         priced = scores - np.tensordot(prices, costs, 1)
         top = np.where(known, priced, -np.inf).max(2).sum(1)
         bound = top + np.where(prices > 0, prices * high, prices * low).sum(1)

@@ -58,13 +58,12 @@ def _after(
     genomes: np.ndarray, layers: np.ndarray, ops: np.ndarray, problem: Problem
 ) -> np.ndarray:
     """float64[N, C]: the violation after each of C changes of a single op."""
-    costs = problem.costs
-    now, every = costs.of(genomes), np.arange(genomes.shape[1])
-    macs, params = (
-        total[:, None] + table[layers, ops] - table[every, genomes][:, layers]
-        for total, table in zip(now, (costs.macs, costs.params), strict=True)
-    )
-    return problem.budget.violation(macs, params)
+    costs, every, after = problem.costs, np.arange(genomes.shape[1]), {}
+    for name, now in costs.of(genomes).items():
+        table = costs.tables[name]
+        change = table[layers, ops] - table[every, genomes][:, layers]
+        after[name] = now[:, None] + change
+    return problem.budget.violation(after)
 
 
 def _below_one(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A linear model of what was evaluated, to choose among proposals."""
+"""A linear model of the scores evaluated so far, to choose among proposals."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ STEPS = 200
 TOLERANCE = 1e-8  # of the residual at the start
 
 
-def main_effects(
+def linear_effects(
     architectures: np.ndarray, scores: np.ndarray, num_ops: int
 ) -> np.ndarray:
     """How much each op of each layer adds to a score, by ridge regression.
 
     The model is score = mean + sum over layers of the effect of the op there, with
     `PENALTY` times the squared effects. It is solved by conjugate gradients on the op
-    indices: the threads of a BLAS are slow on a busy machine, and may decide about the
-    last bit.
+    indices. A least-squares routine (`numpy.linalg.lstsq`) would need the dense design
+    matrix [N, L * O] and a BLAS, whose threads are slow on a busy machine and whose
+    order of summation may change the last bit of a resumed search.
 
     Args:
       architectures: int[N, L].

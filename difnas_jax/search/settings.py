@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from difnas_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The numbers of SPOS and BN-NAS.
+    """The fields of the config section `search` that algorithms read.
 
     Attributes:
       generations: populations that are scored, the random first one included.
@@ -19,26 +21,40 @@ class Settings:
       mutation_probability: chance per layer that a mutation draws its op again.
       screening: evaluate the proposals that a linear model of everything evaluated
         so far expects most of; else any of them, as SPOS and BN-NAS do.
+      objectives: columns that NSGA-II trades against each other.
     """
 
-    generations: int = 20
-    population: int = 50
-    parents: int = 10
-    mutations: int = 25
-    crossovers: int = 25
-    mutation_probability: float = 0.1
-    screening: bool = True
+    generations: int
+    population: int
+    parents: int
+    mutations: int
+    crossovers: int
+    mutation_probability: float
+    screening: bool
+    objectives: tuple[str, ...]
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> Settings:
+        """The settings among the values of a config section."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: section[name] for name in names})
 
     def __post_init__(self) -> None:
         """Check the numbers.
 
         Raises:
-          InputError: a number that cannot be.
+          InputError: a number outside its range.
         """
-        children = max(1, self.mutations + self.crossovers)
-        least = {"generations": 1, "population": children, "parents": 1}
-        for field, value in dataclasses.asdict(self).items():
-            low = least.get(field, 0)
+        children = self.mutations + self.crossovers
+        for field, low in (
+            ("generations", 1),
+            ("population", max(1, children)),
+            ("parents", 1),
+            ("mutations", 0),
+            ("crossovers", 0),
+            ("mutation_probability", 0),
+        ):
+            value = getattr(self, field)
             if value < low:
                 why = " (mutations + crossovers)" if field == "population" else ""
                 raise InputError(

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from difnas_jax.errors import InputError
-from difnas_jax.spaces.base import Architecture, Layer, Op, SearchSpace
+from difnas_jax.spaces.base import Architecture, Op, SearchSpace
 from difnas_jax.spaces.digits import digits
+from difnas_jax.spaces.image import ImageLayer, ImageSpace
 from difnas_jax.spaces.mbv2 import bnnas17, fairnas19, mbv2
 from difnas_jax.spaces.nas_bench_201 import nas_bench_201
 from difnas_jax.spaces.nas_bench_macro import nas_bench_macro
 from difnas_jax.spaces.shufflenetv2 import shufflenetv2
 
-SPACES: dict[str, Callable[[int, int, int], SearchSpace]] = {
+SPACES: dict[str, Callable[[int, int, int], ImageSpace]] = {
     "bnnas17": bnnas17,
     "digits": digits,
     "fairnas19": fairnas19,
@@ -25,7 +26,7 @@ SPACES: dict[str, Callable[[int, int, int], SearchSpace]] = {
 
 def build(
     name: str, *, image_size: int, image_channels: int, num_classes: int
-) -> SearchSpace:
+) -> ImageSpace:
     """Build a registered space.
 
     Args:
@@ -50,4 +51,12 @@ def build(
     return SPACES[name](image_size, image_channels, num_classes)
 
 
-__all__ = ["SPACES", "Architecture", "Layer", "Op", "SearchSpace", "build"]
+__all__ = [
+    "SPACES",
+    "Architecture",
+    "ImageLayer",
+    "ImageSpace",
+    "Op",
+    "SearchSpace",
+    "build",
+]

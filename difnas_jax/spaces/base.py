@@ -1,5 +1,7 @@
 """Search spaces as data: what can be built, never how it is computed.
 
+Nothing here is particular to images; `image.ImageSpace` adds what is.
+
 Single letters mean the same everywhere in this package:
 
     B batch   H height   W width   C channels   L layers   O ops
@@ -47,43 +49,34 @@ IDENTITY = Op("identity", "identity")
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One searchable layer: its shape and the ops it allows.
+    """One searchable layer; a kind of space may add fields, such as a shape.
 
     Attributes:
-      in_channels, out_channels: channels before and after.
-      stride: 1 or 2.
       ops: the allowed indices into `SearchSpace.ops`, in increasing order.
     """
 
-    in_channels: int
-    out_channels: int
-    stride: int
-    ops: tuple[int, ...]
+    ops: tuple[int, ...] = dataclasses.field(kw_only=True)
 
     @property
     def is_normal(self) -> bool:
         """Whether the layer keeps its shape, so that an identity can replace it."""
-        return self.stride == 1 and self.in_channels == self.out_channels
+        return True
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
-    """What every space has: L places, each with ops to choose from.
+    """What every space has: L layers, each with ops to choose from.
 
-    `ChainSpace` and `CellSpace` say what stands around the choices.
+    A subclass describes the network around the searchable layers.
 
     Attributes:
       name: key in `spaces.SPACES`.
-      image_size, image_channels: input images are [image_size, image_size,
-        image_channels].
       num_classes: outputs of the classifier.
       ops: all ops of the space; layers refer to them by index.
-      layers: the choice layers, or the edges of the cell.
+      layers: the searchable layers, or the edges of the cell.
     """
 
     name: str
-    image_size: int
-    image_channels: int
     num_classes: int
     ops: tuple[Op, ...]
     layers: tuple[Layer, ...]
@@ -118,11 +111,6 @@ class SearchSpace:
         return int(np.prod([len(layer.ops) for layer in self.layers], dtype=object))
 
     @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """Side in pixels of the input of each layer, and last of what follows them."""
-        raise NotImplementedError
-
-    @property
     def skippable(self) -> np.ndarray:
         """bool[L]: where identity is allowed and passes the input on as it is.
 
@@ -134,7 +122,11 @@ class SearchSpace:
 
     @property
     def identity_runs(self) -> tuple[slice, ...]:
-        """Runs of equal layers in which identities may change places with others."""
+        """Runs of layers in which the position of the identities changes nothing.
+
+        An identity and another op of such a run may be swapped: the network stays the
+        same, though a supernet has other weights there.
+        """
         return ()
 
     def without_identity(self) -> Self:
@@ -163,7 +155,7 @@ class SearchSpace:
         return np.asarray(architectures)
 
     def is_connected(self, architectures: np.ndarray) -> np.ndarray:
-        """Whether the image reaches the classifier.
+        """Whether the input reaches the classifier.
 
         Args:
           architectures: int[N, L], valid ones.
@@ -230,8 +222,3 @@ class SearchSpace:
                     + ", ".join(known)
                 )
         return self.validate([known.index(name) for name in names])
-
-
-def strided(size: int, stride: int) -> int:
-    """Output side of a convolution with an odd kernel k and padding k // 2."""
-    return (size - 1) // stride + 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from difnas_jax.spaces.base import Op, strided
+from difnas_jax.spaces.base import Op
+from difnas_jax.spaces.image import strided
 
 Cost = tuple[int, int]  # (MACs, parameters)
 

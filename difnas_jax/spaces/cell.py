@@ -1,4 +1,4 @@
-"""Spaces of cells: one small graph, repeated with the same ops in every place."""
+"""Spaces of cells: one small graph with the same ops, repeated through the network."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from difnas_jax.errors import InputError
-from difnas_jax.spaces.base import Architecture, SearchSpace, strided
+from difnas_jax.spaces.base import Architecture
+from difnas_jax.spaces.image import ImageSpace, strided
 
 ZERO = "zero"
 PASSING = ("identity", "avg_pool")  # kinds that make nothing of nothing
 
 
 @dataclasses.dataclass(frozen=True)
-class CellSpace(SearchSpace):
+class CellSpace(ImageSpace):
     """A stem, stages of equal cells with a residual reduction between, a classifier.
 
     A cell is a graph whose nodes sum their incoming edges; node 0 is its input and the
@@ -50,7 +51,7 @@ class CellSpace(SearchSpace):
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """Side in pixels of each edge in the first stage, and last that of the head."""
+        """Side in pixels of each edge in the first stage, then of the last stage."""
         return (self.image_size,) * self.num_layers + self.stage_sizes[-1:]
 
     def text(self, architecture: Sequence[int]) -> str:

@@ -7,7 +7,8 @@ import itertools
 
 import numpy as np
 
-from difnas_jax.spaces.base import Layer, Op, SearchSpace, strided
+from difnas_jax.spaces.base import Op
+from difnas_jax.spaces.image import ImageLayer, ImageSpace, strided
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,7 @@ class FixedBlock:
 
 
 @dataclasses.dataclass(frozen=True)
-class ChainSpace(SearchSpace):
+class ChainSpace(ImageSpace):
     """A single-path search space: stem, fixed blocks, L choice layers, head.
 
     Attributes:
@@ -87,7 +88,7 @@ def stage_layers(
     *,
     reducing: tuple[int, ...],
     normal: tuple[int, ...],
-) -> tuple[Layer, ...]:
+) -> tuple[ImageLayer, ...]:
     """Lay out stages of (out channels, stride of the first layer, layers).
 
     Args:
@@ -100,7 +101,7 @@ def stage_layers(
     for out_channels, first_stride, count in stages:
         for index in range(count):
             stride = 1 if index else first_stride
-            layer = Layer(in_channels, out_channels, stride, reducing)
+            layer = ImageLayer(in_channels, out_channels, stride, ops=reducing)
             if layer.is_normal:
                 layer = dataclasses.replace(layer, ops=normal)
             layers.append(layer)

@@ -1,10 +1,4 @@
-"""Multiply-adds and parameters, counted analytically.
-
-The rule: one MAC is one multiply-add of a convolution or of the classifier
-(k * k * C_in / groups * C_out * H_out * W_out, and in * out). Batch norm, activations,
-pooling, additions and biases count 0, and so does an identity that keeps the shape.
-Parameters are all that a retrained network trains: kernels, batch-norm scale and bias,
-classifier bias.
+"""Multiply-adds and parameters, counted analytically by `COUNTING_RULE`.
 
 Published totals differ in one term only, the classifier. Those of SPOS-style code bases
 count (2 * in - 1) * out: pass `linear="multiplies_and_adds"` to reproduce them. Those
@@ -19,10 +13,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from difnas_jax.spaces.base import Op, SearchSpace, strided
+from difnas_jax.spaces.base import Op, SearchSpace
 from difnas_jax.spaces.block_costs import BLOCK_COSTS, Cost, conv_bn, total
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.image import strided
+
+MACS, PARAMS = "macs", "params"  # names of the costs that are counted
+
+COUNTING_RULE = """\
+The rule: one MAC is one multiply-add of a convolution or of the classifier
+(k * k * C_in / groups * C_out * H_out * W_out, and in * out). Batch norm, activations,
+pooling, additions and biases count 0, and so does an identity that keeps the shape.
+Parameters are all that a retrained network trains: kernels, batch-norm scale and bias,
+classifier bias."""
 
 LINEAR_RULES: dict[str, Callable[[int, int], int]] = {
     "macs": lambda inputs, outputs: inputs * outputs,
@@ -33,55 +37,54 @@ LINEAR_RULES: dict[str, Callable[[int, int], int]] = {
 
 @dataclasses.dataclass(frozen=True)
 class CostTable:
-    """What a space costs, op by op.
+    """What a space costs, op by op; every cost is a sum over the layers.
 
     Attributes:
-      macs, params: int64[L, O]; 0 where an op is not allowed (see `space.allowed`).
-      fixed_macs, fixed_params: what every architecture has: stem, fixed blocks, head
-        and classifier.
+      tables: int64[L, O] by name of the cost, such as `macs` and `params`; 0 where an
+        op is not allowed (see `space.allowed`).
+      fixed: by name, what every architecture has: stem, fixed blocks, head and
+        classifier.
     """
 
-    macs: np.ndarray
-    params: np.ndarray
-    fixed_macs: int
-    fixed_params: int
+    tables: dict[str, np.ndarray]
+    fixed: dict[str, int]
 
-    def of(self, architectures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """MACs and parameters of many architectures.
+    def of(self, architectures: np.ndarray) -> dict[str, np.ndarray]:
+        """The costs of many architectures.
 
         Args:
           architectures: int[..., L].
 
         Returns:
-          int64[...] MACs and int64[...] parameters.
+          int64[...] by name of the cost.
         """
-        layers = np.arange(self.macs.shape[0])
-        chosen = layers, np.asarray(architectures)
-        return (
-            self.macs[chosen].sum(-1) + self.fixed_macs,
-            self.params[chosen].sum(-1) + self.fixed_params,
-        )
+        chosen = np.arange(np.shape(architectures)[-1]), np.asarray(architectures)
+        return {
+            name: table[chosen].sum(-1) + self.fixed[name]
+            for name, table in self.tables.items()
+        }
 
 
 def cost_table(space: SearchSpace, *, linear: str = "macs") -> CostTable:
-    """Count a space.
+    """Count the MACs and parameters of a space.
 
     Args:
       space: the search space.
       linear: how the classifier counts, a key of `LINEAR_RULES`.
     """
-    macs = np.zeros((space.num_layers, space.num_ops), np.int64)
-    params = np.zeros_like(macs)
+    counts = np.zeros((2, space.num_layers, space.num_ops), np.int64)
     for index, layer in enumerate(space.layers):
         for op in layer.ops:
-            macs[index, op], params[index, op] = _op_cost(space, index, space.ops[op])
-    return CostTable(macs, params, *_fixed_cost(space, linear))
+            counts[:, index, op] = _op_cost(space, index, space.ops[op])
+    macs, params = _fixed_cost(space, linear)
+    tables = {MACS: counts[0], PARAMS: counts[1]}
+    return CostTable(tables, {MACS: macs, PARAMS: params})
 
 
 def supernet_params(space: SearchSpace) -> int:
     """Parameters of all candidates together, without layer-indicator batch norms."""
     table = cost_table(space)
-    return int(table.params.sum()) + table.fixed_params
+    return int(table.tables[PARAMS].sum()) + table.fixed[PARAMS]
 
 
 @functools.singledispatch

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from difnas_jax.spaces.base import IDENTITY, Layer, Op
+from difnas_jax.spaces.base import IDENTITY, Op
 from difnas_jax.spaces.chain import ChainSpace, FixedBlock, stage_layers
+from difnas_jax.spaces.image import ImageLayer
 
 OPS = (
     *(
@@ -48,7 +49,7 @@ BNNAS_IDENTITY_LAYERS = (1, 5, 6, 9)
 
 def choice_layers(
     in_channels: int, stages: tuple[tuple[int, int, int], ...], identity: bool
-) -> tuple[Layer, ...]:
+) -> tuple[ImageLayer, ...]:
     """Lay out stages of (out channels, stride of the first layer, layers).
 
     Args:

@@ -10,8 +10,9 @@ about its scale: a search by the BN indicator never picks it.
 from __future__ import annotations
 
 from difnas_jax.errors import InputError
-from difnas_jax.spaces.base import Layer, Op
+from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.cell import CellSpace
+from difnas_jax.spaces.image import ImageLayer
 
 OPS = (
     Op("none", "zero"),
@@ -36,7 +37,8 @@ def nas_bench_201(image_size: int, image_channels: int, num_classes: int) -> Cel
             f"space.image_size: expected a multiple of {halves} for 'nas_bench_201', "
             f"got {image_size}; data are resized to it"
         )
-    layer = Layer(CHANNELS[0], CHANNELS[0], 1, tuple(range(len(OPS))))
+    every_op = tuple(range(len(OPS)))
+    layer = ImageLayer(CHANNELS[0], CHANNELS[0], stride=1, ops=every_op)
     return CellSpace(
         name="nas_bench_201",
         image_size=image_size,

@@ -73,13 +73,12 @@ def run(config: ConfigDict, workdir: Path) -> None:
         folder=workdir / "retrain",
         evaluate=validate,
     )
-    macs, params = cost_table(space).of(np.array(architecture))
+    costs = cost_table(space).of(np.array(architecture))
     test = measure(state.variables, dataset.test)
     result = {
         "architecture": list(architecture),
         "ops": list(space.op_names(architecture)),
-        "macs": int(macs),
-        "params": int(params),
+        **{name: int(cost) for name, cost in costs.items()},
         "steps": int(state.step),
         **validate(state.variables),
         "test_accuracy": test["accuracy"],

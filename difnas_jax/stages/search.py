@@ -1,33 +1,33 @@
 """Stage 3: search for the best network within the budget. Writes `search/`.
 
-The references of the config run beside the chosen algorithm, so that every result says
-what random search finds with as many evaluations, and how far the optimum is.
+The reference algorithms of the config run beside the chosen one, so that every result
+can be compared with random search of as many evaluations and with the exact optimum.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax.config.build import build_budget, build_wiring
+from difnas_jax.config.build import build_budget, build_space, build_wiring, limits
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.metrics import Progress, say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
 from difnas_jax.scoring.scorers import Scorer, scorer_row
+from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.algorithms import ALGORITHMS, Search
-from difnas_jax.search.candidates import Candidates
+from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.comparison import compare
+from difnas_jax.search.nsga2 import check_objectives
 from difnas_jax.search.pareto import non_dominated
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.scores import SCORES
 from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.costs import MACS, cost_table
 
 SHOW_EVERY = 5
 
@@ -43,17 +43,17 @@ def run(config: ConfigDict, workdir: Path) -> None:
     scorer = scorer_row(config).build(config, workdir, space)
     problem = Problem(space, cost_table(space), build_budget(config), scorer.table)
     searches = {
-        name: Search(ALGORITHMS[name](problem, settings(config), config.seed))
+        name: Search(ALGORITHMS[name](problem, Settings.of(config.search), config.seed))
         for name in algorithms(config)
     }
-    # Nobody goes on, and writes, before all have read.
+    # No process continues, and writes, before all have read.
     on_all_processes(lambda: restore(workdir / artifacts.SEARCH_STATE, searches))
     found = {}
     for name in searches:
         try:
             found[name] = _search(name, searches, scorer, config, workdir)
         except InputError as error:
-            # A score that reads data may fail here, and not on other processes.
+            # A score that reads data may fail on this process alone.
             if name == config.search.algorithm or not scorer_row(config).additive:
                 raise
             say(f"search: reference {name} is left out ({error})")
@@ -62,7 +62,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def algorithms(config: ConfigDict) -> list[str]:
-    """What runs: the chosen algorithm, then the references that the score allows."""
+    """The chosen algorithm, then the references that the score allows."""
     additive = scorer_row(config).additive
     names = [config.search.algorithm]
     for name in config.search.references:
@@ -75,9 +75,12 @@ def check_algorithms(config: ConfigDict) -> None:
     """Refuse an algorithm that cannot run.
 
     Raises:
-      InputError: an unknown reference, or an algorithm that needs an additive score
-        where the score is none.
+      InputError: a number of the search outside its range, an unknown reference or
+        objective, or an algorithm that needs an additive score where the score is none.
     """
+    Settings.of(config.search)
+    costs = cost_table(build_space(config)).tables
+    check_objectives(config.search.objectives, (SCORE, *costs))
     for name in config.search.references:
         if name not in ALGORITHMS:
             raise InputError(
@@ -88,23 +91,13 @@ def check_algorithms(config: ConfigDict) -> None:
     if ALGORITHMS[name].needs_table and not scorer_row(config).additive:
         raise InputError(
             f"search.algorithm: {name!r} expected method.score to be one of "
-            f"{', '.join(SCORES)}, which are sums over layers, got {score!r}; use "
-            "another algorithm"
+            f"{', '.join(ADDITIVE_RULES)}, which are sums over layers, got {score!r}; "
+            "use another algorithm"
         )
 
 
-def settings(config: ConfigDict) -> Settings:
-    """The numbers of the search.
-
-    Raises:
-      InputError: a number that cannot be.
-    """
-    names = [field.name for field in dataclasses.fields(Settings)]
-    return Settings(**{name: config.search[name] for name in names})
-
-
 def restore(path: Path, searches: dict[str, Search]) -> None:
-    """Continue the searches from where a killed run left them.
+    """Continue the searches from the state that an interrupted run saved.
 
     Raises:
       InputError: a damaged file.
@@ -167,8 +160,7 @@ def _write(
     comparison = {"chosen": chosen, "rows": rows, "images": scorer.images}
     files.write_json(workdir / artifacts.COMPARISON, comparison)
     (workdir / artifacts.EXACT_FRONT).unlink(missing_ok=True)
-    budget = build_budget(config)
-    if "exact" in found and not budget.bounds_params:
+    if "exact" in found and build_budget(config).bounded <= {MACS}:
         front = front_of(found["exact"])
         artifacts.save_candidates(workdir / artifacts.EXACT_FRONT, front)
     best = found_network(config, space, candidates)
@@ -176,8 +168,8 @@ def _write(
 
 
 def front_of(candidates: Candidates) -> Candidates:
-    """Those that none beats in score without costing more MACs."""
-    return candidates[non_dominated(candidates.scores, candidates.macs)]
+    """The candidates that no other beats in score without more MACs."""
+    return candidates[non_dominated(candidates.scores, candidates.columns[MACS])]
 
 
 def found_network(
@@ -185,20 +177,15 @@ def found_network(
 ) -> FoundNetwork:
     """The first of the candidates with all that is known about it."""
     architecture = space.validate(candidates.architectures[0])
-    budget = {
-        name: bound
-        for name, bound in config.search.to_dict().items()
-        if name.endswith(("macs", "params"))
-    }
+    columns = candidates.row(0)
     return FoundNetwork(
         space=space.name,
         architecture=architecture,
         ops=space.op_names(architecture),
         text=space.text(architecture),
-        score=float(candidates.scores[0]),
-        macs=int(candidates.macs[0]),
-        params=int(candidates.params[0]),
-        budget=budget,
+        score=columns[SCORE],
+        costs={name: int(columns[name]) for name in cost_table(space).tables},
+        budget=limits(config),
         seed=config.seed,
         provenance={
             "score": config.method.score,

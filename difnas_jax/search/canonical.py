@@ -1,8 +1,8 @@
-"""Where a network stands in a supernet: of equal paths the one that scores highest.
+"""Canonical position of skipped layers: among equal paths, the highest-scoring one.
 
-In a run of equal layers an identity is nothing, so a network with fewer blocks than
-layers is several paths, each with its own sum of scores. What a search says of such a
-network is its best path, whichever was proposed.
+In a run of equal layers an identity does nothing, so a network with fewer blocks than
+layers is several paths of the supernet, each with its own sum of scores. A search
+scores such a network along its best path, whichever was proposed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from difnas_jax.spaces.base import SearchSpace
 
 
-def best_placed(
+def highest_scoring_paths(
     architectures: np.ndarray, table: np.ndarray, space: SearchSpace
 ) -> np.ndarray:
     """Move the blocks of every run to the layers where they score highest, in order.
@@ -27,14 +27,16 @@ def best_placed(
     Returns:
       int[N, L], the same networks.
     """
-    placed = np.array(architectures)
+    moved = np.array(architectures)
     scores = np.where(np.isfinite(table), table, -np.inf)
     for run in space.identity_runs:
-        placed[:, run] = _best_of_run(placed[:, run], scores[run], space.identity)
-    return placed
+        moved[:, run] = _best_of_run(moved[:, run], scores[run], space.identity)
+    return moved
 
 
-def _best_of_run(ops: np.ndarray, scores: np.ndarray, identity: int | None):
+def _best_of_run(
+    ops: np.ndarray, scores: np.ndarray, identity: int | None
+) -> np.ndarray:
     """The same for one run: int[N, R] ops and float64[R, O] scores."""
     layers = np.arange(ops.shape[1])
     order = np.argsort(ops == identity, axis=1, kind="stable")
@@ -43,9 +45,9 @@ def _best_of_run(ops: np.ndarray, scores: np.ndarray, identity: int | None):
     best, found = ops.copy(), scores[layers, ops].sum(1)
     for count in layers[1:]:
         rows = np.flatnonzero(blocks == count)
-        for places in itertools.combinations(layers, count) if rows.size else ():
+        for positions in itertools.combinations(layers, count) if rows.size else ():
             moved = np.full((rows.size, len(layers)), identity)
-            moved[:, places] = packed[rows, :count]
+            moved[:, positions] = packed[rows, :count]
             score = scores[layers, moved].sum(1)
             better = score > found[rows]
             best[rows[better]], found[rows[better]] = moved[better], score[better]

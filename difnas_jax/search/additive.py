@@ -16,10 +16,10 @@ import numpy as np
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import SearchSpace
 
-ScoreRule = Callable[[np.ndarray, SearchSpace], np.ndarray]
+AdditiveRule = Callable[[np.ndarray, SearchSpace], np.ndarray]
 
 
-def sum_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
+def plain_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     """The indicator itself (BN-NAS).
 
     Args:
@@ -38,7 +38,7 @@ def sum_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     return table
 
 
-def ratio_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
+def ratio_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     """The indicator relative to its own layer.
 
     A layer with a layer indicator divides by it: an op scores how much stronger than
@@ -69,10 +69,10 @@ def ratio_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
             f"expected a positive number, got {reference[layer]:g}; train longer or "
             "use 'sum'"
         )
-    return sum_score(indicator / reference[:, None], space)
+    return plain_rule(indicator / reference[:, None], space)
 
 
-def argmax_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
+def argmax_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     """1 for the op with the layer's largest indicator (first of ties), 0 for others.
 
     Without a budget the best sum is exactly the per-layer argmax; under a budget it is
@@ -87,21 +87,21 @@ def argmax_score(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     Returns:
       float64[L, O] score table.
     """
-    table = sum_score(indicator, space)
+    table = plain_rule(indicator, space)
     known = np.isfinite(table)
     winner = np.where(known, table, -np.inf).argmax(1)
     wins = np.arange(space.num_ops) == winner[:, None]
     return np.where(known, wins.astype(np.float64), np.nan)
 
 
-SCORES: dict[str, ScoreRule] = {
-    "ratio": ratio_score,
-    "sum": sum_score,
-    "argmax": argmax_score,
+ADDITIVE_RULES: dict[str, AdditiveRule] = {
+    "ratio": ratio_rule,
+    "sum": plain_rule,
+    "argmax": argmax_rule,
 }
 
 
-def path_scores(table: np.ndarray, architectures: np.ndarray) -> np.ndarray:
+def sum_along_paths(table: np.ndarray, architectures: np.ndarray) -> np.ndarray:
     """Sum a score table along architectures.
 
     Args:

@@ -1,4 +1,4 @@
-"""Random genomes of a search space, many at once."""
+"""Variation operators of evolutionary search, on many architectures at once."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import numpy as np
 from difnas_jax.spaces.base import SearchSpace
 
 
-class Genomes:
-    """Draws architectures and varies them; every result is valid in the space.
+class Variation:
+    """Draws architectures and varies them; every result is valid in the space."""
 
-    Attributes:
-      rng: where all draws come from.
-    """
+    def __init__(self, space: SearchSpace, rng: np.random.Generator) -> None:
+        """Prepare the space for vectorised draws.
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
-        """Prepare the space for vectorised draws; every draw follows from `seed`."""
-        self.rng = np.random.default_rng(seed)
+        Args:
+          space: the search space.
+          rng: source of all draws.
+        """
+        self._rng = rng
         self._layers = np.arange(space.num_layers)
         self._op_counts = space.allowed.sum(1)
         # Row l lists the ops that layer l allows, then the others.
@@ -37,8 +38,8 @@ class Genomes:
         Returns:
           int64[count, L].
         """
-        chosen = parents[self.rng.integers(len(parents), size=count)]
-        changes = self.rng.random(chosen.shape) < probability
+        chosen = parents[self._rng.integers(len(parents), size=count)]
+        changes = self._rng.random(chosen.shape) < probability
         return np.where(changes, self.draw(count), chosen)
 
     def cross(self, parents: np.ndarray, count: int) -> np.ndarray:
@@ -51,8 +52,8 @@ class Genomes:
         Returns:
           int64[count, L].
         """
-        mothers, fathers = parents[self.rng.integers(len(parents), size=(2, count))]
-        return np.where(self.rng.random(mothers.shape) < 0.5, mothers, fathers)
+        mothers, fathers = parents[self._rng.integers(len(parents), size=(2, count))]
+        return np.where(self._rng.random(mothers.shape) < 0.5, mothers, fathers)
 
     def _draw_ops(self, layers: np.ndarray) -> np.ndarray:
-        return self._op_choices[layers, self.rng.integers(self._op_counts[layers])]
+        return self._op_choices[layers, self._rng.integers(self._op_counts[layers])]

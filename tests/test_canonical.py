@@ -6,22 +6,28 @@ import dataclasses
 
 import numpy as np
 import pytest
-from search_problems import DIGITS, every_architecture, random_table
+from search_problems import DIGITS, additive, every_architecture, numbers, random_table
 
+from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.budget import Budget
-from difnas_jax.search.placement import best_placed
+from difnas_jax.search.canonical import highest_scoring_paths
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.scores import path_scores
-from difnas_jax.search.settings import Settings
-from difnas_jax.spaces.base import Layer
 from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.image import ImageLayer
 
-RUN = Layer(16, 16, 1, (0, 1, 6))
+RUN = ImageLayer(16, 16, 1, ops=(0, 1, 6))
 # A reduction between two runs: 3 ** 3 * 2 * 3 ** 2 paths.
 SPACE = dataclasses.replace(
     DIGITS,
-    layers=(RUN, RUN, RUN, Layer(16, 24, 2, (0, 1)), *(Layer(24, 24, 1, (0, 6)),) * 2),
+    layers=(
+        RUN,
+        RUN,
+        RUN,
+        ImageLayer(16, 24, 2, ops=(0, 1)),
+        ImageLayer(24, 24, 1, ops=(0, 6)),
+        ImageLayer(24, 24, 1, ops=(0, 6)),
+    ),
 )
 
 
@@ -30,7 +36,7 @@ def best_scores(table: np.ndarray) -> dict[tuple[int, ...], float]:
     best: dict[tuple[int, ...], float] = {}
     paths = every_architecture(SPACE)
     networks = SPACE.canonical(paths)
-    scores = path_scores(table, paths)
+    scores = sum_along_paths(table, paths)
     for network, score in zip(map(tuple, networks.tolist()), scores, strict=True):
         best[network] = max(score, best.get(network, -np.inf))
     return best
@@ -40,27 +46,27 @@ def best_scores(table: np.ndarray) -> dict[tuple[int, ...], float]:
 def test_the_best_path_of_each_network(seed: int) -> None:
     table = random_table(SPACE, seed)
     paths = every_architecture(SPACE)
-    placed = best_placed(paths, table, SPACE)
-    np.testing.assert_array_equal(SPACE.canonical(placed), SPACE.canonical(paths))
+    moved = highest_scoring_paths(paths, table, SPACE)
+    np.testing.assert_array_equal(SPACE.canonical(moved), SPACE.canonical(paths))
     best = best_scores(table)
     expected = [best[tuple(row)] for row in SPACE.canonical(paths).tolist()]
-    np.testing.assert_allclose(path_scores(table, placed), expected, rtol=1e-12)
+    np.testing.assert_allclose(sum_along_paths(table, moved), expected, rtol=1e-12)
 
 
 def test_a_path_through_an_op_without_score_is_avoided() -> None:
     table = random_table(SPACE, 0)
     table[1, 0] = np.nan
-    placed = best_placed(np.array([[6, 0, 6, 0, 0, 6]]), table, SPACE)
-    assert np.isfinite(path_scores(table, placed)).all()
+    moved = highest_scoring_paths(np.array([[6, 0, 6, 0, 0, 6]]), table, SPACE)
+    assert np.isfinite(sum_along_paths(table, moved)).all()
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_search_scores_a_network_by_its_best_path_once(name: str) -> None:
     table = random_table(SPACE, 1)
-    problem = Problem(SPACE, cost_table(SPACE), Budget(), table)
-    settings = Settings(generations=4, population=60)
+    problem = Problem(SPACE, cost_table(SPACE), Budget.of(), table)
+    settings = numbers(generations=4, population=60)
     search = Search(ALGORITHMS[name](problem, settings, 0))
-    found = search.run(lambda paths: path_scores(table, paths))
+    found = search.run(additive(table))
     networks = list(map(tuple, SPACE.canonical(found.architectures).tolist()))
     assert len(networks) == len(set(networks)) > 40
     best = best_scores(table)

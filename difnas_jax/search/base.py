@@ -1,0 +1,87 @@
+"""What every search algorithm is: ask for candidates, tell what they measured."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from difnas_jax.search.candidates import SCORE
+from difnas_jax.search.problem import Problem
+from difnas_jax.search.settings import Settings
+
+
+class Algorithm(abc.ABC):
+    """Proposes populations and records what they measured.
+
+    Attributes:
+      needs_table: whether it works only where the score is additive.
+      evaluated: all candidates told so far, in order.
+    """
+
+    needs_table: ClassVar[bool] = False
+
+    def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
+        """Start with no candidates.
+
+        Args:
+          problem: what to search.
+          settings: the numbers of the search.
+          seed: every draw follows from it.
+        """
+        self._problem = problem
+        self._settings = settings
+        self._rng = np.random.default_rng(seed)
+        self._generation = 0
+        self.evaluated = problem.nothing()
+
+    @abc.abstractmethod
+    def ask(self) -> np.ndarray:
+        """int64[N, L] to be scored next; N = 0 when the search is finished."""
+
+    def tell(
+        self, architectures: np.ndarray, columns: Mapping[str, np.ndarray]
+    ) -> None:
+        """Record what was measured of a population.
+
+        Args:
+          architectures: int[N, L], as asked.
+          columns: float64[N] by name, the same names every time and `score` among
+            them; higher is better, NaN where there is no value.
+        """
+        told = self._problem.candidates(architectures, columns)
+        self.evaluated = self.evaluated.joined(told)
+        self._generation += 1
+
+    def state(self) -> dict[str, Any]:
+        """All that the rest of the search depends on, as JSON values."""
+        return {
+            "generation": self._generation,
+            "architectures": self.evaluated.architectures.tolist(),
+            "columns": {
+                name: column.tolist()
+                for name, column in self.evaluated.columns.items()
+                if name not in self._problem.costs.tables
+            },
+            "random": self._rng.bit_generator.state,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned, bit for bit.
+
+        Raises:
+          InputError, KeyError, TypeError, ValueError: not such a state.
+        """
+        shape = -1, self._problem.space.num_layers
+        architectures = np.array(state["architectures"], np.int64).reshape(shape)
+        for architecture in state["architectures"]:
+            self._problem.space.validate(architecture)
+        columns = dict(state["columns"])
+        for name in (SCORE, *columns):
+            if len(columns[name]) != len(architectures):
+                raise ValueError(f"{name} of not exactly {len(architectures)} networks")
+        self.evaluated = self._problem.candidates(architectures, columns)
+        self._generation = int(state["generation"])
+        self._rng.bit_generator.state = state["random"]

@@ -1,0 +1,50 @@
+"""What spaces of networks for images have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from difnas_jax.spaces.base import Layer, SearchSpace
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageLayer(Layer):
+    """One searchable layer of an image network.
+
+    Attributes:
+      in_channels, out_channels: channels before and after.
+      stride: 1 or 2.
+    """
+
+    in_channels: int
+    out_channels: int
+    stride: int
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether the layer keeps its shape, so that an identity can replace it."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSpace(SearchSpace):
+    """A space whose networks classify square images.
+
+    Attributes:
+      image_size, image_channels: input images are [image_size, image_size,
+        image_channels].
+    """
+
+    layers: tuple[ImageLayer, ...]
+    image_size: int
+    image_channels: int
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Side in pixels of the input of each layer, and of the output of the last."""
+        raise NotImplementedError
+
+
+def strided(size: int, stride: int) -> int:
+    """Output side of a convolution with an odd kernel k and padding k // 2."""
+    return (size - 1) // stride + 1
