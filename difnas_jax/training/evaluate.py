@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 
 from difnas_jax.data import (
     Examples,
+    Loader,
     Normalizer,
-    Reader,
     TrainBatches,
     evaluation_batches,
 )
@@ -141,7 +141,7 @@ class PathAccuracy:
         total = None
         count = self.recalibration_batches
         recalibration = dataclasses.replace(self.recalibration, rows=self._rows)
-        with Reader(recalibration, range(count)) as batches:
+        with Loader(recalibration, range(count)) as batches:
             for batch in batches:
                 images = shard_batch(batch["image"], self.mesh)
                 found = self._statistics_step(self.variables, images, paths)

@@ -18,7 +18,7 @@ from jax import Array
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from difnas_jax.data import Reader, TrainBatches
+from difnas_jax.data import Loader, TrainBatches
 from difnas_jax.errors import Stopped
 from difnas_jax.models.supernet import Network
 from difnas_jax.runtime import shutdown
@@ -199,7 +199,7 @@ def fit(
     best = writer.best("validation_accuracy")
     ours, images = Window(window), batches.batch_size * passes
     pending = programs_in_flight()
-    with Reader(batches, range(first, steps), place) as ahead:
+    with Loader(batches, range(first, steps), place) as ahead:
         for step in range(first, steps):
             batch = ours.wait_for(ahead)
             with _compiling(progress) if step == first else contextlib.nullcontext():
