@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from plain_networks import initial, plain_network
 
-from difnas_jax.data import Normalizer, Split, TrainBatches
+from difnas_jax.data import Arrays, Normalizer, TrainBatches
 from difnas_jax.models.batchnorm import MOMENTUM
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.scoring.accuracy import PATHS_PER_CALL, PathAccuracy
@@ -28,9 +28,9 @@ def accuracy(space):
     labels = rng.integers(10, size=60).astype(np.int32)
     noise = rng.integers(100, size=(60, 8, 8, 1))
     images = (noise + 15 * labels[:, None, None, None]).astype(np.uint8)
-    split, normalizer = Split(images, labels), Normalizer(np.zeros(1), np.ones(1))
+    split, normalizer = Arrays(images, labels), Normalizer(np.zeros(1), np.ones(1))
     model, mesh = plain_network(space), data_mesh()
-    batches = TrainBatches(split[:40], 8, 0, normalizer, 1, True)
+    batches = TrainBatches(split[:40], 8, 0, normalizer, 1, True, 0.0)
     variables = replicate(initial(model), mesh)
     return PathAccuracy(
         model,

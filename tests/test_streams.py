@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -20,9 +19,9 @@ import difnas_jax
 from difnas_jax import data, spaces
 from difnas_jax.commands import prepare
 from difnas_jax.config import default
-from difnas_jax.data.base import Split
+from difnas_jax.data.base import Arrays
 from difnas_jax.data.crops import RandomArea, centre, whole
-from difnas_jax.data.decode import opened, resized
+from difnas_jax.data.images import opened, resized
 from difnas_jax.data.pixels import COLOUR_VALUES, COLOUR_VECTORS, lighting
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import files
@@ -105,7 +104,7 @@ AUGMENTED = {"augmentation": "imagenet", "flip": True, "lighting": 0.1}
 
 
 def test_tfds_gives_back_every_image_in_order(originals, tfds_dir):
-    source = prepare.read(prepare.Place.of(originals, prepare.READERS))
+    source = prepare.read(prepare.Location.of(originals, prepare.READERS))
     config = config_of("tfds", tfds_dir, validation_fraction=0.5)
     records = data.SOURCES["tfds"](config)
     original = source.splits["test"]
@@ -142,7 +141,7 @@ def test_workers_change_nothing_and_start_at_any_step(tfds_dir):
     config = config_of("tfds", tfds_dir, **AUGMENTED)
     alone = stream(config)
     config.data.workers = 2
-    with data.Reader(stream(config), range(5, 9)) as reader:
+    with data.Loader(stream(config), range(5, 9)) as reader:
         together = list(reader)
     assert len(together) == 4
     for step, batch in zip(range(5, 9), together, strict=True):
@@ -162,7 +161,7 @@ def main():
     data.check(config)
     train = data.load(config).train
     batches = data.TrainBatches.of(config, train, data.Normalizer.of(config, train), 8)
-    with data.Reader(batches, range(10**6)) as reader:
+    with data.Loader(batches, range(10**6)) as reader:
         next(reader)
         assert "tensorflow" not in sys.modules
         import multiprocessing
@@ -263,7 +262,7 @@ def test_a_corrupt_image_is_named_or_skipped(tree, tmp_path):
     for path in (broken_tree / "train").rglob("*.*"):
         path.write_bytes(b"no image")
     assert len(everything) == TRAIN
-    with pytest.raises(InputError, match="cannot decode"):
+    with pytest.raises(InputError, match="broken/train"):
         split.take(np.array([0]), np.zeros((1, 4)))
 
 
@@ -292,81 +291,85 @@ def folder_with(tree, tmp_path, change):
 
 @pytest.fixture
 def refused(tmp_path, capsys):
-    """Check that a run is refused at the door, in one line and with nothing made."""
+    """Check that a run is refused in one line, before anything is written."""
 
-    def check(config, message):
+    def check(config, *parts):
         workdir = tmp_path / "run"
         assert exit_code(lambda: difnas_jax.run(config, workdir) and None) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("error: ") and re.search(message, line)
+        assert line.startswith("error: ") and all(part in line for part in parts), line
         assert not workdir.exists()
 
     return check
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "field", "value"),
     [
-        (lambda root: shutil.rmtree(root / "test"), "data.test_split"),
-        (lambda root: shutil.rmtree(root), "which is missing"),
-        (lambda root: (root / "test" / "yeti").mkdir(), "it also has yeti"),
+        (lambda root: shutil.rmtree(root / "test"), "data.test_split", "root/test "),
+        (lambda root: shutil.rmtree(root), "data.path", "/root: no such folder"),
+        (lambda root: (root / "test" / "yeti").mkdir(), "data.path", "yeti"),
         (
             lambda root: [
                 p.unlink() for p in sorted((root / "train").iterdir())[0].iterdir()
             ],
-            "expected images .*there are none",
+            "data.path",
+            "root/train/",
         ),
-        (lambda root: (root / "train" / "yeti").mkdir(), "yeti, there are none"),
+        (
+            lambda root: (root / "train" / "yeti").mkdir(),
+            "data.path",
+            "root/train/yeti",
+        ),
         (
             lambda root: shutil.copytree(
                 sorted((root / "train").iterdir())[0], root / "train" / "yeti"
             ),
-            "space.num_classes: expected 11",
+            "space.num_classes",
+            "11",
         ),
         (
             lambda root: [
                 p.write_bytes(b"x") for p in sorted((root / "train").rglob("*.*"))
             ],
-            "cannot decode",
+            "data.corrupt",
+            "root/train/",
         ),
     ],
 )
-def test_malformed_folders(tree, tmp_path, change, message, refused):
+def test_malformed_folders(tree, tmp_path, change, field, value, refused):
     config = folder_with(tree, tmp_path, change)
-    refused(config, message)
+    refused(config, field, value)
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("fields", "field", "value"),
     [
-        ({"name": ""}, "data.name: expected a data set of TFDS"),
-        (
-            {"name": "imagenet2012"},
-            "tfds build imagenet2012 --file_format=array_record",
-        ),
-        ({"name": "cifar10:1.0.0"}, "has version 3.0.2; prepare it with"),
-        ({"test_split": "val"}, "expected some of .*test.*; got 'val'"),
-        ({"train_split": ""}, "data.train_split: expected a split"),
-        ({"mean": ()}, "data.mean, data.std: expected numbers"),
-        ({"workers": 1, "path": "/nowhere"}, "/nowhere/cifar10 holds none"),
+        ({"name": ""}, "data.name", "''"),
+        ({"name": "imagenet2012"}, "data.name", "tfds build imagenet2012 "),
+        ({"name": "cifar10:1.0.0"}, "data.name", "version 3.0.2"),
+        ({"test_split": "val"}, "data.test_split", "'val'"),
+        ({"train_split": ""}, "data.train_split", "empty"),
+        ({"mean": ()}, "data.mean", "data.std"),
+        ({"workers": 1, "path": "/nowhere"}, "data.name", "/nowhere/cifar10 "),
     ],
 )
-def test_tfds_that_is_not_there(tfds_dir, fields, message, refused):
+def test_tfds_that_is_not_there(tfds_dir, fields, field, value, refused):
     config = config_of("tfds", tfds_dir, **fields)
-    refused(config, message)
+    refused(config, field, value)
 
 
 def test_tfds_in_another_format_or_of_something_else(tfds_dir, tmp_path, refused):
-    for key, value, message in (
-        ("fileFormat", "tfrecord", "tfds convert_format"),
-        ("supervisedKeys", None, "supervised_keys are an image"),
+    for key, value, shown in (
+        ("fileFormat", "tfrecord", "tfrecord"),
+        ("supervisedKeys", None, "supervised_keys"),
     ):
         other = shutil.copytree(tfds_dir, tmp_path / key)
         path = other / "cifar10" / "3.0.2" / "dataset_info.json"
         info = json.loads(path.read_text())
         info[key] = value
         path.write_text(json.dumps({k: v for k, v in info.items() if v is not None}))
-        refused(config_of("tfds", other), message)
+        refused(config_of("tfds", other), "data.name", shown)
 
 
 @pytest.mark.parametrize(
@@ -384,7 +387,7 @@ def test_damaged_tfds(tfds_dir, tmp_path, name, content, refused):
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    refused(config_of("tfds", other), "expected the complete files")
+    refused(config_of("tfds", other), "data.path", "cifar10", "prepare it again")
 
 
 def test_a_split_without_labels(tfds_dir, monkeypatch):
@@ -392,7 +395,7 @@ def test_a_split_without_labels(tfds_dir, monkeypatch):
     kind = type(data.SOURCES["tfds"](config).test)
     image = data.SOURCES["tfds"](config).test.read(0)[0]
     monkeypatch.setattr(kind, "read", lambda self, index: (image, -1))
-    with pytest.raises(InputError, match="data.train_split: expected a split with lab"):
+    with pytest.raises(InputError, match="data.train_split.*train example"):
         data.check(config)
 
 
@@ -468,7 +471,7 @@ def test_conversion_counts_and_leaves_nothing_half(tree, tmp_path, capsys, monke
     with monkeypatch.context() as patch:
         patch.setitem(prepare.WRITERS, "folder", lossy)
         assert prepare.main(command) == 2
-    assert "in test, found" in capsys.readouterr().err
+    assert f"folder:{target}: " in capsys.readouterr().err
     assert list(target.parent.iterdir()) == []
     assert prepare.main(command) == 0
     copies, originals = sorted(target.rglob("*.*")), sorted(tree.rglob("*.*"))
@@ -476,24 +479,26 @@ def test_conversion_counts_and_leaves_nothing_half(tree, tmp_path, capsys, monke
     pairs = zip(copies, originals, strict=True)
     assert sum(c.read_bytes() == o.read_bytes() for c, o in pairs) == TRAIN + TEST
     assert prepare.main(command) == 2
-    assert "delete it first" in capsys.readouterr().err
+    assert f"folder:{target}: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "message"),
+    ("source", "target", "value"),
     [
-        ("folder:{tree}", "arrays", "expected KIND:PATH"),
-        ("zip:{tree}", "arrays:x.npz", "kind among arrays, folder"),
-        ("folder:/nowhere", "arrays:{tmp}/x.npz", "there is nothing"),
-        ("jpegs:{tree}/../x", "arrays:{tmp}/x.npz", "there is nothing"),
-        ("arrays:{script}", "folder:{tmp}/x", "expected an .npz file"),
-        ("jpegs:{script}", "folder:{tmp}/x", "an .npz file of bytes, offsets"),
+        ("folder:{tree}", "arrays", "'arrays'"),
+        ("zip:{tree}", "arrays:x.npz", "'zip:{tree}'"),
+        ("folder:/nowhere", "arrays:{tmp}/x.npz", "folder:/nowhere"),
+        ("jpegs:{tree}/../x", "arrays:{tmp}/x.npz", "jpegs:{tree.parent}/x:"),
+        ("arrays:{script}", "folder:{tmp}/x", "data.path: {script}"),
+        ("jpegs:{script}", "folder:{tmp}/x", "jpegs:{script}"),
+        ("folder:{tmp}", "arrays:{tmp}/x.npz", "data.path: {tmp}"),
     ],
 )
-def test_bad_conversions(tree, tmp_path, capsys, source, target, message):
+def test_bad_conversions(tree, tmp_path, capsys, source, target, value):
     names = {"tree": tree, "tmp": tmp_path, "script": __file__}
     assert prepare.main([source.format(**names), target.format(**names)]) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert all(part in error for part in value.format(**names).split(": "))
 
 
 def jpegs(path, labels, classes, modes=("RGB", "RGB")):
@@ -515,20 +520,25 @@ def jpegs(path, labels, classes, modes=("RGB", "RGB")):
 
 
 @pytest.mark.parametrize(
-    ("given", "target", "flags", "message"),
+    ("given", "target", "flags", "value"),
     [
-        (([0, 1], ["../../a", "b"]), "folder:{}/x", [], "names of their own"),
-        (([0, 1], ["a", "a"]), "folder:{}/x", [], "names of their own"),
-        (([0, 1], ["a", "b"]), "folder:{}/x", ["--rename=train=../y"], "of their own"),
-        (([0, 1], ["a", "b"]), "folder:{}/x", ["--rename=train=test"], "of their own"),
-        (([0, -1], ["a", "b"]), "folder:{}/x", [], "expected a label from 0 to 1"),
-        (([0, 7], ["a", "b"]), "folder:{}/x", [], "expected a label from 0 to 1"),
-        (([0, 1], ["a", "b"], ("L", "RGB")), "arrays:{}/x.npz", [], "it has colours"),
-        (([0, 1], ["a", "b"]), "folder:{}/in.npz/x", [], "can be written"),
+        (([0, 1], ["../../a", "b"]), "folder:{}/x", [], "'../../a', 'b'"),
+        (([0, 1], ["a", "a"]), "folder:{}/x", [], "'a', 'a'"),
+        (([0, 1], ["a", "b"]), "folder:{}/x", ["--rename=train=../y"], "'../y'"),
+        (
+            ([0, 1], ["a", "b"]),
+            "folder:{}/x",
+            ["--rename=train=test"],
+            "'test', 'test'",
+        ),
+        (([0, -1], ["a", "b"]), "folder:{}/x", [], "got -1"),
+        (([0, 7], ["a", "b"]), "folder:{}/x", [], "got 7"),
+        (([0, 1], ["a", "b"], ("L", "RGB")), "arrays:{}/x.npz", [], "image 1"),
+        (([0, 1], ["a", "b"]), "folder:{}/in.npz/x", [], "/in.npz/x"),
     ],
 )
 def test_conversions_that_would_lose_or_leak(
-    tmp_path, capsys, given, target, flags, message
+    tmp_path, capsys, given, target, flags, value
 ):
     """Nothing is written, here or elsewhere."""
     folder = tmp_path / "deep" / "er"
@@ -536,7 +546,7 @@ def test_conversions_that_would_lose_or_leak(
     source = jpegs(folder / "in.npz", *given)
     assert prepare.main([source, target.format(folder), *flags]) == 2
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    assert value in error and error.count("\n") == 1
     files_left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files_left == [folder / "in.npz"]
 
@@ -550,7 +560,7 @@ def test_an_image_that_cannot_be_converted_is_named(tree, tmp_path, capsys, targ
     path.write_bytes(b"no image")
     assert prepare.main([f"folder:{root}", target.format(tmp_path)]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert path.name in error and "cannot" in error
+    assert path.name in error
     written = (path for path in tmp_path.rglob("*") if root not in path.parents)
     assert not [path for path in written if path.is_file()]
 
@@ -561,7 +571,7 @@ def test_arrays_need_one_size_or_get_one(tree, tmp_path, capsys):
     Image.open(path).resize((40, 20)).save(path)
     command = [f"folder:{root}", f"arrays:{tmp_path / 'mixed.npz'}"]
     assert prepare.main(command) == 2
-    assert "give --size" in capsys.readouterr().err
+    assert "--size" in capsys.readouterr().err
     assert prepare.main([*command, "--size=16"]) == 0
     with np.load(tmp_path / "mixed.npz", allow_pickle=False) as values:
         assert values["x_test"].shape[:3] == (TEST, 16, 16)
@@ -572,9 +582,10 @@ def test_splits_get_the_names_that_a_source_knows(tree, tmp_path, capsys):
     (root / "test").rename(root / "val")
     command = [f"folder:{root}", f"arrays:{tmp_path / 'x.npz'}"]
     assert prepare.main(command) == 2
-    assert "got train, val; --rename" in capsys.readouterr().err
+    assert "train, val; --rename" in capsys.readouterr().err
     assert prepare.main([*command, "--rename=dev=test"]) == 2
-    assert "got dev" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "--rename: " in error and "dev" in error
     assert prepare.main([*command, "--rename=val=test"]) == 0
     config = config_of("arrays", tmp_path / "x.npz")
     assert len(data.SOURCES["arrays"](config).test) == TEST
@@ -589,11 +600,11 @@ def test_channels_that_cannot_be_decoded(tmp_path):
     np.savez(
         config.data.path, x_train=images, y_train=labels, x_test=images, y_test=labels
     )
-    with pytest.raises(InputError, match="space.image_channels: expected 1 or 3"):
+    with pytest.raises(InputError, match="space.image_channels.*2$"):
         data.check(config)
     config.data.lighting = 0.1
-    with pytest.raises(InputError, match="data.lighting: expected 0"):
+    with pytest.raises(InputError, match="data.lighting.*0.1"):
         data.check(config)
     config.data.update(augmentation="crop", lighting=0.0)
     data.check(config)
-    assert isinstance(data.load(config).train, Split)
+    assert isinstance(data.load(config).train, Arrays)

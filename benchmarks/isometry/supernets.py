@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from benchmarks.isometry import fairness
 from benchmarks.isometry.gradients import make_probe, passes
 from difnas_jax.config import default
-from difnas_jax.data import SOURCES, Normalizer, Split, TrainBatches
-from difnas_jax.data.fitting import fitted
+from difnas_jax.data import SOURCES, Arrays, Normalizer, TrainBatches
+from difnas_jax.data.examples import fitted
 from difnas_jax.models.initializers import initialize, variable_shapes
 from difnas_jax.models.networks import wired
 from difnas_jax.models.supernet import Network
@@ -58,14 +58,14 @@ class Setting:
     learning_rate: float
 
 
-def training_images(setting: Setting) -> Split:
+def training_images(setting: Setting) -> Arrays:
     """The images that are used, and their labels.
 
     Raises:
       InputError: missing or malformed data.
     """
     config = _config(setting)
-    train: Any = SOURCES[config.data.source](config).train  # a `Split` in memory
+    train: Any = SOURCES[config.data.source](config).train  # `Arrays`
     chosen = np.random.default_rng(0).permutation(len(train))[:IMAGES]
     return fitted("images", train[chosen], setting.image_size, CHANNELS)
 
@@ -86,7 +86,7 @@ def _config(setting: Setting) -> ConfigDict:
 
 
 def supernet(
-    name: str, images: Split, setting: Setting, say: Callable[[str], None]
+    name: str, images: Arrays, setting: Setting, say: Callable[[str], None]
 ) -> list[Row]:
     """Look into the supernet of a space under every layer indicator and kernel rule.
 
@@ -119,14 +119,14 @@ def supernet(
     return rows
 
 
-def _rows(model: Network, images: Split, setting: Setting) -> Iterator[Row]:
+def _rows(model: Network, images: Arrays, setting: Setting) -> Iterator[Row]:
     config, space = _config(setting), model.space
     probe, normalizer = make_probe(model), Normalizer.of(config, images)
     train = _trainer(model, config) if setting.updates else lambda values, _: values
     for kernels in KERNELS:
         for seed in setting.seeds:
             batches = TrainBatches(
-                images, setting.batch_size, seed, normalizer, 0, False
+                images, setting.batch_size, seed, normalizer, 0, False, 0.0
             )
             variables = initialize(model, seed, kernels=kernels, depthwise="qr")
             params, frozen = split_frozen(variables["params"], "indicator", False)

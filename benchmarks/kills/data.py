@@ -25,7 +25,7 @@ def from_tfds(folder: Path) -> list[str]:
     Args:
       folder: where that is prepared, if it is not there.
     """
-    target = prepare.Place.of(f"tfds:{folder}/digits/1.0.0", prepare.WRITERS)
+    target = prepare.Location.of(f"tfds:{folder}/digits/1.0.0", prepare.WRITERS)
     if not target.path.exists():
         digits = SOURCES["digits"](load_config(str(CONFIG)))
         arrays = {}
@@ -33,7 +33,7 @@ def from_tfds(folder: Path) -> list[str]:
             split = getattr(digits, name)
             arrays |= {f"x_{name}": split.images, f"y_{name}": split.labels}
         np.savez(folder / "digits.npz", allow_pickle=False, **arrays)
-        source = prepare.Place.of(f"arrays:{folder}/digits.npz", prepare.READERS)
+        source = prepare.Location.of(f"arrays:{folder}/digits.npz", prepare.READERS)
         prepare.convert(source, target)
     values = {"source": "tfds", "name": "digits", "path": folder, "workers": 1}
     values |= {"mean": 0.3, "std": 0.4, "validation_split": "validation"}

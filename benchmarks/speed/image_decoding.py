@@ -22,8 +22,9 @@ from benchmarks.speed import network
 from difnas_jax import data
 from difnas_jax.config import default
 from difnas_jax.data.crops import AUGMENTATIONS
-from difnas_jax.data.decode import Decoded, opened
-from difnas_jax.data.folder import Files
+from difnas_jax.data.examples import DecodedExamples
+from difnas_jax.data.folder import FileRecords
+from difnas_jax.data.images import opened
 
 WIDTH, HEIGHT = 500, 375
 # Side of a pixel of a digit, and the quality of the JPEG: they make its size.
@@ -46,12 +47,12 @@ def decoding() -> dict[str, Any]:
     return {**seconds, "kilobytes": statistics.mean(sizes)}
 
 
-def _sides(files: Files) -> dict[str, Callable[[int], object]]:
+def _sides(files: FileRecords) -> dict[str, Callable[[int], object]]:
     """What is measured: name -> work on all images."""
     config, augmentation = _config(), AUGMENTATIONS["imagenet"]
     shape = (config.space.image_size, 3, False, 0)
-    seen = Decoded(files, augmentation.train(config), *shape)
-    centre = Decoded(files, augmentation.evaluation, *shape)
+    seen = DecodedExamples(files, augmentation.train(config), *shape)
+    centre = DecodedExamples(files, augmentation.evaluation, *shape)
     normalizer = data.Normalizer.of(config, seen)
     train = data.TrainBatches.of(config, seen, normalizer, IMAGES)
     evaluation = data.EvaluationBatches(centre, IMAGES, normalizer)
@@ -62,13 +63,13 @@ def _sides(files: Files) -> dict[str, Callable[[int], object]]:
     }
 
 
-def _written(folder: Path) -> Files:
+def _written(folder: Path) -> FileRecords:
     digits = data.SOURCES["digits"](_config()).train
-    assert isinstance(digits, data.Split)
+    assert isinstance(digits, data.Arrays)
     paths = [f"{index}.jpg".encode() for index in range(IMAGES)]
     for index, path in enumerate(paths):
         (folder / path.decode()).write_bytes(_mosaic(digits.images, index))
-    return Files(folder, np.array(paths), np.zeros(IMAGES, np.int32))
+    return FileRecords(folder, np.array(paths), np.zeros(IMAGES, np.int32))
 
 
 def _config() -> ConfigDict:

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.speed import network
 from benchmarks.speed.programs import TimedProgram
-from difnas_jax.data import Normalizer, Split, TrainBatches, prefetch
+from difnas_jax.data import Arrays, Normalizer, TrainBatches, prefetch
 
 EXAMPLES = 10_000
 
@@ -28,12 +28,13 @@ def _batches(batch_size: int) -> TrainBatches:
     labels = rng.integers(10, size=EXAMPLES, dtype=np.int32)
     half = np.full(3, 0.5, np.float32)
     return TrainBatches(
-        split=Split(images, labels),
+        split=Arrays(images, labels),
         batch_size=batch_size,
         seed=network.SEED,
         normalizer=Normalizer(mean=half, std=half),
         crop_padding=4,
         flip=True,
+        lighting=0.0,
     )
 
 

@@ -1,49 +1,50 @@
-"""What a data source gives: labelled images in three splits, checked.
+"""The forms that data take on their way from the disk to the network.
 
-A source gives `Records`, one image at a time, in whatever shape they have; `data.load`
-turns them into `Examples`, many at a time, in the shape of the space. A `Split` of
-arrays in memory is both.
+A `StoredImage` is one image as it is stored: an encoded file, or an array of pixels.
+`Records` are the labelled stored images of a split, read one by one in any order.
+`Examples` are labelled images in the shape of the space, taken many at a time.
+`Arrays` are labelled images in memory: they are `Records`, and can be `Examples`.
+A `Dataset` has three splits, for training, validation and test, all in one form.
+
+`examples.py` turns `Records` into `Examples`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import Mapping
 from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
 from difnas_jax.errors import InputError
 
-# An image as it is stored: the bytes of a JPEG or PNG file, or uint8[H, W, C].
-Stored = bytes | np.ndarray
+# The bytes of a JPEG or PNG file, or uint8[H, W, C].
+StoredImage = bytes | np.ndarray
 
 
-class Images(Protocol):
+class Records(Protocol):
     """Labelled images as they are stored, read one by one in any order."""
 
     def __len__(self) -> int:
-        """N."""
+        """N, the number of images."""
         ...
 
-    def read(self, index: int) -> tuple[Stored, int]:
-        """An image and its label; -1 where it has none."""
+    def __getitem__(self, index: np.ndarray) -> Self:
+        """Select some, by a mask or by their positions."""
+        ...
+
+    def read(self, index: int) -> tuple[StoredImage, int]:
+        """An image and its label; the label is -1 where there is none."""
         ...
 
     def name(self, index: int) -> str:
         """Where an image comes from, for errors."""
         ...
 
-
-class Records(Images, Protocol):
-    """What a source gives: `Images` of which some can be selected."""
-
-    def __getitem__(self, index: np.ndarray) -> Self:
-        """Select some, by a mask or by their places."""
-        ...
-
     def checksum(self, value: int) -> int:
-        """A CRC-32 continued from `value`: equal data, equal number."""
+        """A CRC-32 continued from `value`: equal data give equal numbers."""
         ...
 
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
@@ -52,48 +53,21 @@ class Records(Images, Protocol):
         Raises:
           InputError: the images are not in memory.
         """
-        ...
-
-
-class Examples(Protocol):
-    """Labelled images in the shape of the space."""
-
-    @property
-    def workers(self) -> int:
-        """Processes that should read them; 0 is the own process."""
-        ...
-
-    def __len__(self) -> int:
-        """N."""
-        ...
-
-    def take(
-        self, index: np.ndarray, draws: np.ndarray
-    ) -> tuple[Split, dict[int, str]]:
-        """Examples in memory.
-
-        Args:
-          index: int[n], which.
-          draws: float64[n, CROP_DRAWS] in [0, 1), what is random about their crops.
-
-        Returns:
-          n examples, and for each row that holds another example, because its own
-          cannot be read, why.
-        """
-        ...
-
-    def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation per channel on the 0-1 scale."""
-        ...
+        raise InputError(
+            "data.mean, data.std: expected numbers, one per channel, for images that "
+            "are not in memory; those of ImageNet are 0.485,0.456,0.406 and "
+            "0.229,0.224,0.225"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
+class Arrays(Records):
     """Labelled images in memory.
 
     Attributes:
       images: uint8[N, H, W, C].
       labels: int32[N].
+      workers: processes that make batches of them; 0: a thread of this one.
     """
 
     images: np.ndarray
@@ -105,22 +79,32 @@ class Split:
         """N."""
         return len(self.labels)
 
-    def __getitem__(self, index: np.ndarray | slice) -> Split:
-        """Select examples."""
-        return Split(self.images[index], self.labels[index])
+    def __getitem__(self, index: np.ndarray | slice) -> Self:
+        """Select some, by a mask, by their positions or by a slice."""
+        return type(self)(self.images[index], self.labels[index])
 
     def take(
         self, index: np.ndarray, draws: np.ndarray
-    ) -> tuple[Split, dict[int, str]]:
-        """See `Examples`; nothing is random here."""
+    ) -> tuple[Arrays, dict[int, str]]:
+        """Select some for a batch.
+
+        Args:
+          index: int[n], their positions.
+          draws: float64[n, CROP_DRAWS] in [0, 1), the random numbers of their crops;
+            not used here, where images are whole.
+
+        Returns:
+          n examples, and {row: reason} for each row whose own image cannot be read and
+          which holds another one instead.
+        """
         return self[index], {}
 
-    def read(self, index: int) -> tuple[Stored, int]:
+    def read(self, index: int) -> tuple[StoredImage, int]:
         """uint8[H, W, C] and its label."""
         return self.images[index], int(self.labels[index])
 
     def name(self, index: int) -> str:
-        """Its place in the array."""
+        """The position in the array."""
         return f"image {index}"
 
     def checksum(self, value: int) -> int:
@@ -129,10 +113,10 @@ class Split:
         return zlib.crc32(self.labels.tobytes(), value)
 
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """See `Records`.
+        """Mean and standard deviation per channel on the 0-1 scale.
 
-        From histograms: a copy of the images in floating point would take 8 times their
-        memory.
+        They come from histograms: a copy of the images in floating point would take 8
+        times their memory.
 
         Returns:
           float64[C] means and float64[C] standard deviations.
@@ -147,33 +131,37 @@ class Split:
 
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Records)
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset(Generic[T]):
-    """Three splits of one kind. The test split is read once, after retraining."""
+    """Three splits in one form. The test split is read once, after retraining."""
 
     train: T
     validation: T
     test: T
 
 
-def checksum(dataset: Dataset[Records]) -> str:
-    """A short checksum of the data, for provenance."""
-    value = 0
-    for records in (dataset.train, dataset.validation, dataset.test):
-        value = records.checksum(value)
-    return f"{value:08x}"
+@dataclasses.dataclass(frozen=True)
+class NamedSplits:
+    """The splits that a source holds.
+
+    Attributes:
+      splits: name -> images.
+      classes: names of the classes in the order of their labels.
+    """
+
+    splits: Mapping[str, Records]
+    classes: list[str]
 
 
-def checked_split(
+def checked_arrays(
     name: str, images: np.ndarray, labels: np.ndarray, num_classes: int
-) -> Split:
-    """Check arrays that a source delivered.
+) -> Arrays:
+    """Check the arrays of a source.
 
     Args:
-      name: where they came from, for the error.
+      name: where they come from, for the error.
       images: uint8[N, H, W] or uint8[N, H, W, C].
       labels: integers[N].
       num_classes: labels must be below.
@@ -193,7 +181,7 @@ def checked_split(
         )
     if not images.size:
         raise InputError(
-            f"{name}: expected at least one example with pixels, got "
+            f"{name} images: expected at least one image with pixels, got "
             f"{list(images.shape)}"
         )
     if labels.min() < 0 or labels.max() >= num_classes:
@@ -201,21 +189,20 @@ def checked_split(
             f"{name} labels: expected 0 to {num_classes - 1} (space.num_classes = "
             f"{num_classes}), got {labels.min()} to {labels.max()}"
         )
-    if images.ndim == 3:
-        images = images[..., None]
-    return Split(images, labels.astype(np.int32))
+    images = images if images.ndim == 4 else images[..., None]
+    return Arrays(images, labels.astype(np.int32))
 
 
-def hold_out(records: R, fraction: float, seed: int) -> tuple[R, R]:
-    """Cut a random share off a split.
+def hold_out(records: Records, fraction: float, seed: int) -> tuple[Records, Records]:
+    """Divide a split in two at random.
 
     Args:
-      records: what to cut.
+      records: the split.
       fraction: share of the second part.
-      seed: the same seed cuts the same examples.
+      seed: the same seed gives the same two parts.
 
     Returns:
-      What is left, and the share; both in the original order.
+      The rest and the second part; both in the original order.
 
     Raises:
       InputError: one of the two would be empty.
@@ -224,7 +211,7 @@ def hold_out(records: R, fraction: float, seed: int) -> tuple[R, R]:
     count = round(fraction * size)
     if not 0 < count < size:
         raise InputError(
-            f"data.validation_fraction: expected a share that leaves examples on both "
+            "data.validation_fraction: expected a share that leaves examples on both "
             f"sides of {size}, got {fraction}"
         )
     held = np.zeros(size, bool)

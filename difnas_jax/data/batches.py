@@ -1,35 +1,36 @@
-"""Batches: each is a function of its step, on any number of hosts and workers."""
+"""Batches: each is a function of its step, for any number of hosts and workers."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.data.base import Examples
 from difnas_jax.data.crops import CROP_DRAWS
-from difnas_jax.data.loader import Reader
+from difnas_jax.data.examples import Examples
 from difnas_jax.data.pixels import Normalizer, lighting, random_crop
 
 Batch = dict[str, Any]
-# Uniform numbers for an example: its crop, the padded crop, the mirror.
+# Uniform random numbers of an example: crop, position of the padded crop, flip.
 DRAWS = CROP_DRAWS + 3
+# Fields of `config.data` that `TrainBatches` takes.
+AUGMENTED_BY = ("crop_padding", "flip", "lighting")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainBatches:
     """The endless stream of shuffled, augmented training batches.
 
-    `batches[step]` depends on (seed, step) alone: the whole state of this iterator is
-    the step, which is in the checkpoint, so a resumed run continues the same stream
-    with nothing else stored. Every epoch is a new permutation; a batch may span two.
+    `batches[step]` depends on (seed, step) alone. The step is in the checkpoint, so a
+    resumed run continues the same stream and stores nothing else. Every epoch is a new
+    permutation; a batch may span two.
 
-    Each of several processes reads its own rows of what one alone would read.
+    With several processes each makes its own rows of the batch that one alone would
+    make.
 
     Attributes:
       split: the training examples.
@@ -40,16 +41,16 @@ class TrainBatches:
       flip: mirror with probability 1/2.
       lighting: standard deviation of the shift along the principal components of the
         colours, in units of their eigenvalues; 0 is off.
-      rows: the part of each batch that this process reads.
+      rows: the part of each batch that this process makes.
     """
 
     split: Examples
     batch_size: int
     seed: int
     normalizer: Normalizer
-    crop_padding: int = 0
-    flip: bool = False
-    lighting: float = 0.0
+    crop_padding: int
+    flip: bool
+    lighting: float
     rows: slice = dataclasses.field(default_factory=lambda: slice(None))
 
     @classmethod
@@ -61,53 +62,49 @@ class TrainBatches:
         batch_size: int,
     ) -> TrainBatches:
         """The stream that the config describes."""
-        fields = {name: config.data[name] for name in AUGMENTED_BY}
-        return cls(train, batch_size, config.seed, normalizer, **fields)
+        augmentation = {name: config.data[name] for name in AUGMENTED_BY}
+        return cls(train, batch_size, config.seed, normalizer, **augmentation)
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step, or the rows of it that this process reads.
+        """The rows of this process of the batch of a step.
 
         Returns:
-          {"image": float32[B, H, W, C], "label": int32[B]}, and, where other examples
-          stand in for unreadable ones, "corrupt": {row: reason}; `Reader` takes it out.
+          {"image": float32[B, H, W, C], "label": int32[B]}, and "corrupt": {row:
+          reason} where other examples replace unreadable ones; `Loader` removes that.
         """
         rows = self.rows
-        # Drawn for all rows, so that a row has its numbers on any number of processes.
+        # Drawn for all rows, so that a row has the same numbers in any process.
         rng = np.random.default_rng([self.seed, zlib.crc32(b"augment"), step])
         draws = rng.random((self.batch_size, DRAWS))[rows]
         alphas = rng.normal(0, self.lighting, (self.batch_size, 3))[rows]
-        crops, places, mirror = np.split(draws, [CROP_DRAWS, CROP_DRAWS + 2], axis=1)
-        split, corrupt = self.split.take(self._order(step)[rows], crops)
-        images = random_crop(split.images, self.crop_padding, places)
+        crops, positions, flips = np.split(draws, [CROP_DRAWS, CROP_DRAWS + 2], axis=1)
+        taken, corrupt = self.split.take(self._order(step)[rows], crops)
+        images = random_crop(taken.images, self.crop_padding, positions)
         if self.flip:
-            mirrored = mirror[:, 0] < 0.5
-            images[mirrored] = images[mirrored, :, ::-1]
+            flipped = flips[:, 0] < 0.5
+            images[flipped] = images[flipped, :, ::-1]
         images = self.normalizer(images)
         if self.lighting:
             shifts = (lighting(alphas) / self.normalizer.std).astype(np.float32)
             images += shifts[:, None, None]
-        batch = {"image": images, "label": split.labels}
+        batch = {"image": images, "label": taken.labels}
         return {**batch, "corrupt": corrupt} if corrupt else batch
 
     def _order(self, step: int) -> np.ndarray:
         """int[B]: which examples the batch of a step has."""
         positions = step * self.batch_size + np.arange(self.batch_size)
-        epochs, places = np.divmod(positions, len(self.split))
-        return np.concatenate(
-            [
-                _permutation(self.seed, int(epoch), len(self.split))[
-                    places[epochs == epoch]
-                ]
-                for epoch in np.unique(epochs)
+        epochs, order = np.divmod(positions, len(self.split))
+        for epoch in np.unique(epochs):
+            now = epochs == epoch
+            order[now] = _permutation(self.seed, int(epoch), len(self.split))[
+                order[now]
             ]
-        )
-
-
-AUGMENTED_BY = ("crop_padding", "flip", "lighting")
+        return order
 
 
 @functools.lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    """int[size]: the order of the examples in an epoch."""
     rng = np.random.default_rng([seed, zlib.crc32(b"shuffle"), epoch])
     return rng.permutation(size)
 
@@ -129,11 +126,11 @@ class EvaluationBatches:
     rows: slice = dataclasses.field(default_factory=lambda: slice(None))
 
     def __len__(self) -> int:
-        """How many batches there are."""
+        """Number of batches."""
         return -(-len(self.split) // self.batch_size)
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step, or the rows of it that this process reads.
+        """The rows of this process of the batch of a step.
 
         An example that cannot be read is masked, not replaced.
 
@@ -141,28 +138,16 @@ class EvaluationBatches:
           {"image": float32[B, H, W, C], "label": int32[B], "mask": float32[B]}, and
           "corrupt" as in `TrainBatches`.
         """
-        places = np.arange(self.batch_size)[self.rows] + step * self.batch_size
-        index = places[places < len(self.split)]
-        empty = len(places) - len(index)
-        split, corrupt = self.split.take(index, np.zeros((len(index), CROP_DRAWS)))
-        mask = np.pad(np.ones(len(index), np.float32), (0, empty))
+        index = np.arange(self.batch_size)[self.rows] + step * self.batch_size
+        index, rows = index[index < len(self.split)], len(index)
+        taken, corrupt = self.split.take(index, np.zeros((len(index), CROP_DRAWS)))
+        padding = (0, rows - len(index))
+        mask = np.pad(np.ones(len(index), np.float32), padding)
         mask[list(corrupt)] = 0
-        images = self.normalizer(split.images)
+        images = self.normalizer(taken.images)
         batch = {
-            "image": np.pad(images, ((0, empty), (0, 0), (0, 0), (0, 0))),
-            "label": np.pad(split.labels, (0, empty)),
+            "image": np.pad(images, (padding, (0, 0), (0, 0), (0, 0))),
+            "label": np.pad(taken.labels, padding),
             "mask": mask,
         }
         return {**batch, "corrupt": corrupt} if corrupt else batch
-
-
-def evaluation_batches(
-    split: Examples,
-    batch_size: int,
-    normalizer: Normalizer,
-    rows: slice = slice(None),
-) -> Iterator[Batch]:
-    """The batches of `EvaluationBatches` in order, made ahead."""
-    batches = EvaluationBatches(split, batch_size, normalizer, rows)
-    with Reader(batches, range(len(batches))) as reader:
-        yield from reader

@@ -1,89 +1,74 @@
-"""Writing data sets: what the sources of this package read."""
+"""Conversion, second half: write a data set in a form that a source reads."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from difnas_jax.data.base import Images, Stored
+from difnas_jax.data.base import NamedSplits, Records, StoredImage
 from difnas_jax.data.crops import CROP_DRAWS, whole
-from difnas_jax.data.decode import CORRUPT, is_grey, opened, resized
+from difnas_jax.data.images import CORRUPT, MODES, is_grey, opened, resized
 from difnas_jax.data.tfds import FORMAT, library
 from difnas_jax.errors import InputError, one_line
+from difnas_jax.runtime.metrics import Progress
 
 # Formats of image files that are written as they are.
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
+CHANNELS = {mode: channels for channels, mode in MODES.items()}
+REPORT_SECONDS = 10.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Collection:
-    """Splits of labelled images that belong together.
-
-    Attributes:
-      splits: name -> images.
-      classes: names of the classes in the order of their labels.
-    """
-
-    splits: Mapping[str, Images]
-    classes: list[str]
-
-
-# (split, its images) -> (image, label) of each; shows how far it is.
-Walk = Callable[[str, Images], Iterator[tuple[Stored, int]]]
-
-
-def write_arrays(path: Path, data: Collection, size: int, walk: Walk) -> None:
+def write_arrays(path: Path, data: NamedSplits, size: int) -> None:
     """Write an .npz file of uint8 images [N, H, W, C] and int32 labels [N].
 
     Args:
       path: the file.
       data: what to write.
       size: side to which images are squeezed; 0 leaves them as they are.
-      walk: see `Walk`.
 
     Raises:
-      InputError: splits of other names; images of several sizes, and no side is given.
+      InputError: splits of other names, or images of several sizes where `size` is 0.
     """
     if not {"train", "test"} <= data.splits.keys() <= {"train", "validation", "test"}:
         raise InputError(
             "expected splits train, test and perhaps validation for arrays, got "
             f"{', '.join(data.splits)}; --rename gives them these names"
         )
-    first = _first(data)
+    first = _first_image(data)
     mode = _mode(first)
     width, height = (size, size) if size else first.size
     values = {}
     for split, records in data.splits.items():
-        shape = (len(records), height, width, len(Image.new(mode, (1, 1)).getbands()))
+        shape = (len(records), height, width, CHANNELS[mode])
         images = np.empty(shape, np.uint8)
         labels = np.empty(len(records), np.int32)
-        for place, (stored, label) in enumerate(walk(split, records)):
-            with _named(records, place):
-                image = _squeezed(stored, size) if size else opened(stored)
+        for index, (stored, label) in enumerate(_read_all(split, data)):
+            with _naming_image(records, index):
+                image = _squeezed(stored, size)
                 _check_colours(image, mode)
                 image = image.convert(mode)
             if image.size != (width, height):
                 raise InputError(
-                    f"expected images of one size for arrays, {records.name(place)} "
+                    f"expected images of one size for arrays, {records.name(index)} "
                     f"has {image.size[0]} x {image.size[1]}, the first one {width} x "
                     f"{height}; give --size"
                 )
-            images[place] = np.asarray(image).reshape(shape[1:])
-            labels[place] = label
+            images[index] = np.asarray(image).reshape(shape[1:])
+            labels[index] = label
         values |= {f"x_{split}": images, f"y_{split}": labels}
     with open(path, "wb") as file:
         np.savez(file, allow_pickle=False, **values)
 
 
-def write_folder(path: Path, data: Collection, size: int, walk: Walk) -> None:
+def write_folder(path: Path, data: NamedSplits, size: int) -> None:
     """Write a tree `<split>/<class>/<image>`; see `write_arrays`.
 
     JPEG and PNG files are written as they are unless a size is given, all others as
@@ -92,18 +77,18 @@ def write_folder(path: Path, data: Collection, size: int, walk: Walk) -> None:
     for split, records in data.splits.items():
         for name in data.classes:
             (path / split / name).mkdir(parents=True)
-        for place, (stored, label) in enumerate(walk(split, records)):
-            with _named(records, place):
-                content = encoded(stored, size)
+        for index, (stored, label) in enumerate(_read_all(split, data)):
+            with _naming_image(records, index):
+                content = _encoded(stored, size)
             suffix = SUFFIXES[Image.open(io.BytesIO(content)).format or ""]
-            name = f"{place:08d}{suffix}"
+            name = f"{index:08d}{suffix}"
             (path / split / data.classes[label] / name).write_bytes(content)
         for name in data.classes:
             if not os.listdir(path / split / name):
                 (path / split / name).rmdir()
 
 
-def write_tfds(path: Path, data: Collection, size: int, walk: Walk) -> None:
+def write_tfds(path: Path, data: NamedSplits, size: int) -> None:
     """Write a data set of TFDS in array_record, without TensorFlow.
 
     The images are encoded as in `write_folder` and keep their order.
@@ -112,29 +97,28 @@ def write_tfds(path: Path, data: Collection, size: int, walk: Walk) -> None:
       path: `NAME/VERSION` below the folder of all data sets.
       data: see `write_arrays`.
       size: see `write_arrays`.
-      walk: see `Walk`.
     """
     tfds = library()
-    mode = _mode(_first(data))
+    mode = _mode(_first_image(data))
     features = tfds.features.FeaturesDict(
         {
-            "image": tfds.features.Image(shape=(None, None, {"RGB": 3, "L": 1}[mode])),
+            "image": tfds.features.Image(shape=(None, None, CHANNELS[mode])),
             "label": tfds.features.ClassLabel(names=data.classes),
         }
     )
 
-    def examples(split: str, records: Images) -> Iterable[tuple[int, Any]]:
-        for place, (stored, label) in enumerate(walk(split, records)):
-            with _named(records, place):
+    def examples(split: str) -> Iterable[tuple[int, Any]]:
+        for index, (stored, label) in enumerate(_read_all(split, data)):
+            with _naming_image(data.splits[split], index):
                 _check_colours(opened(stored), mode)
-                image = io.BytesIO(encoded(stored, size))
-            yield place, {"image": image, "label": label}
+                image = io.BytesIO(_encoded(stored, size))
+            yield index, {"image": image, "label": label}
 
     base = tfds.dataset_builders.AdhocBuilder
 
-    # Pyright does not know that the base takes this word.
+    # Pyright does not know that the base takes this argument.
     class Written(base, skip_registration=True):  # pyright: ignore
-        """The builder of TFDS for data at hand, which itself needs TensorFlow."""
+        """The builder of TFDS for data in memory, without its need of TensorFlow."""
 
         pkg_dir_path = Path(__file__).parent
 
@@ -147,7 +131,7 @@ def write_tfds(path: Path, data: Collection, size: int, walk: Walk) -> None:
             )
 
         def _split_generators(self, dl_manager: Any) -> Any:
-            return {name: examples(name, data.splits[name]) for name in data.splits}
+            return {split: examples(split) for split in data.splits}
 
     tfds.disable_progress_bar()
     builder = Written(
@@ -161,23 +145,38 @@ def write_tfds(path: Path, data: Collection, size: int, walk: Walk) -> None:
     builder.download_and_prepare()
 
 
-def encoded(stored: Stored, size: int) -> bytes:
-    """The file of an image: as it is, or a PNG.
+def _read_all(split: str, data: NamedSplits) -> Iterator[tuple[StoredImage, int]]:
+    """Every image and label of a split in order; prints progress every ten seconds."""
+    records, classes = data.splits[split], len(data.classes)
+    progress, reported = Progress(split, len(records)), time.monotonic()
+    for index in range(len(records)):
+        stored, label = records.read(index)
+        if not 0 <= label < classes:
+            raise InputError(
+                f"{records.name(index)}: expected a label from 0 to {classes - 1}, got "
+                f"{label}; leave out splits without labels"
+            )
+        yield stored, label
+        progress.step()
+        if time.monotonic() - reported > REPORT_SECONDS or index + 1 == len(records):
+            progress.report(index + 1)
+            reported = time.monotonic()
+    progress.close()
 
-    Args:
-      stored: the image.
-      size: side to which it is squeezed; 0 leaves it as it is.
-    """
-    image = opened(stored)
-    if isinstance(stored, bytes) and image.format in SUFFIXES and not size:
+
+def _encoded(stored: StoredImage, size: int) -> bytes:
+    """The file of an image: as it is stored, or a PNG; see `write_arrays`."""
+    if isinstance(stored, bytes) and opened(stored).format in SUFFIXES and not size:
         return stored
     file = io.BytesIO()
-    (_squeezed(stored, size) if size else image).save(file, "PNG")
+    _squeezed(stored, size).save(file, "PNG")
     return file.getvalue()
 
 
-def _squeezed(stored: Stored, size: int) -> Image.Image:
+def _squeezed(stored: StoredImage, size: int) -> Image.Image:
     image = opened(stored)
+    if not size:
+        return image
     box = whole(*image.size, np.zeros(CROP_DRAWS))
     return resized(image, box, size, _mode(image))
 
@@ -187,20 +186,21 @@ def _check_colours(image: Image.Image, mode: str) -> None:
         raise ValueError("it has colours, the first image is grey")
 
 
-def _first(data: Collection) -> Image.Image:
+def _first_image(data: NamedSplits) -> Image.Image:
     records = next(iter(data.splits.values()))
-    with _named(records, 0):
+    with _naming_image(records, 0):
         return opened(records.read(0)[0])
 
 
 @contextlib.contextmanager
-def _named(records: Images, place: int) -> Iterator[None]:
+def _naming_image(records: Records, index: int) -> Iterator[None]:
+    """Turn what Pillow raises into an `InputError` that names the image."""
     try:
         yield
     except CORRUPT as error:
         raise InputError(
-            f"expected an image that can be converted, {records.name(place)} cannot "
-            f"({one_line(error)}); replace it or take it out of the source"
+            f"expected an image that can be converted, {records.name(index)} cannot "
+            f"({one_line(error)}); replace it or remove it from the source"
         ) from error
 
 
@@ -208,7 +208,7 @@ def _mode(image: Image.Image) -> str:
     return "L" if is_grey(image) else "RGB"
 
 
-WRITERS: dict[str, Callable[[Path, Collection, int, Walk], None]] = {
+WRITERS: dict[str, Callable[[Path, NamedSplits, int], None]] = {
     "arrays": write_arrays,
     "folder": write_folder,
     "tfds": write_tfds,

@@ -1,4 +1,4 @@
-"""Which part of an image a network sees: geometry only, in the pixels of the original.
+"""Which part of an image a network sees, in the pixels of the original.
 
 A crop is a function of the size of the image and of four uniform random numbers, and
 nothing else: the same numbers give the same crop on any host and in any worker.
@@ -39,21 +39,21 @@ def centre(width: int, height: int, draws: np.ndarray) -> Box:
 class RandomArea:
     """A random part of the image: its share of the area is uniform.
 
-    As in the code of BN-NAS the part is a square. There, and in torchvision, shares are
-    drawn from U(smallest, 1) until the part fits; here the share is drawn among those
-    that fit, which is the same distribution without a limit on the attempts.
+    BN-NAS and torchvision draw shares from U(smallest, 1) until the part fits; here the
+    share is drawn among those that fit, which is the same distribution without a limit
+    on the attempts. With `aspect` 1 the part is a square, as in the code of BN-NAS.
 
     Attributes:
-      smallest: share of the area; images too narrow for it are cut as large as fits.
-      aspect: largest width by height, the inverse is the smallest; uniform in its
-        logarithm. 1 is a square, 4/3 that of torchvision.
+      smallest: share of the area; where that does not fit, the largest part that does.
+      aspect: largest ratio of width to height; its inverse is the smallest. The ratio
+        is uniform in its logarithm. torchvision has 4/3.
     """
 
     smallest: float
     aspect: float
 
     def __call__(self, width: int, height: int, draws: np.ndarray) -> Box:
-        """The box of these draws: share, aspect, place from the left, from above."""
+        """The box of these draws: share, aspect, position from left and from above."""
         ratio = math.exp((2 * draws[1] - 1) * math.log(self.aspect))
         area = width * height
         largest = min(area, width**2 / ratio, height**2 * ratio) / area
@@ -66,7 +66,7 @@ class RandomArea:
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How images are cut.
+    """How images are cropped.
 
     Attributes:
       train: config -> crop of training images.

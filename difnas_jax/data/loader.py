@@ -1,106 +1,142 @@
-"""Reading: the batches of the next steps, made ahead by a thread or by processes."""
+"""Make the batches of the next steps ahead, on a thread or in worker processes."""
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from difnas_jax.data.base import Examples
-from difnas_jax.data.prefetch import prefetch
+from difnas_jax.data.batches import Batch, EvaluationBatches, TrainBatches
+from difnas_jax.data.examples import Examples
+from difnas_jax.data.pixels import Normalizer
 from difnas_jax.errors import InputError
 
-
-class Batches(Protocol):
-    """Step -> batch, a pure function."""
-
-    @property
-    def split(self) -> Examples:
-        """What they are made of."""
-        ...
-
-    def __getitem__(self, step: int) -> dict[str, Any]:
-        """The batch of a step; "corrupt" says which rows could not be read, and why."""
-        ...
+Item = TypeVar("Item")
 
 
-class Reader(Iterator[Any]):
+def prefetch(
+    prepare: Callable[[int], Item], steps: Iterable[int], depth: int = 2
+) -> Generator[Item, None, None]:
+    """Yield `prepare(step)` of every step in order, prepared ahead on a thread.
+
+    The thread ends with the iterator: close it (`contextlib.closing`) where a loop may
+    be left early.
+
+    Args:
+      prepare: step -> item; numpy releases the interpreter's lock for large arrays.
+      steps: the steps, in order.
+      depth: items that are ready or in the making while the consumer has one.
+
+    Yields:
+      The items; an error of `prepare` is raised when its item is due.
+    """
+    pool, ahead = ThreadPoolExecutor(1, "prefetch"), iter(steps)
+    waiting = deque(
+        pool.submit(prepare, step) for step in itertools.islice(ahead, depth)
+    )
+    try:
+        while waiting:
+            ready = waiting.popleft()
+            waiting.extend(
+                pool.submit(prepare, step) for step in itertools.islice(ahead, 1)
+            )
+            yield ready.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class Loader(Iterator[Any]):
     """Batches in the order of their steps, made ahead.
 
-    By `split.workers` processes through Grain, or on a thread where that is 0: the
-    batches are the same. Close it, or use it in a `with`, where it may be left early.
+    `split.workers` processes of Grain make them or, where that is 0, a thread; the
+    batches are the same. Use it in a `with` statement, which ends the processes and the
+    thread.
 
     Attributes:
-      corrupt: images so far that could not be read; each is named once in a warning.
+      corrupt: number of images so far that could not be read; a warning names each.
     """
 
     def __init__(
         self,
-        batches: Batches,
+        batches: TrainBatches | EvaluationBatches,
         steps: range,
-        place: Callable[[Any], Any] = lambda batch: batch,
+        transfer: Callable[[Any], Any] = lambda batch: batch,
     ) -> None:
-        """Begin.
+        """Begin to make batches.
 
         Args:
           batches: step -> batch.
-          steps: which, in order.
-          place: batch -> what is given out; on the thread that works ahead.
+          steps: the steps, in order.
+          transfer: batch -> what the loader yields, such as the batch on the devices;
+            it is called on the thread that works ahead.
         """
         self.corrupt = 0
-        self._place = place
+        self._transfer = transfer
         workers = batches.split.workers
-        self._processes = in_processes(batches, steps, workers) if workers else None
-        self._made = self._processes or map(batches.__getitem__, steps)
+        self._processes = _in_processes(batches, steps, workers) if workers else None
+        self._batches = self._processes or map(batches.__getitem__, steps)
         self._ahead = prefetch(lambda _: self._next(), steps)
 
     def _next(self) -> Any:
-        batch = next(self._made)
+        batch = next(self._batches)
         corrupt = batch.pop("corrupt", {})
         self.corrupt += len(corrupt)
         for reason in corrupt.values():
             warnings.warn(f"left out a corrupt image: {reason}", stacklevel=2)
-        return self._place(batch)
+        return self._transfer(batch)
 
     def __next__(self) -> Any:
         """The next batch.
 
         Raises:
-          InputError: an image that cannot be read, unless those are skipped.
+          InputError: an image cannot be read, and such images are not to be skipped.
         """
         return next(self._ahead)
 
-    def __enter__(self) -> Reader:
-        """Itself."""
+    def __enter__(self) -> Loader:
+        """The loader itself."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Close."""
-        self.close()
-
-    def close(self) -> None:
         """End the thread and the processes."""
         self._ahead.close()
         if self._processes is not None:
             self._processes.close()
 
 
+def evaluation_batches(
+    split: Examples,
+    batch_size: int,
+    normalizer: Normalizer,
+    rows: slice = slice(None),
+) -> Iterator[Batch]:
+    """The batches of `EvaluationBatches` in order, made ahead."""
+    batches = EvaluationBatches(split, batch_size, normalizer, rows)
+    with Loader(batches, range(len(batches))) as loader:
+        yield from loader
+
+
 def check_workers(workers: int) -> None:
-    """Raise `InputError` where worker processes are wanted and Grain is missing."""
+    """Raise `InputError` where worker processes are asked for and Grain is missing."""
     if workers and importlib.util.find_spec("grain") is None:
         raise InputError(
-            f"data.workers: expected 0, {workers} worker processes need Grain; "
+            f"data.workers: expected 0 where Grain is not installed, got {workers}; "
             "pip install 'difnas_jax[tfds]'"
         )
 
 
-def in_processes(batches: Batches, steps: range, workers: int) -> Any:
-    """An iterator of Grain over `batches[step]`; its order is that of the steps.
+def _in_processes(
+    batches: TrainBatches | EvaluationBatches, steps: range, workers: int
+) -> Any:
+    """An iterator of Grain over `batches[step]` in the order of the steps.
 
     A worker makes every `workers`-th batch and keeps one ready.
     """
@@ -108,8 +144,8 @@ def in_processes(batches: Batches, steps: range, workers: int) -> Any:
     from absl import flags
 
     if not flags.FLAGS.is_parsed():
-        # Grain reads flags of absl, which only `absl.app` parses: not a notebook, not
-        # pytest, and not this program.
+        # Grain reads flags of absl, which only `absl.app` parses, and neither this
+        # program nor pytest nor a notebook uses that.
         flags.FLAGS.mark_as_parsed()
     made = grain.MapDataset.range(steps.start, steps.stop).map(batches.__getitem__)
     in_order = made.to_iter_dataset(grain.ReadOptions(0, 0))
@@ -118,10 +154,9 @@ def in_processes(batches: Batches, steps: range, workers: int) -> Any:
 
 
 def _start_worker(index: int, count: int) -> None:
-    """Let the parent decide when a worker ends, also where it was killed."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    """Let the parent alone decide when a worker ends, even if the parent is killed."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

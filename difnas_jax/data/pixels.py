@@ -1,4 +1,4 @@
-"""From pixels to network input: normalisation, and what varies a whole batch."""
+"""From pixels to network input: normalisation, padded crops and colour shifts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.lib.stride_tricks import sliding_window_view
 
-from difnas_jax.data.base import Examples, Records
+from difnas_jax.data.base import Records
+from difnas_jax.data.examples import Examples
 from difnas_jax.errors import InputError
 
 # Principal components of the colours of ImageNet on the 0-1 scale: eigenvalues, and
-# eigenvectors as columns over red, green, blue (Krizhevsky et al. 2012; the numbers are
-# those that everybody uses).
+# eigenvectors as columns over red, green, blue (Krizhevsky et al. 2012, with
+# the numbers in common use).
 COLOUR_VALUES = np.array([0.2175, 0.0188, 0.0045])
 COLOUR_VECTORS = np.array(
     [
@@ -38,11 +39,11 @@ class Normalizer:
 
     @classmethod
     def of(cls, config: ConfigDict, train: Records | Examples) -> Normalizer:
-        """The statistics of the config or, where it gives none, of the train split.
+        """The statistics of the config or, where it has none, of the training split.
 
         Raises:
-          InputError: a statistic that is not one number for each channel, or none where
-            the images are not in memory.
+          InputError: a statistic that is not one number for each channel, or none for
+            images that are not in memory.
         """
         check_statistics(config)
         mean, std = config.data.mean, config.data.std
@@ -63,17 +64,15 @@ class Normalizer:
 
 
 def check_statistics(config: ConfigDict) -> None:
-    """Raise `InputError` unless mean and std are empty or a number per channel.
+    """Raise `InputError` unless mean and std are empty or one number per channel.
 
     A standard deviation must be positive.
     """
     channels = config.space.image_channels
     for name in ("mean", "std"):
-        values = config.data[name]
-        numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in values)
-        if numbers and name == "std":
-            numbers = all(value > 0 for value in values)
-        if values and not (numbers and len(values) == channels):
+        values, lowest = config.data[name], 0 if name == "std" else -math.inf
+        numbers = (isinstance(v, int | float) and lowest < v < math.inf for v in values)
+        if values and not (len(values) == channels and all(numbers)):
             raise InputError(
                 f"data.{name}: expected {channels} number(s), one per channel, std "
                 f"above 0, or none; got {values}"
@@ -81,7 +80,7 @@ def check_statistics(config: ConfigDict) -> None:
 
 
 def check_lighting(config: ConfigDict) -> None:
-    """Raise `InputError` where colours should vary and there are none."""
+    """Raise `InputError` where colours are to be shifted and there are none."""
     channels = config.space.image_channels
     if config.data.lighting and channels != 3:
         raise InputError(
@@ -90,21 +89,13 @@ def check_lighting(config: ConfigDict) -> None:
         )
 
 
-def no_statistics() -> InputError:
-    """The error of records that would have to be decoded for their statistics."""
-    return InputError(
-        "data.mean, data.std: expected numbers, one per channel, for images that are "
-        "not in memory; those of ImageNet are 0.485,0.456,0.406 and 0.229,0.224,0.225"
-    )
-
-
 def random_crop(images: np.ndarray, padding: int, draws: np.ndarray) -> np.ndarray:
-    """Zero-pad every side by `padding` pixels and crop back at a random place.
+    """Zero-pad every side by `padding` pixels and crop back at a random position.
 
     Args:
       images: uint8[B, H, W, C].
       padding: pixels; 0 changes nothing.
-      draws: float64[B, 2] in [0, 1), the places from above and from the left.
+      draws: float64[B, 2] in [0, 1), the positions from above and from the left.
     """
     if padding == 0:
         return images

@@ -1,4 +1,4 @@
-"""Where images come from: each source returns a `Dataset` of `Records`."""
+"""The sources of images: each returns a `Dataset` of `Records`."""
 
 from __future__ import annotations
 
@@ -10,35 +10,40 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax.data import folder, tfds
-from difnas_jax.data.base import Dataset, Records, Split, checked_split, hold_out
+from difnas_jax.data.base import (
+    Arrays,
+    Dataset,
+    NamedSplits,
+    Records,
+    checked_arrays,
+    hold_out,
+)
 from difnas_jax.errors import InputError, one_line
 from difnas_jax.runtime.files import DAMAGE
 
 DIGITS_STRIDE = 757
 SPLITS = ("train", "validation", "test")
-KEYS = tuple(f"{part}_{name}" for name in SPLITS for part in "xy")
 
 
 def digits(config: ConfigDict) -> Dataset[Records]:
-    """The 1,797 grey 8x8 digits that are shipped (UCI optdigits, CC BY 4.0).
+    """The 1,797 grey 8x8 digits of this package (UCI optdigits, CC BY 4.0).
 
     A fixed split by position into 1,257 train, 180 validation and 360 test images. The
-    images come in runs of 0 to 9 by writer; striding through them with a step prime to
-    1,797 mixes digits and writers over the splits.
+    images come in runs of 0 to 9 by writer; a stride that is prime to 1,797 mixes
+    digits and writers over the splits.
     """
     file = resources.files("difnas_jax.data").joinpath("digits8x8.npz")
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as values:
         images, labels = values["x"], values["y"]
     images = (images.astype(np.uint16) * 255 // 16).astype(np.uint8)  # 0-16 -> 0-255
-    everything = checked_split("digits", images, labels, config.space.num_classes)
-    place = np.arange(len(everything)) * DIGITS_STRIDE % len(everything)
-    test, validation = place < 360, (place >= 360) & (place < 540)
-    train = place >= 540
-    return Dataset(everything[train], everything[validation], everything[test])
+    whole = checked_arrays("digits", images, labels, config.space.num_classes)
+    order = np.arange(len(whole)) * DIGITS_STRIDE % len(whole)
+    test, validation = order < 360, (order >= 360) & (order < 540)
+    return Dataset(whole[order >= 540], whole[validation], whole[test])
 
 
 def arrays(config: ConfigDict) -> Dataset[Records]:
-    """An .npz file of the user's own.
+    """An .npz file of the user's own, `data.path`.
 
     Keys `x_train`, `y_train`, `x_test`, `y_test`, and optionally `x_validation`,
     `y_validation`; images uint8 [N, H, W, C] or [N, H, W] of any size, integer labels
@@ -46,20 +51,20 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
     random from the seed.
 
     Raises:
-      InputError: missing, malformed, or labels out of range.
+      InputError: the file is missing or malformed, or a label is out of range.
     """
     if not config.data.path:
         raise InputError("data.path: expected an .npz file, it is empty")
     splits = read_arrays(Path(config.data.path), config.space.num_classes)
-    return _three(splits, config, dict(zip(SPLITS, SPLITS, strict=True)))
+    return _dataset(splits, {role: role for role in SPLITS}, config)
 
 
 def folder_source(config: ConfigDict) -> Dataset[Records]:
     """A tree of JPEG and PNG files, `<split>/<class>/<image>`, below `data.path`.
 
     The splits are those that `data.train_split`, `data.validation_split` and
-    `data.test_split` name; the labels are the places of the class folders of train in
-    the order of their names, as in torchvision and in TFDS's `imagenet2012`.
+    `data.test_split` name. A label is the position of the class folder in the sorted
+    folders of train, as in torchvision and in TFDS's `imagenet2012`.
 
     Raises:
       InputError: a folder is missing or empty, or the classes do not fit.
@@ -67,9 +72,8 @@ def folder_source(config: ConfigDict) -> Dataset[Records]:
     if not config.data.path:
         raise InputError("data.path: expected a folder of splits, it is empty")
     names = _split_names(config)
-    splits, classes = folder.read_folder(Path(config.data.path), list(names.values()))
-    _check_classes(len(classes), config)
-    return _three(splits, config, names)
+    found = folder.read_folder(Path(config.data.path), list(names.values()))
+    return _dataset(_with_classes(found, config), names, config)
 
 
 def tfds_source(config: ConfigDict) -> Dataset[Records]:
@@ -79,53 +83,40 @@ def tfds_source(config: ConfigDict) -> Dataset[Records]:
     `data.train_split`, `data.validation_split` and `data.test_split` name.
 
     Raises:
-      InputError: not prepared, or not in a format that can be read in any order.
+      InputError: not prepared, or in a format without random access.
     """
     names = _split_names(config)
-    wanted = list(names.values())
-    splits, classes = tfds.read_tfds(config.data.name, config.data.path, wanted)
-    _check_classes(len(classes), config)
-    return _three(splits, config, names)
+    found = tfds.read_tfds(config.data.name, config.data.path, list(names.values()))
+    return _dataset(_with_classes(found, config), names, config)
 
 
-def read_arrays(path: Path, num_classes: int) -> dict[str, Split]:
+def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
     """The splits of an .npz file; see `arrays`.
 
     Raises:
-      InputError: missing, malformed, or labels out of range.
+      InputError: the file is missing or malformed, or a label is out of range.
     """
-    values = _load_npz(path)
-    if unknown := values.keys() - set(KEYS):
-        raise InputError(
-            f"data.path: expected keys {', '.join(sorted(KEYS))} in {path}, got "
-            + ", ".join(sorted(unknown))
-        )
-    splits = {}
-    for name in SPLITS:
-        images, labels = values.get(f"x_{name}"), values.get(f"y_{name}")
-        if (images is None) != (labels is None):
-            raise InputError(
-                f"data.path: expected both x_{name} and y_{name} in {path}, got one"
-            )
-        if images is not None and labels is not None:
-            splits[name] = checked_split(f"{path}: {name}", images, labels, num_classes)
-    if {"train", "test"} - splits.keys():
-        raise InputError(
-            f"data.path: expected keys x_train, y_train, x_test, y_test in {path}, got "
-            + (", ".join(sorted(values)) or "none")
-        )
-    return splits
-
-
-def _load_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as values:
-            return {name: values[name] for name in values.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            values = {name: stored[name] for name in stored.files}
     except DAMAGE as error:
         raise InputError(
-            f"data.path: expected an .npz file of plain arrays, cannot read "
+            "data.path: expected an .npz file of plain arrays, cannot read "
             f"{str(path)!r} ({one_line(error)})"
         ) from error
+    own = {"x_validation", "y_validation"} & values.keys()
+    names = SPLITS if own else ("train", "test")
+    keys = {f"{part}_{name}" for name in names for part in "xy"}
+    if values.keys() != keys:
+        raise InputError(
+            f"data.path: expected keys {', '.join(sorted(keys))} in {path}, got "
+            + (", ".join(sorted(values)) or "none")
+        )
+    splits = {}
+    for name in names:
+        images, labels = values[f"x_{name}"], values[f"y_{name}"]
+        splits[name] = checked_arrays(f"{path}: {name}", images, labels, num_classes)
+    return splits
 
 
 def _split_names(config: ConfigDict) -> dict[str, str]:
@@ -137,10 +128,10 @@ def _split_names(config: ConfigDict) -> dict[str, str]:
     return {role: name for role, name in names.items() if name}
 
 
-def _three(
-    splits: Mapping[str, Records], config: ConfigDict, names: Mapping[str, str]
+def _dataset(
+    splits: Mapping[str, Records], names: Mapping[str, str], config: ConfigDict
 ) -> Dataset[Records]:
-    """Train, validation and test; a validation split that is not there is held out."""
+    """The three splits; where there is no validation split, part of train is one."""
     train, test = splits[names["train"]], splits[names["test"]]
     if names.get("validation") in splits:
         return Dataset(train, splits[names["validation"]], test)
@@ -148,12 +139,14 @@ def _three(
     return Dataset(*hold_out(train, fraction, config.seed), test)
 
 
-def _check_classes(count: int, config: ConfigDict) -> None:
-    if count != config.space.num_classes:
+def _with_classes(found: NamedSplits, config: ConfigDict) -> Mapping[str, Records]:
+    """The splits, if they have as many classes as the space."""
+    if len(found.classes) != config.space.num_classes:
         raise InputError(
-            f"space.num_classes: expected {count}, the classes of the data, got "
-            f"{config.space.num_classes}"
+            f"space.num_classes: expected {len(found.classes)}, the classes of the "
+            f"data, got {config.space.num_classes}"
         )
+    return found.splits
 
 
 SOURCES: dict[str, Callable[[ConfigDict], Dataset[Records]]] = {

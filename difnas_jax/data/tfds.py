@@ -1,8 +1,8 @@
 """Data sets of TensorFlow Datasets, read without TensorFlow.
 
-They must be prepared in a format that can be read in any order (`array_record`).
-TensorFlow itself is needed only where TFDS prepares a data set from its originals;
-`python -m difnas_jax prepare` does without.
+They must be prepared in `array_record`, a format with random access. TensorFlow itself
+is needed only where TFDS prepares a data set from its originals;
+`python -m difnas_jax prepare` does not need it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import os
 import re
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from difnas_jax.data.pixels import no_statistics
+from difnas_jax.data.base import NamedSplits, Records
 from difnas_jax.errors import InputError
 
 FORMAT = "array_record"
@@ -26,16 +27,16 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 @dataclasses.dataclass(frozen=True)
-class TfdsRecords:
-    """Examples of one split.
+class TfdsRecords(Records):
+    """Examples of one split of a TFDS data set.
 
     Attributes:
       title: of the split, for errors.
-      source: place -> {feature: value}, images as encoded bytes.
+      source: position -> {feature: value}, images as encoded bytes.
       image: name of the image feature.
       label: name of the label feature.
-      index: int[N], places in the source.
-      fingerprint: of the files of the split.
+      index: int[N], positions in the source.
+      fingerprint: names and sizes of the files of the split.
     """
 
     title: str
@@ -50,7 +51,7 @@ class TfdsRecords:
         return len(self.index)
 
     def __getitem__(self, index: np.ndarray) -> TfdsRecords:
-        """Select examples."""
+        """See `Records`."""
         return dataclasses.replace(self, index=self.index[index])
 
     def read(self, index: int) -> tuple[bytes, int]:
@@ -66,7 +67,7 @@ class TfdsRecords:
         return example[self.image], int(example[self.label])
 
     def name(self, index: int) -> str:
-        """The split and the place in it."""
+        """The split and the position in it."""
         return f"{self.title} example {self.index[index]}"
 
     def checksum(self, value: int) -> int:
@@ -74,57 +75,39 @@ class TfdsRecords:
         value = zlib.crc32(self.fingerprint.encode(), value)
         return zlib.crc32(self.index.tobytes(), value)
 
-    def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """None are known.
 
-        Raises:
-          InputError: always.
-        """
-        raise no_statistics()
-
-
-def read_tfds(
-    name: str, data_dir: str, names: list[str]
-) -> tuple[dict[str, TfdsRecords], list[str]]:
+def read_tfds(name: str, data_dir: str, names: list[str]) -> NamedSplits:
     """Open splits of a prepared data set.
 
     Args:
       name: `NAME`, `NAME/CONFIG`, either with `:VERSION`; the newest one by default.
-      data_dir: holds the data sets; empty is where TFDS puts them.
+      data_dir: holds the data sets; empty is the default folder of TFDS.
       names: of the splits.
 
-    Returns:
-      The splits, and the names of the classes in the order of their labels.
-
     Raises:
-      InputError: TFDS is not installed; the data set is not prepared, cannot be read in
-        any order, or is not of labelled images; no such split.
+      InputError: TFDS is not installed; the data set is not prepared, has no random
+        access, or has no labelled images; no such split.
     """
     library()
-    return read_prepared(_found(name, data_dir), names)
+    return read_prepared(_prepared_folder(name, data_dir), names)
 
 
-def read_prepared(
-    folder: str, names: list[str] | None = None
-) -> tuple[dict[str, TfdsRecords], list[str]]:
+def read_prepared(folder: Path, names: list[str] | None = None) -> NamedSplits:
     """Open splits of the data set in a folder `NAME[/CONFIG]/VERSION`.
 
     Args:
       folder: holds `dataset_info.json`; the code that made it is not needed.
-      names: of the splits; all by default.
-
-    Returns:
-      As `read_tfds`.
+      names: of the splits; by default all.
 
     Raises:
       InputError: as `read_tfds`.
     """
     try:
-        return _opened(library(), folder, names)
+        return _open(library(), folder, names)
     except InputError:
         raise
-    except Exception as error:  # whatever damaged files make TFDS raise
-        raise _damaged(folder, error) from error
+    except Exception as error:  # TFDS raises many types for damaged files
+        raise _damaged(str(folder), error) from error
 
 
 def _damaged(name: str, error: Exception) -> InputError:
@@ -135,10 +118,8 @@ def _damaged(name: str, error: Exception) -> InputError:
     )
 
 
-def _opened(
-    tfds: Any, folder: str, names: list[str] | None
-) -> tuple[dict[str, TfdsRecords], list[str]]:
-    builder = tfds.builder_from_directory(folder)
+def _open(tfds: Any, folder: Path, names: list[str] | None) -> NamedSplits:
+    builder = tfds.builder_from_directory(os.fspath(folder))
     info, there = builder.info, list(builder.info.splits)
     if info.file_format.value != FORMAT:
         raise InputError(
@@ -153,15 +134,13 @@ def _opened(
     for split in names or there:
         if split not in there:
             raise InputError(
-                f"data.train_split, data.validation_split, data.test_split: expected "
+                "data.train_split, data.validation_split, data.test_split: expected "
                 f"some of {', '.join(there)}, the splits of {folder}; got {split!r}"
             )
         decoders = {image: tfds.decode.SkipDecoding()}
         source = builder.as_data_source(split=split, decoders=decoders)
-        files = [
-            (os.path.basename(path), os.path.getsize(path))
-            for path in map(os.fspath, info.splits[split].filepaths)
-        ]
+        paths = map(os.fspath, info.splits[split].filepaths)
+        files = [(os.path.basename(path), os.path.getsize(path)) for path in paths]
         splits[split] = TfdsRecords(
             title=f"{info.full_name} {split}",
             source=source,
@@ -170,11 +149,26 @@ def _opened(
             index=np.arange(len(source)),
             fingerprint=json.dumps([info.full_name, split, files]),
         )
-    return splits, info.features[label].names
+    return NamedSplits(splits, info.features[label].names)
+
+
+def _features(tfds: Any, info: Any) -> tuple[str, str]:
+    """Names of the image and of the label."""
+    kinds = (tfds.features.Image, tfds.features.ClassLabel)
+    match info.supervised_keys:
+        case (str(image), str(label)) if all(
+            isinstance(info.features[key], kind)
+            for key, kind in zip((image, label), kinds, strict=True)
+        ):
+            return image, label
+    raise InputError(
+        "data.name: expected a data set whose supervised_keys are an image and a class "
+        f"label, {info.full_name} has {info.supervised_keys}"
+    )
 
 
 def library() -> Any:
-    """TFDS, which is an extra.
+    """TFDS, which is an optional dependency.
 
     Raises:
       InputError: it is not installed.
@@ -183,70 +177,37 @@ def library() -> Any:
         import tensorflow_datasets
     except ImportError as error:
         raise InputError(
-            "data.source: 'tfds' expected tensorflow-datasets to be installed "
+            "data.source: expected tensorflow-datasets to be installed for 'tfds' "
             f"({error}); pip install 'difnas_jax[tfds]'"
         ) from error
     return tensorflow_datasets
 
 
-def _found(name: str, data_dir: str) -> str:
-    """The folder of a data set."""
+def _prepared_folder(name: str, data_dir: str) -> Path:
     match = NAME.fullmatch(name)
     if match is None:
         raise InputError(
             "data.name: expected a data set of TFDS, NAME[/CONFIG][:VERSION], such as "
             f"imagenet2012; got {name!r}"
         )
-    folder = os.path.join(_data_dir(data_dir), match["folder"])
+    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    root = Path(os.path.expanduser(data_dir or default))
+    folder = root / match["folder"]
     versions = prepared_versions(folder)
     version = match["version"] or (versions or [""])[-1]
     if version not in versions:
         there = f"has version {', '.join(versions)}" if versions else "holds none"
         raise InputError(
-            f"data.name: expected {name!r} to be prepared, {folder} {there}; "
-            + _how_to_prepare(name, data_dir)
+            f"data.name: expected {name!r} to be prepared, {folder} {there}; prepare "
+            f"it with 'tfds build {name} --file_format={FORMAT} --data_dir={root}' "
+            "where TensorFlow is installed, or without it from a folder: 'python -m "
+            f"difnas_jax prepare folder:IMAGES tfds:{folder}'"
         )
-    return os.path.join(folder, version)
+    return folder / version
 
 
-def _data_dir(given: str) -> str:
-    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return os.path.expanduser(given or default)
-
-
-def prepared_versions(folder: str) -> list[str]:
+def prepared_versions(folder: Path) -> list[str]:
     """The complete versions in a folder, oldest first."""
-    entries = os.scandir(folder) if os.path.isdir(folder) else ()
-    versions = [
-        entry.name
-        for entry in entries
-        if VERSION.fullmatch(entry.name)
-        and os.path.isfile(os.path.join(entry.path, "dataset_info.json"))
-    ]
+    names = [path.parent.name for path in folder.glob("*/dataset_info.json")]
+    versions = [name for name in names if VERSION.fullmatch(name)]
     return sorted(versions, key=lambda name: [int(part) for part in name.split(".")])
-
-
-def _how_to_prepare(name: str, data_dir: str) -> str:
-    target = os.path.join(_data_dir(data_dir), name.partition(":")[0])
-    return (
-        f"prepare it with 'tfds build {name} --file_format={FORMAT} --data_dir="
-        f"{_data_dir(data_dir)}' where TensorFlow is installed, or without it from a "
-        f"folder: 'python -m difnas_jax prepare folder:IMAGES tfds:{target}'"
-    )
-
-
-def _features(tfds: Any, info: Any) -> tuple[str, str]:
-    """Names of the image and of the label."""
-    keys, features = info.supervised_keys, info.features
-    kinds = (tfds.features.Image, tfds.features.ClassLabel)
-    if (
-        not keys
-        or len(keys) != 2
-        or not all(isinstance(key, str) for key in keys)
-        or not all(isinstance(features[k], t) for k, t in zip(keys, kinds, strict=True))
-    ):
-        raise InputError(
-            "data.name: expected a data set whose supervised_keys are an image and a "
-            f"class label, {info.full_name} has {keys}"
-        )
-    return keys

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from difnas_jax import data
-from difnas_jax.data import Examples, Reader, TrainBatches, evaluation_batches
+from difnas_jax.data import Examples, Loader, TrainBatches, evaluation_batches
 from difnas_jax.models.batchnorm import MOMENTUM
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.supernet import Network
@@ -100,7 +100,7 @@ class PathAccuracy:
         total = None
         count = self.recalibration_batches
         recalibration = dataclasses.replace(self.recalibration, rows=self._rows)
-        with Reader(recalibration, range(count)) as batches:
+        with Loader(recalibration, range(count)) as batches:
             for batch in batches:
                 images = shard_batch(batch["image"], self.mesh)
                 found = self._statistics_step(self.variables, images, paths)

@@ -18,7 +18,7 @@ from jax import Array
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from difnas_jax.data import Reader, TrainBatches
+from difnas_jax.data import Loader, TrainBatches
 from difnas_jax.errors import Stopped
 from difnas_jax.models.supernet import Network
 from difnas_jax.runtime.checkpoint import Checkpoints
@@ -155,7 +155,7 @@ def fit(
     """
     first, total = int(state.step), updates.total
     in_flight = programs_in_flight()
-    with Reader(updates.batches, range(first, total), updates.to_devices) as ahead:
+    with Loader(updates.batches, range(first, total), updates.to_devices) as ahead:
         for step in range(first, total):
             batch = log.wait_for(ahead)
             with log.compiling() if step == first else contextlib.nullcontext():

@@ -1,0 +1,203 @@
+"""From `Records` to `Examples`: images are brought to the shape of the space.
+
+Arrays of which every epoch shows whole images are brought to it once, when the data are
+loaded; all other images are decoded, cropped and resized each time they are taken.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from difnas_jax.data.base import Arrays, Records, StoredImage
+from difnas_jax.data.crops import Crop, whole
+from difnas_jax.data.images import CORRUPT, MODES, is_grey, opened, resized
+from difnas_jax.errors import InputError, one_line
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedExamples:
+    """Records that are decoded, cropped and resized when they are taken.
+
+    Attributes:
+      records: the stored images.
+      crop: which part of an image is used.
+      size: side of the part after a bilinear resize.
+      channels: 1 or 3.
+      skip_corrupt: use the next readable image where one is corrupt; otherwise that is
+        an error.
+      workers: see `Arrays`.
+    """
+
+    records: Records
+    crop: Crop
+    size: int
+    channels: int
+    skip_corrupt: bool
+    workers: int
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.records)
+
+    def take(
+        self, index: np.ndarray, draws: np.ndarray
+    ) -> tuple[Arrays, dict[int, str]]:
+        """See `Arrays`.
+
+        Raises:
+          InputError: an image is corrupt and is not to be skipped.
+        """
+        images = np.empty((len(index), self.size, self.size, self.channels), np.uint8)
+        labels, replaced = np.empty(len(index), np.int32), {}
+        for row, (position, numbers) in enumerate(zip(index, draws, strict=True)):
+            pixels = functools.partial(self._pixels, draws=numbers)
+            images[row], labels[row], reason = first_readable(
+                self.records, int(position), pixels, self.skip_corrupt
+            )
+            if reason:
+                replaced[row] = reason
+        return Arrays(images, labels), replaced
+
+    def _pixels(self, stored: StoredImage, draws: np.ndarray) -> np.ndarray:
+        image = opened(stored)
+        box = self.crop(*image.size, draws)
+        part = resized(image, box, self.size, MODES[self.channels])
+        return np.asarray(part).reshape(self.size, self.size, self.channels)
+
+    def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the records; grey images are repeated."""
+        mean, std = self.records.pixel_statistics()
+        return np.resize(mean, self.channels), np.resize(std, self.channels)
+
+
+# Images in the shape of the space.
+Examples = Arrays | DecodedExamples
+
+
+def first_readable(
+    records: Records, index: int, work: Callable[[StoredImage], T], skip_corrupt: bool
+) -> tuple[T, int, str]:
+    """Work on the image at a position or, where it is corrupt, on the next one.
+
+    Args:
+      records: the stored images.
+      index: the position.
+      work: what to do with the image.
+      skip_corrupt: whether to go on to the next image, and after the last to the first.
+
+    Returns:
+      The result, the label, and why it is not the image at the position, or "".
+
+    Raises:
+      InputError: the image is corrupt and is not to be skipped, or all are corrupt.
+    """
+    reason = ""
+    for offset in range(len(records)):
+        position = (index + offset) % len(records)
+        stored, label = records.read(position)
+        try:
+            return work(stored), label, reason
+        except CORRUPT as error:
+            reason = reason or f"{records.name(position)} ({one_line(error)})"
+            if not skip_corrupt:
+                break
+    way_out = "" if skip_corrupt else ", or skip such images with data.corrupt = 'skip'"
+    raise InputError(
+        f"expected a readable image, cannot decode {reason}; replace it{way_out}"
+    )
+
+
+def check_records(role: str, records: Records, crop: Crop, config: ConfigDict) -> None:
+    """Check the first readable image of a split against the config.
+
+    Args:
+      role: train, validation or test.
+      records: the images of the split.
+      crop: how they are cropped.
+      config: of the run.
+
+    Raises:
+      InputError: no readable image, wrong channels, or no label.
+    """
+    channels, skip = config.space.image_channels, config.data.corrupt == "skip"
+    found, _, _ = first_readable(records, 0, _channels, skip)
+    _check_channels(f"{config.data.source} {role}", found, channels)
+    if records.read(0)[1] < 0:
+        raise InputError(
+            f"data.{role}_split: expected a split with labels, {records.name(0)} has "
+            "none"
+        )
+    if not _fits_at_once(records, crop) and channels not in MODES:
+        raise InputError(
+            "space.image_channels: expected 1 or 3 for images that are decoded and "
+            f"cropped, got {channels}"
+        )
+
+
+def to_examples(
+    role: str, records: Records, crop: Crop, config: ConfigDict
+) -> Examples:
+    """The images of a split in the shape of the space; see `check_records`."""
+    size, channels = config.space.image_size, config.space.image_channels
+    if _fits_at_once(records, crop):
+        name = f"{config.data.source} {role}"
+        return fitted(name, cast(Arrays, records), size, channels)
+    skip, workers = config.data.corrupt == "skip", config.data.workers
+    return DecodedExamples(records, crop, size, channels, skip, workers)
+
+
+def fitted(name: str, arrays: Arrays, image_size: int, image_channels: int) -> Arrays:
+    """Bring images in memory to the shape of the space.
+
+    Args:
+      name: where they came from, for the error.
+      arrays: the images.
+      image_size: target side; other sizes are resized (bilinear).
+      image_channels: target channels; grey images are repeated.
+
+    Raises:
+      InputError: the images are neither grey nor of the target channels.
+    """
+    images = arrays.images
+    _check_channels(name, images.shape[-1], image_channels)
+    if images.shape[-1] < image_channels:
+        images = np.repeat(images, image_channels, axis=-1)
+    if images.shape[1:3] != (image_size, image_size):
+        images = np.stack([_resized_planes(image, image_size) for image in images])
+    return Arrays(images, arrays.labels)
+
+
+def _resized_planes(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize channel by channel: Pillow has no mode for two channels."""
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(image, -1, 0)]
+    bilinear = Image.Resampling.BILINEAR
+    small = [np.asarray(plane.resize((size, size), bilinear)) for plane in planes]
+    return np.stack(small, axis=-1)
+
+
+def _fits_at_once(records: Records, crop: Crop) -> bool:
+    return isinstance(records, Arrays) and crop is whole
+
+
+def _channels(stored: StoredImage) -> int:
+    """1 for grey images, 3 for encoded files in any colours."""
+    if isinstance(stored, bytes):
+        return 1 if is_grey(opened(stored)) else 3
+    return stored.shape[-1]
+
+
+def _check_channels(name: str, channels: int, image_channels: int) -> None:
+    if channels not in (1, image_channels):
+        raise InputError(
+            f"{name} images: expected {image_channels} channels "
+            f"(space.image_channels), got {channels}"
+        )
