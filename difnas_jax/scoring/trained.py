@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from difnas_jax.config.build import build_wiring
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import variable_shapes
-from difnas_jax.models.networks import wired
+from difnas_jax.models.networks import network
 from difnas_jax.models.supernet import Network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.checkpoint import Checkpoints
@@ -44,8 +44,11 @@ class Trained:
 
 def build_supernet(config: ConfigDict, *, rematerialize: bool = False) -> Network:
     """The supernet that the config describes."""
-    return wired(
-        build_wiring(config),
+    wiring = build_wiring(config)
+    return network(
+        wiring.sampled,
+        parallel_identity=wiring.parallel,
+        dropout=0.0,
         dtype=config.supernet.dtype,
         rematerialize=rematerialize,
     )
