@@ -12,19 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from benchmarks.cases import DEPTHWISE, Initialisation
 from plain_networks import initial, plain_network
 
 from difnas_jax import spaces
-from difnas_jax.models.batchnorm import EPSILON
 from difnas_jax.models.blocks import InvertedResidual
 from difnas_jax.models.initializers import (
     DEPTHWISE_RULES,
     KERNEL_RULES,
     RELU_GAIN,
-    depthwise_roles,
+    kernel_rules,
     variable_shapes,
 )
 from difnas_jax.ops.layout import CHANNELS_LAST
+from difnas_jax.ops.normalization import EPSILON
 from difnas_jax.spaces.base import Op
 
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
@@ -68,10 +69,10 @@ def test_every_dense_kernel_is_semi_orthogonal(mbv2_kernels):
     )  # expand and project, fixed block, head, classifier
 
 
-@pytest.mark.parametrize("rule", DEPTHWISE_RULES)
+@pytest.mark.parametrize("rule", DEPTHWISE)
 @pytest.mark.parametrize("side", [3, 5, 7])
 def test_depthwise_filters_have_equal_norm(rng, rule, side):
-    kernel = DEPTHWISE_RULES[rule](rng, (side, side, 1, 20))
+    kernel = DEPTHWISE[rule](rng, (side, side, 1, 20))
     assert kernel.shape == (side, side, 1, 20)
     norms = np.linalg.norm(kernel, axis=(0, 1))
     np.testing.assert_allclose(norms, RELU_GAIN, rtol=1e-6)
@@ -85,10 +86,10 @@ def test_depthwise_qr_is_orthogonal_filter_by_filter(rng):
 
 
 def test_shift_has_one_tap_and_delta_the_centre_one(rng):
-    shift = DEPTHWISE_RULES["shift"](rng, (5, 5, 1, 200))
+    shift = DEPTHWISE["shift"](rng, (5, 5, 1, 200))
     assert ((shift != 0).sum((0, 1)) == 1).all()
     assert len(np.unique(shift.reshape(25, -1).argmax(0))) == 25
-    delta = DEPTHWISE_RULES["delta"](rng, (5, 5, 1, 7))
+    delta = DEPTHWISE["delta"](rng, (5, 5, 1, 7))
     assert (delta[2, 2] == RELU_GAIN).all() and (delta != 0).sum() == 7
 
 
@@ -125,8 +126,8 @@ def test_every_rule_fills_every_role():
         found = plain_network(space)
         leaves = flatten(variable_shapes(found)["params"])
         roles |= {leaf[-2] for leaf in leaves if leaf[-1] == "kernel"}
-    for rules in KERNEL_RULES.values():
-        assert {*rules, *depthwise_roles("qr")} == roles
+    for kernels in KERNEL_RULES:
+        assert {*kernel_rules(kernels, DEPTHWISE["qr"])} == roles
 
 
 def test_values_follow_from_seed_and_name(tiny):
@@ -161,11 +162,11 @@ def block_jacobian(op, *, kernels, depthwise, batch_norm, seed, channels, side=4
     Returns the eigenvalues of J^T J, J being the Jacobian of one image in the middle of
     a batch of white images. No skip: the block ends in one channel less for `project`.
     """
-    block = InvertedResidual(op, channels - 1, 1, CHANNELS_LAST)
+    block = InvertedResidual(op, channels - 1, 1, CHANNELS_LAST, jax.nn.relu6)
     rng = np.random.default_rng(seed)
     images = jnp.asarray(rng.standard_normal((64, side, side, channels)), jnp.float32)
     shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), images, False))
-    rules = {**depthwise_roles(depthwise), **KERNEL_RULES[kernels]}
+    rules = Initialisation(kernels, depthwise).rules
     flat = {
         leaf: jnp.asarray(
             rules[leaf[-2]](rng, value.shape)
@@ -256,10 +257,10 @@ def test_t7_a_skip_adds_one():
     images = jnp.asarray(
         space_rng.standard_normal((64, side, side, channels)), jnp.float32
     )
-    block = InvertedResidual(op, channels, 1, CHANNELS_LAST)
+    block = InvertedResidual(op, channels, 1, CHANNELS_LAST, jax.nn.relu6)
     variables = block.init(jax.random.key(0), images, False)
     flat = flatten(variables)
-    rules = {"depthwise": DEPTHWISE_RULES["qr"], **KERNEL_RULES["orthogonal"]}
+    rules = kernel_rules("orthogonal", DEPTHWISE_RULES["qr"])
     flat = {
         leaf: jnp.asarray(rules[leaf[-2]](space_rng, value.shape), jnp.float32)
         if leaf[-1] == "kernel"
@@ -280,8 +281,9 @@ def test_t7_a_skip_adds_one():
     assert whole == pytest.approx(1 + residual, rel=0.07)
 
 
-def test_t11_delta_is_blind_to_the_kernel_size(rng):
-    """Why `delta` is for tests only: all kernel sizes are one function."""
+def test_t11_delta_is_blind_to_the_kernel_size(rng, monkeypatch):
+    """Why no method has `delta`: all kernel sizes are one function."""
+    monkeypatch.setitem(DEPTHWISE_RULES, "delta", DEPTHWISE["delta"])
     space = spaces.build("digits", image_size=16, image_channels=1, num_classes=10)
     model = plain_network(space.without_identity())
     images = jnp.asarray(rng.standard_normal((4, 16, 16, 1)), jnp.float32)

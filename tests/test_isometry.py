@@ -16,7 +16,6 @@ from benchmarks.isometry import (
 )
 from benchmarks.isometry.cases import INITIALISATIONS, Case, cases
 from benchmarks.isometry.gradients import Passes
-from difnas_jax.models.kernels import RELU, RELU6
 from difnas_jax.spaces import SPACES
 from difnas_jax.spaces.base import Op
 
@@ -28,11 +27,11 @@ BORDERLESS = 1000  # pixels, of which the border is next to nothing
 
 def inverted_residual(kernel, expansion, side=BORDERLESS):
     op = Op("op", "inverted_residual", kernel, expansion)
-    return Case(op, RELU6, 24, 24, 1, side)
+    return Case(op, "relu6", 24, 24, 1, side)
 
 
 def shuffling(kind, side, kernel=3, channels=96):
-    return Case(Op("op", kind, kernel), RELU, channels, channels, 1, side)
+    return Case(Op("op", kind, kernel), "relu", channels, channels, 1, side)
 
 
 @pytest.mark.parametrize("kernel", [3, 7])

@@ -14,16 +14,21 @@ import pytest
 from plain_networks import initial, plain_network, plain_supernet
 
 from difnas_jax import spaces
-from difnas_jax.models.batchnorm import EPSILON, BatchNorm, normalize_batch
-from difnas_jax.models.blocks import BLOCKS
+from difnas_jax.models.batchnorm import BatchNorm
+from difnas_jax.models.blocks import BLOCKS, INDICATOR_BATCH_NORMS
 from difnas_jax.models.cell_blocks import average_pool, halve
-from difnas_jax.models.initializers import variable_shapes
-from difnas_jax.models.kernels import RELU
-from difnas_jax.models.layers import _Through
+from difnas_jax.models.initializers import (
+    KERNEL_RULES,
+    depthwise_qr,
+    kernel_rules,
+    variable_shapes,
+)
+from difnas_jax.models.layers import _SumOfBlocks, layer_name
 from difnas_jax.models.shuffle import split_channels
 from difnas_jax.ops.convolutions import dense_conv, native_conv
 from difnas_jax.ops.depthwise import depthwise_conv
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
+from difnas_jax.ops.normalization import CEILINGS, EPSILON, normalize_batch
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.costs import cost_table, supernet_params
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
@@ -389,14 +394,14 @@ def test_initial_signal_is_finite_and_alive(name, rng):
 def test_equal_blocks_are_traced_once(tiny, rng, monkeypatch):
     """Layers 1 and 2 are equal: five blocks for the eight candidates."""
     traced = []
-    run = _Through.__call__
+    run = _SumOfBlocks.__call__
 
     def counted(self, variables, inputs):
         traced.append(self)
         return run(self, variables, inputs)
 
     jax.clear_caches()
-    monkeypatch.setattr(_Through, "__call__", counted)
+    monkeypatch.setattr(_SumOfBlocks, "__call__", counted)
     model = plain_network(tiny)
     variables = initial(model)
     forward(model, variables, images_of(tiny, rng), [0, 0, 1], True)
@@ -415,7 +420,7 @@ def test_the_split_is_interleaved():
 
 def test_the_shuffle_block_passes_even_channels_untouched(rng):
     images = jnp.asarray(rng.standard_normal((2, 4, 4, 6)), jnp.float32)
-    block = BLOCKS["shuffle"](Op("k3", "shuffle", 3), 6, 1, CHANNELS_LAST)
+    block = BLOCKS["shuffle"](Op("k3", "shuffle", 3), 6, 1, CHANNELS_LAST, jax.nn.relu6)
     outputs, _ = block.init_with_output(jax.random.key(0), images, False)
     assert jnp.array_equal(outputs[..., :3], images[..., ::2])
 
@@ -438,7 +443,7 @@ def test_both_layouts_compute_the_same_block(rng, kind, stride):
     results = []
     for layout in (CHANNELS_LAST, BATCH_LAST):
         draws = np.random.default_rng(1)
-        block = BLOCKS[kind](Op("op", kind, 3), 8 * stride, stride, layout, RELU)
+        block = BLOCKS[kind](Op("op", kind, 3), 8 * stride, stride, layout, jax.nn.relu)
         inputs = layout.arrange(images)
         shapes = jax.eval_shape(
             lambda block=block, x=inputs: block.init(jax.random.key(0), x, True)
@@ -484,15 +489,97 @@ def test_halving_is_the_mean_of_four(rng):
         )
 
 
+@pytest.fixture
+def affine(rng):
+    """Scale and bias that put outputs below 0, between, and above 6."""
+    return jnp.asarray(rng.uniform(3, 9, 5), jnp.float32), jnp.full(5, 2.0)
+
+
 def test_relu_has_no_ceiling(rng):
     """The outputs and the gradient beyond 6 are those of the linear batch norm."""
     inputs = jnp.asarray(rng.standard_normal((4, 3, 3, 2)), jnp.float32)
     scale, bias = jnp.full(2, 9.0), jnp.full(2, 40.0)
 
-    def outputs(inputs, ceiling):
-        normalized: Any = normalize_batch(inputs, scale, bias, CHANNELS_LAST, ceiling)
-        return normalized[0]
+    def outputs(inputs, activation):
+        return normalize_batch(inputs, scale, bias, CHANNELS_LAST, activation)[0]
 
-    assert outputs(inputs, RELU).min() > 6
-    for function in (outputs, jax.grad(lambda x, c: jnp.sin(outputs(x, c)).sum())):
-        np.testing.assert_array_equal(function(inputs, RELU), function(inputs, None))
+    relu = jax.nn.relu
+    assert outputs(inputs, relu).min() > 6
+    for function in (outputs, jax.grad(lambda x, a: jnp.sin(outputs(x, a)).sum())):
+        np.testing.assert_array_equal(function(inputs, relu), function(inputs, None))
+
+
+@LAYOUTS
+@pytest.mark.parametrize(
+    "activation",
+    [jax.nn.relu, jax.nn.relu6, jnp.tanh, jax.nn.gelu],
+    ids=["relu", "relu6", "tanh", "gelu"],
+)
+def test_activation_behind_batch_norm_equals_autodiff(rng, affine, layout, activation):
+    """Fused or not: outputs and gradients of the plain formula, by autodiff."""
+    images = jnp.asarray(rng.standard_normal((4, 3, 3, 5)), jnp.float32)
+
+    def ours(inputs, scale, bias):
+        return normalize_batch(inputs, scale, bias, layout, activation)[0]
+
+    def plain(inputs, scale, bias):
+        mean, var = inputs.mean(layout.others), inputs.var(layout.others)
+        scale = layout.along_channels(scale / jnp.sqrt(var + EPSILON))
+        centred = inputs - layout.along_channels(mean)
+        return activation(centred * scale + layout.along_channels(bias))
+
+    operands = layout.arrange(images), *affine
+    outputs = ours(*operands)
+    np.testing.assert_allclose(outputs, plain(*operands), rtol=1e-4, atol=1e-5)
+    if activation in CEILINGS:
+        assert outputs.min() == 0 and (outputs > 6).any() == (activation == jax.nn.relu)
+    gradients = [
+        jax.grad(lambda *x, run=run: jnp.sin(run(*x)).sum(), (0, 1, 2))(*operands)
+        for run in (ours, plain)
+    ]
+    for left, right in zip(*gradients, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", [jax.nn.relu6, jnp.tanh])
+@pytest.mark.parametrize("running", [False, True])
+def test_batch_norm_applies_its_activation(rng, activation, running):
+    inputs = jnp.asarray(5 * rng.standard_normal((4, 3, 3, 5)), jnp.float32)
+    module, linear = BatchNorm(CHANNELS_LAST, activation), BatchNorm(CHANNELS_LAST)
+    variables = linear.init(jax.random.key(0), inputs, False)
+    mutable = [] if running else ["batch_stats"]
+    found, expected = (
+        norm.apply(variables, inputs, not running, mutable=mutable)
+        for norm in (module, linear)
+    )
+    np.testing.assert_allclose(found[0], activation(expected[0]), rtol=1e-6)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, found[1], expected[1]))
+
+
+@pytest.mark.parametrize("name", spaces.SPACES)
+def test_names_decide_about_every_leaf(name):
+    """Every leaf of every space is one that initial values and scores know by name.
+
+    A leaf is a kernel whose role has a rule in every family, the bias of the
+    classifier, or part of a batch norm called `bn_*`. Every op of a searchable layer
+    has one indicator batch norm in each cell, and `zero` has none.
+    """
+    space = spaces.build(name, image_size=32, image_channels=3, num_classes=10)
+    wiring = LAYER_INDICATORS["candidate"](space)
+    shapes = variable_shapes(plain_supernet(wiring))
+    for collection, *path, module, leaf in flatten(shapes):
+        if leaf == "kernel":
+            for kernels in KERNEL_RULES:
+                assert module in kernel_rules(kernels, depthwise_qr), path
+        elif (module, leaf) != ("classifier", "bias"):
+            assert module.startswith("bn_"), path
+            names = {"params": ("scale", "bias"), "batch_stats": ("mean", "var")}
+            assert leaf in names[collection], path
+    params = shapes["params"]
+    for index, layer in enumerate(wiring.sampled.layers):
+        for op in (space.ops[number] for number in layer.ops):
+            leaves = flatten(params.get(layer_name(index), {}).get(op.name, {}))
+            norms = {leaf[:-1] for leaf in leaves if leaf[-2] in INDICATOR_BATCH_NORMS}
+            cells = {leaf[0] for leaf in leaves if leaf[0].startswith("cell_")}
+            expected = len(cells) or int(op.kind != "zero" and len(layer.ops) > 1)
+            assert len(norms) == expected, (index, op)

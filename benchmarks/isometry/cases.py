@@ -6,7 +6,14 @@ import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from difnas_jax.models.kernels import ACTIVATIONS, RELU
+import numpy as np
+
+from difnas_jax.models.initializers import (
+    DEPTHWISE_RULES,
+    RELU_GAIN,
+    Fill,
+    kernel_rules,
+)
 from difnas_jax.spaces import SPACES, ImageSpace, build
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.chain import ChainSpace
@@ -15,11 +22,37 @@ from difnas_jax.spaces.chain import ChainSpace
 SHUFFLING = ("shuffle", "xception")
 
 
+def unit_norm(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Gaussian filters, each scaled to norm sqrt(2)."""
+    filters = rng.standard_normal(shape)
+    return RELU_GAIN * filters / np.linalg.norm(filters, axis=(0, 1), keepdims=True)
+
+
+def delta(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """The centre tap sqrt(2): isometric, but the kernel size makes no difference."""
+    filters = np.zeros(shape)
+    filters[shape[0] // 2, shape[1] // 2] = RELU_GAIN
+    return filters
+
+
+# Those of the product, and two that it does not offer.
+DEPTHWISE: dict[str, Fill] = {
+    **DEPTHWISE_RULES,
+    "unit_norm": unit_norm,
+    "delta": delta,
+}
+
+
 class Initialisation(NamedTuple):
-    """A key of `KERNEL_RULES` and one of `DEPTHWISE_RULES`."""
+    """A key of `KERNEL_RULES` and one of `DEPTHWISE`."""
 
     kernels: str
     depthwise: str
+
+    @property
+    def rules(self) -> dict[str, Fill]:
+        """The rule of every role."""
+        return kernel_rules(self.kernels, DEPTHWISE[self.depthwise])
 
     @property
     def gaussian(self) -> bool:
@@ -42,7 +75,7 @@ class Case:
 
     Attributes:
       op: what is computed.
-      ceiling: of its activation.
+      activation: a key of `ACTIVATIONS`.
       inputs, outputs: channels.
       stride: 1, which keeps the shape, or 2, which doubles the channels.
       side: of the input in pixels.
@@ -50,7 +83,7 @@ class Case:
     """
 
     op: Op
-    ceiling: float
+    activation: str
     inputs: int
     outputs: int
     stride: int
@@ -91,7 +124,7 @@ class Case:
     @property
     def label(self) -> str:
         """Short, for people."""
-        activation = "ReLU" if self.ceiling == RELU else "ReLU6"
+        activation = "ReLU" if self.activation == "relu" else "ReLU6"
         return f"{self.op.name}, stride {self.stride}, {activation}"
 
 
@@ -103,29 +136,29 @@ def cases(channels: int, side: int) -> list[Case]:
         them; layers that change the channels without a stride are not told apart.
       side: of the input in pixels.
     """
-    found: dict[tuple[Op, float, int], list[str]] = {}
+    found: dict[tuple[Op, str, int], list[str]] = {}
     for name in sorted(SPACES):
         space = build(name, image_size=32, image_channels=3, num_classes=10)
         for key in dict.fromkeys(_ops(space)):
             found.setdefault(key, []).append(name)
     return [
-        _case(op, ceiling, stride, channels, side, tuple(names))
-        for (op, ceiling, stride), names in sorted(
+        _case(op, activation, stride, channels, side, tuple(names))
+        for (op, activation, stride), names in sorted(
             found.items(), key=lambda item: (item[0][0].kind, item[0][2], item[0][1])
         )
     ]
 
 
-def _case(op: Op, ceiling: float, stride: int, channels: int, side: int, names):
+def _case(op: Op, activation: str, stride: int, channels: int, side: int, names):
     inputs = channels * (2 if op.kind in SHUFFLING else 1)
-    return Case(op, ceiling, inputs, inputs * stride, stride, side, names)
+    return Case(op, activation, inputs, inputs * stride, stride, side, names)
 
 
-def _ops(space: ImageSpace) -> Iterator[tuple[Op, float, int]]:
+def _ops(space: ImageSpace) -> Iterator[tuple[Op, str, int]]:
     is_chain = isinstance(space, ChainSpace)
-    ceiling = ACTIVATIONS[space.activation] if is_chain else RELU
+    activation = space.activation if is_chain else "relu"
     for block in space.fixed if is_chain else ():
-        yield block.op, ceiling, block.stride
+        yield block.op, activation, block.stride
     for layer in space.layers:
         for op in layer.ops if len(layer.ops) > 1 else ():
-            yield space.ops[op], ceiling, layer.stride
+            yield space.ops[op], activation, layer.stride

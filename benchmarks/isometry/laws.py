@@ -30,7 +30,6 @@ from benchmarks.isometry.composition import (
     stacked,
     strided,
 )
-from difnas_jax.models.initializers import KERNEL_RULES, depthwise_roles
 
 FILTERS = 1000
 
@@ -78,9 +77,8 @@ class Filters(NamedTuple):
 def filters(case: Case, rule: Initialisation) -> Filters:
     """Of the depthwise kernels of an op, from many that are drawn by its rule."""
     side, stride = case.op.kernel, case.stride
-    roles = {**depthwise_roles(rule.depthwise), **KERNEL_RULES[rule.kernels]}
     shape = side, side, 1, FILTERS
-    drawn = roles["depthwise"](np.random.default_rng(0), shape)[:, :, 0]
+    drawn = rule.rules["depthwise"](np.random.default_rng(0), shape)[:, :, 0]
     drawn = drawn / np.linalg.norm(drawn, axis=(0, 1))  # [k, k, N]
     squares = drawn**2
     lags = _autocorrelation(drawn, stride)

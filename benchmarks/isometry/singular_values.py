@@ -22,8 +22,8 @@ from benchmarks.isometry.cases import INITIALISATIONS, Case, Initialisation, cas
 from benchmarks.isometry.laws import PASSING, law
 from difnas_jax.models.batchnorm import MOMENTUM
 from difnas_jax.models.blocks import BLOCKS
-from difnas_jax.models.initializers import KERNEL_RULES, depthwise_roles
-from difnas_jax.models.kernels import Block
+from difnas_jax.models.initializers import DEPTHWISE_ROLES
+from difnas_jax.models.kernels import ACTIVATIONS, Block
 from difnas_jax.ops.layout import CHANNELS_LAST
 
 IMAGES = 256
@@ -62,7 +62,7 @@ def _initialisations(case: Case) -> list[str]:
     """Those that differ for the kernels that an op has."""
     roles = {leaf[-2] for leaf in flatten(_shapes(case)) if leaf[-1] == "kernel"}
     names = list(INITIALISATIONS)
-    return names if roles & {*depthwise_roles("qr")} else names[: 1 + bool(roles)]
+    return names if roles & {*DEPTHWISE_ROLES} else names[: 1 + bool(roles)]
 
 
 def _row(case: Case, name: str, part: str, found: Sequence[dict[str, Any]]) -> Row:
@@ -137,8 +137,10 @@ _WITHOUT: dict[str, Callable[[np.ndarray, Case], np.ndarray]] = {
 
 
 def _block(case: Case) -> Block:
-    shape = case.outputs, case.stride
-    return BLOCKS[case.op.kind](case.op, *shape, CHANNELS_LAST, case.ceiling)
+    activation = ACTIVATIONS[case.activation]
+    return BLOCKS[case.op.kind](
+        case.op, case.outputs, case.stride, CHANNELS_LAST, activation
+    )
 
 
 @functools.cache
@@ -149,7 +151,7 @@ def _shapes(case: Case) -> Any:
 
 
 def _variables(case: Case, rule: Initialisation, rng: np.random.Generator) -> Any:
-    rules = {**depthwise_roles(rule.depthwise), **KERNEL_RULES[rule.kernels]}
+    rules = rule.rules
     leaves = {
         leaf: jnp.asarray(
             rules[leaf[-2]](rng, value.shape)

@@ -17,7 +17,7 @@ from difnas_jax.config import default
 from difnas_jax.data import SOURCES, Arrays, Normalizer, TrainBatches
 from difnas_jax.data.examples import fitted
 from difnas_jax.models.initializers import initialize, variable_shapes
-from difnas_jax.models.networks import wired
+from difnas_jax.models.networks import network
 from difnas_jax.models.supernet import Network
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces import build
@@ -108,7 +108,14 @@ def supernet(
     )
     rows = []
     for indicator in setting.layer_indicators:
-        model = wired(LAYER_INDICATORS[indicator](space))
+        wiring = LAYER_INDICATORS[indicator](space)
+        model = network(
+            wiring.sampled,
+            parallel_identity=wiring.parallel,
+            dropout=0.0,
+            dtype="float32",
+            rematerialize=False,
+        )
         say(f"{name}, layer indicator {indicator}: compiling")
         with compilation.without_collection():
             for row in _rows(model, images, setting):

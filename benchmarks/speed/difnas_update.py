@@ -56,6 +56,7 @@ def training(
     model = networks.network(
         space,
         dropout=dropout,
+        dtype="float32",
         rematerialize=rematerialize,
         layout=layout,
     )

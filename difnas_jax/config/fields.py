@@ -83,7 +83,7 @@ def default() -> ConfigDict:
     # `orthogonal` or `he_fan_out`.
     config.method.kernels = "orthogonal"
     # Depthwise kernels of the orthogonal family: `shift`, the one isometry that tells
-    # kernel sizes apart, `qr` (the paper), `unit_norm`, `delta`.
+    # kernel sizes apart, or `qr` (the paper).
     config.method.depthwise = "shift"
     # What trains: `indicator` (last batch norm of each candidate), `all_bn`, `spatial`
     # (these, and kernels of more than one pixel), `all`. Other kernels stay frozen as

@@ -1,7 +1,9 @@
-"""All blocks by kind of op, with batch norms named by role.
+"""All blocks by kind of op, with modules named by role.
 
-A batch norm whose name is in `INDICATOR_BATCH_NORMS` scores its candidate: the last one
-of a block, or one that only the supernet has.
+The names are what other files go by. A batch norm is called `bn_` and its role; where
+its name is in `INDICATOR_BATCH_NORMS` its scale scores the candidate, as the last batch
+norm of a block or as one that only the supernet has. The name of a module with a kernel
+selects the initial values (`initializers.GAINS`).
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ class InvertedResidual(Block):
         if op.expansion > 1:
             width = inputs.shape[layout.channel] * op.expansion
             hidden = Pointwise(width, layout, name="expand")(hidden)
-            hidden = BatchNorm(layout, self.ceiling, name="bn_expand")(hidden, train)
+            hidden = BatchNorm(layout, self.activation, name="bn_expand")(hidden, train)
         depthwise = Depthwise(op.kernel, self.stride, layout, name="depthwise")
         hidden = depthwise(hidden)
-        hidden = BatchNorm(layout, self.ceiling, name="bn_depthwise")(hidden, train)
+        hidden = BatchNorm(layout, self.activation, name="bn_depthwise")(hidden, train)
         project = Pointwise(self.out_channels, layout, name="project")
         outputs = BatchNorm(layout, name="bn_project")(project(hidden), train)
         return outputs + inputs if self.keeps_shape(inputs) else outputs
@@ -68,7 +70,8 @@ BLOCKS: dict[str, type[Block]] = {
     "xception": XceptionBlock,
     "zero": Zero,
 }
-# The batch norms whose scales are scores, by name.
+# The batch norms whose scales are scores. Every op has exactly one, except `zero`, and
+# identity and pooling where their layer has no other op.
 INDICATOR_BATCH_NORMS = frozenset(
     {"bn_conv", "bn_identity", "bn_output", "bn_pool", "bn_project"}
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax
 from jax import Array
 
 from difnas_jax.models.batchnorm import BatchNorm
 from difnas_jax.models.cell_blocks import Reduction, ReluConv
-from difnas_jax.models.kernels import RELU, Conv
+from difnas_jax.models.kernels import Conv
 from difnas_jax.models.layers import ChoiceLayer, layer_name
 from difnas_jax.models.supernet import Network
 from difnas_jax.ops.layout import Layout
@@ -39,7 +40,7 @@ class CellNetwork(Network):
                 hidden = self._reduction(stage, width, layout)(hidden, train)
             for cell in range(stage * space.cells, (stage + 1) * space.cells):
                 hidden = self._cell(edges, hidden, path, train, cell)
-        return BatchNorm(layout, RELU, name="bn_last")(hidden, train)
+        return BatchNorm(layout, jax.nn.relu, name="bn_last")(hidden, train)
 
     def _edges(self, layout: Layout) -> list[ChoiceLayer]:
         space = self.space
@@ -48,14 +49,14 @@ class CellNetwork(Network):
             ChoiceLayer(
                 layer=layer,
                 ops=space.ops,
-                parallel_identity=number in self.parallel_identity,
+                parallel_identity=index in self.parallel_identity,
                 layout=layout,
-                ceiling=RELU,
+                activation=jax.nn.relu,
                 rematerialize=self.rematerialize,
                 widths=widths,
-                name=layer_name(number),
+                name=layer_name(index),
             )
-            for number, layer in enumerate(space.layers)
+            for index, layer in enumerate(space.layers)
         ]
 
     def _cell(
@@ -68,13 +69,14 @@ class CellNetwork(Network):
     ) -> Array:
         """The last node; each node is the sum of its incoming edges."""
         nodes: dict[int, Array] = {0: inputs}
-        for number, (source, target) in enumerate(self.space.edges):
-            output = edges[number](nodes[source], path[number], train, cell)
+        for index, (source, target) in enumerate(self.space.edges):
+            output = edges[index](nodes[source], path[index], train, cell)
             nodes[target] = nodes[target] + output if target in nodes else output
         return nodes[self.space.num_nodes - 1]
 
     def _reduction(self, stage: int, width: int, layout: Layout) -> Reduction:
         first, second = (
-            ReluConv(CONV3, width, stride, layout, parent=None) for stride in (2, 1)
+            ReluConv(CONV3, width, stride, layout, jax.nn.relu, parent=None)
+            for stride in (2, 1)
         )
         return Reduction(first, second, layout, name=f"reduction_{stage}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -17,12 +16,12 @@ from difnas_jax.ops.layout import Layout
 
 
 class ReluConv(Block):
-    """ReLU, k x k convolution, batch norm `bn_conv`, which is the block indicator."""
+    """Activation, k x k convolution, and batch norm `bn_conv`: the block indicator."""
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
-        layout, active = self.layout, jax.nn.relu(inputs)
+        layout, active = self.layout, self.activation(inputs)
         if self.op.kernel == 1 and self.stride == 1:
             outputs = Pointwise(self.out_channels, layout, name="conv")(active)
         else:
@@ -49,7 +48,7 @@ class AveragePool(Block):
 
 
 class Zero(Block):
-    """Nothing: an edge that is not there."""
+    """The edge is absent: zeros."""
 
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map -> zeros of the same shape."""
@@ -87,10 +86,10 @@ def average_pool(inputs: Array, side: int, layout: Layout) -> Array:
 
 
 def _neighbours(size: int, side: int) -> np.ndarray:
-    """int64[size]: how many of `side` places around each pixel lie inside."""
-    places = np.arange(size)
-    last = np.minimum(places + side // 2, size - 1)
-    return last - np.maximum(places - side // 2, 0) + 1
+    """int64[size]: how many of the `side` pixels around each one lie inside."""
+    pixels = np.arange(size)
+    last = np.minimum(pixels + side // 2, size - 1)
+    return last - np.maximum(pixels - side // 2, 0) + 1
 
 
 def halve(inputs: Array, layout: Layout) -> Array:

@@ -52,7 +52,7 @@ def _orthonormal_columns(rng: np.random.Generator, rows: int, columns: int):
 
 
 def depthwise_qr(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Each k x k filter an orthogonal matrix, scaled to norm sqrt(2) (default).
+    """Each k x k filter an orthogonal matrix, scaled to norm sqrt(2).
 
     The paper: orthogonal weights "obtained by triangulating every filter".
     """
@@ -63,29 +63,16 @@ def depthwise_qr(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray
     return filters.transpose(1, 2, 0)[:, :, None, :]
 
 
-def depthwise_unit_norm(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Gaussian filters, each scaled to norm sqrt(2)."""
-    filters = rng.standard_normal(shape)
-    return RELU_GAIN * filters / np.linalg.norm(filters, axis=(0, 1), keepdims=True)
-
-
 def depthwise_shift(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """One tap sqrt(2) at a random place of each window: an exact isometry."""
+    """One tap sqrt(2) at a random position of each window: an exact isometry."""
     taps = rng.integers(shape[0] * shape[1], size=shape[-1])
     return RELU_GAIN * np.eye(shape[0] * shape[1])[:, taps].reshape(shape)
-
-
-def depthwise_delta(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """The centre tap sqrt(2): isometric, but blind to the kernel size. For tests."""
-    filters = np.zeros(shape)
-    filters[shape[0] // 2, shape[1] // 2] = RELU_GAIN
-    return filters
 
 
 def he_fan_out(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """N(0, 2 / (k k C_out)), the convolutions of SPOS and BN-NAS.
 
-    As there, C_out is not divided by the groups of a depthwise convolution.
+    As in their releases, C_out is not divided by the groups of a depthwise convolution.
     """
     fan_out = shape[-1] * (math.prod(shape[:-2]) if len(shape) == 4 else 1)
     return rng.standard_normal(shape) * math.sqrt(2.0 / fan_out)
@@ -94,60 +81,51 @@ def he_fan_out(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """U(-1/sqrt(C_in), 1/sqrt(C_in)), the linear layer of SPOS and BN-NAS.
 
-    Differs from there: the bias starts at 0, under every rule.
+    Differs from their releases: the bias starts at 0, under every rule.
     """
     bound = 1.0 / math.sqrt(shape[0])
     return rng.uniform(-bound, bound, shape)
 
 
-DEPTHWISE_RULES: dict[str, Fill] = {
-    "qr": depthwise_qr,
-    "unit_norm": depthwise_unit_norm,
-    "shift": depthwise_shift,
-    "delta": depthwise_delta,
+# Norm of an output unit under the orthogonal rule, by role: the name of the module with
+# the kernel.
+GAINS: dict[str, float] = {
+    "stem": RELU_GAIN,
+    "expand": RELU_GAIN,
+    "project": 1.0,
+    "head": RELU_GAIN,
+    "classifier": 1.0,
+    "mix": RELU_GAIN,
+    "output": RELU_GAIN,
+    "conv": RELU_GAIN,  # a ReLU comes before it
+    "entry": 1.0,
+    "shortcut": 1.0,
 }
+# An activation follows a kernel of the role `depthwise`, and none a `spatial` one.
+DEPTHWISE_ROLES = ("depthwise", "spatial")
+DEPTHWISE_RULES: dict[str, Fill] = {"qr": depthwise_qr, "shift": depthwise_shift}
 
-# Role of a kernel (the name of its module) -> rule; the two depthwise roles are filled
-# in below.
+# Role of a kernel -> rule. `kernel_rules` adds the depthwise roles that are not here.
 KERNEL_RULES: dict[str, dict[str, Fill]] = {
-    "orthogonal": {
-        "stem": stacked_haar(RELU_GAIN),
-        "expand": stacked_haar(RELU_GAIN),
-        "project": stacked_haar(1.0),
-        "head": stacked_haar(RELU_GAIN),
-        "classifier": stacked_haar(1.0),
-        "mix": stacked_haar(RELU_GAIN),
-        "output": stacked_haar(RELU_GAIN),
-        "conv": stacked_haar(RELU_GAIN),  # a ReLU comes before it
-        "entry": stacked_haar(1.0),
-        "shortcut": stacked_haar(1.0),
-    },
+    "orthogonal": {role: stacked_haar(gain) for role, gain in GAINS.items()},
     "he_fan_out": {
-        "stem": he_fan_out,
-        "expand": he_fan_out,
-        "depthwise": he_fan_out,
-        "project": he_fan_out,
-        "head": he_fan_out,
+        **dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_out),
         "classifier": uniform_fan_in,
-        "spatial": he_fan_out,
-        "mix": he_fan_out,
-        "output": he_fan_out,
-        "conv": he_fan_out,
-        "entry": he_fan_out,
-        "shortcut": he_fan_out,
     },
 }
 
 
-def depthwise_roles(rule: str) -> dict[str, Fill]:
-    """The depthwise roles under a key of `DEPTHWISE_RULES`.
+def kernel_rules(kernels: str, depthwise: Fill) -> dict[str, Fill]:
+    """The rule of every role.
 
-    `depthwise` is followed by an activation, `spatial` is not.
+    Args:
+      kernels: key of `KERNEL_RULES`.
+      depthwise: the rule of depthwise kernels where that family has none.
     """
-    fill = DEPTHWISE_RULES[rule]
     return {
-        "depthwise": fill,
-        "spatial": lambda rng, shape: fill(rng, shape) / RELU_GAIN,
+        "depthwise": depthwise,
+        "spatial": lambda rng, shape: depthwise(rng, shape) / RELU_GAIN,
+        **KERNEL_RULES[kernels],
     }
 
 
@@ -168,7 +146,7 @@ def initialize(
     Returns:
       {"params", "batch_stats"}: nested dictionaries of float32 numpy arrays.
     """
-    rules = {**depthwise_roles(depthwise), **KERNEL_RULES[kernels]}
+    rules = kernel_rules(kernels, DEPTHWISE_RULES[depthwise])
     shapes: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(
         variable_shapes(model)
     )

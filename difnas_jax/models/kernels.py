@@ -8,21 +8,21 @@ names of their modules, so names are part of the contract.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import flax.linen as nn
+import jax
 from jax import Array
 
 from difnas_jax.ops.convolutions import dense_conv, pointwise_conv
 from difnas_jax.ops.depthwise import depthwise_conv
 from difnas_jax.ops.layout import Layout
+from difnas_jax.ops.normalization import Activation
 from difnas_jax.spaces.base import Op
 
-RELU6 = 6.0
-RELU = math.inf
-# Where the activation of a space is clipped, by name.
-ACTIVATIONS = {"relu6": RELU6, "relu": RELU}
+# Activations by the name that a space gives. Any elementwise function may join them;
+# `ops.normalization` has a fused form of some.
+ACTIVATIONS: dict[str, Activation] = {"relu": jax.nn.relu, "relu6": jax.nn.relu6}
 
 
 class Weighted(nn.Module):
@@ -74,25 +74,6 @@ class Pointwise(Weighted):
         return pointwise_conv(inputs, kernel, self.layout)
 
 
-class Linear(Weighted):
-    """A fully connected layer.
-
-    `kernel` [C_in, C_out] and, if there is one, `bias` [C_out].
-    """
-
-    features: int
-    bias: bool = True
-
-    @nn.compact
-    def __call__(self, inputs: Array) -> Array:
-        """[B, C_in] -> [B, C_out]."""
-        shape = (inputs.shape[-1], self.features)
-        outputs = inputs @ self.weight("kernel", shape, inputs.dtype)
-        if not self.bias:
-            return outputs
-        return outputs + self.weight("bias", (self.features,), inputs.dtype)
-
-
 class Depthwise(Weighted):
     """Depthwise k x k convolution.
 
@@ -111,6 +92,25 @@ class Depthwise(Weighted):
         return depthwise_conv(inputs, kernel, self.stride, self.layout)
 
 
+class Linear(Weighted):
+    """A fully connected layer.
+
+    `kernel` [C_in, C_out] and, if `use_bias`, `bias` [C_out].
+    """
+
+    features: int
+    use_bias: bool
+
+    @nn.compact
+    def __call__(self, inputs: Array) -> Array:
+        """[B, C_in] -> [B, C_out]."""
+        shape = (inputs.shape[-1], self.features)
+        outputs = inputs @ self.weight("kernel", shape, inputs.dtype)
+        if not self.use_bias:
+            return outputs
+        return outputs + self.weight("bias", (self.features,), inputs.dtype)
+
+
 class Block(nn.Module):
     """A candidate or fixed block: (feature map, train) -> feature map.
 
@@ -118,14 +118,14 @@ class Block(nn.Module):
       op: what to compute.
       out_channels, stride: the shape of the outputs.
       layout: of the feature maps.
-      ceiling: of the activation, one of `ACTIVATIONS`.
+      activation: one of `ACTIVATIONS`.
     """
 
     op: Op
     out_channels: int
     stride: int
     layout: Layout
-    ceiling: float = RELU6
+    activation: Activation
 
     def keeps_shape(self, inputs: Array) -> bool:
         """Whether the outputs have the shape of the inputs."""

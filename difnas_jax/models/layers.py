@@ -1,4 +1,4 @@
-"""A place with a choice: a layer of a chain or an edge of all cells.
+"""A searchable layer: a layer of a chain, or an edge of all cells.
 
 A layer with several ops switches between them on a traced index, so one compiled
 program serves every path. A layer with one op has nothing to choose: the op is called
@@ -20,32 +20,37 @@ from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.kernels import Block
 from difnas_jax.ops.choice import Branch, choose
 from difnas_jax.ops.layout import Layout
+from difnas_jax.ops.normalization import Activation
 from difnas_jax.spaces.base import IDENTITY, Op
 from difnas_jax.spaces.image import ImageLayer
 
 
-class Copies(nn.Module):
-    """One op of an edge: a block for each cell, `cell_00` and so on.
+class PerCellBlocks(nn.Module):
+    """One op of an edge: a block for each cell, named `cell_00` and so on.
 
     Attributes:
       op: what to compute.
       widths: output channels in each cell.
-      options: further arguments of the block.
+      layout: of the feature maps.
+      activation: of the blocks.
     """
 
     op: Op
     widths: tuple[int, ...]
-    options: tuple[Any, ...]
+    layout: Layout
+    activation: Activation
 
     def setup(self) -> None:
         """Make one submodule for each cell."""
         for cell, width in enumerate(self.widths):
-            block = BLOCKS[self.op.kind](self.op, width, 1, *self.options)
+            block = BLOCKS[self.op.kind](
+                self.op, width, 1, self.layout, self.activation
+            )
             setattr(self, cell_name(cell), block)
 
 
 class ChoiceLayer(nn.Module):
-    """One layer of the supernet: all its ops, of which a path takes one.
+    """One searchable layer of the supernet: all its ops, of which a path takes one.
 
     The variables of an op lie under its name, those of an edge under the op and the
     cell.
@@ -56,7 +61,7 @@ class ChoiceLayer(nn.Module):
       parallel_identity: add an always-on identity with batch norm (the layer indicator
         as a parallel branch).
       layout: of the feature maps.
-      ceiling: of the activation.
+      activation: of the blocks.
       rematerialize: compute the layer again in the backward pass.
       widths: for an edge, the channels in each cell; empty for a layer of a chain.
     """
@@ -65,7 +70,7 @@ class ChoiceLayer(nn.Module):
     ops: tuple[Op, ...]
     parallel_identity: bool
     layout: Layout
-    ceiling: float
+    activation: Activation
     rematerialize: bool
     widths: tuple[int, ...] = ()
 
@@ -73,7 +78,8 @@ class ChoiceLayer(nn.Module):
         """Make one submodule for each op, under the op's name."""
         for op in [*self._allowed(), *self._parallel()]:
             if self.widths:
-                module = Copies(op, self.widths, self._options())
+                shared = self.layout, self.activation
+                module = PerCellBlocks(op, self.widths, *shared)
             else:
                 module = self._block(op, None)
             setattr(self, op.name, module)
@@ -91,15 +97,15 @@ class ChoiceLayer(nn.Module):
         if len(ops) == 1:
             through = _through(ops[0].name, train, cell)
             return (nn.remat(through) if self.rematerialize else through)(self, inputs)
-        number = self._branch_number(index)
+        branch = self._branch_of_op(index)
         if not self.is_mutable_collection("batch_stats"):
             branches = tuple(self._branch(op, train, cell) for op in ops)
             variables = tuple(self._variables(op, cell) for op in ops)
-            return choose(branches, self.rematerialize, number, variables, inputs)
+            return choose(branches, self.rematerialize, branch, variables, inputs)
         # Branches reach their op through the module argument: one that closes over a
-        # submodule would lose its batch statistics without a word.
+        # submodule would silently lose its batch statistics.
         branches = [_through(op.name, train, cell) for op in ops]
-        return nn.switch(number, branches, self, inputs)
+        return nn.switch(branch, branches, self, inputs)
 
     def through(self, name: str, inputs: Array, train: bool, cell: int | None) -> Array:
         """The op `name`, plus the always-on identity where the layer has one.
@@ -127,48 +133,49 @@ class ChoiceLayer(nn.Module):
         identities = [op for op in self.ops if op.kind == IDENTITY.kind]
         return identities if self.parallel_identity else []
 
-    def _options(self) -> tuple[Any, ...]:
-        return self.layout, self.ceiling
-
     def _block(self, op: Op, cell: int | None, **options: Any) -> Block:
         width = self.layer.out_channels if cell is None else self.widths[cell]
         shape = width, self.layer.stride
-        return BLOCKS[op.kind](op, *shape, *self._options(), **options)
+        return BLOCKS[op.kind](op, *shape, self.layout, self.activation, **options)
 
     def _branch(self, op: Op, train: bool, cell: int | None) -> Branch:
         """`through` as a pure function, equal for equal layers."""
-        names = [op, *self._parallel()]
-        blocks = tuple((op.name, self._block(op, cell, parent=None)) for op in names)
-        return _Through(blocks, train)
+        ops = [op, *self._parallel()]
+        # Without a parent the blocks of equal layers compare equal.
+        blocks = tuple((op.name, self._block(op, cell, parent=None)) for op in ops)
+        return _SumOfBlocks(blocks, train)
 
     def _variables(self, op: Op, cell: int | None) -> dict[str, Any]:
-        """By op name and collection, the variables of a branch."""
-        names = [op.name, *(op.name for op in self._parallel())]
+        """By op name and collection (frozen weights included), those of a branch."""
         variables = {}
-        for name in names:
-            place = (name,) if cell is None else (name, cell_name(cell))
-            found = {kind: _at(tree, place) for kind, tree in self.variables.items()}
+        for name in [op.name, *(op.name for op in self._parallel())]:
+            path = (name,) if cell is None else (name, cell_name(cell))
+            found = {kind: _at(tree, path) for kind, tree in self.variables.items()}
             variables[name] = {kind: tree for kind, tree in found.items() if tree}
         return variables
 
-    def _branch_number(self, index: Array) -> Array:
-        numbers = np.zeros(len(self.ops), np.int32)
-        numbers[list(self.layer.ops)] = np.arange(len(self.layer.ops))
-        return jnp.asarray(numbers)[index]
+    def _branch_of_op(self, index: Array) -> Array:
+        """Index among all ops of the space -> index among those of this layer."""
+        branches = np.zeros(len(self.ops), np.int32)
+        branches[list(self.layer.ops)] = np.arange(len(self.layer.ops))
+        return jnp.asarray(branches)[index]
 
 
 def _through(name: str, train: bool, cell: int | None) -> Any:
     return lambda module, inputs: module.through(name, inputs, train, cell)
 
 
-def _at(tree: Any, place: tuple[str, ...]) -> Any:
-    """The part of a tree at a place; empty where there is none."""
-    return functools.reduce(lambda node, name: node.get(name, {}), place, tree)
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    """The part of a tree under a path; empty where there is none."""
+    return functools.reduce(lambda node, name: node.get(name, {}), path, tree)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Through:
-    """The sum of some blocks; of equal blocks, equal, so that it is traced once."""
+class _SumOfBlocks:
+    """The sum of some blocks, by name.
+
+    The sums of equal blocks are equal, so that JAX traces them once.
+    """
 
     blocks: tuple[tuple[str, Any], ...]
     train: bool
@@ -181,11 +188,11 @@ class _Through:
         return functools.reduce(jnp.add, outputs)
 
 
-def layer_name(number: int) -> str:
-    """The module name of choice layer or edge `number`."""
-    return f"layer_{number:02d}"
+def layer_name(index: int) -> str:
+    """The module name of searchable layer or edge `index`."""
+    return f"layer_{index:02d}"
 
 
-def cell_name(number: int) -> str:
-    """The module name of an op in cell `number`."""
-    return f"cell_{number:02d}"
+def cell_name(cell: int) -> str:
+    """The module name of an op in a cell."""
+    return f"cell_{cell:02d}"

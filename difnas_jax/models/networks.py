@@ -10,7 +10,6 @@ from difnas_jax.models.supernet import Network, Supernet
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
-from difnas_jax.spaces.layer_indicator import Wiring
 
 NETWORKS: dict[type[SearchSpace], Callable[..., Network]] = {
     CellSpace: CellNetwork,
@@ -19,20 +18,10 @@ NETWORKS: dict[type[SearchSpace], Callable[..., Network]] = {
 
 
 def network(space: SearchSpace, **options: Any) -> Network:
-    """The network over a space; of size one, the found network.
+    """The network over a space; over a space of size one, the found network.
 
     Args:
       space: the search space.
-      **options: attributes of `Network`.
+      **options: the other attributes of `Network`.
     """
     return NETWORKS[type(space)](space, **options)
-
-
-def wired(wiring: Wiring, **options: Any) -> Network:
-    """The supernet under a wiring of the layer indicator.
-
-    Args:
-      wiring: what is sampled, and where the identity is always on.
-      **options: `dtype`, `rematerialize` and `layout` of `Network`.
-    """
-    return network(wiring.sampled, parallel_identity=wiring.parallel, **options)

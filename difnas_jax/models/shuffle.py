@@ -10,6 +10,7 @@ from jax import Array
 from difnas_jax.models.batchnorm import BatchNorm
 from difnas_jax.models.kernels import Block, Depthwise, Pointwise
 from difnas_jax.ops.layout import Layout
+from difnas_jax.ops.normalization import Activation
 
 
 class Separable(nn.Module):
@@ -18,6 +19,8 @@ class Separable(nn.Module):
     Attributes:
       features: C_out.
       kernel, stride: of the depthwise convolution.
+      layout: of the feature maps.
+      activation: behind the 1x1 convolution.
       role: name of the 1x1 convolution and, behind `bn_`, of its batch norm.
     """
 
@@ -25,7 +28,7 @@ class Separable(nn.Module):
     kernel: int
     stride: int
     layout: Layout
-    ceiling: float
+    activation: Activation
     role: str = "mix"
 
     @nn.compact
@@ -35,15 +38,15 @@ class Separable(nn.Module):
         spatial = Depthwise(self.kernel, self.stride, layout, name="spatial")
         hidden = BatchNorm(layout, name="bn_spatial")(spatial(inputs), train)
         mix = Pointwise(self.features, layout, name=role)
-        return BatchNorm(layout, self.ceiling, name=f"bn_{role}")(mix(hidden), train)
+        return BatchNorm(layout, self.activation, name=f"bn_{role}")(mix(hidden), train)
 
 
 class ShuffleBlock(Block):
-    """1x1, depthwise k x k, 1x1, beside what is left as it is.
+    """1x1, depthwise k x k, 1x1, beside channels that pass unchanged.
 
     Where the shape is kept, the even channels pass untouched and the odd ones through
     the main branch; elsewhere all channels go through both branches. The outputs of the
-    two lie one behind the other, and the next block takes every second channel.
+    two are concatenated, and the next block takes every second channel.
     `bn_output`, the last of the main branch, is the block indicator; the activation
     comes after it.
     """
@@ -64,7 +67,7 @@ class ShuffleBlock(Block):
         """The main branch."""
         hidden = self.out_channels // 2
         expand = Pointwise(hidden, self.layout, name="expand")
-        normalize = BatchNorm(self.layout, self.ceiling, name="bn_expand")
+        normalize = BatchNorm(self.layout, self.activation, name="bn_expand")
         hidden = normalize(expand(inputs), train)
         return self.separable(features, self.stride, "last", "output")(hidden, train)
 
@@ -77,7 +80,7 @@ class ShuffleBlock(Block):
             kernel=self.op.kernel,
             stride=stride,
             layout=self.layout,
-            ceiling=self.ceiling,
+            activation=self.activation,
             role=role,
             name=name,
         )

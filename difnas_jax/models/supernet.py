@@ -1,7 +1,7 @@
 """The supernet of a chain, and the found network as the same code.
 
-The found network is the supernet over a space of size one: `Supernet(space.cut(
-architecture))`, and its variables are a subtree of the supernet's.
+The found network is the supernet over a space of size one, `space.cut(architecture)`,
+and its variables are a subtree of the supernet's.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class Network(nn.Module):
 
     Attributes:
       space: the search space.
-      parallel_identity: layers with an always-on identity branch.
       dropout: rate before the classifier; needs the random stream `dropout`.
       dtype: key of `DTYPES`, in which feature maps are computed; variables, batch-norm
         statistics and logits are float32.
-      rematerialize: keep the input of each choice layer only and compute the layer
+      rematerialize: keep the input of each searchable layer only and compute the layer
         again in the backward pass: less memory, about a third more work.
-      layout: of the feature maps; that of this machine's backend by default.
+      parallel_identity: layers with an always-on identity branch.
+      layout: of the feature maps; None takes the fastest of this machine's backend.
     """
 
     space: ImageSpace
+    dropout: float
+    dtype: str
+    rematerialize: bool
     parallel_identity: tuple[int, ...] = ()
-    dropout: float = 0.0
-    dtype: str = "float32"
-    rematerialize: bool = False
     layout: Layout | None = None
 
     @nn.compact
@@ -67,7 +67,13 @@ class Network(nn.Module):
         if layout.channel == 0:
             pooled = pooled.T  # [C, B] -> [B, C]
         pooled = nn.Dropout(self.dropout, deterministic=not train)(pooled)
-        return self.classifier()(pooled)
+        classes, use_bias = self.space.num_classes, self.classifier_bias
+        return Linear(classes, use_bias, name="classifier")(pooled)
+
+    @property
+    def classifier_bias(self) -> bool:
+        """Whether the classifier adds a bias."""
+        return True
 
     def features(
         self, images: Array, path: Array, train: bool, layout: Layout
@@ -75,47 +81,43 @@ class Network(nn.Module):
         """Images in the layout -> the last feature map; makes its submodules."""
         raise NotImplementedError
 
-    def classifier(self) -> Linear:
-        """The last layer."""
-        return Linear(self.space.num_classes, name="classifier")
-
 
 class Supernet(Network):
-    """Stem, fixed blocks, choice layers, head, global pooling, classifier."""
+    """Stem, fixed blocks, searchable layers, head, global pooling, classifier."""
 
     space: ChainSpace
+
+    @property
+    def classifier_bias(self) -> bool:
+        """See `Network.classifier_bias`."""
+        return self.space.classifier_bias
 
     def features(
         self, images: Array, path: Array, train: bool, layout: Layout
     ) -> Array:
         """See `Network.features`."""
         space = self.space
-        ceiling = ACTIVATIONS[space.activation]
+        activation = ACTIVATIONS[space.activation]
         stem = Conv(space.stem_channels, 3, space.stem_stride, layout, name="stem")
-        hidden = BatchNorm(layout, ceiling, name="bn_stem")(stem(images), train)
-        for number, block in enumerate(space.fixed):
+        hidden = BatchNorm(layout, activation, name="bn_stem")(stem(images), train)
+        for index, block in enumerate(space.fixed):
             hidden = BLOCKS[block.op.kind](
                 op=block.op,
                 out_channels=block.out_channels,
                 stride=block.stride,
                 layout=layout,
-                ceiling=ceiling,
-                name=f"fixed_{number}",
+                activation=activation,
+                name=f"fixed_{index}",
             )(hidden, train)
-        for number, layer in enumerate(space.layers):
+        for index, layer in enumerate(space.layers):
             hidden = ChoiceLayer(
                 layer=layer,
                 ops=space.ops,
-                parallel_identity=number in self.parallel_identity,
+                parallel_identity=index in self.parallel_identity,
                 layout=layout,
-                ceiling=ceiling,
+                activation=activation,
                 rematerialize=self.rematerialize,
-                name=layer_name(number),
-            )(hidden, path[number], train)
+                name=layer_name(index),
+            )(hidden, path[index], train)
         head = Pointwise(space.head_channels, layout, name="head")
-        return BatchNorm(layout, ceiling, name="bn_head")(head(hidden), train)
-
-    def classifier(self) -> Linear:
-        """See `Network.classifier`."""
-        classes, bias = self.space.num_classes, self.space.classifier_bias
-        return Linear(classes, bias, name="classifier")
+        return BatchNorm(layout, activation, name="bn_head")(head(hidden), train)

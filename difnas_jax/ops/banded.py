@@ -1,10 +1,10 @@
 """Depthwise convolutions as matrix products, one for each channel, batch last.
 
 The outputs [H' W', B] of a channel are a band matrix [H' W', H W] times its inputs
-[H W, B]. Its zeros are multiplied too, which pays where the map is smaller than the
-kernel. The gradient of the kernel is the product [H' W', B] x [B, H W] summed along the
-band, tile by tile where the map is large; how it compares with k * k reductions is in
-`docs/speed.md`.
+[H W, B]. The zeros of the matrix are multiplied too, which pays where the map is
+smaller than the kernel. The gradient of the kernel is the product [H' W', B] x [B, H W]
+summed along the band, tile by tile where the map is large; how it compares with k * k
+reductions is in `docs/speed.md`.
 """
 
 from __future__ import annotations
@@ -22,22 +22,28 @@ TILE = 8
 
 def banded_conv(images: Array, kernel: Array, stride: int) -> Array:
     """Convolve [C, H, W, B] with a kernel [k, k, 1, C]."""
-    rows, columns = (_band(s, kernel.shape[0], stride) for s in images.shape[1:3])
-    bands = jnp.einsum(
-        "rsc,oir,pjs->copij", kernel[:, :, 0], *_constants(rows, columns, kernel)
-    )  # [k, k, C] -> [C, H', W', H, W]
-    return _products(bands, images)
+    return _products(_bands("copij", images.shape, kernel, stride), images)
 
 
 def banded_images_gradient(
     shape: tuple[int, ...], kernel: Array, cotangent: Array, stride: int
 ) -> Array:
     """The gradient of images [C, H, W, B] from a cotangent [C, H', W', B]."""
+    return _products(_bands("cijop", shape, kernel, stride), cotangent)
+
+
+def _bands(order: str, shape: tuple[int, ...], kernel: Array, stride: int) -> Array:
+    """[k, k, 1, C] -> the band matrices, for images of a shape [C, H, W, B].
+
+    Args:
+      order: of the dimensions: c for C, o and p for H' and W', i and j for H and W.
+      shape: of the images.
+      kernel: [k, k, 1, C].
+      stride: 1 or 2.
+    """
     rows, columns = (_band(size, kernel.shape[0], stride) for size in shape[1:3])
-    bands = jnp.einsum(
-        "rsc,oir,pjs->cijop", kernel[:, :, 0], *_constants(rows, columns, kernel)
-    )  # [k, k, C] -> [C, H, W, H', W']
-    return _products(bands, cotangent)
+    constants = _constants(rows, columns, kernel)
+    return jnp.einsum(f"rsc,oir,pjs->{order}", kernel[:, :, 0], *constants)
 
 
 def _band(size: int, side: int, stride: int) -> np.ndarray:
@@ -110,7 +116,7 @@ def banded_kernel_gradient(
     edges = [(0, 0, 0), (*rows.inputs, 0), (*columns.inputs, 0), (0, 0, 0)]
     padded = jax.lax.pad(images, jnp.zeros((), images.dtype), edges)
     beyond = ((0, 0), (0, rows.outputs), (0, columns.outputs), (0, 0))
-    inputs = _tiles(padded, rows, columns, (rows.band.shape[1], columns.band.shape[1]))
+    inputs = _input_tiles(padded, rows, columns)
     outputs = _output_tiles(jnp.pad(cotangent, beyond), rows, columns)
     products = jnp.einsum(
         "con,cin->coi", outputs, inputs, preferred_element_type=jnp.float32
@@ -123,11 +129,9 @@ def banded_kernel_gradient(
     return gradient[:, :, None].astype(images.dtype)
 
 
-def _tiles(
-    images: Array, rows: _Tiling, columns: _Tiling, shape: tuple[int, int]
-) -> Array:
-    """[C, H, W, B] -> [C, positions of a tile, tiles and B]."""
-    height, width = shape
+def _input_tiles(images: Array, rows: _Tiling, columns: _Tiling) -> Array:
+    """[C, H, W, B] -> [C, positions of a tile, tiles and B]; the tiles overlap."""
+    height, width = rows.band.shape[1], columns.band.shape[1]
     tiles = [
         images[:, row : row + height, column : column + width]
         for row in rows.starts
@@ -138,10 +142,8 @@ def _tiles(
 
 def _output_tiles(cotangent: Array, rows: _Tiling, columns: _Tiling) -> Array:
     """[C, H', W', B] -> [C, positions of a tile, tiles and B]."""
-    channels, _, _, batch = cotangent.shape
-    counts, tile = [], []
-    for tiling in (rows, columns):
-        counts.append(len(tiling.starts))
-        tile.append(len(tiling.band))
-    parts = cotangent.reshape(channels, counts[0], tile[0], counts[1], tile[1], batch)
-    return parts.transpose(0, 2, 4, 1, 3, 5).reshape(channels, tile[0] * tile[1], -1)
+    height, width = len(rows.band), len(columns.band)
+    tiles = len(rows.starts), height, len(columns.starts), width
+    parts = cotangent.reshape(len(cotangent), *tiles, cotangent.shape[-1])
+    together = parts.transpose(0, 2, 4, 1, 3, 5)
+    return together.reshape(len(cotangent), height * width, -1)

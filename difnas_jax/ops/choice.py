@@ -2,14 +2,13 @@
 
 Autodiff of `lax.switch` makes every branch return what any branch must remember, the
 weights among it, and fills what does not apply with zeros. Here the taken branch
-remembers its own intermediates only: inputs and weights are known outside of the
-switch already, intermediates of equal shape share a buffer, and the gradients of all
-branches share one row. Equal branches are traced once.
+remembers its own intermediates only: inputs and weights are known outside of the switch
+already, intermediates of equal shape share a buffer, and the gradients of all branches
+share one row. Equal branches are traced once.
 """
 
 from __future__ import annotations
 
-import collections
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +19,15 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
+from difnas_jax.ops.residuals import (
+    Backward,
+    buffer_counts,
+    fill_buffers,
+    read_buffers,
+)
+
 Branch = Callable[[Any, Array], Array]
+# Which leaves of the variables of a branch are differentiated.
 Moving = tuple[bool, ...]
 
 
@@ -39,7 +46,7 @@ def choose(
       rematerialize: compute the branch again in the backward pass instead of keeping
         its intermediates.
       index: int32[], which branch.
-      variables: those of each branch.
+      variables: those of each branch, all collections.
       inputs: the input of whichever branch.
 
     Returns:
@@ -52,53 +59,17 @@ def choose(
     return jax.lax.switch(index, runs, variables, inputs)
 
 
+# `jit` with the branch as a static argument finds equal branches already traced.
 @functools.partial(jax.jit, static_argnums=0)
 def _run(branch: Branch, variables: Any, inputs: Array) -> Array:
     return branch(variables, inputs)
 
 
-class _Linear(flax.struct.PyTreeNode):
-    """The backward pass of one branch, cut open.
-
-    Attributes:
-      kept: intermediates that it needs.
-      sources: for each leaf of the function from `jax.vjp`, its place in `kept` or,
-        as -1, -2, ..., among the arguments of the branch.
-      function: structure of that function.
-    """
-
-    kept: tuple[Array, ...]
-    sources: tuple[int, ...] = flax.struct.field(pytree_node=False)
-    function: Any = flax.struct.field(pytree_node=False)
-
-    @classmethod
-    def of(cls, function: Any, arguments: Sequence[Array]) -> _Linear:
-        leaves, structure = jax.tree.flatten(function)
-        places = {id(array): -1 - place for place, array in enumerate(arguments)}
-        kept: list[Array] = []
-        for leaf in leaves:
-            if id(leaf) not in places:
-                places[id(leaf)] = len(kept)
-                kept.append(leaf)
-        return cls(tuple(kept), tuple(places[id(leaf)] for leaf in leaves), structure)
-
-    def __call__(self, kept: Sequence[Array], arguments: Sequence[Array], cotangent):
-        places = [*kept, *reversed(arguments)]  # -1 is the first argument
-        leaves = [places[source] for source in self.sources]
-        return jax.tree.unflatten(self.function, leaves)(cotangent)
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _linearize(
     branch: Branch, moving: Moving, variables: Any, inputs: Array
-) -> tuple[Array, _Linear]:
+) -> tuple[Array, Backward]:
     """Run a branch and keep what its backward pass needs.
-
-    Args:
-      branch: what to run.
-      moving: which leaves of the variables have a gradient.
-      variables: those of the branch.
-      inputs: its input.
 
     Returns:
       The output, and cotangent -> (gradients of the moving leaves, of the inputs).
@@ -111,8 +82,10 @@ def _linearize(
         merged = [next(new) if moves else leaf for leaf, moves in pairs]
         return branch(jax.tree.unflatten(structure, merged), inputs)
 
+    # Differentiated by the moving leaves only: no product with the shape of a frozen
+    # kernel is computed.
     outputs, function = jax.vjp(run, _moving(leaves, moving), inputs)
-    return outputs, _Linear.of(function, [*leaves, inputs])
+    return outputs, Backward.of(function, [*leaves, inputs])
 
 
 def _moving(leaves: Sequence[Array], moving: Moving) -> list[Array]:
@@ -126,7 +99,8 @@ class _Saved(flax.struct.PyTreeNode):
       index, variables, inputs: the arguments.
       buffers: what the taken branch kept; None if that is computed again.
       moving: of each branch.
-      linear: shapes of what each branch keeps.
+      backward: of each branch, with shapes in the place of arrays; empty if computed
+        again.
     """
 
     index: Array
@@ -134,10 +108,12 @@ class _Saved(flax.struct.PyTreeNode):
     inputs: Array
     buffers: list[Array] | None
     moving: tuple[Moving, ...] = flax.struct.field(pytree_node=False)
-    linear: tuple[_Linear, ...] = flax.struct.field(pytree_node=False)
+    backward: tuple[Backward, ...] = flax.struct.field(pytree_node=False)
 
 
 def _forward(branches, rematerialize, index, variables, inputs):
+    # With symbolic zeros every leaf arrives as a pair of its value and whether anyone
+    # differentiates by it.
     moving = tuple(
         tuple(leaf.perturbed for leaf in jax.tree.leaves(own, is_leaf=_is_primal))
         for own in variables
@@ -148,18 +124,20 @@ def _forward(branches, rematerialize, index, variables, inputs):
     if rematerialize:
         outputs = choose(branches, rematerialize, index, variables, inputs)
         return outputs, _Saved(index, variables, inputs, None, moving, ())
+    # All branches of a switch return the same shapes, so what each one will keep has to
+    # be known before any of them runs.
     shapes = tuple(
         jax.eval_shape(functools.partial(_linearize, branch, moves), own, inputs)[1]
         for branch, moves, own in zip(branches, moving, variables, strict=True)
     )
-    slots = _slots(shapes)
+    counts = buffer_counts(shapes)
 
     def run(number: int):
         def forward(variables: Any, inputs: Array):
-            outputs, linear = _linearize(
+            outputs, backward = _linearize(
                 branches[number], moving[number], variables[number], inputs
             )
-            return outputs, _fill(slots, linear.kept)
+            return outputs, fill_buffers(counts, backward.kept)
 
         return forward
 
@@ -182,10 +160,11 @@ def _backward(branches, rematerialize, saved: _Saved, cotangent):
                 linear = _linearize(branches[number], moves, own, inputs)[1]
                 kept = linear.kept
             else:
-                linear = saved.linear[number]
-                kept = _read(linear.kept, buffers)
+                linear = saved.backward[number]
+                kept = read_buffers(linear.kept, buffers)
             arguments = [*jax.tree.leaves(own), inputs]
             gradients, gradient = linear(kept, arguments, cotangent)
+            # One row for all branches instead of zeros for every weight of the others.
             row = jnp.concatenate([jnp.zeros(0), *map(jnp.ravel, gradients)])
             return jnp.pad(row, (0, length - len(row))), gradient
 
@@ -218,32 +197,3 @@ def _gradients(variables: Any, moving: Moving, row: Array) -> Any:
         parts.append(row[start:stop].reshape(leaf.shape) if moves else None)
         start = stop
     return jax.tree.unflatten(structure, parts)
-
-
-def _key(leaf: Any) -> tuple[Any, ...]:
-    return leaf.shape, leaf.dtype
-
-
-def _slots(shapes: Sequence[_Linear]) -> collections.Counter:
-    """How many buffers of each shape serve every branch."""
-    slots = collections.Counter()
-    for linear in shapes:
-        slots |= collections.Counter(map(_key, linear.kept))
-    return slots
-
-
-def _fill(slots: collections.Counter, kept: Sequence[Array]) -> list[Array]:
-    """Lay what a branch keeps into the buffers, zeros into the others."""
-    buffers = []
-    for key, count in slots.items():
-        own = [leaf for leaf in kept if _key(leaf) == key]
-        buffers += own + [jnp.zeros(*key)] * (count - len(own))
-    return buffers
-
-
-def _read(kept: Sequence[Any], buffers: Sequence[Array]) -> list[Array]:
-    """What a branch kept, out of the buffers, in its own order."""
-    waiting = collections.defaultdict(collections.deque)
-    for buffer in buffers:
-        waiting[_key(buffer)].append(buffer)
-    return [waiting[_key(leaf)].popleft() for leaf in kept]

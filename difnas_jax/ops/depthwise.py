@@ -73,6 +73,7 @@ def _forward(images: Any, kernel: Any, stride: int, layout: Layout):
 def _backward(stride: int, layout: Layout, saved: _Saved, cotangent: Any):
     if isinstance(cotangent, SymbolicZero):
         return None, None
+    conv = functools.partial(native_conv, stride=stride, layout=layout)
     images_gradient = kernel_gradient = None
     if saved.kernel is not None:
         images_gradient = jax.lax.platform_dependent(
@@ -82,9 +83,7 @@ def _backward(stride: int, layout: Layout, saved: _Saved, cotangent: Any):
                 saved.images_shape, kernel, cotangent, stride, layout
             ),
             default=lambda kernel, cotangent: _transposed(
-                lambda images: native_conv(images, kernel, stride, layout),
-                saved.images_shape,
-                cotangent,
+                lambda images: conv(images, kernel), saved.images_shape, cotangent
             ),
         )
     if saved.images is not None:
@@ -95,9 +94,7 @@ def _backward(stride: int, layout: Layout, saved: _Saved, cotangent: Any):
                 images, saved.kernel_shape, cotangent, stride, layout
             ),
             default=lambda images, cotangent: _transposed(
-                lambda kernel: native_conv(images, kernel, stride, layout),
-                saved.kernel_shape,
-                cotangent,
+                lambda kernel: conv(images, kernel), saved.kernel_shape, cotangent
             ),
         )
     return images_gradient, kernel_gradient
@@ -118,14 +115,11 @@ def shifted_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> A
 
 
 def _correlate(padded: Array, kernel: Array, stride: int, layout: Layout) -> Array:
-    taps = taps_of(padded, kernel.shape[0], stride, layout)
-    return functools.reduce(
-        jnp.add,
-        (
-            tap * layout.along_channels(kernel[row, column, 0])
-            for row, column, tap in taps
-        ),
+    products = (
+        tap * layout.along_channels(kernel[row, column, 0])
+        for row, column, tap in taps_of(padded, kernel.shape[0], stride, layout)
     )
+    return functools.reduce(jnp.add, products)
 
 
 def _bands_pay(shape: tuple[int, ...], side: int, layout: Layout) -> bool:
@@ -140,17 +134,8 @@ def _images_gradient(
     side = kernel.shape[0]
     if _bands_pay(shape, side, layout):
         return banded_images_gradient(shape, kernel, cotangent, stride)
-    return _flipped(shape, kernel, cotangent, stride, layout)
-
-
-def _flipped(
-    shape: tuple[int, ...], kernel: Array, cotangent: Array, stride: int, layout: Layout
-) -> Array:
-    """Correlate the dilated cotangent with the flipped kernel.
-
-    Plain autodiff of the shifts scatters once per tap, which is slow from k = 5 on.
-    """
-    side = kernel.shape[0]
+    # Correlate the dilated cotangent with the flipped kernel: plain autodiff of the
+    # shifts scatters once per tap, which is slow from k = 5 on.
     low = side - 1 - side // 2
     height, width = (
         (low, shape[a] + low - (cotangent.shape[a] - 1) * stride - 1, stride - 1)

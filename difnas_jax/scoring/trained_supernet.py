@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from difnas_jax.config.build import build_wiring
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import variable_shapes
-from difnas_jax.models.networks import wired
+from difnas_jax.models.networks import network
 from difnas_jax.models.supernet import Network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.checkpoint import Checkpoints
@@ -46,12 +46,13 @@ class TrainedSupernet:
 
 def build_supernet(config: ConfigDict) -> Network:
     """The supernet that the config describes."""
-    settings = config.supernet
-    return wired(
-        build_wiring(config),
+    wiring = build_wiring(config)
+    return network(
+        wiring.sampled,
+        parallel_identity=wiring.parallel,
         dropout=0.0,
-        dtype=settings.dtype,
-        rematerialize=settings.rematerialize,
+        dtype=config.supernet.dtype,
+        rematerialize=config.supernet.rematerialize,
     )
 
 
