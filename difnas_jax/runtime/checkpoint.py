@@ -1,10 +1,10 @@
 """Checkpoints. Only this module and `checkpoint_parts.py` use Orbax.
 
-A checkpoint has four parts: `variables` (all collections of the network, frozen kernels
-included), `optimizer`, `losses` (those of every path so far), and a `record` with
-checksums of all files. A later stage reads the network without rebuilding its
-optimizer. Saving is asynchronous and atomic. A checkpoint is named by the step of the
-training, from which its position in the data follows.
+A checkpoint has the parts `variables` (all collections of the network, frozen kernels
+included), `optimizer`, one for what the method carries along from update to update, and
+a `record` with checksums of all files. A later stage reads the network without
+rebuilding its optimizer. Saving is asynchronous and atomic. A checkpoint is named by
+the step of the training, from which its position in the data follows.
 """
 
 from __future__ import annotations
