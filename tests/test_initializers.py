@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from benchmarks.cases import DEPTHWISE, Initialisation
 from plain_networks import initial, plain_network
 
+from benchmarks.isometry.cases import DEPTHWISE, Initialisation
 from difnas_jax import spaces
 from difnas_jax.models.blocks import InvertedResidual
 from difnas_jax.models.initializers import (
