@@ -1,4 +1,4 @@
-"""The networks of a NAS-Bench-Macro table as supernets score them."""
+"""Scores that trained supernets give to the networks of a NAS-Bench-Macro table."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ DEFAULT = "default"
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """The networks of a table as one trained supernet scores them.
+    """Scores of the networks of a table by one trained supernet.
 
     Attributes:
       scores: float64[N].
-      table: float64[L, O] that the score sums, or None where it is no sum.
-      others: `<indicator> <score>` -> float64[N] of all that are sums.
+      table: float64[L, O] that the score sums; None where it is no sum over layers.
+      others: `<indicator> <score>` -> float64[N], all scores that are sums over layers.
       seconds: of training and scoring, by part.
-      images: passed through a path in training and in scoring.
+      images: images times paths of training and scoring.
     """
 
     scores: np.ndarray
@@ -60,21 +60,21 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """A table and what one or more supernets say of it.
+    """A table and its scores by one or more supernets.
 
     Attributes:
       name: of the method and its settings.
       space: the searched space.
       table: the N names that the method can find.
       scored: one for each supernet.
-      about: settings, data and costs, for the result file.
+      details: settings, data and costs, for the result file.
     """
 
     name: str
     space: SearchSpace
     table: BenchmarkTable
     scored: list[Scored]
-    about: dict[str, Any]
+    details: dict[str, Any]
 
     @property
     def scores(self) -> np.ndarray:
@@ -96,7 +96,7 @@ def methods() -> list[str]:
     return [DEFAULT, *sorted(path.stem for path in rows)]
 
 
-def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict:
+def method_config(flags: argparse.Namespace, config_flags: Sequence[str]) -> ConfigDict:
     """The config of a method on this benchmark.
 
     Raises:
@@ -113,20 +113,20 @@ def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict
     config = load_config(name)
     config.data.update(source="arrays", path=flags.data)
     config.supernet.update(epochs=0.0, steps=flags.updates)
-    override_by_flags(config, words)
+    override_by_flags(config, config_flags)
     config.stages = ("supernet",)
     return config
 
 
 def trained(
-    flags: argparse.Namespace, words: list[str], table: BenchmarkTable
+    flags: argparse.Namespace, config_flags: list[str], table: BenchmarkTable
 ) -> Ranking:
     """Train a supernet for each seed and score the table with each.
 
     Raises:
       InputError: an unknown method, or settings that do not fit.
     """
-    config = method_config(flags, words)
+    config = method_config(flags, config_flags)
     space = build_wiring(config).searched
     table = _part(table, space, flags.networks)
     scored = []
@@ -137,7 +137,7 @@ def trained(
         say(f"== {flags.method}, seed {seed}: {folder}")
         pipeline.run(_training(config), folder)
         scored.append(_scored(config, folder, table, space))
-    about = {
+    details = {
         "method": config.method.to_dict(),
         "supernet": config.supernet.to_dict(),
         "data": {
@@ -149,14 +149,14 @@ def trained(
         "seconds": [one.seconds for one in scored],
         "images": [one.images for one in scored],
     }
-    words = [word.removeprefix("--config.") for word in words]
-    parts = [flags.method, str(flags.updates), f"{flags.size}px", *words]
+    changes = [flag.removeprefix("--config.") for flag in config_flags]
+    parts = [flags.method, str(flags.updates), f"{flags.size}px", *changes]
     name = "-".join(parts).replace("/", "_")
-    return Ranking(name, space, table, scored, about)
+    return Ranking(name, space, table, scored, details)
 
 
 def stored(
-    flags: argparse.Namespace, words: list[str], table: BenchmarkTable
+    flags: argparse.Namespace, config_flags: list[str], table: BenchmarkTable
 ) -> Ranking:
     """Score the table with a stored indicator.
 
@@ -168,7 +168,7 @@ def stored(
     indicator = Indicator.load(flags.indicator, build_wiring(config).searched)
     method = indicator.provenance.get("method", {})
     config.method.update({k: v for k, v in method.items() if k in config.method})
-    override_by_flags(config, words)
+    override_by_flags(config, config_flags)
     if config.method.score not in SCORES:
         raise InputError(
             f"method.score: expected one of {', '.join(SCORES)} for an indicator, got "
@@ -179,11 +179,11 @@ def stored(
     values = SCORES[config.method.score](indicator.table, space)
     scores = summed(values, table, space)
     known = np.flatnonzero(np.isfinite(scores))
-    about = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
-    about["provenance"] = indicator.provenance
+    details = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
+    details["provenance"] = indicator.provenance
     scored = Scored(scores[known], values, {}, {}, 0)
     name = f"indicator-{files.checksum(flags.indicator)}"
-    return Ranking(name, space, table[known], [scored], about)
+    return Ranking(name, space, table[known], [scored], details)
 
 
 def _training(config: ConfigDict) -> ConfigDict:
