@@ -39,7 +39,7 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
     hundred; scores that nearly follow the MACs come near to the bound.
 
     Args:
-      table: float64[L, O] score table; ops that are not finite are left out.
+      table: float64[L, O] score table; ops that are not finite are excluded.
       costs: the cost table of the space.
       best: how many networks to keep for every budget.
 
@@ -48,7 +48,7 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
       score within it, up to rounding of the sum; with `best` = 1 nothing else. Empty
       where a layer has no finite op.
     """
-    genomes = np.zeros((1, 0), np.int16)
+    paths = np.zeros((1, 0), np.int16)
     scores, macs = np.zeros(1), np.zeros(1, np.int64)
     for layer, row in enumerate(table):
         ops = np.flatnonzero(np.isfinite(row))
@@ -56,11 +56,11 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
         all_macs = (costs.tables[MACS][layer, ops, None] + macs).ravel()
         kept = undominated(all_scores, all_macs, best)
         op, partial = np.divmod(kept, len(scores))
-        genomes = np.column_stack((genomes[partial], ops[op].astype(np.int16)))
+        paths = np.column_stack((paths[partial], ops[op].astype(np.int16)))
         scores, macs = all_scores[kept], all_macs[kept]
         if not len(kept):
             break
-    architectures = genomes[np.argsort(macs, kind="stable")].astype(np.int64)
+    architectures = paths[np.argsort(macs, kind="stable")].astype(np.int64)
     if not len(architectures):
         architectures = np.zeros((0, len(table)), np.int64)
     scores = sum_along_paths(table, architectures)
