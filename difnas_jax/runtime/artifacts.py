@@ -71,9 +71,7 @@ class Indicator:
 
     def save(self, path: Path) -> None:
         """Write `indicator.npz`: `table`, `gamma/<layer>/<op>`, `provenance` (JSON)."""
-        arrays: dict[str, Any] = {
-            f"gamma/{name}": gamma for name, gamma in self.gammas.items()
-        }
+        arrays: dict[str, Any] = {f"gamma/{n}": g for n, g in self.gammas.items()}
         arrays["table"] = self.table
         arrays["provenance"] = np.asarray(json.dumps(self.provenance))
         with atomic_write(path, "wb") as file:

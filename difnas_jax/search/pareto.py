@@ -12,8 +12,6 @@ from difnas_jax.spaces.costs import MACS, CostTable
 def non_dominated(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
     """Which candidates no other one beats in score without costing more.
 
-    One sort by cost, then every candidate must exceed the best score so far.
-
     Args:
       scores: float64[N], higher is better; one that is not finite is never kept.
       costs: int64[N] or float64[N], lower is better.
@@ -22,9 +20,8 @@ def non_dominated(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
       bool[N]; of candidates equal in both only the first is kept.
     """
     scores = np.where(np.isfinite(scores), scores, -np.inf)
-    order = np.lexsort((-scores, costs))
     keep = np.zeros(len(scores), bool)
-    keep[order] = _new_maxima(scores[order])
+    keep[undominated(scores, costs, best=1)] = True
     return keep
 
 
@@ -69,6 +66,8 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
 
 def undominated(scores: np.ndarray, costs: np.ndarray, best: int) -> np.ndarray:
     """Which may be among the `best` within some bound on their cost.
+
+    One sort by cost, then each front has the scores that exceed all before them.
 
     Args:
       scores: float64[N], higher is better.
