@@ -1,11 +1,11 @@
-"""Methods side by side, each the whole way from data to a retrained network.
+"""Methods side by side, each from the data to a retrained network.
 
     python -m difnas_jax compare --workdir=runs/compare --seeds=0,1,2 \
         configs/digits.py configs/baselines/spos.py:digits
 
-A method is a config file; flags `--config.FIELD=VALUE` hold for all. Every (method,
-seed) is a run of its own below the workdir, and the same command continues what was
-stopped. Writes `comparison.md`, `comparison.csv` and `comparison.json`.
+A method is a config file; flags `--config.FIELD=VALUE` apply to all of them. Every
+(method, seed) is a run of its own below the workdir, and the same command resumes an
+interrupted comparison. Writes `comparison.md`, `comparison.csv` and `comparison.json`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 
 TRAINING = ("supernet", "indicator")
-# Number of a row -> how it is shown.
-NUMBERS: dict[str, str] = {
-    "macs": "{:,.0f}",
-    "params": "{:,.0f}",
-    "score": "{:.5g}",
-    "test_accuracy": "{:.2%}",
-    "seconds": "{:.1f}",
-    "images": "{:,.0f}",
+# Number of a row -> its format and its title in the table.
+NUMBERS = {
+    "macs": ("{:,.0f}", "MACs"),
+    "params": ("{:,.0f}", "parameters"),
+    "score": ("{:.5g}", "score"),
+    "test_accuracy": ("{:.2%}", "test accuracy"),
+    "seconds": ("{:.1f}", "search [s]"),
+    "images": ("{:,.0f}", "search [images]"),
 }
 NETWORK = ("macs", "params", "score", "test_accuracy")
 Row = dict[str, Any]
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every method with every seed and print the table.
 
     Returns:
-      The exit code, one of those of `difnas_jax.command`.
+      The exit code, see `difnas_jax.runtime.command`.
     """
     return exit_code(lambda: _compare(argv))
 
@@ -66,8 +66,7 @@ def _compare(argv: Sequence[str] | None) -> None:
         except (InputError, TrainingError) as error:
             say(f"failed: {error}")
             failed.append(folder)
-            nothing = dict.fromkeys(NUMBERS)
-            rows.append(_row(label, seed, "failed", nothing))
+            rows.append(_row(label, seed, "failed", dict.fromkeys(NUMBERS)))
     lines = table(rows)
     if is_main_process():
         write(workdir, rows, lines)
@@ -82,7 +81,7 @@ def parse_flags(
     """Config names, seeds, workdir, and overrides for all configs.
 
     Raises:
-      InputError: two configs of one label, or seeds that are no numbers.
+      InputError: two configs with the same file name, or invalid seeds.
     """
     parser = Parser(
         prog="python -m difnas_jax compare",
@@ -108,11 +107,11 @@ def parse_seeds(text: str) -> list[int]:
     """`0,1,2` as numbers.
 
     Raises:
-      InputError: not different whole numbers.
+      InputError: anything but different whole numbers.
     """
-    words = text.split(",")
-    seeds = [int(word) for word in words if word.isdecimal()]
-    if len(set(seeds)) < len(words):
+    parts = text.split(",")
+    seeds = [int(part) for part in parts if part.isdecimal()]
+    if len(set(seeds)) < len(parts):
         raise InputError(
             f"--seeds: expected different whole numbers split by commas, got {text!r}"
         )
@@ -135,9 +134,9 @@ def measured(method: str, config: ConfigDict, workdir: Path) -> Row:
 
     Returns:
       `method`, `seed`, `architecture` (in one line) and `NUMBERS`: the found network,
-      its test accuracy (0 to 1), and the cost of finding it without the references:
-      wall seconds until retraining (of a supernet that was stopped, those of its last
-      session), and images that passed through a path.
+      its test accuracy (0 to 1), and the cost of finding it without the reference
+      algorithms: wall seconds until retraining (for a supernet that was interrupted,
+      those of its last session), and images that passed through a path.
     """
     results = pipeline.run(config, workdir)
     found = {name: getattr(results, name) for name in NETWORK}
@@ -171,18 +170,9 @@ def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """The rows as a table in Markdown, and under each method its mean and spread."""
-    head = (
-        "method",
-        "seed",
-        "architecture",
-        "MACs",
-        "parameters",
-        "score",
-        "test accuracy",
-        "search [s]",
-        "search [images]",
-    )
+    """A Markdown table of the rows, with mean and standard deviation of each method."""
+    titles = (title for _, title in NUMBERS.values())
+    head = ("method", "seed", "architecture", *titles)
     lines = [_line(head), _line(["---"] * len(head))]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
@@ -200,7 +190,7 @@ def _line(cells: Sequence[Any]) -> str:
 
 
 def _shown(name: str, value: float | None) -> str:
-    return "not run" if value is None else NUMBERS[name].format(value)
+    return "not run" if value is None else NUMBERS[name][0].format(value)
 
 
 def _spread(name: str, values: Sequence[float | None]) -> str:
@@ -212,7 +202,7 @@ def _spread(name: str, values: Sequence[float | None]) -> str:
 
 
 def write(workdir: Path, rows: Sequence[Row], lines: Sequence[str]) -> None:
-    """The three files."""
+    """Write the three files of the comparison."""
     files.write_json(workdir / "comparison.json", {"rows": list(rows)})
     with files.atomic_write(workdir / "comparison.md") as file:
         file.writelines(f"{line}\n" for line in lines)

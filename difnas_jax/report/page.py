@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
@@ -43,10 +42,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     if not is_main_process():
         return
     results = collect(config, workdir)
-    images = {
-        name: figures.png(figure)
-        for name, figure in draw(config, workdir, results).items()
-    }
+    drawn = draw(config, workdir, results)
+    images = {name: figures.png(figure) for name, figure in drawn.items()}
     page = render(config, workdir, results, images)
     for name, image in images.items():
         _write_bytes(workdir / artifacts.FIGURES / f"{name}.png", image)
@@ -99,10 +96,9 @@ def _network(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(NETWORK)
     given = config_lib.given_architecture(config)
     if given is not None:
-        table = costs.cost_table(space)
-        values |= {"architecture": given, "ops": space.op_names(given)}
+        values["architecture"], values["ops"] = given, space.op_names(given)
         values["text"] = space.text(given)
-        values["costs"] = {n: int(c) for n, c in table.of(np.asarray(given)).items()}
+        values["costs"] = costs.cost_table(space).of_one(given)
     elif (workdir / artifacts.BEST).exists():
         best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, space)
         values = {name: getattr(best, name) for name in NETWORK}
@@ -110,7 +106,7 @@ def _network(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 
 
 def _retrained(workdir: Path, architecture: Architecture | None) -> dict[str, Any]:
-    """What retraining measured on this network; empty if it trained none or another."""
+    """The result of retraining this network; empty if there is none of it."""
     path = workdir / artifacts.RETRAIN_RESULT
     if not path.exists():
         return {}
@@ -188,14 +184,11 @@ def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
         for label, path in paths.items()
         if (workdir / path).exists()
     }
-    return figures.score_against_macs(
-        artifacts.load_candidates(workdir / artifacts.CANDIDATES),
-        fronts,
-        None
-        if results["score"] is None
-        else (results["costs"][costs.MACS], results["score"]),
-        bounds,
-    )
+    candidates = artifacts.load_candidates(workdir / artifacts.CANDIDATES)
+    found = None
+    if results["score"] is not None:
+        found = results["costs"][costs.MACS], results["score"]
+    return figures.score_against_macs(candidates, fronts, found, bounds)
 
 
 def _rows(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
