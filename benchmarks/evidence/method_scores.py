@@ -27,7 +27,7 @@ from difnas_jax.ranking.tables import BenchmarkTable
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.metrics import say
-from difnas_jax.scoring.indicators import INDICATORS
+from difnas_jax.scoring.indicators import INDICATORS, Evidence
 from difnas_jax.scoring.scorers import scorer_row
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
@@ -114,6 +114,7 @@ def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict
     config = load_config(name)
     config.data.update(source="arrays", path=flags.data)
     config.supernet.update(epochs=0.0, steps=flags.updates)
+    config.method.memory = "path_losses"  # one training serves all indicators
     override_by_flags(config, words)
     config.stages = ("supernet",)
     return config
@@ -188,10 +189,12 @@ def stored(
 
 
 def _training(config: ConfigDict) -> ConfigDict:
-    """The config with the score of `default`: one training serves all scores."""
+    """The config with the same score for all: one training serves all scores.
+
+    `gamma` asks nothing of the training, so that it fits every method.
+    """
     config = copy.deepcopy(config)
-    plain = default().method
-    config.method.update(indicator=plain.indicator, score=plain.score)
+    config.method.update(indicator="gamma", score="sum")
     return config
 
 
@@ -202,14 +205,10 @@ def _scored(
     start = time.monotonic()
     supernet = trained_supernet(config, folder)
     evidence = evidence_of(config, supernet)
-    others = {}
-    for name, rule in itertools.product(INDICATORS, ADDITIVE_RULES):
-        with contextlib.suppress(InputError):  # a ratio to something negative
-            values = ADDITIVE_RULES[rule](INDICATORS[name].table(evidence), space)
-            others[f"{name} {rule}"] = summed(values, table, space)
+    tables = _indicator_tables(config, evidence, space)
     scales = read_scales(config, supernet, evidence)
-    for name, idea in IDEAS.items():
-        others[name] = summed(idea(scales), table, space)
+    tables |= {name: idea(scales) for name, idea in IDEAS.items()}
+    others = {name: summed(values, table, space) for name, values in tables.items()}
     row = scorer_row(config)
     if row.additive:
         values = INDICATORS[config.method.indicator].table(evidence)
@@ -217,15 +216,32 @@ def _scored(
         scores, images = summed(values, table, space), 0
     else:
         scorer = row.build(config, folder, space)
-        once, places = np.unique(table.network, return_inverse=True)
-        columns = scorer.score(space.canonical(table.once().architectures))
-        scores = columns[SCORE][places]
-        values, images = None, scorer.images * len(once)
+        networks = table[table.first_of_network]
+        # Position of the network of each name among these.
+        _, network = np.unique(table.network, return_inverse=True)
+        columns = scorer.score(space.canonical(networks.architectures))
+        scores = columns[SCORE][network]
+        values, images = None, scorer.images * len(networks)
     seconds = {"scoring": time.monotonic() - start}
     marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
     seconds["supernet"] = marker["seconds"]
     images += files.read_json(folder / artifacts.TRAINED, ("images",))["images"]
     return Scored(scores, values, others, seconds, images)
+
+
+def _indicator_tables(
+    config: ConfigDict, evidence: Evidence, space: SearchSpace
+) -> dict[str, np.ndarray]:
+    """`<indicator> <score>` -> float64[L, O] of all that this training can give."""
+    tables = {}
+    for (name, indicator), rule in itertools.product(
+        INDICATORS.items(), ADDITIVE_RULES
+    ):
+        if indicator.memory in ("nothing", config.method.memory):
+            with contextlib.suppress(InputError):  # a ratio to something negative
+                values = ADDITIVE_RULES[rule](indicator.table(evidence), space)
+                tables[f"{name} {rule}"] = values
+    return tables
 
 
 def summed(values: np.ndarray, table: BenchmarkTable, space: SearchSpace) -> np.ndarray:

@@ -52,10 +52,6 @@ ROWS: dict[str, Row] = {
         "kernels start as `he_fan_out`", (TWO, SHORT, *_method(kernels="he_fan_out"))
     ),
     "qr": Row("depthwise kernels start as `qr`", (SHORT, *_method(depthwise="qr"))),
-    "unit_norm": Row(
-        "depthwise kernels start as `unit_norm`",
-        (SHORT, *_method(depthwise="unit_norm")),
-    ),
     "spatial": Row(
         "only k x k kernels and batch norms train",
         (SHORT, *_method(trainable="spatial")),

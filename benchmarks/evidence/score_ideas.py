@@ -17,9 +17,11 @@ from ml_collections import ConfigDict
 
 from difnas_jax import data
 from difnas_jax.scoring.indicators import Evidence, gamma, raw_gammas
-from difnas_jax.scoring.trained_supernet import Trained
+from difnas_jax.scoring.trained_supernet import TrainedSupernet
 from difnas_jax.training import optim
+from difnas_jax.training.fates import merge, split
 from difnas_jax.training.paths import stream, strict_fair
+from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import create_state, make_train_step
 
 UPDATES = 40  # whose gradients are averaged
@@ -51,32 +53,41 @@ class Scales:
         return result
 
 
-def read_scales(config: ConfigDict, trained: Trained, evidence: Evidence) -> Scales:
+def read_scales(
+    config: ConfigDict, trained: TrainedSupernet, evidence: Evidence
+) -> Scales:
     """Gammas of a trained supernet, and gradients on training batches that follow."""
-    split = data.load(config).train
+    images = data.load(config).train
     batches = data.TrainBatches.of(
         config,
-        split,
-        normalizer=data.Normalizer.of(config, split),
+        images,
+        normalizer=data.Normalizer.of(config, images),
         batch_size=config.supernet.batch_size,
     )
-    rule = optim.TRAINABLE["indicator"]
-    packing = optim.Packing.of(trained.variables["params"], rule)
-    # One step of plain descent at rate 1 moves every leaf by its gradient.
-    descent = optim.only_sampled(optax.sgd(1.0))
-    sampler = strict_fair(evidence.space)
-    paths = len(sampler(jax.random.key(0)))
-    state = create_state(trained.variables, descent, packing, steps=1, paths=paths)
-    step = jax.jit(
-        make_train_step(
-            trained.model, descent, packing, label_smoothing=0.0, seed=config.seed
-        )
+    recipe = Recipe(
+        settings=ConfigDict({**config.supernet, "label_smoothing": 0.0}),
+        seed=config.seed,
+        trainable="indicator",
+        train_classifier=False,
+        batch_sharing="same",
+        placement="batch",
+        memory="nothing",
     )
+    # Whatever trained before: now the indicators alone do.
+    variables = merge(trained.variables)
+    fates = recipe.fates(variables["params"])
+    variables, packing = split(variables, fates), optim.Packing.of(fates)
+    # One step of plain descent at rate 1 moves every trained leaf by its gradient.
+    descent = optim.only_moving(optax.sgd(1.0))
+    state = create_state(variables, descent, packing, memory={})
+    step = jax.jit(make_train_step(trained.model, descent, packing, recipe))
+    sampler = strict_fair(evidence.space)
     found = []
     for number in range(trained.step, trained.step + UPDATES):
         chosen = sampler(stream(config.seed, "ideas", number))
         moved, _ = step(state, jax.tree.map(jnp.asarray, batches[number]), chosen)
-        params = jax.tree.map(np.subtract, evidence.params, moved.variables["params"])
+        after = moved.variables["params"]
+        params = jax.tree.map(np.subtract, variables["params"], after)
         found.append(raw_gammas(dataclasses.replace(evidence, params=params)))
     gammas = raw_gammas(evidence)
     gradients = {name: np.stack([one[name] for one in found]) for name in gammas}

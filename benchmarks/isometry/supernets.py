@@ -22,8 +22,10 @@ from difnas_jax.models.supernet import Network
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces import build
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
-from difnas_jax.training.optim import TRAINABLE, Packing, optimizer, split_frozen
+from difnas_jax.training.fates import split
+from difnas_jax.training.optim import Packing, optimizer
 from difnas_jax.training.paths import stream, strict_fair
+from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import create_state, make_train_step
 
 KERNELS = ("orthogonal", "he_fan_out")
@@ -129,17 +131,17 @@ def supernet(
 def _rows(model: Network, images: Arrays, setting: Setting) -> Iterator[Row]:
     config, space = _config(setting), model.space
     probe, normalizer = make_probe(model), Normalizer.of(config, images)
-    train = _trainer(model, config) if setting.updates else lambda values, _: values
+    recipe = _recipe(config)
+    train = _trainer(model, recipe) if setting.updates else lambda values, _: values
     for kernels in KERNELS:
         for seed in setting.seeds:
             batches = TrainBatches(
                 images, setting.batch_size, seed, normalizer, 0, False, 0.0
             )
             variables = initialize(model, seed, kernels=kernels, depthwise="qr")
-            params, frozen = split_frozen(variables["params"], "indicator", False)
-            variables = {"params": params, "frozen": frozen, "batch_stats": {}}
-            variables = jax.tree.map(jnp.asarray, variables)
-            variables = train(variables, batches)
+            variables["batch_stats"] = {}  # a supernet keeps no running statistics
+            variables = split(variables, recipe.fates(variables["params"]))
+            variables = train(jax.tree.map(jnp.asarray, variables), batches)
             found = passes(probe, model, variables, batches, setting.draws)
             found_fairness = fairness.fairness(found, space)
             depth = fairness.depth(found, space, model.parallel_identity)
@@ -153,27 +155,29 @@ def _rows(model: Network, images: Arrays, setting: Setting) -> Iterator[Row]:
             }
 
 
-def _trainer(model: Network, config: ConfigDict) -> Train:
-    """Build (variables, batches) -> variables after the updates of the config."""
-    settings = config.supernet
-    rule, sampler = optimizer(settings, settings.steps), strict_fair(model.space)
-    shapes = variable_shapes(model)["params"]
-    params, _ = split_frozen(shapes, "indicator", False)
-    packing = Packing.of(params, TRAINABLE["indicator"])
-    smoothing = settings.label_smoothing
-    step = jax.jit(
-        make_train_step(model, rule, packing, label_smoothing=smoothing, seed=0)
+def _recipe(config: ConfigDict) -> Recipe:
+    """The indicators train alone, as in the paper."""
+    return Recipe(
+        settings=config.supernet,
+        seed=0,
+        trainable="indicator",
+        train_classifier=False,
+        batch_sharing="same",
+        placement="batch",
+        memory="nothing",
     )
 
+
+def _trainer(model: Network, recipe: Recipe) -> Train:
+    """Build (variables, batches) -> variables after the updates of the recipe."""
+    steps = recipe.settings.steps
+    rule, sampler = optimizer(recipe.settings, steps), strict_fair(model.space)
+    packing = Packing.of(recipe.fates(variable_shapes(model)["params"]))
+    step = jax.jit(make_train_step(model, rule, packing, recipe))
+
     def train(variables: Any, batches: TrainBatches) -> Any:
-        state = create_state(
-            variables,
-            rule,
-            packing,
-            steps=settings.steps,
-            paths=model.space.num_ops,
-        )
-        for number in range(settings.steps):
+        state = create_state(variables, rule, packing, memory={})
+        for number in range(steps):
             paths = sampler(stream(batches.seed, "paths", number))
             state, _ = step(state, batches[number], paths)
         return state.variables

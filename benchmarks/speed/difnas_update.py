@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from benchmarks.speed import network
 from benchmarks.speed.programs import TimedProgram
@@ -19,6 +20,8 @@ from difnas_jax.ops.layout import CHANNELS_LAST, Layout
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.training import optim
+from difnas_jax.training.fates import split
+from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import (
     TrainState,
     TrainStep,
@@ -38,18 +41,20 @@ def training(
     *,
     layout: Layout | None = None,
     rematerialize: bool = False,
-    **placed: Any,
+    placement: str = "batch",
+    mesh: Mesh | None = None,
 ) -> tuple[TrainStep, TrainState, Batch]:
     """The step (not compiled), its first state and a batch.
 
     Args:
       space: the network.
       section: training section; `retrain` has dropout and running statistics.
-      trainable: key of `optim.TRAINABLE`; kernels are parameters under `all` only.
+      trainable: key of `fates.TRAINABLE`; the classifier trains under `all` only.
       batch_size: B.
       layout: of the feature maps; that of the backend by default.
       rematerialize: compute activations again in the backward pass.
-      **placed: `placement` and `mesh` of `steps.make_train_step`.
+      placement: key of `placements.PLACEMENTS`.
+      mesh: the devices; needed by the placement `paths`.
     """
     retrains = section == "retrain"
     dropout = default().retrain.dropout if retrains else 0.0
@@ -61,30 +66,25 @@ def training(
         layout=layout,
     )
     variables = initialize(model, network.SEED, kernels="orthogonal", depthwise="qr")
-    params, frozen = optim.split_frozen(variables["params"], trainable, False)
-    variables = {**variables, "params": params, "frozen": frozen}
     if not retrains:
         variables["batch_stats"] = {}
-    settings = network.recipe(section, batch_size)
-    packing = optim.Packing.of(variables["params"], optim.TRAINABLE[trainable])
-    optimizer = optim.optimizer(settings, SCHEDULED_STEPS)
-    step = make_train_step(
-        model,
-        optimizer,
-        packing,
-        label_smoothing=settings.label_smoothing,
+    recipe = Recipe(
+        settings=network.settings(section, batch_size),
         seed=network.SEED,
-        **placed,
+        trainable=trainable,
+        train_classifier=False,
+        batch_sharing="same",
+        placement=placement,
+        memory="nothing" if retrains else default().method.memory,
     )
-    variables = jax.tree.map(jnp.asarray, variables)
+    fates = recipe.fates(variables["params"])
+    packing = optim.Packing.of(fates)
+    optimizer = optim.optimizer(recipe.settings, SCHEDULED_STEPS)
+    step = make_train_step(model, optimizer, packing, recipe, mesh)
+    variables = jax.tree.map(jnp.asarray, split(variables, fates))
+    memory = recipe.remembers.begin(SCHEDULED_STEPS, space.num_ops)
+    state = create_state(variables, optimizer, packing, memory)
     images, labels = map(jnp.asarray, network.noise_batch(space, batch_size))
-    state = create_state(
-        variables,
-        optimizer,
-        packing,
-        steps=SCHEDULED_STEPS,
-        paths=space.num_ops,
-    )
     return step, state, {"image": images, "label": labels}
 
 

@@ -103,8 +103,6 @@ def noise_batch(space: ImageSpace, batch_size: int) -> tuple[np.ndarray, np.ndar
     return images.astype(np.float32), labels.astype(np.int32)
 
 
-def recipe(section: str, batch_size: int) -> ConfigDict:
+def settings(section: str, batch_size: int) -> ConfigDict:
     """The default training section `supernet` or `retrain` with another batch size."""
-    settings = ConfigDict(config.default()[section].to_dict())
-    settings.batch_size = batch_size
-    return settings
+    return ConfigDict({**config.default()[section], "batch_size": batch_size})

@@ -27,7 +27,7 @@ def build(program: TimedProgram) -> Callable[[np.ndarray], None]:
     torch.manual_seed(network.SEED)
     torch.set_num_threads(THREADS)
     space = network.SPACES[program.space]()
-    settings = network.recipe(program.section, program.batch_size)
+    settings = network.settings(program.section, program.batch_size)
     memory_format = MEMORY_FORMATS[program.variant]
     model = _model(program)
     model.to(memory_format=memory_format)  # type: ignore[call-overload]
