@@ -27,11 +27,10 @@ from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
 from difnas_jax.training.fates import TRAINABLE
-from difnas_jax.training.memory import MEMORIES
 from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES
 from difnas_jax.training.paths import SAMPLERS, paths_per_update
 from difnas_jax.training.placements import PLACEMENTS
-from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.recipe import MEMORIES, Recipe
 from difnas_jax.training.steps import BATCH_SHARING
 
 CHOICES: dict[str, Iterable[str]] = {

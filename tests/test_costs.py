@@ -13,10 +13,10 @@ import pytest
 
 from difnas_jax import spaces
 from difnas_jax.spaces.base import Op, SearchSpace
-from difnas_jax.spaces.block_costs import conv_bn, inverted_residual
+from difnas_jax.spaces.block_costs import LINEAR_RULES, conv_bn, inverted_residual
 from difnas_jax.spaces.chain import ChainSpace, FixedBlock
-from difnas_jax.spaces.costs import LINEAR_RULES, cost_table, supernet_params
-from difnas_jax.spaces.image import ImageLayer, ImageSpace
+from difnas_jax.spaces.costs import cost_table, supernet_params
+from difnas_jax.spaces.image import ImageLayer, ImageSpace, Shape
 from difnas_jax.spaces.mbv2 import SEPARABLE, choice_layers
 
 PUBLISHED = "multiplies_and_adds"
@@ -103,12 +103,16 @@ def test_blocks_of_the_published_table(
     macs: int,
 ) -> None:
     op = Op("candidate", "inverted_residual", kernel, expansion)
-    assert inverted_residual(op, in_channels, out_channels, size, stride)[0] == macs
+    shape = Shape(in_channels, out_channels, stride)
+    assert inverted_residual(op, shape, size)[0] == macs
 
 
 def test_stem_and_head_of_the_published_table() -> None:
     table = cost_table(imagenet("mbv2"), linear=PUBLISHED)
-    stem = conv_bn(3, 3, 40, 112)[0] + inverted_residual(SEPARABLE, 40, 24, 112, 1)[0]
+    stem = (
+        conv_bn(3, 3, 40, 112)[0]
+        + inverted_residual(SEPARABLE, Shape(40, 24, 1), 112)[0]
+    )
     assert stem == 30_105_600
     assert table.fixed["macs"] - stem == 40_033_304
 

@@ -1,5 +1,7 @@
 """Accuracy of supernet paths: recalibrated, exact, and that of the cut network."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +12,7 @@ from difnas_jax.data import Arrays, Normalizer, TrainBatches
 from difnas_jax.models.batchnorm import MOMENTUM
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.scoring.accuracy import PATHS_PER_CALL, PathAccuracy
-from difnas_jax.training.eval_steps import make_eval_step
-from difnas_jax.training.evaluate import evaluate
+from difnas_jax.training.evaluate import evaluate, sums_of_batch
 
 RECALIBRATION_BATCHES = 2
 
@@ -62,7 +63,7 @@ def of_cut_network(accuracy, path):
         )
     mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *found)
     return evaluate(
-        jax.jit(make_eval_step(model)),
+        jax.jit(functools.partial(sums_of_batch, model)),
         {**variables, "batch_stats": mean},
         accuracy.split,
         jnp.asarray(path),

@@ -501,7 +501,10 @@ def test_relu_has_no_ceiling(rng):
     scale, bias = jnp.full(2, 9.0), jnp.full(2, 40.0)
 
     def outputs(inputs, activation):
-        return normalize_batch(inputs, scale, bias, CHANNELS_LAST, activation)[0]
+        normalized: Any = normalize_batch(
+            inputs, scale, bias, CHANNELS_LAST, activation
+        )
+        return normalized[0]
 
     relu = jax.nn.relu
     assert outputs(inputs, relu).min() > 6
@@ -520,7 +523,8 @@ def test_activation_behind_batch_norm_equals_autodiff(rng, affine, layout, activ
     images = jnp.asarray(rng.standard_normal((4, 3, 3, 5)), jnp.float32)
 
     def ours(inputs, scale, bias):
-        return normalize_batch(inputs, scale, bias, layout, activation)[0]
+        normalized: Any = normalize_batch(inputs, scale, bias, layout, activation)
+        return normalized[0]
 
     def plain(inputs, scale, bias):
         mean, var = inputs.mean(layout.others), inputs.var(layout.others)

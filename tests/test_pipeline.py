@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from difnas_jax.search.scores import SCORES
 
 import difnas_jax
 from difnas_jax import pipeline, spaces
@@ -27,6 +26,7 @@ from difnas_jax.scoring.trained_supernet import (
     evidence_of,
     trained_supernet,
 )
+from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
@@ -406,7 +406,8 @@ METHODS += [
     for wiring in LAYER_INDICATORS
 ]
 METHODS += [
-    {"score": score, "indicator": "gamma", "layer_indicator": "off"} for score in SCORES
+    {"score": score, "indicator": "gamma", "layer_indicator": "off"}
+    for score in ADDITIVE_RULES
 ]
 METHODS += [{"batch_sharing": "split", "score": "argmax", "train_classifier": False}]
 

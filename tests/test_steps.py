@@ -1,6 +1,7 @@
 """The update: what moves, what must not, and what is not even computed."""
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
 from difnas_jax.training import optim
-from difnas_jax.training.eval_steps import make_eval_step
+from difnas_jax.training.evaluate import sums_of_batch
 from difnas_jax.training.fates import TRAINABLE, fates_of
 from difnas_jax.training.paths import stream, strict_fair
 from difnas_jax.training.placements import PLACEMENTS
@@ -311,7 +312,7 @@ def test_indicator_only_needs_fewer_products_than_all_batch_norms(tiny, batch):
 
 def test_evaluation_counts_only_unmasked_examples(tiny, batch):
     variables = initial(plain_network(tiny))
-    step = jax.jit(make_eval_step(plain_network(tiny)))
+    step = jax.jit(functools.partial(sums_of_batch, plain_network(tiny)))
     path = jnp.array([0, 0, 0], jnp.int32)
     mask = np.array([1] * 7 + [0] * 7, np.float32)
     sums = step(variables, {**batch, "mask": mask}, path)
@@ -470,7 +471,7 @@ def test_programs_lower_for_accelerators(tiny, batch, platform, program):
         state = state.replace(variables=variables)
         inputs = state, batch, jnp.array([[0, 1, 2]], jnp.int32)
         if program == "evaluation":
-            step = make_eval_step(model)
+            step = functools.partial(sums_of_batch, model)
             mask = np.ones(len(batch["label"]), np.float32)
             inputs = variables, {**batch, "mask": mask}, inputs[-1][0]
     exported = jax.export.export(jax.jit(step), platforms=[platform])(*inputs)

@@ -4,7 +4,7 @@ import dataclasses
 
 from difnas_jax import spaces
 from difnas_jax.config import default, parse_arg
-from difnas_jax.spaces import ImageLayer
+from difnas_jax.spaces.image import ImageLayer
 
 
 def space(image_size, image_channels, num_classes):

@@ -7,6 +7,8 @@ making the collection `batch_stats` mutable or not.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -48,13 +50,15 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         options = self.layout, self.activation
         if train and not self.is_mutable_collection("batch_stats"):
-            return normalize_batch(inputs, scale, bias, *options)[0]
+            normalized: Any = normalize_batch(inputs, scale, bias, *options)
+            return normalized[0]
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         var = self.variable("batch_stats", "var", jnp.ones, channels)
         if not train:
             statistics = mean.value, var.value
-            return normalize(inputs, scale, bias, statistics, *options)
-        outputs, *batch_stats = normalize_batch(inputs, scale, bias, *options)
+            return normalize(inputs, (scale, bias), statistics, *options)
+        normalized: Any = normalize_batch(inputs, scale, bias, *options)
+        outputs, *batch_stats = normalized
         if not self.is_initializing():
             for running, batch in zip((mean, var), batch_stats, strict=True):
                 batch = jax.lax.stop_gradient(batch)

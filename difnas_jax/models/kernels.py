@@ -1,9 +1,9 @@
 """Modules with weights, and what all blocks have in common.
 
 Every weight is created in the collection `params`. A training that does not train it
-may move it to the collection `frozen`, under the same path; a weight that is there is
-read from there. Initial values here are zeros: `initializers` fills the leaves from the
-names of their modules, so names are part of the contract.
+may move it to the collection `frozen`, under the same path; a weight is read from
+whichever of the two has it. Initial values here are zeros: `initializers` fills the
+leaves from the names of their modules, so names are part of the contract.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Weighted(nn.Module):
     """A module with weights: float32 leaves, cast to the type of the inputs."""
 
     def weight(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """The leaf `name` of `frozen` if it is there, else of `params`."""
+        """The leaf `name` of `frozen` if that collection has it, else of `params`."""
         if self.has_variable("frozen", name):
             value: Any = self.get_variable("frozen", name)
         else:

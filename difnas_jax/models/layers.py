@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -43,9 +44,8 @@ class PerCellBlocks(nn.Module):
     def setup(self) -> None:
         """Make one submodule for each cell."""
         for cell, width in enumerate(self.widths):
-            block = BLOCKS[self.op.kind](
-                self.op, width, 1, self.layout, self.activation
-            )
+            shape = width, 1
+            block = BLOCKS[self.op.kind](self.op, *shape, self.layout, self.activation)
             setattr(self, cell_name(cell), block)
 
 
@@ -76,9 +76,9 @@ class ChoiceLayer(nn.Module):
 
     def setup(self) -> None:
         """Make one submodule for each op, under the op's name."""
+        shared = self.layout, self.activation
         for op in [*self._allowed(), *self._parallel()]:
             if self.widths:
-                shared = self.layout, self.activation
                 module = PerCellBlocks(op, self.widths, *shared)
             else:
                 module = self._block(op, None)
@@ -93,9 +93,9 @@ class ChoiceLayer(nn.Module):
         """
         ops = self._allowed()
         if self.is_initializing():
-            return [self.through(op.name, inputs, train, cell) for op in ops][-1]
+            return [self.through(op, inputs, train, cell) for op in ops][-1]
         if len(ops) == 1:
-            through = _through(ops[0].name, train, cell)
+            through = _through(ops[0], train, cell)
             return (nn.remat(through) if self.rematerialize else through)(self, inputs)
         branch = self._branch_of_op(index)
         if not self.is_mutable_collection("batch_stats"):
@@ -104,24 +104,23 @@ class ChoiceLayer(nn.Module):
             return choose(branches, self.rematerialize, branch, variables, inputs)
         # Branches reach their op through the module argument: one that closes over a
         # submodule would silently lose its batch statistics.
-        branches = [_through(op.name, train, cell) for op in ops]
+        branches = [_through(op, train, cell) for op in ops]
         return nn.switch(branch, branches, self, inputs)
 
-    def through(self, name: str, inputs: Array, train: bool, cell: int | None) -> Array:
-        """The op `name`, plus the always-on identity where the layer has one.
+    def through(self, op: Op, inputs: Array, train: bool, cell: int | None) -> Array:
+        """The op, plus the always-on identity where the layer has one.
 
         The identity runs inside the branch of the op. Beside the switch, its
         collectives and those of the op have no order, and devices that meet them in
         different orders wait for each other for ever.
         """
-        outputs = self._find(name, cell)(inputs, train)
-        for op in self._parallel():
-            outputs = outputs + self._find(op.name, cell)(inputs, train)
-        return outputs
+        paths = [self._path(each, cell) for each in [op, *self._parallel()]]
+        blocks: list[Any] = [functools.reduce(getattr, path, self) for path in paths]
+        return _sum([block(inputs, train) for block in blocks])
 
-    def _find(self, name: str, cell: int | None) -> Block:
-        module = getattr(self, name)
-        return module if cell is None else getattr(module, cell_name(cell))
+    def _path(self, op: Op, cell: int | None) -> tuple[str, ...]:
+        """Names of the modules from here to the block of an op."""
+        return (op.name,) if cell is None else (op.name, cell_name(cell))
 
     def _allowed(self) -> list[Op]:
         ops = [self.ops[index] for index in self.layer.ops]
@@ -148,10 +147,10 @@ class ChoiceLayer(nn.Module):
     def _variables(self, op: Op, cell: int | None) -> dict[str, Any]:
         """By op name and collection (frozen weights included), those of a branch."""
         variables = {}
-        for name in [op.name, *(op.name for op in self._parallel())]:
-            path = (name,) if cell is None else (name, cell_name(cell))
+        for each in [op, *self._parallel()]:
+            path = self._path(each, cell)
             found = {kind: _at(tree, path) for kind, tree in self.variables.items()}
-            variables[name] = {kind: tree for kind, tree in found.items() if tree}
+            variables[each.name] = {kind: tree for kind, tree in found.items() if tree}
         return variables
 
     def _branch_of_op(self, index: Array) -> Array:
@@ -161,8 +160,12 @@ class ChoiceLayer(nn.Module):
         return jnp.asarray(branches)[index]
 
 
-def _through(name: str, train: bool, cell: int | None) -> Any:
-    return lambda module, inputs: module.through(name, inputs, train, cell)
+def _through(op: Op, train: bool, cell: int | None) -> Any:
+    return lambda module, inputs: module.through(op, inputs, train, cell)
+
+
+def _sum(outputs: Sequence[Array]) -> Array:
+    return functools.reduce(jnp.add, outputs)
 
 
 def _at(tree: Any, path: tuple[str, ...]) -> Any:
@@ -181,11 +184,8 @@ class _SumOfBlocks:
     train: bool
 
     def __call__(self, variables: Any, inputs: Array) -> Array:
-        outputs = [
-            block.apply(variables[name], inputs, self.train)
-            for name, block in self.blocks
-        ]
-        return functools.reduce(jnp.add, outputs)
+        named = self.blocks
+        return _sum([b.apply(variables[name], inputs, self.train) for name, b in named])
 
 
 def layer_name(index: int) -> str:

@@ -26,8 +26,8 @@ DTYPES: dict[str, Any] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class Network(nn.Module):
     """What the networks of all kinds of spaces share.
 
-    Collections: `params` (all weights), `frozen` (those of them that a training moves
-    there, see `kernels`), `batch_stats` (see `BatchNorm`).
+    Collections: `params` (weights), `frozen` (weights that a training moves out of
+    `params`, see `kernels`), `batch_stats` (see `BatchNorm`).
 
     Attributes:
       space: the search space.
@@ -98,25 +98,22 @@ class Supernet(Network):
         """See `Network.features`."""
         space = self.space
         activation = ACTIVATIONS[space.activation]
+        shared = {"layout": layout, "activation": activation}
         stem = Conv(space.stem_channels, 3, space.stem_stride, layout, name="stem")
         hidden = BatchNorm(layout, activation, name="bn_stem")(stem(images), train)
         for index, block in enumerate(space.fixed):
-            hidden = BLOCKS[block.op.kind](
-                op=block.op,
-                out_channels=block.out_channels,
-                stride=block.stride,
-                layout=layout,
-                activation=activation,
-                name=f"fixed_{index}",
-            )(hidden, train)
+            make, name = BLOCKS[block.op.kind], f"fixed_{index}"
+            fixed = make(
+                block.op, block.out_channels, block.stride, **shared, name=name
+            )
+            hidden = fixed(hidden, train)
         for index, layer in enumerate(space.layers):
             hidden = ChoiceLayer(
                 layer=layer,
                 ops=space.ops,
                 parallel_identity=index in self.parallel_identity,
-                layout=layout,
-                activation=activation,
                 rematerialize=self.rematerialize,
+                **shared,
                 name=layer_name(index),
             )(hidden, path[index], train)
         head = Pointwise(space.head_channels, layout, name="head")

@@ -52,11 +52,17 @@ def choose(
     Returns:
       The output of the branch.
     """
-    runs = [
-        lambda variables, inputs, n=number: _run(branches[n], variables[n], inputs)
-        for number in range(len(branches))
-    ]
-    return jax.lax.switch(index, runs, variables, inputs)
+
+    def run(number: int, variables: tuple[Any, ...], inputs: Array) -> Array:
+        return _run(branches[number], variables[number], inputs)
+
+    return _switch(index, run, variables, inputs)
+
+
+def _switch(index: Array, run: Callable[..., Any], variables: Any, *operands: Any):
+    """`run(number, variables, *operands)` of the branch whose number is the index."""
+    runs = [functools.partial(run, number) for number in range(len(variables))]
+    return jax.lax.switch(index, runs, variables, *operands)
 
 
 # `jit` with the branch as a static argument finds equal branches already traced.
@@ -99,8 +105,7 @@ class _Saved(flax.struct.PyTreeNode):
       index, variables, inputs: the arguments.
       buffers: what the taken branch kept; None if that is computed again.
       moving: of each branch.
-      backward: of each branch, with shapes in the place of arrays; empty if computed
-        again.
+      backward: of each branch, with shapes instead of arrays; empty if computed again.
     """
 
     index: Array
@@ -132,17 +137,13 @@ def _forward(branches, rematerialize, index, variables, inputs):
     )
     counts = buffer_counts(shapes)
 
-    def run(number: int):
-        def forward(variables: Any, inputs: Array):
-            outputs, backward = _linearize(
-                branches[number], moving[number], variables[number], inputs
-            )
-            return outputs, fill_buffers(counts, backward.kept)
+    def run(number: int, variables: tuple[Any, ...], inputs: Array):
+        outputs, backward = _linearize(
+            branches[number], moving[number], variables[number], inputs
+        )
+        return outputs, fill_buffers(counts, backward.kept)
 
-        return forward
-
-    runs = list(map(run, range(len(branches))))
-    outputs, buffers = jax.lax.switch(index, runs, variables, inputs)
+    outputs, buffers = _switch(index, run, variables, inputs)
     return outputs, _Saved(index, variables, inputs, buffers, moving, shapes)
 
 
@@ -152,27 +153,23 @@ def _backward(branches, rematerialize, saved: _Saved, cotangent):
     moved = map(_moving, map(jax.tree.leaves, saved.variables), saved.moving)
     length = max(sum(leaf.size for leaf in own) for own in moved)
 
-    def run(number: int):
-        def backward(variables, inputs, buffers, cotangent):
-            own = variables[number]
-            if rematerialize:
-                moves = saved.moving[number]
-                linear = _linearize(branches[number], moves, own, inputs)[1]
-                kept = linear.kept
-            else:
-                linear = saved.backward[number]
-                kept = read_buffers(linear.kept, buffers)
-            arguments = [*jax.tree.leaves(own), inputs]
-            gradients, gradient = linear(kept, arguments, cotangent)
-            # One row for all branches instead of zeros for every weight of the others.
-            row = jnp.concatenate([jnp.zeros(0), *map(jnp.ravel, gradients)])
-            return jnp.pad(row, (0, length - len(row))), gradient
+    def run(number: int, variables: tuple[Any, ...], inputs, buffers, cotangent):
+        own = variables[number]
+        if rematerialize:
+            moves = saved.moving[number]
+            backward = _linearize(branches[number], moves, own, inputs)[1]
+            kept = backward.kept
+        else:
+            backward = saved.backward[number]
+            kept = read_buffers(backward.kept, buffers)
+        arguments = [*jax.tree.leaves(own), inputs]
+        gradients, gradient = backward(kept, arguments, cotangent)
+        # One row for all branches instead of zeros for every weight of the others.
+        row = jnp.concatenate([jnp.zeros(0), *map(jnp.ravel, gradients)])
+        return jnp.pad(row, (0, length - len(row))), gradient
 
-        return backward
-
-    runs = list(map(run, range(len(branches))))
     operands = saved.variables, saved.inputs, saved.buffers, cotangent
-    row, gradient = jax.lax.switch(saved.index, runs, *operands)
+    row, gradient = _switch(saved.index, run, *operands)
     pairs = enumerate(zip(saved.variables, saved.moving, strict=True))
     gradients = tuple(
         _gradients(own, moves, jnp.where(saved.index == number, row, 0))

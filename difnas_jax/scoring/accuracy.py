@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from difnas_jax.models.supernet import Network
 from difnas_jax.runtime.mesh import data_mesh, own_rows, replicate, shard_batch
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.scoring.trained_supernet import trained_supernet
-from difnas_jax.training.eval_steps import Sums, Variables, make_eval_step
+from difnas_jax.training.evaluate import Sums, Variables, sums_of_batch
 
 # Paths that one call of a compiled program evaluates.
 PATHS_PER_CALL = 10
@@ -85,11 +84,11 @@ class PathAccuracy:
 
     @functools.cached_property
     def _statistics_step(self) -> Any:
-        return jax.jit(make_statistics_step(self.model))
+        return jax.jit(functools.partial(path_statistics, self.model))
 
     @functools.cached_property
     def _eval_step(self) -> Any:
-        return jax.jit(make_paths_eval_step(self.model))
+        return jax.jit(functools.partial(sums_of_paths, self.model))
 
     @property
     def _rows(self) -> slice:
@@ -142,51 +141,40 @@ def path_accuracy(config: ConfigDict, workdir: Path) -> PathAccuracy:
     )
 
 
-def make_statistics_step(
-    model: Network,
-) -> Callable[[Variables, Array, Array], Any]:
-    """Build `statistics_step(variables, images, paths) -> batch_stats` of each path.
+def path_statistics(
+    model: Network, variables: Variables, images: Array, paths: Array
+) -> Any:
+    """The statistics of some images, path by path; a pure function.
 
     Returns:
-      The step, not yet compiled. For paths int32[N, L], the collection `batch_stats`
-      with a first dimension N: mean and biased variance of every batch norm that a
-      path passes, over these images; 0 elsewhere.
+      For paths int32[N, L], the collection `batch_stats` with a first dimension N: mean
+      and biased variance of every batch norm that a path passes, over these images; 0
+      elsewhere.
     """
+    zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
+    start = {**variables, "batch_stats": zeros}
 
-    def of_path(variables: Variables, images: Array, path: Array) -> Any:
-        zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
-        variables = {**variables, "batch_stats": zeros}
-        changed: Any = model.apply(
-            variables, images, path, True, mutable=["batch_stats"]
-        )[1]
+    def of_path(path: Array) -> Any:
+        _, changed = model.apply(start, images, path, True, mutable=["batch_stats"])
         # From 0, a running average holds this share of what the batch has.
         share = 1 - MOMENTUM
         return jax.tree.map(lambda leaf: leaf / share, changed["batch_stats"])
 
-    def statistics_step(variables: Variables, images: Array, paths: Array) -> Any:
-        return jax.lax.map(lambda path: of_path(variables, images, path), paths)
-
-    return statistics_step
+    return jax.lax.map(of_path, paths)
 
 
-def make_paths_eval_step(
+def sums_of_paths(
     model: Network,
-) -> Callable[[Variables, Any, dict[str, Array], Array], Sums]:
-    """Build `step(variables, batch_stats, batch, paths) -> sums` of each path.
+    variables: Variables,
+    batch_stats: Any,
+    batch: dict[str, Array],
+    paths: Array,
+) -> Sums:
+    """`sums_of_batch` [N] of N paths, each with its own `path_statistics`."""
 
-    Returns:
-      The step, not yet compiled. As `make_eval_step` for N paths, each with its own
-      statistics from `make_statistics_step`; sums have shape [N].
-    """
-    eval_step = make_eval_step(model)
+    def of_path(own: tuple[Any, Array]) -> Sums:
+        statistics, path = own
+        here = {**variables, "batch_stats": statistics}
+        return sums_of_batch(model, here, batch, path)
 
-    def step(
-        variables: Variables, batch_stats: Any, batch: dict[str, Array], paths: Array
-    ) -> Sums:
-        def of_path(own: tuple[Any, Array]) -> Sums:
-            statistics, path = own
-            return eval_step({**variables, "batch_stats": statistics}, batch, path)
-
-        return jax.lax.map(of_path, (batch_stats, paths))
-
-    return step
+    return jax.lax.map(of_path, (batch_stats, paths))

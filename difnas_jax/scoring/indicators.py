@@ -16,7 +16,7 @@ import numpy as np
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.layers import layer_name
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.training.memory import Memory
+from difnas_jax.training.recipe import Memory
 
 CHUNK = 1000  # constants of a fit whose rows are held in memory at once
 
@@ -28,7 +28,7 @@ class Evidence:
     Attributes:
       params: parameters after the last update.
       paths: int32[T, K, L], the K paths of each update.
-      memory: what the training remembers of them, see `training.memory`.
+      memory: what the training remembers of them, see `training.recipe`.
       space: the searched space. The identity of a layer scores by its layer indicator.
     """
 

@@ -21,9 +21,8 @@ from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.mesh import data_mesh, replicated
 from difnas_jax.scoring.indicators import Evidence
 from difnas_jax.training.fates import split
-from difnas_jax.training.memory import Memory
 from difnas_jax.training.paths import SAMPLERS, Sampler, paths_per_update, stream
-from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.recipe import Memory, Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +33,7 @@ class TrainedSupernet:
       model: the network.
       variables: at the end of training; `batch_stats` is empty, for a supernet keeps no
         running statistics.
-      memory: what its training remembers, see `training.memory`.
+      memory: what its training remembers, see `training.recipe`.
       step: T, updates done.
     """
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from difnas_jax.errors import InputError
-from difnas_jax.spaces.base import Architecture, Op, SearchSpace
+from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.digits import digits
-from difnas_jax.spaces.image import ImageLayer, ImageSpace
+from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.spaces.mbv2 import bnnas17, fairnas19, mbv2
 from difnas_jax.spaces.nas_bench_201 import nas_bench_201
 from difnas_jax.spaces.nas_bench_macro import nas_bench_macro
@@ -51,12 +51,4 @@ def build(
     return SPACES[name](image_size, image_channels, num_classes)
 
 
-__all__ = [
-    "SPACES",
-    "Architecture",
-    "ImageLayer",
-    "ImageSpace",
-    "Op",
-    "SearchSpace",
-    "build",
-]
+__all__ = ["SPACES", "ImageSpace", "SearchSpace", "build"]

@@ -143,6 +143,18 @@ class SearchSpace:
             layers.append(layer)
         return dataclasses.replace(self, layers=tuple(layers))
 
+    def op_cost(self, layer: int, op: Op) -> tuple[int, int]:
+        """(multiply-adds, parameters) of an op in a layer; see `costs.cost_table`."""
+        raise NotImplementedError
+
+    def fixed_cost(self, linear: str) -> tuple[int, int]:
+        """(multiply-adds, parameters) that every architecture has.
+
+        Args:
+          linear: how the classifier counts, a key of `block_costs.LINEAR_RULES`.
+        """
+        raise NotImplementedError
+
     def canonical(self, architectures: np.ndarray) -> np.ndarray:
         """One representative of all architectures that are the very same network.
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from difnas_jax.errors import InputError
-from difnas_jax.spaces.base import Architecture
-from difnas_jax.spaces.image import ImageSpace, strided
+from difnas_jax.spaces.base import Architecture, Op
+from difnas_jax.spaces.block_costs import BLOCK_COSTS, Cost, classifier, conv_bn, total
+from difnas_jax.spaces.image import ImageSpace, Shape, strided
 
 ZERO = "zero"
-PASSING = ("identity", "avg_pool")  # kinds that make nothing of nothing
+PASSING = ("identity", "avg_pool")  # kinds whose output is zero if the input is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,25 @@ class CellSpace(ImageSpace):
     def layer_sizes(self) -> tuple[int, ...]:
         """Side in pixels of each edge in the first stage, then of the last stage."""
         return (self.image_size,) * self.num_layers + self.stage_sizes[-1:]
+
+    def op_cost(self, layer: int, op: Op) -> Cost:
+        """(MACs, parameters) of an op on an edge, in all cells together."""
+        stages = zip(self.channels, self.stage_sizes, strict=True)
+        cost = BLOCK_COSTS[op.kind]
+        macs, params = total(cost(op, Shape(w, w, 1), size) for w, size in stages)
+        return self.cells * macs, self.cells * params
+
+    def fixed_cost(self, linear: str) -> Cost:
+        """(MACs, parameters) of stem, reductions, last batch norm and classifier."""
+        widths, sizes = self.channels, self.stage_sizes
+        parts = [conv_bn(3, self.image_channels, widths[0], sizes[0])]
+        for before, after, size in zip(widths, widths[1:], sizes[1:], strict=False):
+            parts.append(conv_bn(3, before, after, size))
+            parts.append(conv_bn(3, after, after, size))
+            parts.append((before * after * size**2, before * after))  # no batch norm
+        parts.append((0, 2 * widths[-1]))
+        parts.append(classifier(widths[-1], self.num_classes, linear, bias=True))
+        return total(parts)
 
     def text(self, architecture: Sequence[int]) -> str:
         """The official string: `|op~source|` by target node, joined by `+`."""
@@ -99,14 +119,15 @@ class CellSpace(ImageSpace):
     def canonical(self, architectures: np.ndarray) -> np.ndarray:
         """The first of all architectures that compute the same at the same cost.
 
-        Merged is what follows from these laws: a sum does not depend on its order, an
-        identity is its source, and identity and pooling of zero are zero. A convolution
-        of zero is not: its batch norm has a bias. An op that the output never sees
-        changes the function as little as none, but counts in the published costs; so
-        architectures are merged only if they have the same ops with parameters.
+        Architectures are merged by these laws: a sum does not depend on its order, an
+        identity equals its source, and identity and pooling of zero are zero. A
+        convolution of zero is not: its batch norm has a bias. An op that does not
+        reach the output does not change the function, but counts in the published
+        costs; so architectures are merged only if they have the same ops with
+        parameters.
 
-        Every architecture of the space is walked through once: cells as small as that
-        of NAS-Bench-201.
+        All architectures of the space are enumerated once, which is feasible for cells
+        as small as those of NAS-Bench-201.
 
         Args:
           architectures: int[N, L], valid ones.
@@ -114,30 +135,21 @@ class CellSpace(ImageSpace):
         Returns:
           int[N, L].
         """
-        everything, representatives = self._classes
-        columns = np.asarray(architectures).T
-        strides = self._strides
-        ranks = np.zeros(columns.shape[1], np.int64)
-        for layer, column, stride in zip(self.layers, columns, strides, strict=True):
-            ranks += np.searchsorted(layer.ops, column) * stride
-        return everything[representatives[ranks]]
-
-    @property
-    def _strides(self) -> np.ndarray:
-        """int64[L]: how far one op is from the next in the list of architectures."""
+        every, representatives = self._classes
+        columns = zip(self.layers, np.asarray(architectures).T, strict=True)
+        positions = tuple(np.searchsorted(layer.ops, ops) for layer, ops in columns)
         counts = [len(layer.ops) for layer in self.layers]
-        return np.cumprod([1, *counts[:0:-1]])[::-1]
+        return every[representatives[np.ravel_multi_index(positions, counts)]]
 
     @functools.cached_property
     def _classes(self) -> tuple[np.ndarray, np.ndarray]:
-        """All architectures int64[N, L], and the row that stands for each, int64[N]."""
-        choices = [layer.ops for layer in self.layers]
-        everything = np.array(list(itertools.product(*choices)))
-        keys = np.stack([self._functions(everything), self._weighted(everything)], 1)
+        """All architectures int64[N, L], and the first row equal to each, int64[N]."""
+        every = np.array(list(itertools.product(*(layer.ops for layer in self.layers))))
+        keys = np.stack([self._functions(every), self._weighted(every)], axis=1)
         _, first, inverse = np.unique(
             keys, axis=0, return_index=True, return_inverse=True
         )
-        return everything, first[inverse.ravel()]
+        return every, first[inverse.ravel()]
 
     def _functions(self, architectures: np.ndarray) -> np.ndarray:
         """uint64[N]: a fingerprint of what each cell computes, 0 for zero.

@@ -1,4 +1,4 @@
-"""Spaces of one chain: stem, fixed blocks, L choice layers, head."""
+"""Spaces of one chain: stem, fixed blocks, L searchable layers, head."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ import itertools
 import numpy as np
 
 from difnas_jax.spaces.base import Op
-from difnas_jax.spaces.image import ImageLayer, ImageSpace, strided
+from difnas_jax.spaces.block_costs import BLOCK_COSTS, Cost, classifier, conv_bn, total
+from difnas_jax.spaces.image import ImageLayer, ImageSpace, Shape, strided
 
 
 @dataclasses.dataclass(frozen=True)
-class FixedBlock:
+class FixedBlock(Shape):
     """A block before the searchable layers that every architecture has."""
 
-    in_channels: int
-    out_channels: int
-    stride: int
     op: Op
 
 
 @dataclasses.dataclass(frozen=True)
 class ChainSpace(ImageSpace):
-    """A single-path search space: stem, fixed blocks, L choice layers, head.
+    """A single-path search space: stem, fixed blocks, L searchable layers, head.
 
     Attributes:
       stem_channels, stem_stride: the 3x3 convolution at the start.
-      fixed: blocks between the stem and the choice layers.
+      fixed: blocks between the stem and the searchable layers.
       head_channels: outputs of the 1x1 convolution before global pooling.
       activation: of all blocks, stem and head; a key of `models.kernels.ACTIVATIONS`.
       classifier_bias: whether the classifier has one.
@@ -49,6 +47,23 @@ class ChainSpace(ImageSpace):
         for layer in self.layers:
             sizes.append(strided(sizes[-1], layer.stride))
         return tuple(sizes)
+
+    def op_cost(self, layer: int, op: Op) -> Cost:
+        """(MACs, parameters) of an op in a layer."""
+        return BLOCK_COSTS[op.kind](op, self.layers[layer], self.layer_sizes[layer])
+
+    def fixed_cost(self, linear: str) -> Cost:
+        """(MACs, parameters) of stem, fixed blocks, head and classifier."""
+        size = strided(self.image_size, self.stem_stride)
+        parts = [conv_bn(3, self.image_channels, self.stem_channels, size)]
+        for block in self.fixed:
+            parts.append(BLOCK_COSTS[block.op.kind](block.op, block, size))
+            size = strided(size, block.stride)
+        last, head = self.layers[-1].out_channels, self.head_channels
+        parts.append(conv_bn(1, last, head, self.layer_sizes[-1]))
+        bias = self.classifier_bias
+        parts.append(classifier(head, self.num_classes, linear, bias=bias))
+        return total(parts)
 
     def canonical(self, architectures: np.ndarray) -> np.ndarray:
         """Pack the ops of each run of equal layers to its front, identities behind.

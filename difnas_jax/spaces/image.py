@@ -8,8 +8,8 @@ from difnas_jax.spaces.base import Layer, SearchSpace
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageLayer(Layer):
-    """One searchable layer of an image network.
+class Shape:
+    """What a block does to the shape of its feature maps.
 
     Attributes:
       in_channels, out_channels: channels before and after.
@@ -24,6 +24,11 @@ class ImageLayer(Layer):
     def is_normal(self) -> bool:
         """Whether the layer keeps its shape, so that an identity can replace it."""
         return self.stride == 1 and self.in_channels == self.out_channels
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageLayer(Shape, Layer):
+    """One searchable layer of an image network."""
 
 
 @dataclasses.dataclass(frozen=True)

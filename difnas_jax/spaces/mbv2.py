@@ -27,23 +27,9 @@ OPS = (
 )
 SEPARABLE = Op("k3e1", "inverted_residual", 3, 1)
 
-# (out channels, stride of the first layer, layers)
-GPU_STAGES = (
-    (32, 2, 4),
-    (56, 2, 4),
-    (112, 2, 4),
-    (128, 1, 4),
-    (256, 2, 4),
-    (432, 1, 1),
-)
-FAIRNAS_STAGES = (
-    (32, 2, 2),
-    (40, 2, 4),
-    (80, 2, 4),
-    (96, 1, 4),
-    (192, 2, 4),
-    (320, 1, 1),
-)
+# Backbones: (out channels, stride of the first layer, layers) of each stage.
+GPU = ((32, 2, 4), (56, 2, 4), (112, 2, 4), (128, 1, 4), (256, 2, 4), (432, 1, 1))
+FAIRNAS = ((32, 2, 2), (40, 2, 4), (80, 2, 4), (96, 1, 4), (192, 2, 4), (320, 1, 1))
 BNNAS_IDENTITY_LAYERS = (1, 5, 6, 9)
 
 
@@ -57,9 +43,9 @@ def choice_layers(
       stages: one row per stage.
       identity: whether normal layers allow identity.
     """
-    everything = tuple(range(len(OPS)))
-    normal = everything if identity else everything[:-1]
-    return stage_layers(in_channels, stages, reducing=everything[:-1], normal=normal)
+    every_op = tuple(range(len(OPS)))
+    normal = every_op if identity else every_op[:-1]
+    return stage_layers(in_channels, stages, reducing=every_op[:-1], normal=normal)
 
 
 def mbv2(image_size: int, image_channels: int, num_classes: int) -> ChainSpace:
@@ -73,7 +59,7 @@ def mbv2(image_size: int, image_channels: int, num_classes: int) -> ChainSpace:
         stem_stride=2,
         fixed=(FixedBlock(40, 24, 1, SEPARABLE),),
         ops=OPS,
-        layers=choice_layers(24, GPU_STAGES, identity=True),
+        layers=choice_layers(24, GPU, identity=True),
         head_channels=1728,
     )
 
@@ -101,6 +87,6 @@ def fairnas19(image_size: int, image_channels: int, num_classes: int) -> ChainSp
         stem_stride=2,
         fixed=(FixedBlock(32, 16, 1, SEPARABLE),),
         ops=OPS,
-        layers=choice_layers(16, FAIRNAS_STAGES, identity=False),
+        layers=choice_layers(16, FAIRNAS, identity=False),
         head_channels=1280,
     )

@@ -21,8 +21,8 @@ STAGES = ((64, 2, 4), (160, 2, 4), (320, 2, 8), (640, 2, 4))
 
 def shufflenetv2(image_size: int, image_channels: int, num_classes: int) -> ChainSpace:
     """20 layers, identity on the 16 normal ones; plain ReLU, no classifier bias."""
-    everything = tuple(range(len(OPS)))
-    layers = stage_layers(16, STAGES, reducing=everything[:-1], normal=everything)
+    every_op = tuple(range(len(OPS)))
+    layers = stage_layers(16, STAGES, reducing=every_op[:-1], normal=every_op)
     return ChainSpace(
         name="shufflenetv2",
         image_size=image_size,

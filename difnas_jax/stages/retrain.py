@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,7 @@ from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import cost_table
-from difnas_jax.training.eval_steps import make_eval_step
-from difnas_jax.training.evaluate import evaluate
+from difnas_jax.training.evaluate import evaluate, sums_of_batch
 from difnas_jax.training.fates import split
 from difnas_jax.training.paths import fixed
 from difnas_jax.training.recipe import Recipe
@@ -44,7 +44,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
-    eval_step = jax.jit(make_eval_step(model))
+    eval_step = jax.jit(functools.partial(sums_of_batch, model))
 
     def measure(variables: dict[str, Any], images: data.Examples) -> dict[str, float]:
         return evaluate(

@@ -1,36 +1,56 @@
-"""Exact evaluation: every example of a split counts once."""
-
-from __future__ import annotations
+"""Exact evaluation: every example counts once."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import optax
 from jax import Array
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from difnas_jax.data import Examples, Normalizer, evaluation_batches
+from difnas_jax.models.supernet import Network
 from difnas_jax.runtime.mesh import own_rows, shard_batch
-from difnas_jax.training.eval_steps import Sums
+
+Sums = dict[str, Array]
+Variables = dict[str, Any]
+
+
+def sums_of_batch(
+    model: Network, variables: Variables, batch: dict[str, Array], path: Array
+) -> Sums:
+    """Evaluate a path on a batch, with running statistics; a pure function.
+
+    Returns:
+      Sums over the unmasked examples of the batch: `correct`, `loss` (cross-entropy
+      without smoothing) and `examples`.
+    """
+    logits: Any = model.apply(variables, batch["image"], path, False)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+    correct, mask = logits.argmax(-1) == batch["label"], batch["mask"]
+    return {
+        "correct": (correct * mask).sum(),
+        "loss": (losses * mask).sum(),
+        "examples": mask.sum(),
+    }
 
 
 def evaluate(
-    eval_step: Callable[[dict[str, Any], dict[str, Array], Any], Sums],
-    variables: dict[str, Any],
-    split: Examples,
+    eval_step: Callable[[Variables, dict[str, Array], Any], Sums],
+    variables: Variables,
+    examples: Examples,
     path: ArrayLike,
-    *,
     batch_size: int,
     normalizer: Normalizer,
     mesh: Mesh,
 ) -> dict[str, float]:
-    """Accuracy and loss on a split.
+    """Accuracy and loss on some examples.
 
     Args:
-      eval_step: the compiled step of `eval_steps.make_eval_step`.
+      eval_step: `sums_of_batch` of a model, compiled.
       variables: of the network, running statistics included.
-      split: the examples.
+      examples: what to evaluate.
       path: int[L].
       batch_size: a multiple of the devices; the last batch is padded and masked.
       normalizer: applied to the images.
@@ -42,12 +62,9 @@ def evaluate(
     totals = {"correct": 0.0, "loss": 0.0, "examples": 0.0}
     # numpy, since an array of one device is none of a program on several hosts.
     ops, rows = np.asarray(path, np.int32), own_rows(batch_size, mesh)
-    for batch in evaluation_batches(split, batch_size, normalizer, rows):
+    for batch in evaluation_batches(examples, batch_size, normalizer, rows):
         sums = eval_step(variables, shard_batch(batch, mesh), ops)
         totals = {name: total + float(sums[name]) for name, total in totals.items()}
-    examples = totals["examples"]
-    return {
-        "accuracy": totals["correct"] / examples,
-        "loss": totals["loss"] / examples,
-        "examples": examples,
-    }
+    count = totals["examples"]
+    accuracy, loss = totals["correct"] / count, totals["loss"] / count
+    return {"accuracy": accuracy, "loss": loss, "examples": count}

@@ -15,11 +15,10 @@ from jax.sharding import Mesh
 
 from difnas_jax.models.supernet import Network
 from difnas_jax.training.fates import HELD, Leaf
-from difnas_jax.training.memory import Memory
 from difnas_jax.training.optim import Packed, Packing, replaced
 from difnas_jax.training.paths import stream
 from difnas_jax.training.placements import PLACEMENTS, PathsInOrder
-from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.recipe import Memory, Recipe
 
 Metrics = dict[str, Array]
 Batch = dict[str, Array]
@@ -34,7 +33,7 @@ class TrainState(flax.struct.PyTreeNode):
       variables: collections `params`, `frozen` and `batch_stats` of the network;
         `batch_stats` is empty for a supernet.
       optimizer: state of the optimizer.
-      memory: what the method remembers, see `training.memory`; empty for most.
+      memory: what the method remembers, see `training.recipe`; empty for most.
     """
 
     step: Array
