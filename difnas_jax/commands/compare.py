@@ -28,14 +28,14 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 
 TRAINING = ("supernet", "indicator")
-# Number of a row -> how it is shown.
-NUMBERS: dict[str, str] = {
-    "macs": "{:,.0f}",
-    "params": "{:,.0f}",
-    "score": "{:.5g}",
-    "test_accuracy": "{:.2%}",
-    "seconds": "{:.1f}",
-    "images": "{:,.0f}",
+# Number of a row -> its format and its title in the table.
+NUMBERS = {
+    "macs": ("{:,.0f}", "MACs"),
+    "params": ("{:,.0f}", "parameters"),
+    "score": ("{:.5g}", "score"),
+    "test_accuracy": ("{:.2%}", "test accuracy"),
+    "seconds": ("{:.1f}", "search [s]"),
+    "images": ("{:,.0f}", "search [images]"),
 }
 NETWORK = ("macs", "params", "score", "test_accuracy")
 Row = dict[str, Any]
@@ -52,13 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(argv: Sequence[str] | None) -> None:
     names, seeds, workdir, flags = parse_flags(argv)
-    runs = [
-        (name, seed, _config(name, seed, flags)) for name in names for seed in seeds
-    ]
-    for _, _, config in runs:
-        checks.check(config)
+    pairs = [(name, seed) for name in names for seed in seeds]
+    configs = [_checked_config(name, seed, flags) for name, seed in pairs]
     rows, failed = [], []
-    for name, seed, config in runs:
+    for (name, seed), config in zip(pairs, configs, strict=True):
         label, folder = _label(name), workdir / f"{_label(name)}-seed{seed}"
         say(f"== {label}, seed {seed}: {folder}")
         try:
@@ -66,8 +63,7 @@ def _compare(argv: Sequence[str] | None) -> None:
         except (InputError, TrainingError) as error:
             say(f"failed: {error}")
             failed.append(folder)
-            nothing = dict.fromkeys(NUMBERS)
-            rows.append(_row(label, seed, "failed", nothing))
+            rows.append(_row(label, seed, "failed", dict.fromkeys(NUMBERS)))
     lines = table(rows)
     if is_main_process():
         write(workdir, rows, lines)
@@ -123,10 +119,11 @@ def _label(name: str) -> str:
     return Path(name.partition(":")[0]).stem
 
 
-def _config(name: str, seed: int, flags: Sequence[str]) -> ConfigDict:
+def _checked_config(name: str, seed: int, flags: Sequence[str]) -> ConfigDict:
     config = load_config(name)
     override_by_flags(config, flags)
     config.seed = seed
+    checks.check(config)
     return config
 
 
@@ -171,18 +168,9 @@ def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """The rows as a table in Markdown, and under each method its mean and spread."""
-    head = (
-        "method",
-        "seed",
-        "architecture",
-        "MACs",
-        "parameters",
-        "score",
-        "test accuracy",
-        "search [s]",
-        "search [images]",
-    )
+    """A Markdown table of the rows, with mean and standard deviation of each method."""
+    titles = (title for _, title in NUMBERS.values())
+    head = ("method", "seed", "architecture", *titles)
     lines = [_line(head), _line(["---"] * len(head))]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
@@ -200,7 +188,7 @@ def _line(cells: Sequence[Any]) -> str:
 
 
 def _shown(name: str, value: float | None) -> str:
-    return "not run" if value is None else NUMBERS[name].format(value)
+    return "not run" if value is None else NUMBERS[name][0].format(value)
 
 
 def _spread(name: str, values: Sequence[float | None]) -> str:

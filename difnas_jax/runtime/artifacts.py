@@ -93,7 +93,7 @@ class Indicator:
                 f"{space.name!r}, got {list(table.shape)}; use the workdir of that "
                 "space"
             )
-        gammas = {name.removeprefix("gamma/"): a for name, a in arrays.items()}
+        gammas = {name.removeprefix("gamma/"): gamma for name, gamma in arrays.items()}
         return cls(table, gammas, provenance)
 
 

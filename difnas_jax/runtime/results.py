@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import MACS, PARAMS
@@ -58,37 +56,28 @@ class Results:
 
     def lines(self) -> list[str]:
         """The most important values, one a line."""
+        indices = self.architecture and " ".join(map(str, self.architecture))
+        percent = None if self.test_accuracy is None else 100 * self.test_accuracy
         shown = {
-            "architecture": self.text,
-            "op indices": self.architecture and _joined(self.architecture),
-            "MACs": self.macs and f"{self.macs:,}",
-            "parameters": self.params and f"{self.params:,}",
-            "score": None if self.score is None else f"{self.score:.6g}",
-            "test accuracy": None
-            if self.test_accuracy is None
-            else f"{100 * self.test_accuracy:.2f} %",
-            "report": self.report,
+            "architecture: {}": self.text,
+            "op indices: {}": indices,
+            "MACs: {:,}": self.macs,
+            "parameters: {:,}": self.params,
+            "score: {:.6g}": self.score,
+            "test accuracy: {:.2f} %": percent,
+            "report: {}": self.report,
         }
-        return [f"{name}: {text}" for name, text in shown.items() if text is not None]
+        return [line.format(v) for line, v in shown.items() if v is not None]
 
     def _repr_html_(self) -> str:
-        rows = (line.split(": ", 1) for line in self.lines())
-        cells = "".join(
-            f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows
-        )
+        rows = (line.replace(": ", "</th><td>", 1) for line in self.lines())
+        cells = "".join(f"<tr><th>{row}</td></tr>" for row in rows)
         return f"<table>{cells}</table>"
-
-
-def _joined(values: Iterable[Any]) -> str:
-    return " ".join(map(str, values))
 
 
 def short(count: int) -> str:
     """A count for people: three significant digits with k, M or G."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:
-            digits = np.format_float_positional(
-                count / size, precision=3, fractional=False, trim="-"
-            )
-            return f"{digits} {unit}"
+            return f"{float(f'{count / size:.3g}'):g} {unit}"  # no exponent
     return str(count)
