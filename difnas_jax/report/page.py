@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,11 @@ TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
 HISTORY_KEYS = ("generation", "evaluated", "best")
 METRIC_KEYS = ("step", "loss", "accuracy")
+MARKER_KEYS = ("complete", "seconds", "versions")
+RETRAIN_KEYS = ("architecture", "test_accuracy")
 EARLIER = {name: stage for name, stage in STAGES.items() if name != "report"}
 NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
+FRONTS = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -43,20 +47,20 @@ def run(config: ConfigDict, workdir: Path) -> None:
     if not is_main_process():
         return
     results = collect(config, workdir)
-    images = {
-        name: figures.png(figure)
-        for name, figure in draw(config, workdir, results).items()
-    }
+    drawn = draw(config, workdir, results)
+    images = {name: figures.png(figure) for name, figure in drawn.items()}
     page = render(config, workdir, results, images)
-    for name, image in images.items():
-        _write_bytes(workdir / artifacts.FIGURES / f"{name}.png", image)
+    pages = {f"{artifacts.FIGURES}/{name}.png": image for name, image in images.items()}
+    pages[artifacts.REPORT] = page.encode()
     files.write_json(workdir / artifacts.RESULTS, results)
-    _write_bytes(workdir / artifacts.REPORT, page.encode())
+    for name, content in pages.items():
+        with files.atomic_write(workdir / name, "wb") as file:
+            file.write(content)
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    with files.atomic_write(path, "wb") as file:
-        file.write(content)
+def _read(read: Callable[..., Any], path: Path, *arguments: Any) -> Any:
+    """What `read(path, *arguments)` finds in an artefact; None if it is missing."""
+    return read(path, *arguments) if path.exists() else None
 
 
 def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         "test_accuracy": retrained.get("test_accuracy"),
         "test_examples": retrained.get("test_examples"),
         "validation_accuracy": retrained.get("validation_accuracy"),
-        "comparison": _comparison(workdir),
+        "comparison": _read(artifacts.load_comparison, workdir / artifacts.COMPARISON),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
         "report": str(workdir / artifacts.REPORT) if written else None,
@@ -96,43 +100,32 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 def _network(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """The network that the config gives, or else the one that the search found."""
     space = config_lib.build_space(config)
-    values: dict[str, Any] = dict.fromkeys(NETWORK)
     given = config_lib.given_architecture(config)
-    if given is not None:
-        table = costs.cost_table(space)
-        values |= {"architecture": given, "ops": space.op_names(given)}
-        values["text"] = space.text(given)
-        values["costs"] = {n: int(c) for n, c in table.of(np.asarray(given)).items()}
-    elif (workdir / artifacts.BEST).exists():
-        best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, space)
-        values = {name: getattr(best, name) for name in NETWORK}
-    return values
+    if given is None:
+        best = _read(artifacts.FoundNetwork.load, workdir / artifacts.BEST, space)
+        return {name: getattr(best, name, None) for name in NETWORK}
+    counts = costs.cost_table(space).of(np.asarray(given)).items()
+    return {
+        **dict.fromkeys(NETWORK),
+        "architecture": given,
+        "ops": space.op_names(given),
+        "text": space.text(given),
+        "costs": {name: int(count) for name, count in counts},
+    }
 
 
 def _retrained(workdir: Path, architecture: Architecture | None) -> dict[str, Any]:
     """What retraining measured on this network; empty if it trained none or another."""
     path = workdir / artifacts.RETRAIN_RESULT
-    if not path.exists():
-        return {}
-    result = files.read_json(path, ("architecture", "test_accuracy"))
-    return result if result["architecture"] == list(architecture or ()) else {}
-
-
-def _comparison(workdir: Path) -> list[dict[str, Any]] | None:
-    path = workdir / artifacts.COMPARISON
-    return artifacts.load_comparison(path) if path.exists() else None
+    result = _read(files.read_json, path, RETRAIN_KEYS) or {}
+    return result if result.get("architecture") == list(architecture or ()) else {}
 
 
 def _markers(workdir: Path) -> dict[str, dict[str, Any]]:
     """The markers of the finished stages before this one, in their order."""
     paths = {name: workdir / f"stages/{name}.json" for name in EARLIER}
-    keys = "complete", "seconds", "versions"
-    markers = {
-        name: files.read_json(path, keys)
-        for name, path in paths.items()
-        if path.exists()
-    }
-    return {name: marker for name, marker in markers.items() if marker["complete"]}
+    read = {n: _read(files.read_json, p, MARKER_KEYS) for n, p in paths.items()}
+    return {n: marker for n, marker in read.items() if marker and marker["complete"]}
 
 
 def _versions(markers: list[dict[str, Any]]) -> dict[str, str]:
@@ -158,12 +151,11 @@ def draw(
     if architecture is not None:
         space = config_lib.build_space(config)
         drawn["network"] = diagrams.network_diagram(space, architecture)
-    if (workdir / artifacts.INDICATOR).exists():
-        space = config_lib.build_wiring(config).searched
-        table = artifacts.Indicator.load(workdir / artifacts.INDICATOR, space).table
+    if (path := workdir / artifacts.INDICATOR).exists():
+        searched = config_lib.build_wiring(config).searched
         drawn["indicator"] = figures.indicator_heat_map(
-            table,
-            space,
+            artifacts.Indicator.load(path, searched).table,
+            searched,
             architecture or (),
             label=INDICATORS[config.method.indicator].unit,
         )
@@ -180,26 +172,21 @@ def draw(
 
 
 def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
-    budget = results["budget"] or {}
-    bounds = [budget[name] for name in ("min_macs", "max_macs") if budget.get(name)]
-    paths = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
+    candidates = artifacts.load_candidates(workdir / artifacts.CANDIDATES)
     fronts = {
         label: artifacts.load_candidates(workdir / path)
-        for label, path in paths.items()
+        for label, path in FRONTS.items()
         if (workdir / path).exists()
     }
-    return figures.score_against_macs(
-        artifacts.load_candidates(workdir / artifacts.CANDIDATES),
-        fronts,
-        None
-        if results["score"] is None
-        else (results["costs"][costs.MACS], results["score"]),
-        bounds,
-    )
+    budget, found = results["budget"] or {}, None
+    bounds = [budget[name] for name in ("min_macs", "max_macs") if budget.get(name)]
+    if results["score"] is not None:
+        found = results["costs"][costs.MACS], results["score"]
+    return figures.score_against_macs(candidates, fronts, found, bounds)
 
 
 def _rows(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    return files.read_json_lines(path, keys) if path.exists() else []
+    return _read(files.read_json_lines, path, keys) or []
 
 
 def render(
@@ -224,8 +211,8 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["short"] = short
-    space, candidates = config_lib.build_space(config), workdir / artifacts.CANDIDATES
-    scored = artifacts.load_candidates(candidates) if candidates.exists() else None
+    space = config_lib.build_space(config)
+    scored = _read(artifacts.load_candidates, workdir / artifacts.CANDIDATES)
     return environment.get_template(TEMPLATE).render(
         results=results,
         space=space,
