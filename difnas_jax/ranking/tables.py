@@ -41,9 +41,10 @@ class BenchmarkTable:
 
     def __getitem__(self, rows: np.ndarray) -> BenchmarkTable:
         """Some of the architectures, int[M] or bool[N]; networks keep their numbers."""
-        columns = self.names, self.architectures, self.accuracies, self.network
+        names, architectures = self.names[rows], self.architectures[rows]
+        accuracies, network = self.accuracies[rows], self.network[rows]
         costs = {name: values[rows] for name, values in self.costs.items()}
-        return BenchmarkTable(*(column[rows] for column in columns), costs)
+        return BenchmarkTable(names, architectures, accuracies, network, costs)
 
     @property
     def first_of_network(self) -> np.ndarray:
