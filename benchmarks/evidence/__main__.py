@@ -58,9 +58,9 @@ def _measured(name: str, flags: argparse.Namespace) -> dict[str, Any]:
     folder = Path("runs") / "evidence" / name
     options = f"--size={ROWS[name].size}", *ROWS[name].flags
     inputs = f"--data={flags.data}", f"--table={flags.table}"
-    words = [*inputs, *options, f"--output={folder}"]
-    say(f"=== {name}: {' '.join(words)}")
-    if nas_bench_macro.main(words):
+    arguments = [*inputs, *options, f"--output={folder}"]
+    say(f"=== {name}: {' '.join(arguments)}")
+    if nas_bench_macro.main(arguments):
         raise InputError(f"{name}: its command failed with the error above")
     result = files.read_json(folder / "result.json")
     named = f"--data={Path(flags.data).name}", f"--table={Path(flags.table).name}"

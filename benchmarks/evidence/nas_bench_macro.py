@@ -63,9 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> None:
-    flags, words = parse_flags(argv)
+    flags, config_flags = parse_flags(argv)
     table = read_nas_bench_macro(flags.table)
-    ranked = (stored if flags.indicator else trained)(flags, words, table)
+    ranked = (stored if flags.indicator else trained)(flags, config_flags, table)
     if len(np.unique(ranked.table.network)) < 2:
         raise InputError(
             "--table: expected two networks that the method can find, "
@@ -75,7 +75,7 @@ def _run(argv: Sequence[str]) -> None:
         "command": " ".join([MODULE, *argv]),
         "name": ranked.name,
         "table": flags.table.name,
-        **ranked.about,
+        **ranked.details,
         **evaluation(ranked.scores, ranked.table),
         "baselines": _baselines(ranked.table),
         **_others(ranked),
@@ -113,7 +113,7 @@ def parse_flags(
     add("--networks", type=int, default=0, metavar="N", help="random so many; 0: all")
     add("--workdir", type=Path, default=Path("runs") / EXPERIMENT, metavar="FOLDER")
     add("--output", type=Path, metavar="FOLDER")
-    flags, words = parser.parse_known_args(argv)
+    flags, config_flags = parser.parse_known_args(argv)
     if bool(flags.data) == bool(flags.indicator):
         raise InputError(
             "--data, --indicator: expected one of them, a data set to train on or a "
@@ -121,7 +121,7 @@ def parse_flags(
         )
     if flags.networks < 0 or flags.networks == 1:
         raise InputError(f"--networks: expected 0 or 2 and more, got {flags.networks}")
-    return flags, words
+    return flags, config_flags
 
 
 def _baselines(table: BenchmarkTable) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Picture of a ranking: scores against accuracies."""
+"""Figure of a ranking: scores against accuracies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def scatter(scores: np.ndarray, table: BenchmarkTable, title: str) -> Figure:
     Args:
       scores: float64[N].
       table: N names.
-      title: what scored, and how well.
+      title: of the figure.
     """
     figure, (axes,) = new_figure(6.4, 4.6)
     depth = (table.architectures != 0).sum(1)

@@ -1,7 +1,7 @@
-"""Ideas for scores that read gammas and their gradients; none is in the product.
+"""Scores from gammas and their gradients that were tried and are not in the package.
 
-Each maps what a supernet knows of the last batch norm of every candidate to float64[L,
-O], higher is better. Gradients are those of strictly fair updates after training.
+Each maps the last batch norm of every candidate, with its gradients, to float64[L, O],
+where higher is better. Gradients are those of strictly fair updates after training.
 """
 
 from __future__ import annotations

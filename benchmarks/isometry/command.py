@@ -38,7 +38,7 @@ MOST_INPUTS = 8192  # of an op: the Jacobian has the square of it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print the tables and write everything.
+    """Measure, print the tables and write all files.
 
     Returns:
       The exit code, one of those of `runtime.command`.
@@ -52,8 +52,8 @@ def _measure(flags: argparse.Namespace, argv: Sequence[str] | None) -> None:
     supernets = [part for part in parts if part != SINGULAR_VALUES]
     images = training_images(setting) if supernets else None
     results = outputs.load(flags.output)
-    words = sys.argv[1:] if argv is None else argv
-    command = " ".join(["python -m benchmarks.isometry", *words])
+    arguments = sys.argv[1:] if argv is None else argv
+    command = " ".join(["python -m benchmarks.isometry", *arguments])
     compilation.keep_compiled_programs("auto")
     for part in parts:
         source = provenance(command, setting.seeds)

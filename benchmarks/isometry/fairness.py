@@ -1,4 +1,4 @@
-"""What the passes through a supernet say of depth and of fairness."""
+"""Statistics of passes through a supernet: depth, and fairness of gradients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from difnas_jax.spaces.base import SearchSpace
 
 
 class Fairness(NamedTuple):
-    """How even the gamma gradients of one supernet are.
+    """How equal the gamma gradients of one supernet are.
 
     Attributes:
       rms: [L, O], root mean square over channels and passes; NaN where none is.
@@ -99,7 +99,7 @@ def _variation(rows: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of what is there, NaN where nothing is."""
+    """Mean of the finite values, NaN where there are none."""
     count = np.isfinite(values).sum(axis)
     return np.where(count, np.nansum(values, axis) / np.maximum(count, 1), np.nan)
 
@@ -159,7 +159,7 @@ def _geometric(values: np.ndarray) -> np.ndarray:
 
 
 def to_json(found: Fairness) -> dict[str, Any]:
-    """The same as JSON values, None where nothing is."""
+    """The same as JSON values, None for NaN."""
     return {
         name: listed(value) if isinstance(value, np.ndarray) else value
         for name, value in found._asdict().items()

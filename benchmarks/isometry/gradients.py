@@ -25,7 +25,7 @@ Maps = dict[str, Any]
 
 
 class Passes(NamedTuple):
-    """What is seen in D draws of K strictly fair paths; draw d has its own batch.
+    """Measurements in D draws of K strictly fair paths; draw d has its own batch.
 
     Attributes:
       paths: int[D, K, L].
@@ -124,7 +124,7 @@ def _by_op(gradients: dict[tuple[str, ...], Array], space: SearchSpace) -> Array
 def passes(
     probe: Probe, model: Network, variables: Any, batches: TrainBatches, draws: int
 ) -> Passes:
-    """Send batches along strictly fair paths.
+    """Measure batches along strictly fair paths.
 
     Args:
       probe: of the model.

@@ -1,4 +1,4 @@
-"""What random matrix theory says of the singular values of every op.
+"""Predictions of random matrix theory for the singular values of every op.
 
 Mean squared singular value and its normalised variance of the Jacobian of a block with
 random kernels, batch-norm statistics held fixed, for independent inputs of variance 1,
@@ -35,7 +35,7 @@ FILTERS = 1000
 
 
 class Filters(NamedTuple):
-    """What matters of random filters of norm 1, at a stride and near a border.
+    """Statistics of random filters of norm 1, at a stride and near a border.
 
     Attributes:
       fourth: mean of the sum of w^4.
@@ -54,7 +54,7 @@ class Filters(NamedTuple):
     pixels: float
 
     def padding(self, case: Case, mean: float, variance: float) -> float:
-        """What zeros outside the image take from E[s^2] behind the batch norm.
+        """Factor by which zeros outside the image lower E[s^2] behind the batch norm.
 
         Inputs with a mean add the pattern of the border to the variance.
         """
@@ -204,7 +204,7 @@ def xception(case: Case, rule: Initialisation) -> Law:
 
 
 def zero(case: Case, rule: Initialisation) -> Law:
-    """Nothing."""
+    """The op that outputs zeros."""
     return Law(0.0, 0.0)
 
 
@@ -226,7 +226,7 @@ PASSING: dict[str, Callable[[Law], Law]] = {
 
 
 def law(case: Case, rule: Initialisation, part: str) -> Law:
-    """What is expected of an op.
+    """The predicted moments of an op.
 
     With centre taps only, a stride leaves out pixels before anything else happens.
 

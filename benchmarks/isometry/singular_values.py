@@ -1,8 +1,8 @@
 """Squared singular values of every op of every space under every initialisation.
 
-The Jacobian is exact: that of one image in the middle of a batch of independent
-Gaussian ones, through the block of the supernet with its batch norms, whose statistics
-are those of the batch and held fixed.
+The Jacobian is exact. It is that of one image through the block of the supernet with
+its batch norms, whose statistics are those of a batch of independent Gaussian images
+and are held fixed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_
 def spectra(
     channels: int, side: int, seeds: Sequence[int], say: Callable[[str], None]
 ) -> list[Row]:
-    """Measure everything.
+    """Measure all ops under all initialisations.
 
     Args:
       channels: see `cases`.

@@ -1,4 +1,4 @@
-"""Supernets of real spaces on real images: what is needed to look into them."""
+"""Signal, gradients and fairness in supernets of real spaces on real images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Train = Callable[[Any, TrainBatches], Any]
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """How supernets are looked into.
+    """Settings of the measurement in supernets.
 
     Attributes:
       data: an .npz file; empty: the digits that are shipped.
@@ -141,14 +141,14 @@ def _rows(model: Network, images: Arrays, setting: Setting) -> Iterator[Row]:
             variables = jax.tree.map(jnp.asarray, variables)
             variables = train(variables, batches)
             found = passes(probe, model, variables, batches, setting.draws)
-            evenness = fairness.fairness(found, space)
+            found_fairness = fairness.fairness(found, space)
             depth = fairness.depth(found, space, model.parallel_identity)
             yield {
                 "kernels": kernels,
                 "seed": seed,
                 "ops": [op.name for op in space.ops],
-                "measures": fairness.measures(evenness),
-                "fairness": fairness.to_json(evenness),
+                "measures": fairness.measures(found_fairness),
+                "fairness": fairness.to_json(found_fairness),
                 "depth": {name: fairness.listed(v) for name, v in depth.items()},
             }
 

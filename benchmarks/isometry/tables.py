@@ -17,35 +17,47 @@ Results = dict[str, dict[str, Any]]
 
 HEADER = """# Isometry and fairness
 
-`python -m benchmarks.isometry` measures this again; the commands of these numbers are
-at the end.
+`python -m benchmarks.isometry` measures these numbers again. The last table has the
+commands, dates, machines and versions of those shown here.
 """
 SPECTRA = """
 ## {title} of every op
 
-Exact Jacobian of one image in a batch of {images} white ones ({settings}), batch-norm
-statistics of the batch held fixed; stride 2 doubles the channels. Measured ± standard
-error over seeds, and in brackets the law and the deviation from it. A branch is an op
-without what passes beside it.
+From the exact Jacobian of one image, with the batch-norm statistics of a batch of
+{images} images of independent Gaussian pixels held fixed ({settings}). Stride 2 doubles
+the channels. Rows are ops, with the spaces that have them; the part `branch` is an op
+without its skip connection or the half of the channels that it does not change. Columns
+are initialisations. A cell has the measured value ± its standard error over seeds, and
+in brackets the value that theory predicts and the deviation from it. "The same" stands
+where an initialisation does not change the kernels of the op.
 """
 DEPTH = """
 ## Signal and gradient through depth: {part}
 
-{settings}; layer indicator {indicator}. Variance of the outputs of each layer, norm of
-the gradient there over that behind the last layer, and growth of the squared norm
-through the layer, in brackets the law (2.152 / q for a block, 1 / q for an identity
-with batch norm, 1 more for a skip; q is the measured variance of the input). Geometric
-means over paths and seeds.
+Settings: {settings}; the layer indicator is {indicator}. Columns, each for two rules of
+the initial kernels: variance of the outputs of the layer; norm of the gradient there
+over that behind the last layer; growth of the squared norm of the gradient through the
+layer, in brackets as theory predicts it (2.152 / q for a block, 1 / q for an identity
+with batch norm, 1 more for a skip connection, where q is the measured variance of the
+input). All are geometric means over paths and seeds.
 """
 FAIR = """
 ## Fairness of the gamma gradients
 
-RMS over channels, strictly fair paths and batches of the gradient of each indicator
-batch norm. Within: coefficient of variation over the ops of a layer, mean over layers;
-the same without the identity; the same where the gradient behind the layer is divided
-out; and what chance alone would give with so few draws. Across: coefficient of
-variation over layers. Spread: largest to smallest op (median over layers) and layer.
-Mean ± standard error over seeds. T18 holds if within is less than across.
+Of each indicator batch norm, the RMS of its gradient over channels, strictly fair paths
+and batches is compared. Columns:
+
+- *within*: coefficient of variation over the ops of a layer, mean over layers; *blocks
+  alone*: without the identity; *gradient behind even*: after dividing by the gradient
+  behind the layer; *by chance*: what noise alone would give with so few draws.
+- *across*: coefficient of variation over layers.
+- *spread within*, *spread across*: largest over smallest op (median over layers), and
+  largest over smallest layer.
+- *first / last layer*, *factor per layer*: the mean of the first layer over that of the
+  last one, and the factor from one layer to the next.
+- *T18*: the seeds in which statement T18 of the theory holds, within less than across.
+
+Values are means ± standard errors over seeds.
 """
 
 

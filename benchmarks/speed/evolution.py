@@ -26,7 +26,7 @@ SEEDS = range(12)
 
 
 def evolution() -> dict[str, list[float]]:
-    """How far evolution comes from random search (0) to the optimum (1), by seed.
+    """Shares of the gap from random search to the optimum that evolution closes.
 
     Returns:
       For each additive score, with and without screening (`<score>`, `<score> plain`):

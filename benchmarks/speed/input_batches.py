@@ -1,4 +1,4 @@
-"""The input side: augmented training batches, made alone or ahead of the updates."""
+"""Augmented training batches, made alone or ahead of the updates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measured peak of the machine: a square matrix product in float32."""
+"""The peak rate of the machine, from a square matrix product in float32."""
 
 # PyTorch is an extra that the type checker may not find.
 # pyright: reportMissingImports=false
@@ -14,7 +14,7 @@ SIDE = 2048
 
 
 def build(program: TimedProgram) -> Callable[[np.ndarray], None]:
-    """One product of two [SIDE, SIDE] matrices; paths play no part."""
+    """One product of two [SIDE, SIDE] matrices; it ignores the paths."""
     multiply = {"jax": _jax, "torch": _torch}[program.variant]()
 
     def update(paths: np.ndarray) -> None:

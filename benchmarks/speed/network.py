@@ -1,4 +1,4 @@
-"""What both sides of a comparison are given: networks, paths, images and recipes."""
+"""Networks, paths, images and training settings that all programs share."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ PATH_SETS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 
 
 def path_sets(rule: str, layers: int) -> Iterator[np.ndarray]:
-    """Sets of paths without end, the same for every program of a rule.
+    """Sets of paths without end, the same for every program that uses the rule.
 
     Args:
       rule: key of `PATH_SETS`.

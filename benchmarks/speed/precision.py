@@ -1,4 +1,4 @@
-"""Whether bfloat16 changes the indicator: real trainings on the shipped digits."""
+"""How much bfloat16 changes the indicator after training on the shipped digits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The PyTorch side: the same recipe, default or tuned (channels last)."""
+"""The same update in PyTorch, as installed or tuned (channels last)."""
 
 # PyTorch is an extra that the type checker may not find.
 # pyright: reportMissingImports=false

@@ -1,11 +1,11 @@
-"""Methods side by side, each the whole way from data to a retrained network.
+"""Methods side by side, each from the data to a retrained network.
 
     python -m difnas_jax compare --workdir=runs/compare --seeds=0,1,2 \
         configs/digits.py configs/baselines/spos.py:digits
 
-A method is a config file; flags `--config.FIELD=VALUE` hold for all. Every (method,
-seed) is a run of its own below the workdir, and the same command continues what was
-stopped. Writes `comparison.md`, `comparison.csv` and `comparison.json`.
+A method is a config file; flags `--config.FIELD=VALUE` apply to all of them. Every
+(method, seed) is a run of its own below the workdir, and the same command resumes an
+interrupted comparison. Writes `comparison.md`, `comparison.csv` and `comparison.json`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every method with every seed and print the table.
 
     Returns:
-      The exit code, one of those of `difnas_jax.command`.
+      The exit code, see `difnas_jax.runtime.command`.
     """
     return exit_code(lambda: _compare(argv))
 
@@ -78,7 +78,7 @@ def parse_flags(
     """Config names, seeds, workdir, and overrides for all configs.
 
     Raises:
-      InputError: two configs of one label, or seeds that are no numbers.
+      InputError: two configs with the same file name, or invalid seeds.
     """
     parser = Parser(
         prog="python -m difnas_jax compare",
@@ -104,11 +104,11 @@ def parse_seeds(text: str) -> list[int]:
     """`0,1,2` as numbers.
 
     Raises:
-      InputError: not different whole numbers.
+      InputError: anything but different whole numbers.
     """
-    words = text.split(",")
-    seeds = [int(word) for word in words if word.isdecimal()]
-    if len(set(seeds)) < len(words):
+    parts = text.split(",")
+    seeds = [int(part) for part in parts if part.isdecimal()]
+    if len(set(seeds)) < len(parts):
         raise InputError(
             f"--seeds: expected different whole numbers split by commas, got {text!r}"
         )
@@ -132,9 +132,9 @@ def measured(method: str, config: ConfigDict, workdir: Path) -> Row:
 
     Returns:
       `method`, `seed`, `architecture` (in one line) and `NUMBERS`: the found network,
-      its test accuracy (0 to 1), and the cost of finding it without the references:
-      wall seconds until retraining (of a supernet that was stopped, those of its last
-      session), and images that passed through a path.
+      its test accuracy (0 to 1), and the cost of finding it without the reference
+      algorithms: wall seconds until retraining (for a supernet that was interrupted,
+      those of its last session), and images that passed through a path.
     """
     results = pipeline.run(config, workdir)
     found = {name: getattr(results, name) for name in NETWORK}
@@ -200,7 +200,7 @@ def _spread(name: str, values: Sequence[float | None]) -> str:
 
 
 def write(workdir: Path, rows: Sequence[Row], lines: Sequence[str]) -> None:
-    """The three files."""
+    """Write the three files of the comparison."""
     files.write_json(workdir / "comparison.json", {"rows": list(rows)})
     with files.atomic_write(workdir / "comparison.md") as file:
         file.writelines(f"{line}\n" for line in lines)

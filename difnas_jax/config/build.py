@@ -42,16 +42,16 @@ def given_architecture(config: ConfigDict) -> Architecture | None:
     """What `retrain.architecture` asks for, or None where it is empty.
 
     Raises:
-      InputError: not an architecture of the space, or one that passes nothing on.
+      InputError: not an architecture of the space, or one that is not connected.
     """
-    words = [word.strip() for word in config.retrain.architecture.split(",")]
-    if words == [""]:
+    ops = [op.strip() for op in config.retrain.architecture.split(",")]
+    if ops == [""]:
         return None
     space = build_space(config)
-    indices = all(word.isdecimal() for word in words)
-    architecture = (
-        space.validate(list(map(int, words))) if indices else space.parse(words)
-    )
+    if all(op.isdecimal() for op in ops):
+        architecture = space.validate([int(op) for op in ops])
+    else:
+        architecture = space.parse(ops)
     if not space.is_connected(np.array([architecture])).all():
         raise InputError(
             "retrain.architecture: expected a network in which the image reaches the "

@@ -128,7 +128,7 @@ def default() -> ConfigDict:
     # `mutation_probability`; `exact` lists the `population` best networks.
     config.search.generations = 20
     config.search.population = 50
-    # The best so many of everything seen become parents.
+    # The best so many of all candidates evaluated so far become parents.
     config.search.parents = 10
     config.search.mutations = 25
     config.search.mutation_probability = 0.1
@@ -136,8 +136,8 @@ def default() -> ConfigDict:
     # NSGA-II: columns of the candidates that it trades against each other. The columns
     # of the score are maximised, the costs (`macs`, `params`) minimised.
     config.search.objectives = ("score", "macs", "params")
-    # Evolution: evaluate the children that a linear model of everything evaluated so
-    # far expects most of; False: any that fit, as in SPOS and BN-NAS.
+    # Evolution: evaluate the children of the highest score predicted by a linear model
+    # of the scores so far; False: any that fit the budget, as in SPOS and BN-NAS.
     config.search.screening = True
     # Score `accuracy`: training batches from which each path gets its batch-norm
     # statistics, and the size of these and of the validation batches.

@@ -1,1 +1,1 @@
-"""The report of a run: pictures and the page."""
+"""The report of a run: figures and the page."""

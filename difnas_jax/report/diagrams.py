@@ -1,4 +1,4 @@
-"""Pictures of a found network, by the kind of its space."""
+"""Diagrams of a found network, by the kind of its space."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _(space: ChainSpace, architecture: Sequence[int]) -> Figure:
 
 @network_diagram.register
 def _(space: CellSpace, architecture: Sequence[int]) -> Figure:
-    """The cell from its input on the left to its output, and where cells stand.
+    """The cell from its input on the left to its output; the stages as the title.
 
     An edge with the zero op is dashed.
     """
@@ -71,8 +71,8 @@ def _(space: CellSpace, architecture: Sequence[int]) -> Figure:
         circle = {"boxstyle": "circle", "facecolor": BLUE, "edgecolor": "none"}
         axes.text(node, 0, str(node), bbox=circle, **style)
     stages = zip(space.channels, space.stage_sizes, strict=True)
-    texts = [f"{space.cells} cells, {size} × {size} × {c}" for c, size in stages]
-    axes.set_title(" → ".join(texts), size=9, color=MUTED)
+    captions = [f"{space.cells} cells, {size} × {size} × {c}" for c, size in stages]
+    axes.set_title(" → ".join(captions), size=9, color=MUTED)
     return figure
 
 

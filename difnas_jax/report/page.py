@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
@@ -104,18 +103,14 @@ def _network(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     if given is None:
         best = _read(artifacts.FoundNetwork.load, workdir / artifacts.BEST, space)
         return {name: getattr(best, name, None) for name in NETWORK}
-    counts = costs.cost_table(space).of(np.asarray(given)).items()
-    return {
-        **dict.fromkeys(NETWORK),
-        "architecture": given,
-        "ops": space.op_names(given),
-        "text": space.text(given),
-        "costs": {name: int(count) for name, count in counts},
-    }
+    values: dict[str, Any] = dict.fromkeys(NETWORK)
+    values |= {"architecture": given, "ops": space.op_names(given)}
+    values |= {"text": space.text(given)}
+    return values | {"costs": costs.cost_table(space).of_one(given)}
 
 
 def _retrained(workdir: Path, architecture: Architecture | None) -> dict[str, Any]:
-    """What retraining measured on this network; empty if it trained none or another."""
+    """The result of retraining this network; empty if there is none of it."""
     path = workdir / artifacts.RETRAIN_RESULT
     result = _read(files.read_json, path, RETRAIN_KEYS) or {}
     return result if result.get("architecture") == list(architecture or ()) else {}

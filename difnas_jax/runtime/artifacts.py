@@ -67,8 +67,7 @@ class Indicator:
 
     def save(self, path: Path) -> None:
         """Write `indicator.npz`: `table`, `gamma/<layer>/<op>`, `provenance` (JSON)."""
-        gammas = self.gammas.items()
-        arrays: dict[str, Any] = {f"gamma/{name}": gamma for name, gamma in gammas}
+        arrays: dict[str, Any] = {f"gamma/{n}": g for n, g in self.gammas.items()}
         arrays["table"] = self.table
         arrays["provenance"] = np.asarray(json.dumps(self.provenance))
         with files.atomic_write(path, "wb") as file:
@@ -158,11 +157,11 @@ def _checked_architecture(value: dict[str, Any], space: SearchSpace) -> Architec
     architecture = space.validate(value["architecture"])
     if not isinstance(value["score"], float | int | None):
         raise ValueError(f"the score is {value['score']!r}")
-    costs = cost_table(space).of(np.array(architecture))
+    costs = cost_table(space).of_one(architecture)
     if value["costs"] != costs:
         raise ValueError(
-            f"it says that the costs are {value['costs']}, with this config they are "
-            f"{ {name: int(cost) for name, cost in costs.items()} }"
+            f"it says that the costs are {value['costs']}, with this config the "
+            f"architecture has {costs}"
         )
     return architecture
 

@@ -1,4 +1,4 @@
-"""From the indicator to an additive score: one number per layer and op, summed.
+"""Rules that turn the indicator into an additive score: a sum over the layers.
 
 Every rule maps the indicator, float64[L, O], to a score table of the same shape, NaN
 where the space does not allow an op. An identity without batch norm has no indicator;
@@ -44,7 +44,7 @@ def ratio_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     A layer with a layer indicator divides by it: an op scores how much stronger than
     passing the input on it is, and identity scores 1. Any other layer, such as a
     reduction layer, divides by the mean of its ops. A layer whose only op is an
-    identity without batch norm scores 0, a constant that no comparison sees.
+    identity without batch norm scores 0, a constant that affects no comparison.
 
     The paper does not say: how layers are compared; it only rejects raw sums because
     layers differ in scale. The ratio does not change when a layer is rescaled.

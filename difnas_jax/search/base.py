@@ -1,4 +1,4 @@
-"""What every search algorithm is: ask for candidates, tell what they measured."""
+"""The base of all search algorithms, with the usual interface of ask and tell."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from difnas_jax.search.settings import Settings
 
 
 class Algorithm(abc.ABC):
-    """Proposes populations and records what they measured.
+    """Proposes populations and records their scores.
 
     Attributes:
       needs_table: whether it works only where the score is additive.
-      evaluated: all candidates told so far, in order.
+      evaluated: all candidates scored so far, in order.
     """
 
     needs_table: ClassVar[bool] = False
@@ -35,7 +35,7 @@ class Algorithm(abc.ABC):
         self._settings = settings
         self._rng = np.random.default_rng(seed)
         self._generation = 0
-        self.evaluated = problem.nothing()
+        self.evaluated = problem.no_candidates()
 
     @abc.abstractmethod
     def ask(self) -> np.ndarray:
@@ -44,15 +44,15 @@ class Algorithm(abc.ABC):
     def tell(
         self, architectures: np.ndarray, columns: Mapping[str, np.ndarray]
     ) -> None:
-        """Record what was measured of a population.
+        """Record the measured columns of a population.
 
         Args:
           architectures: int[N, L], as asked.
           columns: float64[N] by name, the same names every time and `score` among
             them; higher is better, NaN where there is no value.
         """
-        told = self._problem.candidates(architectures, columns)
-        self.evaluated = self.evaluated.joined(told)
+        scored = self._problem.candidates(architectures, columns)
+        self.evaluated = self.evaluated.joined(scored)
         self._generation += 1
 
     def state(self) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from difnas_jax.search.screening import linear_effects
 
 
 class Evolution(PopulationSearch):
-    """Mutations and crossovers of the best over everything evaluated.
+    """Mutations and crossovers of the best of all candidates evaluated so far.
 
     Differs from SPOS and BN-NAS: these evaluate the first children that fit. Here, with
-    `screening`, a linear model of everything evaluated so far says which changes move
-    a proposal into the budget, and those are evaluated of which it expects most. The
-    numbers of evaluations, parents and children stay those of the papers.
+    `screening`, a linear model of all scores so far chooses the changes that move a
+    proposal into the budget, and the children of the highest predicted score are
+    evaluated. The numbers of evaluations, parents and children are those of the papers.
     """
 
     @property

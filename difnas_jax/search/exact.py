@@ -7,8 +7,8 @@ and the total of these is an upper bound on what any network within the budget s
 A network whose score is within `gap` of the bound loses at most `gap` to it, all layers
 together. So dynamic programming keeps the partial architectures that have lost no more
 than `gap`; if enough networks within the budget come out with a score within `gap` of
-the bound, none is missing, else the gap grows. The prices decide how long it takes,
-never what comes out.
+the bound, the list is complete, else the gap grows. The prices decide how long it
+takes, never the result.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Exact(Algorithm):
     needs_table: ClassVar[bool] = True
 
     def ask(self) -> np.ndarray:
-        """The answer, int64[N, L]; the second time nothing.
+        """The answer, int64[N, L]; no candidates the second time.
 
         Raises:
-          InputError: nothing within the budget, or a budget too narrow to solve.
+          InputError: no network within the budget, or a budget too narrow to solve.
         """
         if self._generation:
             return self.evaluated.architectures[:0]
@@ -61,20 +61,20 @@ class Exact(Algorithm):
 
 def _best_networks(problem: Problem, best: int) -> np.ndarray:
     """int64[N, L]: the best paths of the `best` networks; fewer if there are fewer."""
-    asked = best
+    count = best
     while True:
-        paths = optimum(problem, asked).architectures
+        paths = optimum(problem, count).architectures
         first = problem.distinct(paths)
-        if len(first) >= best or len(paths) < asked:
+        if len(first) >= best or len(paths) < count:
             return paths[first[:best]]
-        asked *= 2
+        count *= 2
 
 
 def optimum(problem: Problem, best: int = 1) -> Candidates:
     """The best networks within the budget, proven.
 
     Args:
-      problem: with a score table; ops whose score is not finite are left out.
+      problem: with a score table; ops whose score is not finite are excluded.
       best: how many.
 
     Returns:
@@ -83,13 +83,14 @@ def optimum(problem: Problem, best: int = 1) -> Candidates:
       partial architectures would have to be kept to prove the next one.
 
     Raises:
-      InputError: no table, nothing within the budget, or more than `STATES` partial
+      InputError: no table, no network within the budget, or more than `STATES` partial
         architectures before the first network within it is proven the best.
     """
-    relaxation, proven = Relaxation.of(problem, _table(problem)), problem.nothing()
+    relaxation = Relaxation.of(problem, _table(problem))
+    proven = problem.no_candidates()
     gap = FIRST_GAP * float(relaxation.loss.max(initial=0, where=relaxation.known))
-    complete = everything = False
-    while len(proven) < best and not everything:
+    complete = exhausted = False
+    while len(proven) < best and not exhausted:
         architectures, complete = _within(relaxation, gap, best)
         scores = sum_along_paths(_table(problem), architectures)
         found = problem.candidates(architectures, {SCORE: scores})
@@ -97,8 +98,8 @@ def optimum(problem: Problem, best: int = 1) -> Candidates:
             attained = found[scores >= relaxation.bound - relaxation.slack]
             proven = attained if len(attained) > len(proven) else proven
             break
-        everything = gap >= relaxation.largest_loss
-        proven = found[(scores >= relaxation.bound - gap) | everything]
+        exhausted = gap >= relaxation.largest_loss
+        proven = found[(scores >= relaxation.bound - gap) | exhausted]
         gap *= GROWTH
     if len(proven):
         return proven.best_first()[:best]
@@ -131,7 +132,7 @@ def _within(relaxation: Relaxation, gap: float, best: int) -> tuple[np.ndarray, 
     """
     known, scores, costs = relaxation.known, relaxation.scores, relaxation.costs
     least, most = rest_of(costs, known)
-    genomes, spent = np.zeros((1, 0), np.int16), np.zeros((len(costs), 1), np.int64)
+    paths, spent = np.zeros((1, 0), np.int16), np.zeros((len(costs), 1), np.int64)
     sums, lost, complete = np.zeros(1), np.zeros(1), True
     for layer in range(len(scores)):
         ops = np.flatnonzero(known[layer])
@@ -150,12 +151,10 @@ def _within(relaxation: Relaxation, gap: float, best: int) -> tuple[np.ndarray, 
         if len(chosen) > STATES:
             order = np.argsort(all_lost[kept[chosen]], kind="stable")
             chosen, complete = chosen[order[:STATES]], False
-        genomes = np.column_stack(
-            (genomes[partial[chosen]], op[chosen].astype(np.int16))
-        )
+        paths = np.column_stack((paths[partial[chosen]], op[chosen].astype(np.int16)))
         spent, sums = after[:, chosen], sums_after[chosen]
         lost = all_lost[kept[chosen]]
-    return genomes.astype(np.int64), complete
+    return paths.astype(np.int64), complete
 
 
 def _useful(

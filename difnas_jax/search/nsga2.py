@@ -12,13 +12,13 @@ from difnas_jax.search.population import TRIES, PopulationSearch
 
 
 class NSGA2(PopulationSearch):
-    """Keeps the whole trade-off, for example of high scores, few MACs, few parameters.
+    """Finds the whole trade-off, for example of high scores, few MACs, few parameters.
 
     The objectives are columns of the candidates (`search.objectives`). Costs of the
     problem are minimised; the columns that the scorer gives are maximised.
 
-    Differs from Deb et al.: survivors are chosen among everything evaluated, not among
-    the last population and its children, so nothing that was found is lost.
+    Differs from Deb et al.: survivors are chosen among all evaluated candidates, not
+    among the last population and its children, so that no found network is lost.
     """
 
     def children(self) -> Iterator[tuple[np.ndarray, int]]:
@@ -118,7 +118,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 def crowding_distances(values: np.ndarray) -> np.ndarray:
-    """How much room there is around each member of a front.
+    """How far the neighbours of each member of a front are.
 
     Args:
       values: float64[N, M] of one front.

@@ -12,8 +12,6 @@ from difnas_jax.spaces.costs import MACS, CostTable
 def non_dominated(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
     """Which candidates no other one beats in score without costing more.
 
-    One sort by cost, then every candidate must exceed the best score so far.
-
     Args:
       scores: float64[N], higher is better; one that is not finite is never kept.
       costs: int64[N] or float64[N], lower is better.
@@ -22,9 +20,8 @@ def non_dominated(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
       bool[N]; of candidates equal in both only the first is kept.
     """
     scores = np.where(np.isfinite(scores), scores, -np.inf)
-    order = np.lexsort((-scores, costs))
     keep = np.zeros(len(scores), bool)
-    keep[order] = _new_maxima(scores[order])
+    keep[undominated(scores, costs, best=1)] = True
     return keep
 
 
@@ -39,7 +36,7 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
     hundred; scores that nearly follow the MACs come near to the bound.
 
     Args:
-      table: float64[L, O] score table; ops that are not finite are left out.
+      table: float64[L, O] score table; ops that are not finite are excluded.
       costs: the cost table of the space.
       best: how many networks to keep for every budget.
 
@@ -48,7 +45,7 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
       score within it, up to rounding of the sum; with `best` = 1 nothing else. Empty
       where a layer has no finite op.
     """
-    genomes = np.zeros((1, 0), np.int16)
+    paths = np.zeros((1, 0), np.int16)
     scores, macs = np.zeros(1), np.zeros(1, np.int64)
     for layer, row in enumerate(table):
         ops = np.flatnonzero(np.isfinite(row))
@@ -56,11 +53,11 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
         all_macs = (costs.tables[MACS][layer, ops, None] + macs).ravel()
         kept = undominated(all_scores, all_macs, best)
         op, partial = np.divmod(kept, len(scores))
-        genomes = np.column_stack((genomes[partial], ops[op].astype(np.int16)))
+        paths = np.column_stack((paths[partial], ops[op].astype(np.int16)))
         scores, macs = all_scores[kept], all_macs[kept]
         if not len(kept):
             break
-    architectures = genomes[np.argsort(macs, kind="stable")].astype(np.int64)
+    architectures = paths[np.argsort(macs, kind="stable")].astype(np.int64)
     if not len(architectures):
         architectures = np.zeros((0, len(table)), np.int64)
     scores = sum_along_paths(table, architectures)
@@ -69,6 +66,8 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
 
 def undominated(scores: np.ndarray, costs: np.ndarray, best: int) -> np.ndarray:
     """Which may be among the `best` within some bound on their cost.
+
+    One sort by cost, then each front has the scores that exceed all before them.
 
     Args:
       scores: float64[N], higher is better.

@@ -25,7 +25,7 @@ FILL_ROUNDS = 10
 class PopulationSearch(Algorithm):
     """One population a generation, until the generations are over.
 
-    A subclass says in `children` what it proposes; what is missing in a population is
+    A subclass says in `children` what it proposes; the rest of a population is
     drawn at random. Architectures that are the same network (see
     `SearchSpace.canonical`) are evaluated once: with an additive score along their best
     path, else along the one that is proposed first.
@@ -48,11 +48,11 @@ class PopulationSearch(Algorithm):
         """Propose the next population.
 
         Returns:
-          int64[N, L]; N is smaller than the population when not enough legal
+          int64[N, L]; N is smaller than the population when too few legal
           candidates are found, and 0 when there is none or the generations are over.
 
         Raises:
-          InputError: nothing within the budget was found at all.
+          InputError: no candidate within the budget was found.
         """
         population = self.evaluated.architectures[:0]
         if self._generation >= self._settings.generations:

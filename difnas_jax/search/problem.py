@@ -66,7 +66,7 @@ class Problem:
         scored = {name: np.asarray(c, np.float64) for name, c in columns.items()}
         return Candidates(architectures, scored | self.costs.of(architectures))
 
-    def nothing(self) -> Candidates:
+    def no_candidates(self) -> Candidates:
         """No candidates yet."""
         none = np.zeros((0, self.space.num_layers), np.int64)
         return self.candidates(none, {SCORE: np.zeros(0)})

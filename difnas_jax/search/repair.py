@@ -1,4 +1,4 @@
-"""Moves architectures into a budget and keeps most of their ops."""
+"""Moves architectures into the budget by changing few of their ops."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ STEPS = 100
 
 
 def repair(
-    genomes: np.ndarray,
+    architectures: np.ndarray,
     problem: Problem,
     rng: np.random.Generator,
     effects: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Change one op after the other until the budget allows the genomes.
+    """Change one op after the other until the budget allows the architectures.
 
     A step looks at all changes of a single op. It takes one of those that end within
-    the budget, else of those that lead towards it, else a random one, to leave a dead
-    end. So a child that is a little over the budget keeps all ops of its parents but
-    one.
+    the budget, else of those that lead towards it, else a random one, to leave a local
+    minimum. So a child that is a little over the budget keeps all ops of its parents
+    but one.
 
     Args:
-      genomes: int64[N, L].
+      architectures: int64[N, L].
       problem: the space, its costs and the budget.
       rng: source of the choices.
       effects: float64[L, O], what each op is expected to add to the score: the best
@@ -32,15 +32,15 @@ def repair(
     Returns:
       int64[N, L]; after `STEPS` changes some may still be outside.
     """
-    genomes = genomes.copy()
-    distance = problem.violation(genomes)
+    architectures = architectures.copy()
+    distance = problem.violation(architectures)
     layers, ops = np.nonzero(problem.space.allowed)
-    every = np.arange(genomes.shape[1])
+    every = np.arange(architectures.shape[1])
     for _ in range(STEPS):
         outside = np.flatnonzero(distance)
         if not outside.size:
             break
-        here = genomes[outside]
+        here = architectures[outside]
         after = _after(here, layers, ops, problem)
         preference = (after == 0) + (after < distance[outside, None]).astype(int)
         among_equals = rng.random(after.shape)
@@ -49,19 +49,19 @@ def repair(
             leads = preference.any(1, keepdims=True)
             among_equals = np.where(leads, _below_one(gain), among_equals)
         chosen = (preference + among_equals).argmax(1)
-        genomes[outside, layers[chosen]] = ops[chosen]
+        architectures[outside, layers[chosen]] = ops[chosen]
         distance[outside] = after[np.arange(len(outside)), chosen]
-    return genomes
+    return architectures
 
 
 def _after(
-    genomes: np.ndarray, layers: np.ndarray, ops: np.ndarray, problem: Problem
+    architectures: np.ndarray, layers: np.ndarray, ops: np.ndarray, problem: Problem
 ) -> np.ndarray:
     """float64[N, C]: the violation after each of C changes of a single op."""
-    costs, every, after = problem.costs, np.arange(genomes.shape[1]), {}
-    for name, now in costs.of(genomes).items():
+    costs, every, after = problem.costs, np.arange(architectures.shape[1]), {}
+    for name, now in costs.of(architectures).items():
         table = costs.tables[name]
-        change = table[layers, ops] - table[every, genomes][:, layers]
+        change = table[layers, ops] - table[every, architectures][:, layers]
         after[name] = now[:, None] + change
     return problem.budget.violation(after)
 

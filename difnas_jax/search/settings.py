@@ -19,8 +19,8 @@ class Settings:
       parents: the best so far, from which children come.
       mutations, crossovers: children of each operator per generation.
       mutation_probability: chance per layer that a mutation draws its op again.
-      screening: evaluate the proposals that a linear model of everything evaluated
-        so far expects most of; else any of them, as SPOS and BN-NAS do.
+      screening: evaluate the proposals of the highest score predicted by a linear model
+        of the scores so far; else any of them, as SPOS and BN-NAS do.
       objectives: columns that NSGA-II trades against each other.
     """
 
@@ -45,17 +45,11 @@ class Settings:
         Raises:
           InputError: a number outside its range.
         """
-        children = self.mutations + self.crossovers
-        for field, low in (
-            ("generations", 1),
-            ("population", max(1, children)),
-            ("parents", 1),
-            ("mutations", 0),
-            ("crossovers", 0),
-            ("mutation_probability", 0),
-        ):
-            value = getattr(self, field)
-            if value < low:
+        children = max(1, self.mutations + self.crossovers)
+        least = {"generations": 1, "population": children, "parents": 1}
+        numbers = "mutations", "crossovers", "mutation_probability"
+        for field, low in (least | dict.fromkeys(numbers, 0)).items():
+            if (value := getattr(self, field)) < low:
                 why = " (mutations + crossovers)" if field == "population" else ""
                 raise InputError(
                     f"search.{field}: expected {low}{why} or more, got {value}"

@@ -33,8 +33,8 @@ class Op:
         `models.blocks.BLOCKS`.
       kernel: side of the depthwise kernel in pixels.
       expansion: channels inside the block as a multiple of its input channels.
-      indicator: whether a supernet puts a batch norm behind the op if it has none of
-        its own, to score it by; the found network never has it.
+      indicator: whether a supernet adds a batch norm after an op that has none of its
+        own, to score the op by it; the found network never has it.
     """
 
     name: str
@@ -122,7 +122,7 @@ class SearchSpace:
 
     @property
     def identity_runs(self) -> tuple[slice, ...]:
-        """Runs of layers in which the position of the identities changes nothing.
+        """Runs of layers in which the position of the identities does not matter.
 
         An identity and another op of such a run may be swapped: the network stays the
         same, though a supernet has other weights there.

@@ -105,8 +105,8 @@ def identity(op: Op, shape: Shape, size: int) -> Cost:
     return (0, 0) if shape.is_normal else relu_conv(op, shape, size)
 
 
-def nothing(op: Op, shape: Shape, size: int) -> Cost:
-    """(0, 0): pooling and zero."""
+def free(op: Op, shape: Shape, size: int) -> Cost:
+    """(0, 0), for pooling and zero."""
     return 0, 0
 
 
@@ -118,11 +118,11 @@ def total(parts: Iterable[Cost]) -> Cost:
 
 # (op, shape of the block, side of its input in pixels) -> cost
 BLOCK_COSTS: dict[str, Callable[[Op, Shape, int], Cost]] = {
-    "avg_pool": nothing,
+    "avg_pool": free,
     "identity": identity,
     "inverted_residual": inverted_residual,
     "relu_conv": relu_conv,
     "shuffle": shuffle,
     "xception": xception,
-    "zero": nothing,
+    "zero": free,
 }

@@ -83,7 +83,7 @@ class CellSpace(ImageSpace):
         return "+".join(nodes.values())
 
     def parse(self, names: Sequence[str]) -> Architecture:
-        """The inverse of `op_names`, and of `text` for a single word.
+        """The inverse of `op_names`, and of `text` for a single official string.
 
         Raises:
           InputError: an unknown name, a string of another form, or an architecture
@@ -91,8 +91,8 @@ class CellSpace(ImageSpace):
         """
         if len(names) != 1 or "~" not in names[0]:
             return super().parse(names)
-        words = names[0].replace("+", "").replace("||", "|").strip("|").split("|")
-        architecture = super().parse([word.partition("~")[0] for word in words])
+        edges = names[0].replace("+", "").replace("||", "|").strip("|").split("|")
+        architecture = super().parse([edge.partition("~")[0] for edge in edges])
         expected = self.text(architecture)
         if names[0] != expected:
             raise InputError(
@@ -163,10 +163,10 @@ class CellSpace(ImageSpace):
         is_passing = self._is_kind(*PASSING)
         for edge, (source, target) in enumerate(self.edges):
             op, value = architectures[:, edge], nodes[source]
-            nothing = is_zero[op] | (is_passing[op] & (value == 0))
+            vanishes = is_zero[op] | (is_passing[op] & (value == 0))
             mixed = _mix(value ^ _mix(op.astype(np.uint64) + np.uint64(1)))
             edge_value = np.where(is_identity[op], value, mixed)
-            nodes[target] += np.where(nothing, np.uint64(0), edge_value)
+            nodes[target] += np.where(vanishes, np.uint64(0), edge_value)
         return nodes[-1]
 
     def _weighted(self, architectures: np.ndarray) -> np.ndarray:

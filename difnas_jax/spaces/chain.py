@@ -66,11 +66,11 @@ class ChainSpace(ImageSpace):
         return total(parts)
 
     def canonical(self, architectures: np.ndarray) -> np.ndarray:
-        """Pack the ops of each run of equal layers to its front, identities behind.
+        """Move the identities of each run of equal layers to its end.
 
-        In a run of normal layers of one shape an identity is nothing at all, so only
-        the order of the other ops matters. A run is made of equal layers: where
-        neighbours allow different ops, equal networks may keep two names.
+        In a run of normal layers of one shape an identity does nothing, so only the
+        order of the other ops matters. A run consists of equal layers: where neighbours
+        allow different ops, equal networks may keep different architectures.
 
         Args:
           architectures: int[N, L], valid ones.
@@ -87,7 +87,7 @@ class ChainSpace(ImageSpace):
 
     @property
     def identity_runs(self) -> tuple[slice, ...]:
-        """Runs of equal layers in which identities may change places with others."""
+        """Runs of equal normal layers that allow identity."""
         runs, start = [], 0
         for layer, run in itertools.groupby(self.layers):
             stop = start + len(list(run))

@@ -8,6 +8,7 @@ of NAS-Bench-201 count its bias: `linear="macs_and_bias"`.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -51,6 +52,11 @@ class CostTable:
             name: table[chosen].sum(-1) + self.fixed[name]
             for name, table in self.tables.items()
         }
+
+    def of_one(self, architecture: Sequence[int]) -> dict[str, int]:
+        """The costs of one architecture as Python integers."""
+        costs = self.of(np.asarray(architecture))
+        return {name: int(cost) for name, cost in costs.items()}
 
 
 def cost_table(space: SearchSpace, *, linear: str = "macs") -> CostTable:

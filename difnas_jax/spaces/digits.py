@@ -1,8 +1,8 @@
 """A small space for small images: seven layers, the seven ops of `mbv2`.
 
-Ours, not from a paper: the smallest network of the same kind in which everything
-that `mbv2` has occurs (reduction by stride, reduction by channels, normal layers with
-identity), so that the whole way can be walked on a laptop in minutes.
+This space is ours, not from a paper. It is the smallest network of the same kind that
+has all that `mbv2` has (reduction by stride, reduction by channels, normal layers with
+identity), so that the whole pipeline runs on a laptop in minutes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How the layer indicator enters the supernet (section 3.3 of the paper).
 
-The paper adds an identity with batch norm to every normal layer and leaves open how it
-is wired; Figure 2 and Algorithm 1 are not specific. Three readings, by name, and the
-identity without any batch norm, which is how other methods sample it.
+The paper adds an identity with batch norm to every normal layer and does not say how it
+is connected; Figure 2 and Algorithm 1 are not specific. Each row of `LAYER_INDICATORS`
+is one reading, or (`plain`) the identity without batch norm of other methods.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Wiring:
 
 
 def candidate(space: SearchSpace) -> Wiring:
-    """Identity with batch norm is one more op, sampled like the others (default)."""
+    """Identity with batch norm is one more op, sampled like the others."""
     return Wiring(space, (), space)
 
 
@@ -49,7 +49,7 @@ def off(space: SearchSpace) -> Wiring:
 
 
 def plain(space: SearchSpace) -> Wiring:
-    """Identity and the like are sampled as they are in the found network.
+    """Identity and pooling are sampled as they are in the found network.
 
     No layer indicator: a path of the supernet is exactly the found network, as methods
     that score by accuracy need it (SPOS, and BN-NAS, whose identity scores 0). Ours for

@@ -1,10 +1,10 @@
 """The space of NAS-Bench-201 (NATS-Bench, topology): 6 edges, 5 ops, 15,625 cells.
 
 Op names and architecture strings are the official ones. The paper of DI-NAS has no
-cells; ours are the indicators here: a convolution is scored by its own batch norm,
-`skip_connect` and `avg_pool_3x3` by one that only the supernet has behind them, like
-the identity of other spaces, and `none` has no indicator, since nothing says nothing
-about its scale: a search by the BN indicator never picks it.
+cells, so the indicators are ours: a convolution is scored by its own batch norm, and
+`skip_connect` and `avg_pool_3x3` by one that only the supernet adds after them, like
+the identity of other spaces. `none` has no indicator, since its output is zero and has
+no scale: a search by the BN indicator never picks it.
 """
 
 from __future__ import annotations

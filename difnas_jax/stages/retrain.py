@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import data
@@ -73,12 +72,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
         folder=workdir / "retrain",
         evaluate=validate,
     )
-    costs = cost_table(space).of(np.array(architecture))
     test = measure(state.variables, dataset.test)
     result = {
         "architecture": list(architecture),
         "ops": list(space.op_names(architecture)),
-        **{name: int(cost) for name, cost in costs.items()},
+        **cost_table(space).of_one(architecture),
         "steps": int(state.step),
         **validate(state.variables),
         "test_accuracy": test["accuracy"],

@@ -173,14 +173,13 @@ def found_network(
 ) -> FoundNetwork:
     """The first of the candidates with all that is known about it."""
     architecture = space.validate(candidates.architectures[0])
-    columns = candidates.row(0)
     return FoundNetwork(
         space=space.name,
         architecture=architecture,
         ops=space.op_names(architecture),
         text=space.text(architecture),
-        score=columns[SCORE],
-        costs={name: int(columns[name]) for name in cost_table(space).tables},
+        score=float(candidates.scores[0]),
+        costs=cost_table(space).of_one(architecture),
         budget=limits(config),
         seed=config.seed,
         provenance={
