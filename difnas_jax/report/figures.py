@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from difnas_jax.search.candidates import Candidates
-from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.base import Architecture, SearchSpace
 from difnas_jax.spaces.costs import MACS
 
 DPI = 160
@@ -42,7 +42,7 @@ def png(figure: Figure) -> bytes:
 def indicator_heat_map(
     table: np.ndarray,
     space: SearchSpace,
-    architecture: Sequence[int] = (),
+    architecture: Architecture = (),
     *,
     label: str,
 ) -> Figure:

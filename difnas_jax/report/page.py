@@ -16,15 +16,12 @@ import jinja2
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from difnas_jax.config import build as config_lib
-from difnas_jax.config.stages import STAGES
+from difnas_jax.config import build, stages
 from difnas_jax.report import diagrams, figures
-from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.spaces import costs
-from difnas_jax.spaces.base import Architecture
 
 TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
@@ -32,9 +29,10 @@ HISTORY_KEYS = ("generation", "evaluated", "best")
 METRIC_KEYS = ("step", "loss", "accuracy")
 MARKER_KEYS = ("complete", "seconds", "versions")
 RETRAIN_KEYS = ("architecture", "test_accuracy")
-EARLIER = {name: stage for name, stage in STAGES.items() if name != "report"}
+EARLIER = {name: stage for name, stage in stages.STAGES.items() if name != "report"}
 NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
 FRONTS = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
+Values = dict[str, Any]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -43,7 +41,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     Raises:
       InputError: a damaged artefact.
     """
-    if not is_main_process():
+    if not processes.is_main_process():
         return
     results = collect(config, workdir)
     drawn = draw(config, workdir, results)
@@ -62,7 +60,7 @@ def _read(read: Callable[..., Any], path: Path, *arguments: Any) -> Any:
     return read(path, *arguments) if path.exists() else None
 
 
-def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def collect(config: ConfigDict, workdir: Path) -> Values:
     """The numbers of a run, those of `results.json`.
 
     Args:
@@ -78,7 +76,10 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       InputError: a damaged artefact.
     """
     network = _network(config, workdir)
-    retrained = _retrained(workdir, network["architecture"])
+    path = workdir / artifacts.RETRAIN_RESULT
+    retrained = _read(files.read_json, path, RETRAIN_KEYS) or {}
+    if retrained.get("architecture") != list(network["architecture"] or ()):
+        retrained = {}  # there is none of this network
     markers = _markers(workdir)
     written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
     return {
@@ -96,34 +97,27 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     }
 
 
-def _network(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def _network(config: ConfigDict, workdir: Path) -> Values:
     """The network that the config gives, or else the one that the search found."""
-    space = config_lib.build_space(config)
-    given = config_lib.given_architecture(config)
+    space = build.build_space(config)
+    given = build.given_architecture(config)
     if given is None:
         best = _read(artifacts.FoundNetwork.load, workdir / artifacts.BEST, space)
         return {name: getattr(best, name, None) for name in NETWORK}
-    values: dict[str, Any] = dict.fromkeys(NETWORK)
+    values: Values = dict.fromkeys(NETWORK)
     values |= {"architecture": given, "ops": space.op_names(given)}
     values |= {"text": space.text(given)}
     return values | {"costs": costs.cost_table(space).of_one(given)}
 
 
-def _retrained(workdir: Path, architecture: Architecture | None) -> dict[str, Any]:
-    """The result of retraining this network; empty if there is none of it."""
-    path = workdir / artifacts.RETRAIN_RESULT
-    result = _read(files.read_json, path, RETRAIN_KEYS) or {}
-    return result if result.get("architecture") == list(architecture or ()) else {}
-
-
-def _markers(workdir: Path) -> dict[str, dict[str, Any]]:
+def _markers(workdir: Path) -> dict[str, Values]:
     """The markers of the finished stages before this one, in their order."""
     paths = {name: workdir / f"stages/{name}.json" for name in EARLIER}
     read = {n: _read(files.read_json, p, MARKER_KEYS) for n, p in paths.items()}
     return {n: marker for n, marker in read.items() if marker and marker["complete"]}
 
 
-def _versions(markers: list[dict[str, Any]]) -> dict[str, str]:
+def _versions(markers: list[Values]) -> dict[str, str]:
     """Versions by package; all of them where stages ran with different ones."""
     versions: dict[str, set[str]] = {}
     for marker in markers:
@@ -132,9 +126,7 @@ def _versions(markers: list[dict[str, Any]]) -> dict[str, str]:
     return {package: ", ".join(sorted(found)) for package, found in versions.items()}
 
 
-def draw(
-    config: ConfigDict, workdir: Path, results: dict[str, Any]
-) -> dict[str, Figure]:
+def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure]:
     """The figures, by name, of the artefacts that exist.
 
     Args:
@@ -144,10 +136,10 @@ def draw(
     """
     architecture, drawn = results["architecture"], {}
     if architecture is not None:
-        space = config_lib.build_space(config)
+        space = build.build_space(config)
         drawn["network"] = diagrams.network_diagram(space, architecture)
     if (path := workdir / artifacts.INDICATOR).exists():
-        searched = config_lib.build_wiring(config).searched
+        searched = build.build_wiring(config).searched
         drawn["indicator"] = figures.indicator_heat_map(
             artifacts.Indicator.load(path, searched).table,
             searched,
@@ -166,7 +158,7 @@ def draw(
     return drawn
 
 
-def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
+def _draw_pareto(workdir: Path, results: Values) -> Figure:
     candidates = artifacts.load_candidates(workdir / artifacts.CANDIDATES)
     fronts = {
         label: artifacts.load_candidates(workdir / path)
@@ -180,15 +172,12 @@ def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
     return figures.score_against_macs(candidates, fronts, found, bounds)
 
 
-def _rows(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+def _rows(path: Path, keys: tuple[str, ...]) -> list[Values]:
     return _read(files.read_json_lines, path, keys) or []
 
 
 def render(
-    config: ConfigDict,
-    workdir: Path,
-    results: dict[str, Any],
-    images: dict[str, bytes],
+    config: ConfigDict, workdir: Path, results: Values, images: dict[str, bytes]
 ) -> str:
     """The report as one page of HTML that needs no other file.
 
@@ -206,7 +195,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["short"] = short
-    space = config_lib.build_space(config)
+    space = build.build_space(config)
     scored = _read(artifacts.load_candidates, workdir / artifacts.CANDIDATES)
     return environment.get_template(TEMPLATE).render(
         results=results,

@@ -85,12 +85,11 @@ class Indicator:
                 arrays = {name: values[name] for name in values.files}
             table = np.asarray(arrays.pop("table"), np.float64)
             provenance = json.loads(str(arrays.pop("provenance")))
-        expected = space.num_layers, space.num_ops
-        if table.shape != expected:
+        shape, expected = list(table.shape), [space.num_layers, space.num_ops]
+        if shape != expected:
             raise InputError(
-                f"{path}: expected a table [L, O] = {list(expected)} for space "
-                f"{space.name!r}, got {list(table.shape)}; use the workdir of that "
-                "space"
+                f"{path}: expected a table [L, O] = {expected} for space "
+                f"{space.name!r}, got {shape}; use the workdir of that space"
             )
         gammas = {name.removeprefix("gamma/"): gamma for name, gamma in arrays.items()}
         return cls(table, gammas, provenance)

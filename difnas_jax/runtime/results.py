@@ -21,6 +21,8 @@ class Results:
       ops: the same as op names.
       text: the same in one line.
       costs: of the found network, by name (`macs`, `params`).
+      macs: multiply-adds of the found network.
+      params: parameters of the found network.
       score: of the found network in the search.
       test_accuracy: of the retrained network, 0 to 1.
       report: the HTML file.
@@ -32,6 +34,8 @@ class Results:
     ops: tuple[str, ...] | None
     text: str | None
     costs: dict[str, int] | None
+    macs: int | None
+    params: int | None
     score: float | None
     test_accuracy: float | None
     report: str | None
@@ -40,19 +44,11 @@ class Results:
     @classmethod
     def of(cls, workdir: Path, values: Mapping[str, Any]) -> Results:
         """The results from the values of `results.json`."""
-        names = {field.name for field in dataclasses.fields(cls)} & values.keys()
-        found = {name: values[name] for name in names}
+        costs = values["costs"] or dict.fromkeys((MACS, PARAMS))
+        known = {**values, "macs": costs[MACS], "params": costs[PARAMS]}
+        names = {field.name for field in dataclasses.fields(cls)} & known.keys()
+        found = {name: known[name] for name in names}
         return cls(workdir=workdir, values=values, **found)
-
-    @property
-    def macs(self) -> int | None:
-        """Multiply-adds of the found network."""
-        return None if self.costs is None else self.costs[MACS]
-
-    @property
-    def params(self) -> int | None:
-        """Parameters of the found network."""
-        return None if self.costs is None else self.costs[PARAMS]
 
     def lines(self) -> list[str]:
         """The most important values, one a line."""
