@@ -185,10 +185,9 @@ def _read_marker(workdir: Path, name: str) -> dict[str, Any]:
     if not path.exists():
         return {}
     marker = files.read_json(path, ("config", "inputs"))
-    if not isinstance(marker["config"], dict):
-        raise files.missing_or_damaged(
-            path, "the marker of a stage", ValueError("no config")
-        )
+    with files.damage_as_input_error(path, "the marker of a stage"):
+        if not isinstance(marker["config"], dict):
+            raise ValueError("no config")
     return marker
 
 

@@ -10,9 +10,8 @@ from scipy import stats
 
 from difnas_jax.errors import InputError
 from difnas_jax.ranking import correlation
-from difnas_jax.ranking.bootstrap import correlations
-from difnas_jax.ranking.cross_validation import cross_validate
-from difnas_jax.ranking.selection import choice, top_k_overlap
+from difnas_jax.ranking.correlation import correlations
+from difnas_jax.ranking.selection import choice, cross_validate, top_k_overlap
 from difnas_jax.ranking.tables import read_nas_bench_macro
 
 REFERENCES = {

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from difnas_jax.ranking.bootstrap import correlations
-from difnas_jax.ranking.correlation import kendall_tau_b
+from difnas_jax.ranking.correlation import correlations, kendall_tau_b
 from difnas_jax.ranking.selection import choice
 from difnas_jax.ranking.tables import BenchmarkTable
 

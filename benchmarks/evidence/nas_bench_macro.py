@@ -46,9 +46,8 @@ from benchmarks.evidence.method_scores import (
 from benchmarks.evidence.scatter import scatter
 from benchmarks.provenance import machine, now
 from difnas_jax.errors import InputError
-from difnas_jax.ranking.bootstrap import correlations
-from difnas_jax.ranking.correlation import CORRELATIONS
-from difnas_jax.ranking.cross_validation import cross_validate
+from difnas_jax.ranking.correlation import CORRELATIONS, correlations
+from difnas_jax.ranking.selection import cross_validate
 from difnas_jax.ranking.tables import BenchmarkTable, read_nas_bench_macro
 from difnas_jax.report.figures import indicator_heat_map, png
 from difnas_jax.runtime import artifacts, compilation, files

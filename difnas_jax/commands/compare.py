@@ -19,13 +19,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax import checks, pipeline
-from difnas_jax.config.files import load_config
-from difnas_jax.config.overrides import override_by_flags
+from difnas_jax.config import load_config, overrides
 from difnas_jax.errors import InputError, TrainingError
-from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime import artifacts, command, files, processes
 from difnas_jax.runtime.metrics import say
-from difnas_jax.runtime.processes import is_main_process
 
 TRAINING = ("supernet", "indicator")
 # Number of a row -> its format and its title in the table.
@@ -47,28 +44,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit code, see `difnas_jax.runtime.command`.
     """
-    return exit_code(lambda: _compare(argv))
+    return command.exit_code(lambda: _compare(argv))
 
 
 def _compare(argv: Sequence[str] | None) -> None:
     names, seeds, workdir, flags = parse_flags(argv)
-    runs = [
-        (name, seed, _config(name, seed, flags)) for name in names for seed in seeds
-    ]
-    for _, _, config in runs:
-        checks.check(config)
+    pairs = [(name, seed) for name in names for seed in seeds]
+    configs = [_checked_config(name, seed, flags) for name, seed in pairs]
     rows, failed = [], []
-    for name, seed, config in runs:
+    for (name, seed), config in zip(pairs, configs, strict=True):
         label, folder = _label(name), workdir / f"{_label(name)}-seed{seed}"
         say(f"== {label}, seed {seed}: {folder}")
+        row: Row = {"method": label, "seed": seed, "architecture": "failed"}
+        rows.append(row | dict.fromkeys(NUMBERS))
         try:
-            rows.append(measured(label, config, folder))
+            rows[-1] |= measured(config, folder)
         except (InputError, TrainingError) as error:
             say(f"failed: {error}")
             failed.append(folder)
-            rows.append(_row(label, seed, "failed", dict.fromkeys(NUMBERS)))
     lines = table(rows)
-    if is_main_process():
+    if processes.is_main_process():
         write(workdir, rows, lines)
     say("\n".join(lines))
     if failed:
@@ -83,7 +78,7 @@ def parse_flags(
     Raises:
       InputError: two configs with the same file name, or invalid seeds.
     """
-    parser = Parser(
+    parser = command.Parser(
         prog="python -m difnas_jax compare",
         description="Several methods, several seeds, one table.",
         allow_abbrev=False,
@@ -122,30 +117,27 @@ def _label(name: str) -> str:
     return Path(name.partition(":")[0]).stem
 
 
-def _config(name: str, seed: int, flags: Sequence[str]) -> ConfigDict:
+def _checked_config(name: str, seed: int, flags: Sequence[str]) -> ConfigDict:
     config = load_config(name)
-    override_by_flags(config, flags)
+    overrides.override_by_flags(config, flags)
     config.seed = seed
+    checks.check(config)
     return config
 
 
-def measured(method: str, config: ConfigDict, workdir: Path) -> Row:
+def measured(config: ConfigDict, workdir: Path) -> Row:
     """Run one method with one seed.
 
     Returns:
-      `method`, `seed`, `architecture` (in one line) and `NUMBERS`: the found network,
-      its test accuracy (0 to 1), and the cost of finding it without the reference
-      algorithms: wall seconds until retraining (for a supernet that was interrupted,
-      those of its last session), and images that passed through a path.
+      `architecture` (in one line) and `NUMBERS`: the found network, its test accuracy
+      (0 to 1), and the cost of finding it without the reference algorithms: wall
+      seconds until retraining (for a supernet that was interrupted, those of its last
+      session), and images that passed through a path.
     """
     results = pipeline.run(config, workdir)
     found = {name: getattr(results, name) for name in NETWORK}
     cost = search_cost(workdir, results.values["seconds"])
-    return _row(method, config.seed, " ".join(results.ops or ()), {**found, **cost})
-
-
-def _row(method: str, seed: int, architecture: str, numbers: Row) -> Row:
-    return {"method": method, "seed": seed, "architecture": architecture, **numbers}
+    return {"architecture": " ".join(results.ops or ()), **found, **cost}
 
 
 def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
@@ -155,32 +147,30 @@ def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
       workdir: of a finished run.
       stages: seconds of each stage.
     """
-    trained, path = {"images": 0}, workdir / artifacts.TRAINED
+    images, path = 0, workdir / artifacts.TRAINED
     if path.exists():  # a score may do without a supernet
-        trained = files.read_json(path, ("images",))
-    comparison = files.read_json(
-        workdir / artifacts.COMPARISON, ("chosen", "rows", "images")
-    )
+        images = files.read_json(path, ("images",))["images"]
+    keys = ("chosen", "rows", "images")
+    comparison = files.read_json(workdir / artifacts.COMPARISON, keys)
     rows = {row["algorithm"]: row for row in comparison["rows"]}
     chosen = rows[comparison["chosen"]]
     return {
         "seconds": chosen["seconds"] + sum(stages.get(s, 0.0) for s in TRAINING),
-        "images": trained["images"] + chosen["evaluated"] * comparison["images"],
+        "images": images + chosen["evaluated"] * comparison["images"],
     }
 
 
 def table(rows: Sequence[Row]) -> list[str]:
     """A Markdown table of the rows, with mean and standard deviation of each method."""
-    titles = (title for _, title in NUMBERS.values())
-    head = ("method", "seed", "architecture", *titles)
+    head = ["method", "seed", "architecture", *(title for _, title in NUMBERS.values())]
     lines = [_line(head), _line(["---"] * len(head))]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         for row in own:
-            numbers = (_shown(name, row[name]) for name in NUMBERS)
+            numbers = (_shown(name, [row[name]]) for name in NUMBERS)
             lines.append(_line([method, row["seed"], row["architecture"], *numbers]))
         if len(own) > 1:
-            spreads = (_spread(name, [row[name] for row in own]) for name in NUMBERS)
+            spreads = (_shown(name, [row[name] for row in own]) for name in NUMBERS)
             lines.append(_line([method, "mean ± sd", f"{len(own)} seeds", *spreads]))
     return lines
 
@@ -189,16 +179,13 @@ def _line(cells: Sequence[Any]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _shown(name: str, value: float | None) -> str:
-    return "not run" if value is None else NUMBERS[name][0].format(value)
-
-
-def _spread(name: str, values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
+def _shown(name: str, values: Sequence[Any]) -> str:
+    """A number, or the mean and standard deviation of several."""
+    if None in values:
         return "not run"
-    mean, spread = statistics.mean(known), statistics.stdev(known)
-    return f"{_shown(name, mean)} ± {_shown(name, spread)}"
+    several = len(values) > 1
+    shown = [statistics.mean(values), statistics.stdev(values)] if several else values
+    return " ± ".join(NUMBERS[name][0].format(number) for number in shown)
 
 
 def write(workdir: Path, rows: Sequence[Row], lines: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -42,13 +41,10 @@ class BenchmarkTable:
 
     def __getitem__(self, rows: np.ndarray) -> BenchmarkTable:
         """Some of the architectures, int[M] or bool[N]; networks keep their numbers."""
-        return BenchmarkTable(
-            names=self.names[rows],
-            architectures=self.architectures[rows],
-            accuracies=self.accuracies[rows],
-            network=self.network[rows],
-            costs={name: values[rows] for name, values in self.costs.items()},
-        )
+        names, architectures = self.names[rows], self.architectures[rows]
+        accuracies, network = self.accuracies[rows], self.network[rows]
+        costs = {name: values[rows] for name, values in self.costs.items()}
+        return BenchmarkTable(names, architectures, accuracies, network, costs)
 
     @property
     def first_of_network(self) -> np.ndarray:
@@ -79,8 +75,13 @@ def read_nas_bench_macro(path: Path) -> BenchmarkTable:
         entries = json.loads(Path(path).read_text())
         if not isinstance(entries, dict) or len(entries) < 2:
             raise ValueError("not an object of at least two networks")
-        accuracies = [_accuracy(name, entry) for name, entry in entries.items()]
-        architectures = np.array([_architecture(name) for name in entries], np.int64)
+        for name, entry in entries.items():
+            if len(name) != LAYERS or set(name) - set("012"):
+                raise ValueError(f"{name!r} is not a string of {LAYERS} digits 0 to 2")
+            if not math.isfinite(accuracy := entry["mean_acc"]):
+                raise ValueError(f"mean_acc of {name!r} is {accuracy!r}")
+        architectures = np.array([[*name] for name in entries], np.int64)
+        accuracies = np.array([entry["mean_acc"] for entry in entries.values()], float)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{path}: expected a table of NAS-Bench-Macro, but it cannot be read "
@@ -98,19 +99,7 @@ def read_nas_bench_macro(path: Path) -> BenchmarkTable:
     return BenchmarkTable(
         names=np.array([*entries]),
         architectures=architectures,
-        accuracies=np.array(accuracies),
+        accuracies=accuracies,
         network=network,
         costs=cost_table(space).of(canonical),
     )
-
-
-def _accuracy(name: str, entry: Any) -> float:
-    if not math.isfinite(value := entry["mean_acc"]):
-        raise ValueError(f"mean_acc of {name!r} is {value!r}")
-    return float(value)
-
-
-def _architecture(name: str) -> list[int]:
-    if len(name) != LAYERS or set(name) - set("012"):
-        raise ValueError(f"{name!r} is not a string of {LAYERS} digits 0 to 2")
-    return [int(digit) for digit in name]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib import patches
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 
-from difnas_jax.report.figures import ABOVE, BLUE, INK, LINE, MUTED, SHADES, new_figure
-from difnas_jax.spaces.base import IDENTITY, SearchSpace
+from difnas_jax.report import figures
+from difnas_jax.report.figures import BLUE, DASHED, INK, LINE, MUTED, SHADES
+from difnas_jax.spaces.base import IDENTITY, Op, SearchSpace
 from difnas_jax.spaces.cell import ZERO, CellSpace
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.image import strided
@@ -39,7 +40,7 @@ def _(space: ChainSpace, architecture: Sequence[int]) -> Figure:
     kernel is large; a dropped layer is a dashed outline.
     """
     parts = _parts(space, architecture)
-    figure, (axes,) = new_figure(7.0, 0.6 + 0.32 * len(parts))
+    figure, (axes,) = figures.new_figure(7.0, 0.6 + 0.32 * len(parts))
     axes.set(xlim=(-0.8, 1.1), ylim=(len(parts) - 0.4, -0.6))
     axes.set_axis_off()
     axes.plot((0, 0), (0, len(parts) - 1), color=MUTED, lw=1.2, zorder=0)
@@ -49,8 +50,8 @@ def _(space: ChainSpace, architecture: Sequence[int]) -> Figure:
     kernels = {op.kernel for op in space.ops if op.kind != IDENTITY.kind}
     legend = {f"kernel {k} × {k}": _kernel_colour(k) for k in sorted(kernels)}
     legend["not searched"] = LINE
-    patches = [Patch(color=colour, label=label) for label, colour in legend.items()]
-    figure.legend(handles=patches, **ABOVE)
+    handles = [patches.Patch(color=c, label=label) for label, c in legend.items()]
+    figure.legend(handles=handles, **figures.ABOVE)
     return figure
 
 
@@ -60,45 +61,33 @@ def _(space: CellSpace, architecture: Sequence[int]) -> Figure:
 
     An edge with the zero op is dashed.
     """
-    figure, (axes,) = new_figure(7.0, 3.6)
+    figure, (axes,) = figures.new_figure(7.0, 3.6)
     axes.set(xlim=(-0.4, space.num_nodes - 0.6), ylim=(-1.0, 1.5))
     axes.set_axis_off()
     for (source, target), op in zip(space.edges, architecture, strict=True):
-        is_zero = space.ops[op].kind == ZERO
-        _draw_edge(axes, source, target, space.ops[op].name, dashed=is_zero)
+        _draw_edge(axes, source, target, space.ops[op])
+    style = {"color": "white", "zorder": 3, **figures.CENTRED}
     for node in range(space.num_nodes):
-        axes.text(
-            node,
-            0,
-            str(node),
-            ha="center",
-            va="center",
-            color="white",
-            zorder=3,
-            bbox={"boxstyle": "circle", "facecolor": BLUE, "edgecolor": "none"},
-        )
+        circle = {"boxstyle": "circle", "facecolor": BLUE, "edgecolor": "none"}
+        axes.text(node, 0, str(node), bbox=circle, **style)
     stages = zip(space.channels, space.stage_sizes, strict=True)
     captions = [f"{space.cells} cells, {size} × {size} × {c}" for c, size in stages]
     axes.set_title(" → ".join(captions), size=9, color=MUTED)
     return figure
 
 
-def _draw_edge(
-    axes: Axes, source: int, target: int, name: str, *, dashed: bool
-) -> None:
+def _draw_edge(axes: Axes, source: int, target: int, op: Op) -> None:
     """A curve, the higher the longer; above the nodes if it starts at an even one."""
     middle, height = (source + target) / 2, 0.7 * (target - source - 1)
     height = height if source % 2 == 0 else -height
     points = [(source, 0), (middle, 2 * height), (target, 0)]
     curve = Path(points, [Path.MOVETO, Path.CURVE3, Path.CURVE3])
-    style = (0, (3, 2)) if dashed else "solid"
-    colour = MUTED if dashed else INK
-    axes.add_patch(PathPatch(curve, fill=False, edgecolor=colour, linestyle=style))
-    axes.text(middle, height + 0.08, name, ha="center", color=colour, size=8)
+    colour, style = (MUTED, DASHED) if op.kind == ZERO else (INK, "solid")
+    axes.add_patch(patches.PathPatch(curve, fill=False, ec=colour, ls=style))
+    axes.text(middle, height + 0.08, op.name, ha="center", color=colour, size=8)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """One box of the diagram; size and channels are those of its output."""
 
     name: str
@@ -131,16 +120,16 @@ def _kernel_colour(kernel: int) -> str:
 
 
 def _draw_part(axes: Axes, row: int, part: _Part, width: float) -> None:
-    box = Rectangle((-width / 2, row - 0.36), width, 0.72, facecolor="none")
+    box = patches.Rectangle((-width / 2, row - 0.36), width, 0.72, facecolor="none")
     axes.add_patch(box)
     note = f"{part.size} × {part.size} × {part.channels}"
     if part.colour is None:
-        box.set(edgecolor=MUTED, linestyle=(0, (3, 2)))
+        box.set(edgecolor=MUTED, linestyle=DASHED)
         note = f"{part.op}, dropped"
     else:
         box.set(facecolor=part.colour)
         ink = "white" if sum(to_rgb(part.colour)) < 1.6 else INK
-        axes.text(0, row, part.op, ha="center", va="center", color=ink)
+        axes.text(0, row, part.op, color=ink, **figures.CENTRED)
     axes.text(-0.8, row, part.name, va="center", color=MUTED)
     axes.text(0.56, row, note, va="center", color=MUTED)
     if part.stride > 1:

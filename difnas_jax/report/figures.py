@@ -12,19 +12,20 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib import patches, ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from difnas_jax.search.candidates import Candidates
-from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.base import Architecture, SearchSpace
 from difnas_jax.spaces.costs import MACS
 
 DPI = 160
 INK, MUTED, LINE, PALE = "#1f2328", "#59636e", "#d0d7de", "#eef1f4"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 SHADES = matplotlib.colormaps["Blues"]
+CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
+DASHED = (0, (3, 2))
 ABOVE = {"loc": "outside upper center", "ncols": 4, "frameon": False}
 MANY_POINTS = 100  # a longer curve is drawn as its running mean over the raw values
 
@@ -41,7 +42,7 @@ def png(figure: Figure) -> bytes:
 def indicator_heat_map(
     table: np.ndarray,
     space: SearchSpace,
-    architecture: Sequence[int] = (),
+    architecture: Architecture = (),
     *,
     label: str,
 ) -> Figure:
@@ -53,9 +54,8 @@ def indicator_heat_map(
       architecture: the found network, outlined; empty for no outline.
       label: quantity and unit of the numbers.
     """
-    figure, (axes,) = new_figure(
-        1.6 + 0.75 * space.num_ops, 0.8 + 0.3 * space.num_layers
-    )
+    size = 1.6 + 0.75 * space.num_ops, 0.8 + 0.3 * space.num_layers
+    figure, (axes,) = new_figure(*size)
     image = axes.imshow(table, cmap=SHADES, aspect="auto")
     dark = np.asarray(image.norm(table)) > 0.65
     axes.set_xticks(range(space.num_ops), [op.name for op in space.ops])
@@ -66,9 +66,8 @@ def indicator_heat_map(
     for layer, op in np.argwhere(~space.allowed):
         _cell(axes, layer, op, facecolor=PALE, edgecolor=LINE, hatch="////", lw=0)
     for layer, op in np.argwhere(np.isfinite(table)):
-        colour = "white" if dark[layer, op] else INK
-        text = f"{table[layer, op]:.4f}"
-        axes.text(op, layer, text, ha="center", va="center", size=8, color=colour)
+        colour, text = "white" if dark[layer, op] else INK, f"{table[layer, op]:.4f}"
+        axes.text(op, layer, text, size=8, color=colour, **CENTRED)
     for layer, op in enumerate(architecture):
         _cell(axes, layer, op, fill=False, edgecolor=ORANGE, lw=2.2, clip_on=False)
     figure.colorbar(image, label=label, format="%.6g", aspect=40)
@@ -82,13 +81,12 @@ def search_trajectory(history: Rows) -> Figure:
       history: rows with `evaluated`, `best` and `median`; None is drawn as a gap.
     """
     figure, (axes,) = new_figure(6.4, 4.2)
-    evaluated = [row["evaluated"] for row in history]
-    best = np.array([row["best"] for row in history], np.float64)
-    median = np.array([row["median"] for row in history], np.float64)
+    rows = [(row["evaluated"], row["best"], row["median"]) for row in history]
+    evaluated, best, median = np.array(rows, np.float64).T
     axes.plot(evaluated, best, "o-", color=ORANGE, ms=4, label="best so far")
     axes.plot(evaluated, median, "s-", color=BLUE, ms=4, label="median of generation")
     final = f"{best[-1]:.6g}\n"
-    axes.text(evaluated[-1], best[-1], final, ha="center", va="center", color=ORANGE)
+    axes.text(evaluated[-1], best[-1], final, color=ORANGE, **CENTRED)
     axes.set(xlabel="candidates evaluated", ylabel="score", ymargin=0.12)
     figure.legend(**ABOVE)
     return figure
@@ -113,11 +111,10 @@ def score_against_macs(
     axes.scatter(macs, candidates.scores, 14, BLUE, alpha=0.35, lw=0, label=label)
     for (label, front), colour in zip(fronts.items(), (INK, GREEN), strict=False):
         front = front[np.argsort(front.columns[MACS])]
-        front_macs = front.columns[MACS] / 1e6
-        axes.step(front_macs, front.scores, colour, where="post", label=label)
-    for bound in bounds:
-        label = f"budget {bound / 1e6:.4g} M"
-        axes.axvline(bound / 1e6, color=MUTED, ls="--", label=label)
+        macs = front.columns[MACS] / 1e6
+        axes.step(macs, front.scores, colour, where="post", label=label)
+    for bound in np.array(bounds) / 1e6:
+        axes.axvline(bound, color=MUTED, ls="--", label=f"budget {bound:.4g} M")
     if found is not None:
         x, y = found[0] / 1e6, found[1]
         axes.plot(x, y, "*", color=ORANGE, mec="white", ms=15, label="found network")
@@ -141,11 +138,11 @@ def training_curves(supernet: Rows, retrain: Rows) -> Figure:
     for axes, (title, quantity, rows) in zip(all_axes, panels, strict=True):
         axes.set_title(title, loc="left")
         axes.set(xlabel="step", ylabel=quantity)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
         _curve(axes, rows, quantity, "training", BLUE)
         _curve(axes, rows, f"validation_{quantity}", "validation", ORANGE)
         if quantity == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1))
+            axes.yaxis.set_major_formatter(ticker.PercentFormatter(1))
         axes.legend(frameon=False)
     return figure
 
@@ -165,7 +162,7 @@ def _curve(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
 
 
 def _cell(axes: Axes, layer: int, op: int, **style: Any) -> None:
-    axes.add_patch(Rectangle((op - 0.5, layer - 0.5), 1, 1, **style))
+    axes.add_patch(patches.Rectangle((op - 0.5, layer - 0.5), 1, 1, **style))
 
 
 def new_figure(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,23 @@ import jinja2
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from difnas_jax.config import build as config_lib
-from difnas_jax.config.stages import STAGES
+from difnas_jax.config import build, stages
 from difnas_jax.report import diagrams, figures
-from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.spaces import costs
-from difnas_jax.spaces.base import Architecture
 
 TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
 HISTORY_KEYS = ("generation", "evaluated", "best")
 METRIC_KEYS = ("step", "loss", "accuracy")
-EARLIER = {name: stage for name, stage in STAGES.items() if name != "report"}
+MARKER_KEYS = ("complete", "seconds", "versions")
+RETRAIN_KEYS = ("architecture", "test_accuracy")
+EARLIER = {name: stage for name, stage in stages.STAGES.items() if name != "report"}
 NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
+FRONTS = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
+Values = dict[str, Any]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -39,24 +41,26 @@ def run(config: ConfigDict, workdir: Path) -> None:
     Raises:
       InputError: a damaged artefact.
     """
-    if not is_main_process():
+    if not processes.is_main_process():
         return
     results = collect(config, workdir)
     drawn = draw(config, workdir, results)
     images = {name: figures.png(figure) for name, figure in drawn.items()}
     page = render(config, workdir, results, images)
-    for name, image in images.items():
-        _write_bytes(workdir / artifacts.FIGURES / f"{name}.png", image)
+    pages = {f"{artifacts.FIGURES}/{name}.png": image for name, image in images.items()}
+    pages[artifacts.REPORT] = page.encode()
     files.write_json(workdir / artifacts.RESULTS, results)
-    _write_bytes(workdir / artifacts.REPORT, page.encode())
+    for name, content in pages.items():
+        with files.atomic_write(workdir / name, "wb") as file:
+            file.write(content)
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    with files.atomic_write(path, "wb") as file:
-        file.write(content)
+def _read(read: Callable[..., Any], path: Path, *arguments: Any) -> Any:
+    """What `read(path, *arguments)` finds in an artefact; None if it is missing."""
+    return read(path, *arguments) if path.exists() else None
 
 
-def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def collect(config: ConfigDict, workdir: Path) -> Values:
     """The numbers of a run, those of `results.json`.
 
     Args:
@@ -72,7 +76,10 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       InputError: a damaged artefact.
     """
     network = _network(config, workdir)
-    retrained = _retrained(workdir, network["architecture"])
+    path = workdir / artifacts.RETRAIN_RESULT
+    retrained = _read(files.read_json, path, RETRAIN_KEYS) or {}
+    if retrained.get("architecture") != list(network["architecture"] or ()):
+        retrained = {}  # there is none of this network
     markers = _markers(workdir)
     written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
     return {
@@ -83,55 +90,34 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         "test_accuracy": retrained.get("test_accuracy"),
         "test_examples": retrained.get("test_examples"),
         "validation_accuracy": retrained.get("validation_accuracy"),
-        "comparison": _comparison(workdir),
+        "comparison": _read(artifacts.load_comparison, workdir / artifacts.COMPARISON),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
         "report": str(workdir / artifacts.REPORT) if written else None,
     }
 
 
-def _network(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def _network(config: ConfigDict, workdir: Path) -> Values:
     """The network that the config gives, or else the one that the search found."""
-    space = config_lib.build_space(config)
-    values: dict[str, Any] = dict.fromkeys(NETWORK)
-    given = config_lib.given_architecture(config)
-    if given is not None:
-        values["architecture"], values["ops"] = given, space.op_names(given)
-        values["text"] = space.text(given)
-        values["costs"] = costs.cost_table(space).of_one(given)
-    elif (workdir / artifacts.BEST).exists():
-        best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, space)
-        values = {name: getattr(best, name) for name in NETWORK}
-    return values
+    space = build.build_space(config)
+    given = build.given_architecture(config)
+    if given is None:
+        best = _read(artifacts.FoundNetwork.load, workdir / artifacts.BEST, space)
+        return {name: getattr(best, name, None) for name in NETWORK}
+    values: Values = dict.fromkeys(NETWORK)
+    values |= {"architecture": given, "ops": space.op_names(given)}
+    values |= {"text": space.text(given)}
+    return values | {"costs": costs.cost_table(space).of_one(given)}
 
 
-def _retrained(workdir: Path, architecture: Architecture | None) -> dict[str, Any]:
-    """The result of retraining this network; empty if there is none of it."""
-    path = workdir / artifacts.RETRAIN_RESULT
-    if not path.exists():
-        return {}
-    result = files.read_json(path, ("architecture", "test_accuracy"))
-    return result if result["architecture"] == list(architecture or ()) else {}
-
-
-def _comparison(workdir: Path) -> list[dict[str, Any]] | None:
-    path = workdir / artifacts.COMPARISON
-    return artifacts.load_comparison(path) if path.exists() else None
-
-
-def _markers(workdir: Path) -> dict[str, dict[str, Any]]:
+def _markers(workdir: Path) -> dict[str, Values]:
     """The markers of the finished stages before this one, in their order."""
     paths = {name: workdir / f"stages/{name}.json" for name in EARLIER}
-    keys = "complete", "seconds", "versions"
-    markers = {
-        name: files.read_json(path, keys)
-        for name, path in paths.items()
-        if path.exists()
-    }
-    return {name: marker for name, marker in markers.items() if marker["complete"]}
+    read = {n: _read(files.read_json, p, MARKER_KEYS) for n, p in paths.items()}
+    return {n: marker for n, marker in read.items() if marker and marker["complete"]}
 
 
-def _versions(markers: list[dict[str, Any]]) -> dict[str, str]:
+def _versions(markers: list[Values]) -> dict[str, str]:
     """Versions by package; all of them where stages ran with different ones."""
     versions: dict[str, set[str]] = {}
     for marker in markers:
@@ -140,9 +126,7 @@ def _versions(markers: list[dict[str, Any]]) -> dict[str, str]:
     return {package: ", ".join(sorted(found)) for package, found in versions.items()}
 
 
-def draw(
-    config: ConfigDict, workdir: Path, results: dict[str, Any]
-) -> dict[str, Figure]:
+def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure]:
     """The figures, by name, of the artefacts that exist.
 
     Args:
@@ -152,14 +136,13 @@ def draw(
     """
     architecture, drawn = results["architecture"], {}
     if architecture is not None:
-        space = config_lib.build_space(config)
+        space = build.build_space(config)
         drawn["network"] = diagrams.network_diagram(space, architecture)
-    if (workdir / artifacts.INDICATOR).exists():
-        space = config_lib.build_wiring(config).searched
-        table = artifacts.Indicator.load(workdir / artifacts.INDICATOR, space).table
+    if (path := workdir / artifacts.INDICATOR).exists():
+        searched = build.build_wiring(config).searched
         drawn["indicator"] = figures.indicator_heat_map(
-            table,
-            space,
+            artifacts.Indicator.load(path, searched).table,
+            searched,
             architecture or (),
             label=INDICATORS[config.method.indicator].unit,
         )
@@ -175,31 +158,26 @@ def draw(
     return drawn
 
 
-def _draw_pareto(workdir: Path, results: dict[str, Any]) -> Figure:
-    budget = results["budget"] or {}
-    bounds = [budget[name] for name in ("min_macs", "max_macs") if budget.get(name)]
-    paths = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
+def _draw_pareto(workdir: Path, results: Values) -> Figure:
+    candidates = artifacts.load_candidates(workdir / artifacts.CANDIDATES)
     fronts = {
         label: artifacts.load_candidates(workdir / path)
-        for label, path in paths.items()
+        for label, path in FRONTS.items()
         if (workdir / path).exists()
     }
-    candidates = artifacts.load_candidates(workdir / artifacts.CANDIDATES)
-    found = None
+    budget, found = results["budget"] or {}, None
+    bounds = [budget[name] for name in ("min_macs", "max_macs") if budget.get(name)]
     if results["score"] is not None:
         found = results["costs"][costs.MACS], results["score"]
     return figures.score_against_macs(candidates, fronts, found, bounds)
 
 
-def _rows(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    return files.read_json_lines(path, keys) if path.exists() else []
+def _rows(path: Path, keys: tuple[str, ...]) -> list[Values]:
+    return _read(files.read_json_lines, path, keys) or []
 
 
 def render(
-    config: ConfigDict,
-    workdir: Path,
-    results: dict[str, Any],
-    images: dict[str, bytes],
+    config: ConfigDict, workdir: Path, results: Values, images: dict[str, bytes]
 ) -> str:
     """The report as one page of HTML that needs no other file.
 
@@ -217,8 +195,8 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["short"] = short
-    space, candidates = config_lib.build_space(config), workdir / artifacts.CANDIDATES
-    scored = artifacts.load_candidates(candidates) if candidates.exists() else None
+    space = build.build_space(config)
+    scored = _read(artifacts.load_candidates, workdir / artifacts.CANDIDATES)
     return environment.get_template(TEMPLATE).render(
         results=results,
         space=space,

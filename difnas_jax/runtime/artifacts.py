@@ -13,13 +13,7 @@ from typing import Any
 import numpy as np
 
 from difnas_jax.errors import InputError
-from difnas_jax.runtime.files import (
-    DAMAGE,
-    atomic_write,
-    missing_or_damaged,
-    read_json,
-    write_json,
-)
+from difnas_jax.runtime import files
 from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.spaces.base import Architecture, SearchSpace
 from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
@@ -76,7 +70,7 @@ class Indicator:
         arrays: dict[str, Any] = {f"gamma/{n}": g for n, g in self.gammas.items()}
         arrays["table"] = self.table
         arrays["provenance"] = np.asarray(json.dumps(self.provenance))
-        with atomic_write(path, "wb") as file:
+        with files.atomic_write(path, "wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod
@@ -86,25 +80,18 @@ class Indicator:
         Raises:
           InputError: missing, damaged, or for a space of another shape.
         """
-        try:
+        with files.damage_as_input_error(path, "an indicator table"):
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as values:
                 arrays = {name: values[name] for name in values.files}
-            table = np.asarray(arrays["table"], np.float64)
-            provenance = json.loads(str(arrays["provenance"]))
-        except DAMAGE as error:
-            raise missing_or_damaged(path, "an indicator table", error) from error
-        expected = space.num_layers, space.num_ops
-        if table.shape != expected:
+            table = np.asarray(arrays.pop("table"), np.float64)
+            provenance = json.loads(str(arrays.pop("provenance")))
+        shape, expected = list(table.shape), [space.num_layers, space.num_ops]
+        if shape != expected:
             raise InputError(
-                f"{path}: expected a table [L, O] = {list(expected)} for space "
-                f"{space.name!r}, got {list(table.shape)}; use the workdir of that "
-                "space"
+                f"{path}: expected a table [L, O] = {expected} for space "
+                f"{space.name!r}, got {shape}; use the workdir of that space"
             )
-        gammas = {
-            name.removeprefix("gamma/"): gamma
-            for name, gamma in arrays.items()
-            if name.startswith("gamma/")
-        }
+        gammas = {name.removeprefix("gamma/"): gamma for name, gamma in arrays.items()}
         return cls(table, gammas, provenance)
 
 
@@ -137,7 +124,7 @@ class FoundNetwork:
 
     def save(self, path: Path) -> None:
         """Write `best.json`."""
-        write_json(path, dataclasses.asdict(self))
+        files.write_json(path, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: Path, space: SearchSpace) -> FoundNetwork:
@@ -148,19 +135,15 @@ class FoundNetwork:
             space does not allow.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        derived = "ops", "text"
-        value = read_json(path, [name for name in names if name not in derived])
+        written = [name for name in names if name not in ("ops", "text")]
+        value = files.read_json(path, written)
         if value["space"] != space.name:
             raise InputError(
                 f"{path}: expected a network of space {space.name!r}, got one of "
                 f"{value['space']!r}; use the workdir of that space"
             )
-        try:
+        with files.damage_as_input_error(path, "an architecture of this space"):
             architecture = _checked_architecture(value, space)
-        except (ValueError, TypeError) as error:
-            raise missing_or_damaged(
-                path, "an architecture of this space", error
-            ) from error
         value |= {"architecture": architecture, "ops": space.op_names(architecture)}
         value["text"] = space.text(architecture)
         return cls(**{name: value[name] for name in names})
@@ -184,7 +167,7 @@ def _checked_architecture(value: dict[str, Any], space: SearchSpace) -> Architec
 
 def save_candidates(path: Path, candidates: Candidates) -> None:
     """Write a CSV: rank, the columns (score, macs, params, ...), architecture."""
-    with atomic_write(path) as file:
+    with files.atomic_write(path) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("rank", *candidates.columns, "architecture"))
         for index, architecture in enumerate(candidates.architectures.tolist()):
@@ -198,17 +181,15 @@ def load_comparison(path: Path) -> list[dict[str, Any]]:
     Raises:
       InputError: missing or damaged.
     """
-    rows = read_json(path, ("chosen", "rows"))["rows"]
+    rows = files.read_json(path, ("chosen", "rows"))["rows"]
     keys = (SCORE, MACS, PARAMS, "evaluated", "seconds")
-    try:
+    with files.damage_as_input_error(path, "a comparison of algorithms"):
         for row in rows:
             numbers = [row[key] for key in keys]
             numbers += [row[key] or 0 for key in ("regret", "share")]
             if not all(isinstance(number, int | float) for number in numbers):
                 raise ValueError(f"no number in one of {', '.join(keys)}")
             str(row["algorithm"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise missing_or_damaged(path, "a comparison of algorithms", error) from error
     return rows
 
 
@@ -218,7 +199,7 @@ def load_candidates(path: Path) -> Candidates:
     Raises:
       InputError: missing or damaged.
     """
-    try:
+    with files.damage_as_input_error(path, "a table of candidates"):
         with open(path, newline="") as file:
             head, *rows = csv.reader(file)
         values = dict(zip(head, zip(*rows, strict=True), strict=True))
@@ -228,8 +209,6 @@ def load_candidates(path: Path) -> Candidates:
         if missing := {SCORE, MACS, PARAMS} - columns.keys():
             raise ValueError("no " + ", ".join(missing))
         return Candidates(np.array(ops, np.int64), columns)
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise missing_or_damaged(path, "a table of candidates", error) from error
 
 
 def _numbers(texts: Sequence[str]) -> np.ndarray:

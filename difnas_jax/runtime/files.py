@@ -9,6 +9,7 @@ raises an `OSError` with its path.
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import fcntl
 import json
@@ -22,14 +23,16 @@ from typing import IO, Any
 
 from difnas_jax.errors import InputError, one_line
 
-# All that reading a damaged .npz file raises.
+# All that reading a damaged file raises.
 DAMAGE = (
+    csv.Error,
     OSError,
     EOFError,
     ValueError,
     KeyError,
     TypeError,
     RuntimeError,
+    OverflowError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -150,15 +153,13 @@ def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
       InputError: the file is missing, is not a JSON object, or lacks a key.
     """
-    try:
+    with damage_as_input_error(path, "a JSON object"):
         value = json.loads(path.read_text())
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
         missing = [key for key in keys if key not in value]
         if missing:
             raise ValueError("no " + ", ".join(missing))
-    except (OSError, ValueError) as error:
-        raise missing_or_damaged(path, "a JSON object", error) from error
     return value
 
 
@@ -180,22 +181,29 @@ def read_json_lines(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]
     Raises:
       InputError: the file is missing, or a line has another form.
     """
-    try:
+    with damage_as_input_error(path, "one JSON object a line"):
         *lines, _ = path.read_text().split("\n")
         rows = [json.loads(line) for line in lines]
         for row in rows:
             if not all(isinstance(row[key], int | float) for key in keys):
                 raise ValueError(f"no number in one of {', '.join(keys)}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise missing_or_damaged(path, "one JSON object a line", error) from error
     return rows
 
 
-def missing_or_damaged(path: Path, expected: str, error: Exception) -> InputError:
-    """The error for an artefact that is missing or cannot be read as `expected`."""
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"{path}: is missing; run the stage that writes it")
-    return InputError(
-        f"{path}: expected {expected}, but it cannot be read ({one_line(error)}); "
-        "delete it and run its stage again"
-    )
+@contextlib.contextmanager
+def damage_as_input_error(path: Path, expected: str) -> Iterator[None]:
+    """Turn what reading a file that is missing or damaged raises into an `InputError`.
+
+    Args:
+      path: the file.
+      expected: what it should hold.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: is missing; run the stage that writes it") from error
+    except DAMAGE as error:
+        raise InputError(
+            f"{path}: expected {expected}, but it cannot be read ({one_line(error)}); "
+            "delete it and run its stage again"
+        ) from error

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import MACS, PARAMS
@@ -23,6 +21,8 @@ class Results:
       ops: the same as op names.
       text: the same in one line.
       costs: of the found network, by name (`macs`, `params`).
+      macs: multiply-adds of the found network.
+      params: parameters of the found network.
       score: of the found network in the search.
       test_accuracy: of the retrained network, 0 to 1.
       report: the HTML file.
@@ -34,6 +34,8 @@ class Results:
     ops: tuple[str, ...] | None
     text: str | None
     costs: dict[str, int] | None
+    macs: int | None
+    params: int | None
     score: float | None
     test_accuracy: float | None
     report: str | None
@@ -42,53 +44,36 @@ class Results:
     @classmethod
     def of(cls, workdir: Path, values: Mapping[str, Any]) -> Results:
         """The results from the values of `results.json`."""
-        names = {field.name for field in dataclasses.fields(cls)} & values.keys()
-        found = {name: values[name] for name in names}
+        costs = values["costs"] or dict.fromkeys((MACS, PARAMS))
+        known = {**values, "macs": costs[MACS], "params": costs[PARAMS]}
+        names = {field.name for field in dataclasses.fields(cls)} & known.keys()
+        found = {name: known[name] for name in names}
         return cls(workdir=workdir, values=values, **found)
-
-    @property
-    def macs(self) -> int | None:
-        """Multiply-adds of the found network."""
-        return None if self.costs is None else self.costs[MACS]
-
-    @property
-    def params(self) -> int | None:
-        """Parameters of the found network."""
-        return None if self.costs is None else self.costs[PARAMS]
 
     def lines(self) -> list[str]:
         """The most important values, one a line."""
+        indices = self.architecture and " ".join(map(str, self.architecture))
+        percent = None if self.test_accuracy is None else 100 * self.test_accuracy
         shown = {
-            "architecture": self.text,
-            "op indices": self.architecture and _joined(self.architecture),
-            "MACs": self.macs and f"{self.macs:,}",
-            "parameters": self.params and f"{self.params:,}",
-            "score": None if self.score is None else f"{self.score:.6g}",
-            "test accuracy": None
-            if self.test_accuracy is None
-            else f"{100 * self.test_accuracy:.2f} %",
-            "report": self.report,
+            "architecture: {}": self.text,
+            "op indices: {}": indices,
+            "MACs: {:,}": self.macs,
+            "parameters: {:,}": self.params,
+            "score: {:.6g}": self.score,
+            "test accuracy: {:.2f} %": percent,
+            "report: {}": self.report,
         }
-        return [f"{name}: {text}" for name, text in shown.items() if text is not None]
+        return [line.format(v) for line, v in shown.items() if v is not None]
 
     def _repr_html_(self) -> str:
-        rows = (line.split(": ", 1) for line in self.lines())
-        cells = "".join(
-            f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows
-        )
+        rows = (line.replace(": ", "</th><td>", 1) for line in self.lines())
+        cells = "".join(f"<tr><th>{row}</td></tr>" for row in rows)
         return f"<table>{cells}</table>"
-
-
-def _joined(values: Iterable[Any]) -> str:
-    return " ".join(map(str, values))
 
 
 def short(count: int) -> str:
     """A count for people: three significant digits with k, M or G."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:
-            digits = np.format_float_positional(
-                count / size, precision=3, fractional=False, trim="-"
-            )
-            return f"{digits} {unit}"
+            return f"{float(f'{count / size:.3g}'):g} {unit}"  # no exponent
     return str(count)

@@ -106,12 +106,8 @@ def restore(path: Path, searches: dict[str, Search]) -> None:
         return
     states = files.read_json(path)
     for name in states.keys() & searches.keys():
-        try:
+        with files.damage_as_input_error(path, "the state of a search"):
             searches[name].restore(states[name])
-        except (*files.DAMAGE, InputError, OverflowError) as error:
-            raise files.missing_or_damaged(
-                path, "the state of a search", error
-            ) from error
 
 
 def _search(
