@@ -235,9 +235,10 @@ def test_arrays_and_files_give_the_same_batches(originals, tree, tmp_path):
 
 
 def break_image(tree):
-    """Cut one training image; its path."""
+    """Cut the file of one training image in half; its path."""
     path = sorted((tree / "train").rglob("*.*"))[7]
-    path.write_bytes(path.read_bytes()[:300])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     return path
 
 
@@ -466,7 +467,8 @@ def test_conversion_counts_and_leaves_nothing_half(tree, tmp_path, capsys, monke
 
     def lossy(path, *rest):
         original(path, *rest)
-        sorted((path / "test").rglob("*.*"))[0].unlink()
+        files_by_class = [sorted(f.iterdir()) for f in (path / "test").iterdir()]
+        max(files_by_class, key=len)[0].unlink()
 
     with monkeypatch.context() as patch:
         patch.setitem(prepare.WRITERS, "folder", lossy)
@@ -517,6 +519,17 @@ def jpegs(path, labels, classes, modes=("RGB", "RGB")):
         }
     np.savez(path, allow_pickle=False, **values)
     return f"jpegs:{path}"
+
+
+def test_jpeg_streams_are_records(tmp_path):
+    source = jpegs(tmp_path / "in.npz", [0, 1], ["a", "b"], ("L", "RGB"))
+    location = prepare.Location.of(source, prepare.READERS)
+    train = prepare.read(location).splits["train"]
+    second = train[np.array([1])]
+    assert len(second) == 1 and second.read(0) == train.read(1) != train.read(0)
+    assert (
+        second.checksum(0) != train.checksum(0) == train[np.array([0, 1])].checksum(0)
+    )
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def tfds_source(config: ConfigDict) -> Dataset[Records]:
       InputError: not prepared, or in a format without random access.
     """
     names = _split_names(config)
-    found = tfds.read_tfds(config.data.name, config.data.path, list(names.values()))
+    path = tfds.prepared_folder(config.data.name, config.data.path)
+    found = tfds.read_prepared(path, list(names.values()))
     return _dataset(_with_classes(found, config), names, config)
 
 

@@ -76,22 +76,6 @@ class TfdsRecords(Records):
         return zlib.crc32(self.index.tobytes(), value)
 
 
-def read_tfds(name: str, data_dir: str, names: list[str]) -> NamedSplits:
-    """Open splits of a prepared data set.
-
-    Args:
-      name: `NAME`, `NAME/CONFIG`, either with `:VERSION`; the newest one by default.
-      data_dir: holds the data sets; empty is the default folder of TFDS.
-      names: of the splits.
-
-    Raises:
-      InputError: TFDS is not installed; the data set is not prepared, has no random
-        access, or has no labelled images; no such split.
-    """
-    library()
-    return read_prepared(_prepared_folder(name, data_dir), names)
-
-
 def read_prepared(folder: Path, names: list[str] | None = None) -> NamedSplits:
     """Open splits of the data set in a folder `NAME[/CONFIG]/VERSION`.
 
@@ -100,7 +84,8 @@ def read_prepared(folder: Path, names: list[str] | None = None) -> NamedSplits:
       names: of the splits; by default all.
 
     Raises:
-      InputError: as `read_tfds`.
+      InputError: TFDS is not installed; the data set is damaged, has no random access
+        or no labelled images; no such split.
     """
     try:
         return _open(library(), folder, names)
@@ -183,7 +168,16 @@ def library() -> Any:
     return tensorflow_datasets
 
 
-def _prepared_folder(name: str, data_dir: str) -> Path:
+def prepared_folder(name: str, data_dir: str) -> Path:
+    """The folder of a prepared data set.
+
+    Args:
+      name: `NAME`, `NAME/CONFIG`, either with `:VERSION`; the newest one by default.
+      data_dir: holds the data sets; empty is the default folder of TFDS.
+
+    Raises:
+      InputError: a malformed name, or a data set that is not prepared.
+    """
     match = NAME.fullmatch(name)
     if match is None:
         raise InputError(
