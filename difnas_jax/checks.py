@@ -1,7 +1,5 @@
 """Checks of the whole config, before any compute is spent."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

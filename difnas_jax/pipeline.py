@@ -5,8 +5,6 @@ depends on and checksums of the artefacts that it read. The same command run aga
 what is complete and continues what was killed; a workdir of another config is refused.
 """
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import time

@@ -75,7 +75,7 @@ def _run(argv: Sequence[str]) -> None:
         "command": " ".join([MODULE, *argv]),
         "name": ranked.name,
         "table": flags.table.name,
-        **ranked.details,
+        **ranked.about,
         **evaluation(ranked.scores, ranked.table),
         "baselines": _baselines(ranked.table),
         **_others(ranked),

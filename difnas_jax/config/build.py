@@ -1,7 +1,5 @@
 """What a config describes: its space, wiring, budget and given architecture."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

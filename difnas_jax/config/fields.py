@@ -5,8 +5,6 @@ experiment needs. Durations are given as `epochs` or as `steps`, never both; lea
 rates hold at `reference_batch` and scale linearly with `batch_size`.
 """
 
-from __future__ import annotations
-
 from ml_collections import ConfigDict
 
 from difnas_jax.config.stages import STAGES

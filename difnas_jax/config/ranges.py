@@ -1,7 +1,5 @@
 """The numbers that a config may hold."""
 
-from __future__ import annotations
-
 import math
 
 from ml_collections import ConfigDict

@@ -1,7 +1,5 @@
 """The stages of a run: what each depends on, reads and writes. Stated here alone."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable
 

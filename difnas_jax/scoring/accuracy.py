@@ -1,7 +1,5 @@
 """Accuracy of paths of a trained supernet, each with batch-norm statistics anew."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from pathlib import Path

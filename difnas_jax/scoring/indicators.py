@@ -4,8 +4,6 @@ Each row of `INDICATORS` maps `Evidence` to float64[L, O], higher is better, NaN
 it knows nothing of an op.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """How a search scores architectures: by the indicator, or by the supernet itself."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path

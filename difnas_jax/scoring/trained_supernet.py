@@ -1,7 +1,5 @@
 """The supernet of a config, and what its training left in a workdir."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

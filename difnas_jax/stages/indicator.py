@@ -1,7 +1,5 @@
 """Stage 2: read the indicator off the supernet. Writes `indicator.npz`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ml_collections import ConfigDict

@@ -1,7 +1,5 @@
 """Stage 4: train the found network from scratch. Writes `retrain/`."""
 
-from __future__ import annotations
-
 import functools
 import time
 from pathlib import Path

@@ -4,8 +4,6 @@ The reference algorithms of the config run beside the chosen one, so that every 
 can be compared with random search of as many evaluations and with the exact optimum.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

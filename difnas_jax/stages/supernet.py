@@ -1,7 +1,5 @@
 """Stage 1: train the supernet. Writes `supernet/`: checkpoints, metrics, last step."""
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ no optimizer sees; kernels of convolutions only. Modules do not know of fates: t
 a kernel from the collection in which it lies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The log of a training: the metrics of its updates, checked, written and shown."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import statistics

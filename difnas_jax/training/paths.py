@@ -5,8 +5,6 @@ Streams are derived from (seed, name, step), so that a resumed run and every hos
 the same paths without anything being stored.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 

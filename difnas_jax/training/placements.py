@@ -1,7 +1,5 @@
 """How an update of several paths is spread over devices."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

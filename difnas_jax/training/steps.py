@@ -1,7 +1,5 @@
 """The training step: a pure function, compiled once for all paths."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -4,8 +4,6 @@
 is the loop.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools
