@@ -1,7 +1,7 @@
 """Command line of a run: `python -m difnas_jax.main --config=digits`.
 
 The flags become a config, which `pipeline.run` carries out. The exit codes are listed
-in `runtime/command.py`.
+in `runtime/shutdown.py`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from difnas_jax.config.files import load_config
 from difnas_jax.config.overrides import override_by_flags
 from difnas_jax.config.stages import HARMLESS
 from difnas_jax.errors import InputError
-from difnas_jax.runtime import compilation, failures, mesh, processes
-from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime import compilation, mesh, processes, shutdown
 from difnas_jax.runtime.metrics import say
 
 
@@ -34,16 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments; those of the process by default.
 
     Returns:
-      The exit code, one of those of `runtime/command.py`.
+      The exit code, one of those of `runtime/shutdown.py`.
     """
-    return exit_code(lambda: _run(argv), on_failure=failures.abort_all)
+    return shutdown.exit_code(lambda: _run(argv))
 
 
 def _run(argv: Sequence[str] | None) -> None:
     flags, config = parse_flags(argv)
     if flags.distributed:
         processes.join(flags.join_timeout)
-    with failures.watch_for_failures():
+    with shutdown.watch_for_failures():
         mesh.check_devices(config.devices)  # before any output, which needs a device
         processes.on_all_processes(lambda: _work(flags, config))
 
@@ -64,7 +63,7 @@ def parse_flags(
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = Parser(
+    parser = shutdown.Parser(
         prog="python -m difnas_jax.main",
         description="Supernet, indicator, search, retraining and report in one run.",
         epilog="Every field of the config is a flag, with an = and no space: "

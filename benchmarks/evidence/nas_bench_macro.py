@@ -52,8 +52,8 @@ from difnas_jax.ranking.cross_validation import cross_validate
 from difnas_jax.ranking.tables import BenchmarkTable, read_nas_bench_macro
 from difnas_jax.report.figures import indicator_heat_map, png
 from difnas_jax.runtime import artifacts, compilation, files
-from difnas_jax.runtime.command import Parser, exit_code
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.shutdown import Parser, exit_code
 
 MODULE = "python -m benchmarks.evidence.nas_bench_macro"
 

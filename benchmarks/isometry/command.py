@@ -27,8 +27,8 @@ from benchmarks.isometry.tables import SINGULAR_VALUES, tables
 from benchmarks.provenance import provenance
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import compilation
-from difnas_jax.runtime.command import Parser, exit_code
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.shutdown import Parser, exit_code
 from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS

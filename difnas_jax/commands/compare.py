@@ -23,9 +23,9 @@ from difnas_jax.config.files import load_config
 from difnas_jax.config.overrides import override_by_flags
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.command import Parser, exit_code
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.runtime.shutdown import Parser, exit_code
 
 TRAINING = ("supernet", "indicator")
 # Number of a row -> how it is shown.
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every method with every seed and print the table.
 
     Returns:
-      The exit code, one of those of `difnas_jax.command`.
+      The exit code, one of those of `runtime/shutdown.py`.
     """
     return exit_code(lambda: _compare(argv))
 

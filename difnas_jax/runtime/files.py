@@ -22,17 +22,10 @@ from typing import IO, Any
 
 from difnas_jax.errors import InputError, one_line
 
-# All that reading a damaged .npz file raises.
-DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+# All that reading a file with other contents than expected raises.
+READ_ERRORS = (OSError, ValueError, KeyError, TypeError)
+# The same for a .npz file.
+DAMAGE = (*READ_ERRORS, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 # Raised by file systems without locks, such as Lustre without the option `flock`; a
 # folder on them is used without a lock.
@@ -133,6 +126,12 @@ def checksum(path: Path) -> str:
     return f"{zlib.crc32(path.read_bytes()):08x}"
 
 
+def checksums(folder: Path) -> dict[str, str]:
+    """{relative name: checksum} of all files in a folder."""
+    paths = sorted(filter(Path.is_file, folder.rglob("*")))
+    return {str(path.relative_to(folder)): checksum(path) for path in paths}
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, keys in the order given."""
     with atomic_write(path) as file:
@@ -154,8 +153,7 @@ def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
         value = json.loads(path.read_text())
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
-        missing = [key for key in keys if key not in value]
-        if missing:
+        if missing := [key for key in keys if key not in value]:
             raise ValueError("no " + ", ".join(missing))
     except (OSError, ValueError) as error:
         raise missing_or_damaged(path, "a JSON object", error) from error
@@ -186,7 +184,7 @@ def read_json_lines(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]
         for row in rows:
             if not all(isinstance(row[key], int | float) for key in keys):
                 raise ValueError(f"no number in one of {', '.join(keys)}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except READ_ERRORS as error:
         raise missing_or_damaged(path, "one JSON object a line", error) from error
     return rows
 
