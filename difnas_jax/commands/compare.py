@@ -19,8 +19,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax import checks, pipeline
-from difnas_jax.config.files import load_config
-from difnas_jax.config.overrides import override_by_flags
+from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import InputError, TrainingError
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.metrics import say
