@@ -6,8 +6,7 @@ In a notebook: `difnas_jax.run(config, workdir)` with a config of `difnas_jax.co
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from difnas_jax.pipeline import run
-    from difnas_jax.runtime.results import Results
+    from difnas_jax.pipeline import Results, run
 
 __all__ = ["Results", "run"]
 

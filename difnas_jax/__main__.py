@@ -20,35 +20,25 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments; those of the process by default.
 
     Returns:
-      The exit code, one of those of `runtime/command.py`.
+      The exit code, one of those of `runtime/shutdown.py`.
     """
     argv = sys.argv[1:] if argv is None else argv
     first = argv[0] if argv else "--config"
     if first in COMMANDS:
         return COMMANDS[first].main(argv[1:])
     if first in ("-h", "--help"):
-        print(_help())
-    elif first.startswith("-"):
+        print("usage: python -m difnas_jax [COMMAND] ...\n")
+        print("  --config=...  A run: supernet, indicator, search, retraining, report.")
+        for name, module in COMMANDS.items():
+            print(f"  {name:14}{(module.__doc__ or '').splitlines()[0]}")
+        print("\nFlags: python -m difnas_jax.main --help, or COMMAND --help")
+        return 0
+    if first.startswith("-"):
         return run.main(argv)
-    else:
-        known = ", ".join(COMMANDS)
-        print(
-            f"error: {first!r}: unknown command; expected one of {known}, or the flags "
-            "of a run, --config=...",
-            file=sys.stderr,
-        )
-        return 2
-    return 0
-
-
-def _help() -> str:
-    lines = ["usage: python -m difnas_jax [COMMAND] ...", ""]
-    lines += ["  --config=...  A run: supernet, indicator, search, retraining, report."]
-    for name, module in COMMANDS.items():
-        lines.append(f"  {name:14}{(module.__doc__ or '').splitlines()[0]}")
-    own = (f"python -m difnas_jax {name} --help" for name in COMMANDS)
-    flags = ", ".join(("python -m difnas_jax.main --help", *own))
-    return "\n".join((*lines, "", f"Flags: {flags}"))
+    known = ", ".join(COMMANDS)
+    problem = f"{first!r}: unknown command; expected one of {known}, or --config=..."
+    print(f"error: {problem}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

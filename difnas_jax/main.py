@@ -1,7 +1,15 @@
-"""Command line of a run: `python -m difnas_jax.main --config=digits`.
+"""A run: supernet, indicator, search, retraining and report.
 
-The flags become a config, which `pipeline.run` carries out. The exit codes are listed
-in `runtime/command.py`.
+    python -m difnas_jax --config=digits
+    python -m difnas_jax --config=mbv2:smoke --config.search.max_macs=1500000
+    python -m difnas_jax --config=mine.py --config.stages=search,report
+
+--config is a config that comes with the package, or a file, with its arguments after a
+colon. Every field of the config is a flag, with an = and no space. All files are
+written to --workdir; the same command continues a run that was stopped. --distributed
+joins the other processes of this job, which JAX finds on TPU pods, SLURM, Open MPI and
+Kubernetes; elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID
+(launch/README.md). It waits for --join-timeout seconds, 300 by default.
 """
 
 from __future__ import annotations
@@ -18,12 +26,10 @@ from ml_collections import ConfigDict
 
 from difnas_jax import pipeline
 from difnas_jax.config import build
-from difnas_jax.config.files import load_config
-from difnas_jax.config.overrides import override_by_flags
+from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.config.stages import HARMLESS
 from difnas_jax.errors import InputError
-from difnas_jax.runtime import compilation, failures, mesh, processes
-from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime import compilation, mesh, processes, shutdown
 from difnas_jax.runtime.metrics import say
 
 
@@ -34,16 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments; those of the process by default.
 
     Returns:
-      The exit code, one of those of `runtime/command.py`.
+      The exit code, one of those of `runtime/shutdown.py`.
     """
-    return exit_code(lambda: _run(argv), on_failure=failures.abort_all)
+    return shutdown.exit_code(lambda: _run(argv))
 
 
 def _run(argv: Sequence[str] | None) -> None:
     flags, config = parse_flags(argv)
     if flags.distributed:
         processes.join(flags.join_timeout)
-    with failures.watch_for_failures():
+    with shutdown.watch_for_failures():
         mesh.check_devices(config.devices)  # before any output, which needs a device
         processes.on_all_processes(lambda: _work(flags, config))
 
@@ -52,57 +58,32 @@ def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
     workdir = Path(flags.workdir or default_workdir(flags.config, config))
     say(f"workdir: {workdir}")
     compilation.suggest_huge_pages()
-    results = pipeline.run(config, workdir)
-    say("\n".join(results.lines()))
+    say("\n".join(pipeline.run(config, workdir).lines()))
 
 
-def parse_flags(
-    argv: Sequence[str] | None,
-) -> tuple[argparse.Namespace, ConfigDict]:
+def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, ConfigDict]:
     """The flags, and the config with its overrides.
 
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = Parser(
+    parser = shutdown.Parser(
         prog="python -m difnas_jax.main",
-        description="Supernet, indicator, search, retraining and report in one run.",
-        epilog="Every field of the config is a flag, with an = and no space: "
-        "--config.search.max_macs=1500000, --config.stages=search,report.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--config",
-        required=True,
-        metavar="NAME[:ARGUMENTS]",
-        help="a config that comes with the package, as digits or mbv2:smoke, or a file",
-    )
-    parser.add_argument(
-        "--workdir",
-        metavar="FOLDER",
-        help="where all files are written; runs/<config>-<checksum> by default",
-    )
-    parser.add_argument(
-        "--distributed",
-        action="store_true",
-        help="join the other processes of this job, which JAX finds on TPU pods, "
-        f"SLURM, Open MPI and Kubernetes; elsewhere set {processes.COORDINATOR}, "
-        f"{processes.PROCESSES} and {processes.PROCESS}; see launch/README.md",
-    )
-    parser.add_argument(
-        "--join-timeout",
-        type=float,
-        default=300.0,
-        metavar="SECONDS",
-        help="how long to wait for the other processes; 300 by default",
-    )
+    add = parser.add_argument
+    add("--config", metavar="NAME[:ARGUMENTS]", required=True, help="name or file")
+    add("--workdir", metavar="FOLDER", help="default: runs/<config>-<checksum>")
+    add("--distributed", action="store_true", help="join the other processes")
+    add("--join-timeout", type=float, default=300.0, help="seconds to wait for them")
     known, rest = parser.parse_known_args(argv)
     config = load_config(known.config)
     override_by_flags(config, rest)
     if not 0 < known.join_timeout <= threading.TIMEOUT_MAX:
-        raise InputError(
-            f"--join-timeout: expected seconds above 0, got {known.join_timeout}"
-        )
+        seconds = known.join_timeout
+        raise InputError(f"--join-timeout: expected seconds above 0, got {seconds}")
     if known.workdir == "":
         raise InputError("--workdir: expected a folder, got nothing")
     return known, config
@@ -115,14 +96,11 @@ def default_workdir(name: str, config: ConfigDict) -> Path:
     stage that runs alone finds the artefacts of the others.
     """
     sections = [name for name in config if isinstance(config[name], ConfigDict)]
-    fields = {
-        name: value
-        for name, value in build.flat(config, sorted(sections)).items()
-        if name not in HARMLESS
-    }
-    text = json.dumps([config.seed, fields], sort_keys=True)
-    checksum = zlib.crc32(text.encode())
-    return Path("runs") / f"{Path(name.partition(':')[0]).stem}-{checksum:08x}"
+    fields = build.flat(config, sections)
+    kept = {name: fields[name] for name in fields.keys() - set(HARMLESS)}
+    text = json.dumps([config.seed, kept], sort_keys=True)
+    stem = Path(name.partition(":")[0]).stem
+    return Path("runs") / f"{stem}-{zlib.crc32(text.encode()):08x}"
 
 
 if __name__ == "__main__":

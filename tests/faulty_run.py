@@ -7,7 +7,7 @@ import signal
 import orbax.checkpoint as ocp
 import tiny_run
 
-from difnas_jax.runtime import checkpoint_parts
+from difnas_jax.runtime import files
 from difnas_jax.runtime.results import Results
 
 
@@ -40,7 +40,7 @@ def death(*_, **__):
 FAULTS = {
     "write": (ocp.StandardCheckpointHandler, "async_save", failing),
     "finalize": (ocp.StandardCheckpointHandler, "finalize", full_disk),
-    "checksums": (checkpoint_parts, "checksums_of", full_disk),
+    "checksums": (files, "checksums", full_disk),
     "read": (ocp.CheckpointManager, "restore", death),
     "results": (Results, "of", defect),
 }

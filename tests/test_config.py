@@ -13,7 +13,7 @@ import pytest
 from difnas_jax import checks
 from difnas_jax.config import build as config_lib
 from difnas_jax.config import default, files, parse_arg
-from difnas_jax.config.overrides import override
+from difnas_jax.config.files import override
 from difnas_jax.errors import InputError
 from difnas_jax.stages import search
 

@@ -23,8 +23,8 @@ from difnas_jax.config import default
 from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.runtime import files, shutdown
 from difnas_jax.runtime.checkpoint import Checkpoints
-from difnas_jax.runtime.command import exit_code
 from difnas_jax.runtime.metrics import MetricsWindow
+from difnas_jax.runtime.shutdown import exit_code
 from difnas_jax.training.log import Health, TrainingLog
 from difnas_jax.training.steps import TrainState
 from difnas_jax.training.train import Updates, fit, restored

@@ -25,7 +25,7 @@ from difnas_jax.data.images import opened, resized
 from difnas_jax.data.pixels import COLOUR_VALUES, COLOUR_VECTORS, lighting
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import files
-from difnas_jax.runtime.command import exit_code
+from difnas_jax.runtime.shutdown import exit_code
 
 ROOT = Path(__file__).parents[1]
 TRAIN, TEST = 60, 20

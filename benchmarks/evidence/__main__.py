@@ -20,8 +20,8 @@ from benchmarks.evidence import nas_bench_macro, page, results
 from benchmarks.evidence.rows import ROWS
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import compilation, files
-from difnas_jax.runtime.command import Parser, exit_code
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.shutdown import Parser, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

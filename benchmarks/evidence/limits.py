@@ -15,8 +15,8 @@ import numpy as np
 
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import BenchmarkTable, read_nas_bench_macro
-from difnas_jax.runtime.command import Parser, exit_code
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.shutdown import Parser, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from difnas_jax import checks, pipeline
 from difnas_jax.commands.compare import parse_seeds
 from difnas_jax.config import default, load_config
 from difnas_jax.config.build import build_wiring
-from difnas_jax.config.overrides import override_by_flags
+from difnas_jax.config.files import override_by_flags
 from difnas_jax.errors import InputError
 from difnas_jax.main import default_workdir
 from difnas_jax.ranking.tables import BenchmarkTable

@@ -51,14 +51,14 @@ from difnas_jax.ranking.selection import cross_validate
 from difnas_jax.ranking.tables import BenchmarkTable, read_nas_bench_macro
 from difnas_jax.report.figures import indicator_heat_map, png
 from difnas_jax.runtime import artifacts, compilation, files
-from difnas_jax.runtime.command import Parser, exit_code
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.shutdown import Parser, exit_code
 
 MODULE = "python -m benchmarks.evidence.nas_bench_macro"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns the exit code, one of those of `runtime.command`."""
+    """Run the program; returns the exit code, one of those of `runtime.shutdown`."""
     return exit_code(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 

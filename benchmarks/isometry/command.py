@@ -27,8 +27,8 @@ from benchmarks.isometry.tables import SINGULAR_VALUES, tables
 from benchmarks.provenance import provenance
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import compilation
-from difnas_jax.runtime.command import Parser, exit_code
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.shutdown import Parser, exit_code
 from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the tables and write all files.
 
     Returns:
-      The exit code, one of those of `runtime.command`.
+      The exit code, one of those of `runtime.shutdown`.
     """
     return exit_code(lambda: _measure(_flags(argv), argv))
 

@@ -22,7 +22,7 @@ from benchmarks.kills.data import DATA
 from benchmarks.kills.page import PAGE, page
 from difnas_jax.errors import TrainingError
 from difnas_jax.runtime import files
-from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime.shutdown import Parser, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

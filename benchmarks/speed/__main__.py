@@ -16,7 +16,7 @@ from benchmarks.speed import page
 from benchmarks.speed.measurements import MEASUREMENTS
 from benchmarks.speed.network import SEED
 from difnas_jax.errors import InputError
-from difnas_jax.runtime.command import Parser, exit_code
+from difnas_jax.runtime.shutdown import Parser, exit_code
 
 VERSIONS = (*PACKAGES, "torch", "pillow")
 

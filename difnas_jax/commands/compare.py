@@ -19,10 +19,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax import checks, pipeline
-from difnas_jax.config import load_config, overrides
+from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import InputError, TrainingError
-from difnas_jax.runtime import artifacts, command, files, processes
+from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.runtime.shutdown import Parser, exit_code
 
 TRAINING = ("supernet", "indicator")
 # Number of a row -> its format and its title in the table.
@@ -42,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every method with every seed and print the table.
 
     Returns:
-      The exit code, see `difnas_jax.runtime.command`.
+      The exit code, one of those of `runtime/shutdown.py`.
     """
-    return command.exit_code(lambda: _compare(argv))
+    return exit_code(lambda: _compare(argv))
 
 
 def _compare(argv: Sequence[str] | None) -> None:
@@ -63,7 +65,7 @@ def _compare(argv: Sequence[str] | None) -> None:
             say(f"failed: {error}")
             failed.append(folder)
     lines = table(rows)
-    if processes.is_main_process():
+    if is_main_process():
         write(workdir, rows, lines)
     say("\n".join(lines))
     if failed:
@@ -78,7 +80,7 @@ def parse_flags(
     Raises:
       InputError: two configs with the same file name, or invalid seeds.
     """
-    parser = command.Parser(
+    parser = Parser(
         prog="python -m difnas_jax compare",
         description="Several methods, several seeds, one table.",
         allow_abbrev=False,
@@ -119,7 +121,7 @@ def _label(name: str) -> str:
 
 def _checked_config(name: str, seed: int, flags: Sequence[str]) -> ConfigDict:
     config = load_config(name)
-    overrides.override_by_flags(config, flags)
+    override_by_flags(config, flags)
     config.seed = seed
     checks.check(config)
     return config

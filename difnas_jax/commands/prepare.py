@@ -27,15 +27,15 @@ from difnas_jax.data.convert_to import WRITERS
 from difnas_jax.data.tfds import VERSION, prepared_versions
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import files
-from difnas_jax.runtime.command import Parser, exit_code
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.shutdown import Parser, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert as the arguments say.
 
     Returns:
-      The exit code, one of those of `command.py`.
+      The exit code, one of those of `runtime/shutdown.py`.
     """
     return exit_code(
         lambda: convert(*parse_arguments(argv)), "the incomplete target is deleted"

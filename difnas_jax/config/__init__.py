@@ -5,7 +5,6 @@ for its arguments, `load_config` to read another file.
 """
 
 from difnas_jax.config.fields import default
-from difnas_jax.config.files import experiment, load_config
-from difnas_jax.config.overrides import parse_arg
+from difnas_jax.config.files import experiment, load_config, parse_arg
 
 __all__ = ["default", "experiment", "load_config", "parse_arg"]

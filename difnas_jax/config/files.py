@@ -1,18 +1,23 @@
-"""Config files: Python files with `get_config(arg)`, found by path or by name.
+"""Config files, which are found by path or by name, and overrides of their fields.
 
-The files in `configs/` come with the package and have names: `digits`, `mbv2`,
-`baselines/spos`, or `spos` as that is unambiguous.
+A config file is a Python file with `get_config(arg)`. The files in `configs/` come with
+the package and have names: `digits`, `mbv2`, `baselines/spos`, or `spos` as that is
+unambiguous.
 
 Why not `ml_collections.config_flags`: it defines flags of absl, which are global to the
 process and which only `absl.app` parses; unparsed flags broke the worker processes of
-Grain and notebooks. `config/overrides.py` names other reasons.
+Grain and notebooks. Here a wrong flag is one line that names the field, what was
+expected and what was given, not a traceback or a page of usage, and `475e6` is an
+integer.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import runpy
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -37,21 +42,25 @@ def shipped_configs() -> dict[str, Path]:
 def load_config(name: str) -> ConfigDict:
     """Call `get_config(arguments)` of `FILE[:ARGUMENTS]` or `NAME[:ARGUMENTS]`.
 
+    A file is taken before a shipped config of the same name.
+
     Raises:
       InputError: no such file, no `get_config`, or arguments that it does not know.
     """
     file, _, arguments = name.partition(":")
-    return _read(_find(file), arguments)
+    if os.path.isfile(file):
+        return _read(Path(file), arguments)
+    known = shipped_configs()
+    found = [path for name, path in known.items() if file in (name, path.stem)]
+    if len(found) != 1:
+        expected = f"a Python file or one of {', '.join(known)}"
+        raise InputError(f"--config: expected {expected}; got {file!r}")
+    return _read(found[0], arguments)
 
 
 def _read(path: Path, arguments: str) -> ConfigDict:
-    spec = importlib.util.spec_from_file_location("experiment", path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"--config: expected a Python file, got {str(path)!r}")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-        config = module.get_config(arguments)
+        config = runpy.run_path(str(path))["get_config"](arguments)
         if not isinstance(config, ConfigDict):
             raise TypeError(f"it returns a {type(config).__name__}")
     except InputError:
@@ -64,20 +73,6 @@ def _read(path: Path, arguments: str) -> ConfigDict:
             f"({type(error).__name__}: {one_line(error)})"
         ) from error
     return config
-
-
-def _find(file: str) -> Path:
-    """The file of this path or, where there is none, of the shipped config so named."""
-    if os.path.isfile(file):
-        return Path(file)
-    known = shipped_configs()
-    found = [path for name, path in known.items() if file in (name, path.stem)]
-    if len(found) != 1:
-        raise InputError(
-            f"--config: expected a Python file or one of {', '.join(known)}; got "
-            f"{file!r}"
-        )
-    return found[0]
 
 
 def experiment(arg: str | None) -> ConfigDict:
@@ -93,8 +88,107 @@ def experiment(arg: str | None) -> ConfigDict:
     name, _, arguments = (arg or "mbv2").partition(",")
     known = {name: path for name, path in shipped_configs().items() if "/" not in name}
     if name not in known:
-        raise InputError(
-            f"config argument {name!r}: unknown; expected first the experiment, one of "
-            + ", ".join(known)
-        )
+        names = ", ".join(known)
+        raise InputError(f"config argument {name!r}: unknown; expected one of {names}")
     return _read(known[name], arguments)
+
+
+def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
+    """Typed arguments of a config file: `--config=digits:smoke,seed=3`.
+
+    Args:
+      arg: the text behind the colon, or None.
+      **defaults: the arguments that it knows, with the types of these values. A
+        boolean is true where its name is given without a value.
+
+    Returns:
+      The arguments with their values.
+
+    Raises:
+      InputError: an unknown argument or a value of the wrong type.
+    """
+    values = dict(defaults)
+    for item in filter(None, (arg or "").split(",")):
+        name, given, text = item.partition("=")
+        if name not in defaults:
+            known = ", ".join(defaults) or "none"
+            raise InputError(f"config argument {name!r}: unknown; there are: {known}")
+        bare = "true" if isinstance(defaults[name], bool) and not given else text
+        values[name] = _parsed(f"config argument {name!r}", defaults[name], bare)
+    return ConfigDict(values)
+
+
+def override(config: ConfigDict, name: str, text: str) -> None:
+    """Set a field from text, as `--config.NAME=TEXT` does.
+
+    Args:
+      config: changed in place.
+      name: dotted field name.
+      text: a value of the field's type; the parts of a tuple are split by commas.
+
+    Raises:
+      InputError: an unknown field or a value of another type.
+    """
+    parent, value, path = config, config, "the config"
+    for part in name.split("."):
+        fields = sorted(value) if isinstance(value, ConfigDict) else []
+        if part not in fields:
+            known = ", ".join(fields) or "no fields"
+            raise InputError(f"--config.{name}: unknown field; {path} has {known}")
+        parent, value, path = value, value[part], part
+    if isinstance(value, ConfigDict):
+        known = ", ".join(value)
+        raise InputError(f"--config.{name}: expected one of its fields, {known}")
+    parent[path] = _parsed(name, value, text)
+
+
+def override_by_flags(config: ConfigDict, flags: Sequence[str]) -> None:
+    """Set fields from flags `--config.NAME=TEXT`.
+
+    Raises:
+      InputError: a flag of another form, or what `override` raises.
+    """
+    for flag in flags:
+        name, given, text = flag.removeprefix("--config.").partition("=")
+        if not flag.startswith("--config.") or not given:
+            raise InputError(f"{flag}: expected --config.FIELD=VALUE; see --help")
+        override(config, name, text)
+
+
+def _parsed(name: str, current: Any, text: str) -> Any:
+    """The text as a value of the same type as the current one."""
+    kind = type(current)
+    try:
+        return PARSERS[kind](text)
+    except (ValueError, KeyError, OverflowError) as error:
+        raise InputError(f"{name}: expected {kind.__name__}, got {text!r}") from error
+
+
+def _parse_int(text: str) -> int:
+    """An integer, also in the form 475e6."""
+    value = float(text) if "e" in text.lower() else int(text)
+    if value != int(value):
+        raise ValueError("not an integer")
+    return int(value)
+
+
+def _parse_tuple(text: str) -> tuple[Any, ...]:
+    """Numbers or strings, split by commas, possibly in brackets and quotes."""
+    items = [item.strip("\"' ") for item in text.strip("()[] ").split(",")]
+    return tuple(_number_or_string(item) for item in items if item)
+
+
+def _number_or_string(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+PARSERS: dict[type, Callable[[str], Any]] = {
+    bool: lambda text: {"true": True, "false": False}[text.lower()],
+    float: float,
+    int: _parse_int,
+    str: str,
+    tuple: _parse_tuple,
+}

@@ -1,40 +1,93 @@
-"""Checkpoints. Only this module and `checkpoint_parts.py` use Orbax.
+"""Checkpoints. Only this module uses Orbax to read and write.
 
 A checkpoint has the parts `variables` (all collections of the network, frozen kernels
 included), `optimizer`, `memory` (what the method carries along from update to update,
 where it does) and a `record` with checksums of all files. A later stage reads the
-network without rebuilding its optimizer. Saving is asynchronous and atomic. A
-checkpoint is named by the step of the training, from which its position in the data
-follows.
+network without its optimizer. Saving is asynchronous and atomic. A checkpoint is named
+by the step of the training, from which its position in the data follows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
 from difnas_jax.errors import InputError, Stopped, TrainingError, one_line
-from difnas_jax.runtime import files
-from difnas_jax.runtime.checkpoint_parts import (
-    CHECKSUMS,
-    PARTS,
-    RECORD,
-    checksums_of,
-    handlers,
-)
+from difnas_jax.runtime import files, processes, shutdown
 from difnas_jax.runtime.metrics import say
-from difnas_jax.runtime.processes import gather_texts
+
+RECORD, CHECKSUMS = "record", "checksums.json"
+PARTS = ("variables", "optimizer", "memory")
+Window = list[dict[str, float]]
 
 
 def _is_no_error_of_orbax(record: logging.LogRecord) -> bool:
     """Orbax logs what it also raises, with hundreds of lines for a full disk."""
     return record.levelno < logging.ERROR or "orbax" not in record.pathname
+
+
+@contextlib.contextmanager
+def _abort_all_on_failure(directory: Any) -> Iterator[None]:
+    """End all processes at once if writing `<step>/<part>` of a folder fails.
+
+    Orbax raises what fails in the background at the next save only. On several
+    processes that is too late: the others wait for this one at a barrier, and it waits
+    for them at the next barrier.
+    """
+    try:
+        with files.disk_full_as_oserror(Path(directory).parents[1]):
+            yield
+    except Exception as error:
+        shutdown.abort_all(*shutdown.describe_error(error))
+        raise
+
+
+class _Watched:
+    """Mixin for a handler of Orbax: a failure in its background work ends all."""
+
+    async def async_save(self, directory: Any, **kwargs: Any) -> list[Any]:
+        """Start to write; returns the futures that end it."""
+        started = await super().async_save(directory, **kwargs)  # type: ignore[misc]
+        watched = _abort_all_on_failure(directory)  # as a decorator
+        return [
+            SimpleNamespace(result=watched(future.result), cancel=future.cancel)
+            for future in started or ()
+        ]
+
+    def finalize(self, directory: Any) -> None:
+        """Complete the part when the files of all processes are written."""
+        with _abort_all_on_failure(directory):
+            super().finalize(directory)  # type: ignore[misc]
+
+
+class Arrays(_Watched, ocp.StandardCheckpointHandler):
+    """A tree of arrays."""
+
+
+class Record(_Watched, ocp.JsonCheckpointHandler):
+    """JSON values, with checksums of the files of all parts beside them.
+
+    Orbax finalizes the parts in the order of their handlers, this one last, and only
+    then gives the checkpoint its name. Checksums are compared before a part is read: a
+    read that fails halfway leaves other reads in threads whose errors nobody can catch.
+    """
+
+    def finalize(self, directory: Any) -> None:
+        """Add the checksums."""
+        super().finalize(directory)
+        if processes.is_main_process():
+            with _abort_all_on_failure(directory):
+                own = Path(directory)
+                checksums = {part: files.checksums(own.parent / part) for part in PARTS}
+                checksums[RECORD] = files.checksums(own)
+                files.write_json(own / CHECKSUMS, checksums)
 
 
 class Checkpoints:
@@ -49,26 +102,31 @@ class Checkpoints:
         """
         self.folder = folder
         logging.getLogger("absl").addFilter(_is_no_error_of_orbax)
+        handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
+        for part in PARTS:
+            arrays = Arrays()
+            handlers.add(part, ocp.args.StandardSave, arrays)
+            handlers.add(part, ocp.args.StandardRestore, arrays)
+        record = Record()  # the last one
+        handlers.add(RECORD, ocp.args.JsonSave, record)
+        handlers.add(RECORD, ocp.args.JsonRestore, record)
+        # So that `save` raises an error in making them.
+        directories = ocp.options.AsyncOptions(create_directories_asynchronously=False)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=True,
             cleanup_tmp_directories=True,  # left by a run that was killed
-            # So that `save` raises an error in making them.
-            async_options=ocp.options.AsyncOptions(
-                create_directories_asynchronously=False
-            ),
+            async_options=directories,
         )
         self._manager = ocp.CheckpointManager(
-            folder.absolute(), options=options, handler_registry=handlers()
+            folder.absolute(), options=options, handler_registry=handlers
         )
 
     def latest(self) -> int | None:
         """The step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
-    def save(
-        self, step: int, window: Sequence[dict[str, float]] = (), **parts: Any
-    ) -> None:
+    def save(self, step: int, window: Sequence[Any] = (), **parts: Any) -> None:
         """Start saving; does nothing if this step is saved already.
 
         Args:
@@ -81,16 +139,12 @@ class Checkpoints:
         """
         if step == self.latest():
             return
-        saved: dict[str, Any] = {
-            part: ocp.args.StandardSave(tree) for part, tree in parts.items()
-        }
+        saved: Any = {name: ocp.args.StandardSave(tree) for name, tree in parts.items()}
         saved[RECORD] = ocp.args.JsonSave({"window": list(window)})
         with files.disk_full_as_oserror(self.folder):
             self._manager.save(step, args=ocp.args.Composite(**saved))
 
-    def newest(
-        self, **targets: Any
-    ) -> tuple[int, list[dict[str, float]], dict[str, Any]] | None:
+    def newest(self, **targets: Any) -> tuple[int, Window, dict[str, Any]] | None:
         """Read the newest checkpoint that can be read.
 
         Newer checkpoints that are damaged are named in the output, and deleted once an
@@ -108,14 +162,10 @@ class Checkpoints:
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for index, step in enumerate(steps):
-            try:
-                problem = ""
-                self._compare(step, targets)
-            except InputError as error:
-                problem = str(error)
             # A network file system may show it complete to some processes only.
-            if problem := next(filter(None, gather_texts(problem)), ""):
-                say(f"{problem}; skipped")
+            problems = processes.gather_texts(self._problem(step, targets))
+            if any(problems):
+                say(f"{max(problems)}; skipped")
                 continue
             window, parts = self._read(step, targets)
             for damaged in steps[:index]:
@@ -124,65 +174,57 @@ class Checkpoints:
         if steps:
             raise InputError(
                 f"{self.folder}: expected a checkpoint that can be read, none of "
-                f"{', '.join(map(str, steps))} can; delete this folder to train from "
-                "the start"
+                f"{', '.join(map(str, steps))} can; delete this folder to train again"
             )
         return None
 
     def restore(self, step: int, **targets: Any) -> dict[str, Any]:
-        """Read parts of a checkpoint.
+        """Read parts of a checkpoint, by name.
 
         Args:
           step: of the checkpoint.
-          **targets: for each part, the expected tree of arrays or shapes.
-
-        Returns:
-          The parts by name.
+          **targets: {part: the expected tree of arrays or shapes}.
 
         Raises:
           InputError: the checkpoint is damaged or of another network.
         """
-        self._compare(step, targets)
+        if problem := self._problem(step, targets):
+            raise InputError(problem)
         return self._read(step, targets)[1]
 
-    def _compare(self, step: int, parts: Iterable[str]) -> None:
-        """Compare the files of a checkpoint with its checksums."""
+    def _problem(self, step: int, parts: Iterable[str]) -> str:
+        """The error of a checkpoint whose checksums differ; empty where they agree."""
         folder = self.folder / str(step)
         try:
             checksums = files.read_json(folder / RECORD / CHECKSUMS, (*PARTS, RECORD))
             for part in (*parts, RECORD):
-                there = checksums_of(folder / part)
-                if any(there.get(n) != value for n, value in checksums[part].items()):
+                there = files.checksums(folder / part)
+                if there | checksums[part] != there:
                     raise ValueError(f"{part} are not what was saved")
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-            if isinstance(error, OSError) and not missing:
-                raise  # it may be temporary: the checkpoint is not damaged by it
-            raise self._damaged(step, error) from error
+        # Other errors of the disk may be temporary.
+        except (FileNotFoundError, NotADirectoryError, TypeError, ValueError) as error:
+            return self._damage(step, error)
+        return ""
 
-    def _damaged(self, step: int, error: Exception) -> InputError:
-        return InputError(
-            f"{self.folder / str(step)}: expected a checkpoint of this network, but it "
-            f"cannot be read ({one_line(error)[:200]})"
-        )
+    def _damage(self, step: int, error: Exception) -> str:
+        expected = f"{self.folder / str(step)}: expected a checkpoint of this network"
+        return f"{expected}, but it cannot be read ({one_line(error)[:200]})"
 
-    def _read(self, step: int, targets: dict[str, Any]) -> tuple[list, dict[str, Any]]:
-        shapes: dict[str, Any] = {
-            part: ocp.args.StandardRestore(
-                jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
-            )
-            for part, target in targets.items()
-        }
-        shapes[RECORD] = ocp.args.JsonRestore()
+    def _read(
+        self, step: int, targets: dict[str, Any]
+    ) -> tuple[Window, dict[str, Any]]:
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, targets)
+        read: Any = {name: ocp.args.StandardRestore(shapes[name]) for name in targets}
+        read[RECORD] = ocp.args.JsonRestore()
         try:
-            restored = self._manager.restore(step, args=ocp.args.Composite(**shapes))
+            restored = self._manager.restore(step, args=ocp.args.Composite(**read))
             window = restored[RECORD]["window"]
             return window, {part: restored[part] for part in targets}
         except Exception as error:  # Orbax documents none
             # The files are complete: it is another network, or a process has died.
             if isinstance(error, OSError) or jax.process_count() > 1:
                 raise
-            raise self._damaged(step, error) from error
+            raise InputError(self._damage(step, error)) from error
 
     def close(self) -> None:
         """Wait until all checkpoints are on disk.
@@ -197,12 +239,7 @@ class Checkpoints:
         """The checkpoints themselves."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         """Close, also when all processes stop or their training breaks down.
 
         After another failure, one of several processes does not wait for the others,

@@ -8,7 +8,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -64,32 +63,23 @@ def keep_compiled_programs(cache: str) -> None:
     auto = cache == "auto"
     if auto and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
-    folder = str(_user_cache() / "difnas_jax/compilation") if auto else cache
-    if folder and (reason := _why_not_writable(Path(folder))):
+    # The folder that the XDG base directory specification names.
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    user = named if os.path.isabs(named) else os.path.expanduser("~/.cache")
+    folder = os.path.join(user, "difnas_jax/compilation") if auto else cache
+    try:
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
         if not auto:
             raise InputError(
                 f"compilation_cache: expected a folder that can be written, or nothing "
-                f"to keep no compiled programs; got {cache!r} ({reason})"
-            )
-        say(f"compilation_cache: off, {folder} cannot be written ({reason})")
+                f"to keep no compiled programs; got {cache!r} ({error.strerror})"
+            ) from error
+        say(f"compilation_cache: off, {folder} cannot be written ({error.strerror})")
         folder = ""
     jax.config.update("jax_compilation_cache_dir", folder or None)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     # JAX decides at its first compilation whether there is a cache; it may have been.
     compilation_cache.reset_cache()
-
-
-def _user_cache() -> Path:
-    """The folder that the XDG base directory specification names."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(named if os.path.isabs(named) else os.path.expanduser("~/.cache"))
-
-
-def _why_not_writable(folder: Path) -> str:
-    """Why no file can be written to a folder, made if needed; empty if one can."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return ""
-    except OSError as error:
-        return error.strerror or str(error)

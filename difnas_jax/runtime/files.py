@@ -136,6 +136,12 @@ def checksum(path: Path) -> str:
     return f"{zlib.crc32(path.read_bytes()):08x}"
 
 
+def checksums(folder: Path) -> dict[str, str]:
+    """{relative name: checksum} of all files in a folder."""
+    paths = sorted(filter(Path.is_file, folder.rglob("*")))
+    return {str(path.relative_to(folder)): checksum(path) for path in paths}
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, keys in the order given."""
     with atomic_write(path) as file:
@@ -157,8 +163,7 @@ def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
         value = json.loads(path.read_text())
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
-        missing = [key for key in keys if key not in value]
-        if missing:
+        if missing := [key for key in keys if key not in value]:
             raise ValueError("no " + ", ".join(missing))
     return value
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, one_line
 
 # The one axis of the mesh.
 DEVICES = "data"
@@ -32,10 +32,8 @@ def check_devices(expected: int) -> None:
     try:
         count = jax.device_count()
     except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split()) or "see JAX_PLATFORMS"
-        raise InputError(
-            f"devices: expected {expected or 'some'}, JAX has none ({reason})"
-        ) from error
+        none = f"devices: expected {expected or 'some'}, JAX has none"
+        raise InputError(f"{none}; see JAX_PLATFORMS ({one_line(error)})") from error
     if count < expected:
         raise InputError(
             f"devices: expected {expected}, got {count} {jax.default_backend()} "
@@ -76,12 +74,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Copy every leaf, the same on all processes, to every device."""
+    sharding = replicated(mesh)
 
     def copied(leaf: Any) -> jax.Array:
         array = np.asarray(leaf)
-        return jax.make_array_from_callback(
-            array.shape, replicated(mesh), lambda index: array[index]
-        )
+        return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
     return jax.tree.map(copied, tree)
 

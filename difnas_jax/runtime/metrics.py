@@ -107,12 +107,9 @@ class Progress:
         """
         self._title, self._total, self._first = title, total, done
         self._start: float | None = None
+        hidden = not (sys.stderr.isatty() and is_main_process())
         self._bar = tqdm(
-            total=total,
-            initial=done,
-            desc=title,
-            disable=not (sys.stderr.isatty() and is_main_process()),
-            dynamic_ncols=True,
+            total=total, initial=done, desc=title, disable=hidden, dynamic_ncols=True
         )
 
     def step(self) -> None:
@@ -136,11 +133,8 @@ class Progress:
 
     def report(self, done: int, **values: float | None) -> None:
         """Show values after `done` units; None and the step itself are left out."""
-        texts = {
-            name: f"{value:.4g}"
-            for name, value in values.items()
-            if value is not None and name != "step"
-        }
+        values.pop("step", None)
+        texts = {n: f"{value:.4g}" for n, value in values.items() if value is not None}
         if not self._bar.disable:
             self._bar.set_postfix(texts)
             return

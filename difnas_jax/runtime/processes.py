@@ -7,13 +7,12 @@ for each other for ever or, worse, mix different numbers silently.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, one_line
 
 # Variables that describe a job on a cluster that JAX does not recognise.
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
@@ -56,20 +55,25 @@ def join(timeout: float) -> None:
         f"{timeout:g} s, some did not; start every one of them, where it can reach "
         "process 0, or give them more time with --join-timeout"
     )
+    # A call that hangs in XLA cannot be interrupted, and JAX itself would end the
+    # process with a core dump, a minute later.
+    timer = threading.Timer(timeout, _end, [late])
+    timer.daemon = True
+    timer.start()
     try:
-        with _ends_after(timeout, late):
-            # JAX itself would end the process with a core dump, a minute later.
-            patience = int(timeout) + 60
-            jax.distributed.initialize(
-                num_processes=count, process_id=index, initialization_timeout=patience
-            )
-            jax.devices()  # those of all processes: waits for them, too
+        patience = int(timeout) + 60
+        jax.distributed.initialize(
+            num_processes=count, process_id=index, initialization_timeout=patience
+        )
+        jax.devices()  # those of all processes: waits for them, too
     except (ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
             f"--distributed: expected a cluster that JAX knows, or {COORDINATOR}, "
-            f"{PROCESSES} and {PROCESS} in the environment; JAX reports: {reason}"
+            f"{PROCESSES} and {PROCESS} in the environment; JAX reports: "
+            + one_line(error)
         ) from error
+    finally:
+        timer.cancel()
 
 
 def _number_from(variable: str) -> int | None:
@@ -79,21 +83,9 @@ def _number_from(variable: str) -> int | None:
     return None if text is None else int(text)
 
 
-@contextlib.contextmanager
-def _ends_after(seconds: float, message: str) -> Iterator[None]:
-    """End this process after a time: a call that hangs in XLA cannot be interrupted."""
-
-    def end() -> None:
-        print(f"error: {message}", file=sys.stderr, flush=True)
-        os._exit(2)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def _end(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def gather_texts(text: str) -> list[str]:
@@ -101,20 +93,17 @@ def gather_texts(text: str) -> list[str]:
     if jax.process_count() == 1:
         return [text]
     own = np.frombuffer(text.encode(), np.uint8)
-    lengths = multihost_utils.process_allgather(np.array([len(own)], np.int32))[:, 0]
+    longest = multihost_utils.process_allgather(np.int32(len(own))).max()
     # Rows of equal length, which is not 0.
-    padded = np.pad(own, (0, max(1, *lengths) - len(own)))
+    padded = np.pad(own, (0, longest + 1 - len(own)))
     rows = multihost_utils.process_allgather(padded)
-    return [
-        row[:length].tobytes().decode()
-        for row, length in zip(rows, lengths, strict=True)
-    ]
+    return [row.tobytes().rstrip(b"\0").decode() for row in rows]
 
 
 def on_all_processes(work: Callable[[], Result]) -> Result:
     """Do the work on every process, and wait until all have done it.
 
-    A failure of one process ends all (`failures.py`).
+    A failure of one process ends all (`shutdown.py`).
     """
     result = work()
     multihost_utils.sync_global_devices("difnas_jax: work done on all processes")
@@ -131,9 +120,8 @@ def check_same(what: str, values: Mapping[str, Any]) -> None:
     Raises:
       InputError: on all processes, naming the first value that differs and a process.
     """
-    first, *others = map(
-        json.loads, gather_texts(json.dumps(dict(values), default=str))
-    )
+    texts = gather_texts(json.dumps(dict(values), default=str))
+    first, *others = map(json.loads, texts)
     for process, other in enumerate(others, start=1):
         for name in sorted(first.keys() | other.keys()):
             here, there = (known.get(name, "absent") for known in (first, other))
@@ -176,9 +164,8 @@ def check_same_arrays(what: str, tree: Any) -> None:
     """
     if jax.process_count() == 1:
         return
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
     checksums = {
         jax.tree_util.keystr(path): zlib.crc32(np.asarray(leaf).tobytes())
-        for path, leaf in leaves
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
     check_same(f"{what}, checksums", checksums)
