@@ -137,11 +137,12 @@ def _check_same_config(
 def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) -> None:
     """Run one stage, unless it is complete for this config and these inputs."""
     stage, marker = stage_of(name, config), _read_marker(workdir, name)
-    inputs = _checksums(workdir, (*stage.reads, *stage.shows))
+    paths = {name: workdir / name for name in (*stage.reads, *stage.shows)}
+    inputs = {n: files.checksum(path) for n, path in paths.items() if path.exists()}
     same_inputs = marker.get("inputs") == inputs
     written = all((workdir / path).exists() for path in stage.writes)
     complete = bool(marker.get("complete")) and same_inputs and written
-    # Nobody goes on, and writes, before all have looked.
+    # No process continues, and writes, before all have looked.
     check_same(f"{workdir}, {name}", {"complete": complete, **inputs})
     if complete:
         say(f"{name}: complete, skipped")
@@ -159,9 +160,12 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
 
 
 def _begin(workdir: Path, marker: dict[str, Any], stale: Iterable[str]) -> None:
-    """Remove what is of other inputs, and say what is going to be there."""
-    if is_main_process():
-        _remove(workdir, stale)
+    """Remove artefacts of other inputs, and mark the stage as begun."""
+    for path in (workdir / name for name in stale if is_main_process()):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     _write_marker(workdir, marker)
 
 
@@ -205,16 +209,3 @@ def _dependencies(name: str, config: ConfigDict, data_checksum: str) -> dict[str
     for field in {*HARMLESS, *stage.harmless, "data.path"} & fields.keys():
         del fields[field]
     return fields | ({DATA_CHECKSUM: data_checksum} if data_checksum else {})
-
-
-def _checksums(workdir: Path, names: Iterable[str]) -> dict[str, str]:
-    paths = {name: workdir / name for name in names}
-    return {n: files.checksum(path) for n, path in paths.items() if path.exists()}
-
-
-def _remove(workdir: Path, names: Iterable[str]) -> None:
-    for path in (workdir / name for name in names):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)

@@ -44,12 +44,10 @@ def raw_gammas(evidence: Evidence) -> dict[str, np.ndarray]:
     Returns:
       float32[C] by `<layer>/<op name>`, the scales of all cells one after another.
     """
-    params = evidence.params
-    scales = {
-        place: _scales(params.get(place[0], {}).get(place[1], {}))
-        for place in _places(evidence.space)
+    return {
+        f"{layer_name(layer)}/{evidence.space.ops[op].name}": np.concatenate(scales)
+        for (layer, op), scales in _scales(evidence).items()
     }
-    return {"/".join(p): np.concatenate(found) for p, found in scales.items() if found}
 
 
 def gamma(evidence: Evidence) -> np.ndarray:
@@ -62,12 +60,10 @@ def gamma(evidence: Evidence) -> np.ndarray:
       float64[L, O]; NaN where an op is not allowed or has no batch norm (an identity
       that is the only op of its layer, or the zero op).
     """
-    table = _nothing(evidence.space)
-    for (layer, op), cell in _places(evidence.space).items():
-        scales = _scales(evidence.params.get(layer, {}).get(op, {}))
-        if scales:
-            means = [np.abs(scale, dtype=np.float64).mean() for scale in scales]
-            table[cell] = np.mean(means)
+    table = np.full(evidence.space.allowed.shape, np.nan)
+    for candidate, scales in _scales(evidence).items():
+        means = [np.abs(scale, dtype=np.float64).mean() for scale in scales]
+        table[candidate] = np.mean(means)
     return table
 
 
@@ -139,24 +135,17 @@ INDICATORS: dict[str, IndicatorRow] = {
 }
 
 
-def _nothing(space: SearchSpace) -> np.ndarray:
-    return np.full((space.num_layers, space.num_ops), np.nan)
-
-
-def _places(space: SearchSpace) -> dict[tuple[str, str], tuple[int, int]]:
-    """(name of the layer, name of the op) -> (layer, op) of all candidates."""
-    return {
-        (layer_name(number), space.ops[op].name): (number, op)
-        for number, layer in enumerate(space.layers)
-        for op in layer.ops
-    }
-
-
-def _scales(params: Any) -> list[np.ndarray]:
-    """float32[C] of each indicator below a candidate."""
-    leaves: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(params)
-    return [
-        np.asarray(leaf)
-        for name, leaf in leaves.items()
-        if name[-1] == "scale" and name[-2] in INDICATOR_BATCH_NORMS
-    ]
+def _scales(evidence: Evidence) -> dict[tuple[int, int], list[np.ndarray]]:
+    """By layer and op, float32[C] of each indicator batch norm of the candidate."""
+    space, found = evidence.space, {}
+    for layer, op in np.argwhere(space.allowed).tolist():
+        ops = evidence.params.get(layer_name(layer), {})
+        leaves: Any = flax.traverse_util.flatten_dict(ops.get(space.ops[op].name, {}))
+        scales = [
+            np.asarray(leaf)
+            for name, leaf in leaves.items()
+            if name[-1] == "scale" and name[-2] in INDICATOR_BATCH_NORMS
+        ]
+        if scales:
+            found[layer, op] = scales
+    return found

@@ -41,18 +41,15 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
-    eval_step = jax.jit(functools.partial(sums_of_batch, model))
 
-    def measure(variables: dict[str, Any], images: data.Examples) -> dict[str, float]:
-        return evaluate(
-            eval_step,
-            variables,
-            images,
-            architecture,
-            batch_size=settings.batch_size,
-            normalizer=normalizer,
-            mesh=mesh,
-        )
+    measure = functools.partial(
+        evaluate,
+        jax.jit(functools.partial(sums_of_batch, model)),
+        path=architecture,
+        batch_size=settings.batch_size,
+        normalizer=normalizer,
+        mesh=mesh,
+    )
 
     def validate(variables: dict[str, Any]) -> dict[str, float]:
         result = measure(variables, dataset.validation)
