@@ -19,7 +19,7 @@ from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import SCORERS, scorer_row, stage_of
 from difnas_jax.search.algorithms import ALGORITHMS
-from difnas_jax.search.budget import check_reachable
+from difnas_jax.search.problem import Problem
 from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
@@ -89,7 +89,7 @@ def check_search(config: ConfigDict, wiring: Wiring) -> None:
     """
     search.check_algorithms(config)
     space, needs = wiring.searched, scorer_row(config).needs
-    check_reachable(build.build_budget(config), cost_table(space), space)
+    Problem(space, cost_table(space), build.build_budget(config))  # checks the budget
     if "data" in needs:
         name = "search.recalibration_batch_size"
         check_divides(name, config.search.recalibration_batch_size)

@@ -31,8 +31,8 @@ import pytest  # noqa: E402
 from difnas_jax.spaces import SPACES  # noqa: E402
 from difnas_jax.spaces.base import IDENTITY, Op  # noqa: E402
 from difnas_jax.spaces.chain import ChainSpace  # noqa: E402
-from difnas_jax.spaces.digits import digits  # noqa: E402
 from difnas_jax.spaces.image import ImageLayer  # noqa: E402
+from difnas_jax.spaces.mbv2 import digits  # noqa: E402
 
 TINY_OPS = (
     Op("k3e3", "inverted_residual", 3, 3),
@@ -51,7 +51,7 @@ def registered_spaces() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny() -> ChainSpace:
     """Three layers of two or three ops at 8x8: reduction, normal, normal."""
-    space = digits(8, 1, 10)
+    space = digits(image_size=8, image_channels=1, num_classes=10)
     layers = (
         ImageLayer(8, 12, 2, ops=(0, 1)),
         ImageLayer(12, 12, 1, ops=(0, 1, 2)),

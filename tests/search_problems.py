@@ -14,11 +14,10 @@ from difnas_jax import spaces
 from difnas_jax.config import default
 from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.algorithms import Score, Search
-from difnas_jax.search.budget import Budget, reachable
+from difnas_jax.search.base import Settings
 from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.evolution import Evolution
-from difnas_jax.search.problem import Problem
-from difnas_jax.search.settings import Settings
+from difnas_jax.search.problem import Budget, Problem, reachable
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable, cost_table
 from difnas_jax.spaces.image import ImageLayer

@@ -32,12 +32,10 @@ from search_problems import (
 
 from difnas_jax.errors import InputError
 from difnas_jax.search.algorithms import ALGORITHMS, Search
-from difnas_jax.search.budget import Budget
-from difnas_jax.search.candidates import Candidates
-from difnas_jax.search.comparison import compare
+from difnas_jax.search.base import Settings
+from difnas_jax.search.candidates import Candidates, compare
 from difnas_jax.search.nsga2 import NSGA2, crowding_distances, objective_values, ranks
-from difnas_jax.search.problem import Problem
-from difnas_jax.search.settings import Settings
+from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.costs import CostTable, cost_table

@@ -30,10 +30,9 @@ from difnas_jax.errors import InputError
 from difnas_jax.runtime import artifacts
 from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.algorithms import ALGORITHMS, Search
-from difnas_jax.search.budget import Budget
 from difnas_jax.search.exact import optimum
 from difnas_jax.search.nsga2 import NSGA2, objective_values, ranks
-from difnas_jax.search.problem import Problem
+from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable
 from difnas_jax.stages.search import check_algorithms

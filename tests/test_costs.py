@@ -13,11 +13,16 @@ import pytest
 
 from difnas_jax import spaces
 from difnas_jax.spaces.base import Op, SearchSpace
-from difnas_jax.spaces.block_costs import LINEAR_RULES, conv_bn, inverted_residual
-from difnas_jax.spaces.chain import ChainSpace, FixedBlock
-from difnas_jax.spaces.costs import cost_table, supernet_params
+from difnas_jax.spaces.chain import ChainSpace, FixedBlock, stage_layers
+from difnas_jax.spaces.costs import (
+    LINEAR_RULES,
+    conv_bn,
+    cost_table,
+    inverted_residual,
+    supernet_params,
+)
 from difnas_jax.spaces.image import ImageLayer, ImageSpace, Shape
-from difnas_jax.spaces.mbv2 import SEPARABLE, choice_layers
+from difnas_jax.spaces.mbv2 import SEPARABLE
 
 PUBLISHED = "multiplies_and_adds"
 BNNAS = (3, 6, 0, 4, 0, 6, 6, 0, 4, 6, 4, 4, 1, 4, 2, 0, 0, 4, 0, 2, 2)
@@ -158,7 +163,7 @@ def test_mobilenet_v2() -> None:
         ops=(Op("k3e6", "inverted_residual", 3, 6),),
         layers=tuple(
             dataclasses.replace(layer, ops=(0,))
-            for layer in choice_layers(16, MOBILENET_STAGES, identity=False)
+            for layer in stage_layers(16, MOBILENET_STAGES, reducing=6, normal=6)
         ),
         head_channels=1280,
     )

@@ -27,10 +27,9 @@ from difnas_jax.errors import InputError
 from difnas_jax.search import exact
 from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.algorithms import Search
-from difnas_jax.search.budget import Budget
-from difnas_jax.search.exact import Exact, optimum
-from difnas_jax.search.pareto import exact_front, non_dominated
-from difnas_jax.search.problem import Problem
+from difnas_jax.search.candidates import non_dominated
+from difnas_jax.search.exact import Exact, exact_front, optimum
+from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable
 

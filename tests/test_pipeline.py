@@ -39,13 +39,8 @@ from difnas_jax.training.paths import SAMPLERS, stream
 def tiny_space(monkeypatch, tiny):
     """Registers the tiny space."""
 
-    def build(image_size, image_channels, num_classes):
-        fields = {
-            "image_size": image_size,
-            "image_channels": image_channels,
-            "num_classes": num_classes,
-        }
-        return dataclasses.replace(tiny, **fields)
+    def build(**images):
+        return dataclasses.replace(tiny, **images)
 
     monkeypatch.setitem(spaces.SPACES, "tiny", build)
 
@@ -453,7 +448,10 @@ def test_the_space_of_the_readme_walks_the_whole_way(tmp_path):
 def test_cells_walk_the_whole_way(tmp_path, monkeypatch):
     """One cell a stage; the report and `best.json` have the official string."""
     space = dataclasses.replace(
-        spaces.nas_bench_201(8, 1, 10), name="cells", cells=1, channels=(8, 8)
+        spaces.nas_bench_201(image_size=8, image_channels=1, num_classes=10),
+        name="cells",
+        cells=1,
+        channels=(8, 8),
     )
     monkeypatch.setitem(spaces.SPACES, "cells", lambda *_: space)
     config = tiny_config(score="sum", indicator="gamma", layer_indicator="candidate")

@@ -19,9 +19,7 @@ from difnas_jax.report import diagrams, figures
 from difnas_jax.report import page as report
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.results import short
-from difnas_jax.search.candidates import Candidates
-from difnas_jax.search.comparison import compare
-from difnas_jax.search.pareto import non_dominated
+from difnas_jax.search.candidates import Candidates, compare, non_dominated
 from difnas_jax.spaces.costs import cost_table
 
 SPACES = {"digits": (16, 1, 10), "mbv2": (224, 3, 1000)}

@@ -36,14 +36,10 @@ from difnas_jax.runtime import artifacts
 from difnas_jax.search import exact
 from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
 from difnas_jax.search.algorithms import Search
-from difnas_jax.search.budget import Budget, check_reachable, reachable
-from difnas_jax.search.candidates import Candidates
-from difnas_jax.search.evolution import Evolution
-from difnas_jax.search.pareto import non_dominated
-from difnas_jax.search.population import RandomSearch
-from difnas_jax.search.problem import Problem
-from difnas_jax.search.screening import linear_effects
-from difnas_jax.search.variation import Variation
+from difnas_jax.search.candidates import Candidates, non_dominated
+from difnas_jax.search.evolution import Evolution, linear_effects
+from difnas_jax.search.population import RandomSearch, Variation
+from difnas_jax.search.problem import Budget, Problem, reachable
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable, cost_table
 
@@ -218,7 +214,7 @@ def test_impossible_budget_is_refused(budget: Budget, message: str) -> None:
     "budget", [Budget.of(), Budget.of(max_macs=LOWEST), Budget.of(min_macs=HIGHEST)]
 )
 def test_budget_at_the_ends_is_accepted(budget: Budget) -> None:
-    check_reachable(budget, MBV2_COSTS, MBV2)
+    Problem(MBV2, MBV2_COSTS, budget)
 
 
 # Variation.

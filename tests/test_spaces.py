@@ -10,8 +10,7 @@ from search_problems import every_architecture
 
 from difnas_jax import spaces
 from difnas_jax.errors import InputError
-from difnas_jax.search.additive import ADDITIVE_RULES
-from difnas_jax.search.canonical import highest_scoring_paths
+from difnas_jax.search.additive import ADDITIVE_RULES, highest_scoring_paths
 from difnas_jax.spaces.base import Layer, Op, SearchSpace
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace

@@ -5,12 +5,12 @@ import dataclasses
 from difnas_jax import spaces
 from difnas_jax.config import default
 from difnas_jax.spaces.base import IDENTITY, Op
-from difnas_jax.spaces.digits import digits
 from difnas_jax.spaces.image import ImageLayer
+from difnas_jax.spaces.mbv2 import digits
 
 
-def two_layers(image_size, image_channels, num_classes):
-    space = digits(image_size, image_channels, num_classes)
+def two_layers(**images):
+    space = digits(**images)
     return dataclasses.replace(
         space,
         name="two_layers",

@@ -30,9 +30,12 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.scoring.indicators import INDICATORS, Evidence
 from difnas_jax.scoring.scorers import scorer_row
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
-from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
+from difnas_jax.search.additive import (
+    ADDITIVE_RULES,
+    highest_scoring_paths,
+    sum_along_paths,
+)
 from difnas_jax.search.candidates import SCORE
-from difnas_jax.search.canonical import highest_scoring_paths
 from difnas_jax.spaces.base import SearchSpace
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -12,11 +12,9 @@ from difnas_jax.config import default, load_config
 from difnas_jax.runtime import artifacts
 from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
 from difnas_jax.search.algorithms import ALGORITHMS, Search
-from difnas_jax.search.budget import Budget
-from difnas_jax.search.candidates import SCORE, Candidates
-from difnas_jax.search.comparison import compare
-from difnas_jax.search.problem import Problem
-from difnas_jax.search.settings import Settings
+from difnas_jax.search.base import Settings
+from difnas_jax.search.candidates import SCORE, Candidates, compare
+from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces.costs import cost_table
 
 # The digits at 32 pixels: the one data set that everybody has.

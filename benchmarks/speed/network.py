@@ -9,9 +9,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import config
-from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.chain import ChainSpace, stage_layers
 from difnas_jax.spaces.image import ImageSpace
-from difnas_jax.spaces.mbv2 import OPS, choice_layers, fairnas19
+from difnas_jax.spaces.mbv2 import OPS, fairnas19
 
 SEED = 0
 # (out channels, stride of the first layer, layers)
@@ -27,13 +27,13 @@ def six_ops() -> ChainSpace:
         name="benchmark",
         stem_stride=1,
         ops=OPS[:6],
-        layers=choice_layers(16, STAGES, identity=False),
+        layers=stage_layers(16, STAGES, reducing=6, normal=6),
     )
 
 
 def seven_ops() -> ChainSpace:
     """The same with identity as seventh op of the normal layers."""
-    layers = choice_layers(16, STAGES, identity=True)
+    layers = stage_layers(16, STAGES, reducing=6, normal=7)
     return dataclasses.replace(six_ops(), ops=OPS, layers=layers)
 
 

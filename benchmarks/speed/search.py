@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.speed.network import SEED
 from difnas_jax import spaces
 from difnas_jax.search.additive import sum_along_paths
-from difnas_jax.search.pareto import exact_front
-from difnas_jax.search.variation import Variation
+from difnas_jax.search.exact import exact_front
+from difnas_jax.search.population import Variation
 from difnas_jax.spaces.costs import cost_table
 
 CANDIDATES = 1_000_000

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import spaces
 from difnas_jax.errors import InputError
-from difnas_jax.search.budget import PREFIXES, Budget
+from difnas_jax.search.problem import PREFIXES, Budget
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring

@@ -1,7 +1,5 @@
 """The search algorithms, one row each, and the one loop that runs them."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from typing import Any

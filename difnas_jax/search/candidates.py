@@ -1,8 +1,7 @@
 """Architectures with what a search knows about them, in named columns."""
 
-from __future__ import annotations
-
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ class Candidates:
         """N."""
         return len(self.architectures)
 
-    def __getitem__(self, index: Any) -> Candidates:
+    def __getitem__(self, index: Any) -> "Candidates":
         """Select candidates with a numpy index of several."""
         columns = {name: column[index] for name, column in self.columns.items()}
         return Candidates(self.architectures[index], columns)
@@ -43,7 +42,7 @@ class Candidates:
         """The columns of one candidate as Python numbers."""
         return {name: column[index].item() for name, column in self.columns.items()}
 
-    def joined(self, other: Candidates) -> Candidates:
+    def joined(self, other: "Candidates") -> "Candidates":
         """These, then the others, which have the same columns."""
         if not len(self):
             return other
@@ -54,7 +53,7 @@ class Candidates:
         both = np.concatenate((self.architectures, other.architectures))
         return Candidates(both, columns)
 
-    def best_first(self) -> Candidates:
+    def best_first(self) -> "Candidates":
         """Those with a finite score, the highest first.
 
         Ties are broken by fewer MACs, where that column is known, then by the smaller
@@ -62,7 +61,79 @@ class Candidates:
         candidate was found.
         """
         finite = self[np.isfinite(self.scores)]
-        keys = [*finite.architectures.T[::-1]]
-        if MACS in finite.columns:
-            keys.append(finite.columns[MACS])
-        return finite[np.lexsort((*keys, -finite.scores))]
+        macs = [finite.columns[MACS]] if MACS in finite.columns else []
+        keys = *finite.architectures.T[::-1], *macs, -finite.scores
+        return finite[np.lexsort(keys)]
+
+
+def non_dominated(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """Which candidates no other one beats in score without costing more.
+
+    Args:
+      scores: float64[N], higher is better; one that is not finite is never kept.
+      costs: int64[N] or float64[N], lower is better.
+
+    Returns:
+      bool[N]; of candidates equal in both only the first is kept.
+    """
+    scores = np.where(np.isfinite(scores), scores, -np.inf)
+    keep = np.zeros(len(scores), bool)
+    keep[undominated(scores, costs, best=1)] = True
+    return keep
+
+
+def undominated(scores: np.ndarray, costs: np.ndarray, best: int) -> np.ndarray:
+    """Which may be among the `best` within some bound on their cost.
+
+    One sort by cost, then each front has the scores that exceed all before them.
+
+    Args:
+      scores: float64[N], higher is better.
+      costs: int64[N], lower is better.
+      best: how many within a bound count.
+
+    Returns:
+      int64[K] indices of `best` fronts, each without those before; any other has a
+      chain of `best` that are at least as good and cost no more.
+    """
+    left, fronts = np.lexsort((-scores, costs)), []
+    for _ in range(best):
+        highest = np.maximum.accumulate(np.append(-np.inf, scores[left]))
+        rising = highest[1:] > highest[:-1]
+        fronts.append(left[rising])
+        left = left[~rising]
+    return np.concatenate(fronts)
+
+
+def compare(
+    found: Mapping[str, Candidates],
+    evaluated: Mapping[str, int],
+    seconds: Mapping[str, float],
+) -> list[dict[str, Any]]:
+    """One row for each algorithm.
+
+    Args:
+      found: by name of the algorithm, the candidates with a finite score, best first.
+      evaluated: how many candidates each evaluated.
+      seconds: wall time of each.
+
+    Returns:
+      Rows with `algorithm`, the columns of the best network (`score`, `macs`, ...),
+      `evaluated` candidates, wall `seconds`, `regret` (score of the optimum minus this
+      one) and `share` (how much of the way from the mean of random search to the
+      optimum this is, 1 at the optimum). Regret needs `exact` and share also `random`,
+      otherwise they are None.
+    """
+    optimum = found["exact"].scores[0] if "exact" in found else None
+    mean = found["random"].scores.mean() if "random" in found else None
+    rows = []
+    for name, candidates in found.items():
+        score = candidates.scores[0]
+        row = {"algorithm": name, **candidates.row(0), "evaluated": evaluated[name]}
+        row |= {"seconds": round(seconds[name], 3), "regret": None, "share": None}
+        if optimum is not None:
+            row["regret"] = float(optimum - score)
+        if optimum is not None and mean is not None and optimum > mean:
+            row["share"] = float((score - mean) / (optimum - mean))
+        rows.append(row)
+    return rows

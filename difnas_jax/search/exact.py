@@ -11,8 +11,6 @@ the bound, the list is complete, else the gap grows. The prices decide how long 
 takes, never the result.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import numpy as np
@@ -20,12 +18,10 @@ import numpy as np
 from difnas_jax.errors import InputError
 from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.base import Algorithm
-from difnas_jax.search.budget import describe
-from difnas_jax.search.candidates import SCORE, Candidates
-from difnas_jax.search.pareto import exact_front, undominated
+from difnas_jax.search.candidates import SCORE, Candidates, undominated
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.relaxation import Relaxation, rest_of
-from difnas_jax.spaces.costs import MACS
+from difnas_jax.spaces.costs import MACS, CostTable
 
 STATES = 300_000  # partial architectures that may be kept, some hundred MB
 GROWTH = 1.5
@@ -54,8 +50,7 @@ class Exact(Algorithm):
         found = _best_networks(problem, self._settings.population)
         if problem.budget.bounded <= {MACS}:
             front = exact_front(_table(problem), problem.costs).architectures
-            inside = front[problem.violation(front) == 0]
-            found = np.concatenate((found, inside))
+            found = np.concatenate((found, front[problem.violation(front) == 0]))
         return found[problem.distinct(found)]
 
 
@@ -109,7 +104,7 @@ def optimum(problem: Problem, best: int = 1) -> Candidates:
         return optimum(problem)
     raise InputError(
         f"search: 'exact' keeps at most {STATES} partial architectures and cannot "
-        f"solve {describe(problem.budget, problem.costs, problem.space)}; widen the "
+        f"solve {problem.budget_text()}; widen the "
         "budget, or use another search.algorithm and search.references without exact"
     )
 
@@ -138,22 +133,21 @@ def _within(relaxation: Relaxation, gap: float, best: int) -> tuple[np.ndarray, 
         ops = np.flatnonzero(known[layer])
         all_lost = (relaxation.loss[layer, ops, None] + lost).ravel()
         kept = np.flatnonzero(all_lost <= gap + relaxation.slack)
-        op, partial = np.divmod(kept, len(lost))
-        op = ops[op]
+        index, partial = np.divmod(kept, len(lost))
+        op = ops[index]
         after = spent[:, partial] + costs[:, layer, op]
         inside = (after + least[:, layer + 1, None] <= relaxation.high[:, None]) & (
             after + most[:, layer + 1, None] >= relaxation.low[:, None]
         )
         chosen = np.flatnonzero(inside.all(0))
         sums_after = sums[partial] + scores[layer, op]
-        useful = _useful(relaxation, after[:, chosen], sums_after[chosen], best)
-        chosen = chosen[useful]
+        scored = after[:, chosen], sums_after[chosen]
+        chosen = chosen[_useful(relaxation, *scored, best)]
         if len(chosen) > STATES:
             order = np.argsort(all_lost[kept[chosen]], kind="stable")
             chosen, complete = chosen[order[:STATES]], False
         paths = np.column_stack((paths[partial[chosen]], op[chosen].astype(np.int16)))
-        spent, sums = after[:, chosen], sums_after[chosen]
-        lost = all_lost[kept[chosen]]
+        spent, sums, lost = after[:, chosen], sums_after[chosen], all_lost[kept[chosen]]
     return paths.astype(np.int64), complete
 
 
@@ -182,3 +176,42 @@ def _useful(
     index = np.arange(len(order))
     rank = index - np.maximum.accumulate(np.where(new, index, 0))
     return order[rank < best]
+
+
+def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidates:
+    """The whole trade-off between an additive score and MACs, a knapsack problem.
+
+    Layer after layer, of all partial architectures those stay that fewer than `best`
+    others beat in score without costing more. That is exact. Partial architectures
+    with the same MACs compete, so at most `best` times the number of different sums of
+    MACs stay: (largest - smallest) / (greatest common divisor) + 1, which is 205,838
+    for `mbv2` at 224 pixels, whatever the table. With real-valued scores it is a few
+    hundred; scores that nearly follow the MACs come near to the bound.
+
+    Args:
+      table: float64[L, O] score table; ops that are not finite are excluded.
+      costs: the cost table of the space.
+      best: how many networks to keep for every budget.
+
+    Returns:
+      By rising MACs. For every bound on MACs it has the `best` networks of the highest
+      score within it, up to rounding of the sum; with `best` = 1 nothing else. Empty
+      where a layer has no finite op.
+    """
+    paths = np.zeros((1, 0), np.int16)
+    scores, macs = np.zeros(1), np.zeros(1, np.int64)
+    for layer, row in enumerate(table):
+        ops = np.flatnonzero(np.isfinite(row))
+        all_scores = (row[ops, None] + scores).ravel()
+        all_macs = (costs.tables[MACS][layer, ops, None] + macs).ravel()
+        kept = undominated(all_scores, all_macs, best)
+        op, partial = np.divmod(kept, len(scores))
+        paths = np.column_stack((paths[partial], ops[op].astype(np.int16)))
+        scores, macs = all_scores[kept], all_macs[kept]
+        if not len(kept):
+            break
+    architectures = paths[np.argsort(macs, kind="stable")].astype(np.int64)
+    if not len(architectures):
+        architectures = np.zeros((0, len(table)), np.int64)
+    scores = sum_along_paths(table, architectures)
+    return Candidates(architectures, {SCORE: scores, **costs.of(architectures)})

@@ -1,7 +1,5 @@
 """NSGA-II (Deb et al. 2002): the trade-off between several columns."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -28,8 +26,7 @@ class NSGA2(PopulationSearch):
         if not len(survivors):
             return
         count = TRIES * settings.population
-        pairs = self._rng.integers(len(survivors), size=(2, count))
-        first, second = pairs
+        first, second = self._rng.integers(len(survivors), size=(2, count))
         loses = (rank[first] > rank[second]) | (
             (rank[first] == rank[second]) & (crowding[first] < crowding[second])
         )

@@ -5,21 +5,126 @@ before. No loop here is unbounded: operators propose a fixed number of children 
 once, and those outside the budget are repaired in a bounded number of steps.
 """
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Iterator
 
 import numpy as np
 
-from difnas_jax.search.base import Algorithm
+from difnas_jax.search.base import Algorithm, Settings
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.repair import repair
-from difnas_jax.search.settings import Settings
-from difnas_jax.search.variation import Variation
+from difnas_jax.spaces.base import SearchSpace
 
 TRIES = 20  # proposals per wanted child
 FILL_ROUNDS = 10
+REPAIR_STEPS = 100
+
+
+class Variation:
+    """Draws architectures and varies them; every result is valid in the space."""
+
+    def __init__(self, space: SearchSpace, rng: np.random.Generator) -> None:
+        """Prepare the space for vectorised draws.
+
+        Args:
+          space: the search space.
+          rng: source of all draws.
+        """
+        self._rng = rng
+        self._layers = np.arange(space.num_layers)
+        self._op_counts = space.allowed.sum(1)
+        # Row l lists the ops that layer l allows, then the others.
+        self._op_choices = np.argsort(~space.allowed, axis=1, kind="stable")
+
+    def draw(self, count: int) -> np.ndarray:
+        """int64[count, L], every op uniform among those its layer allows."""
+        layers = np.tile(self._layers, (count, 1))
+        return self._op_choices[layers, self._rng.integers(self._op_counts[layers])]
+
+    def mutate(self, parents: np.ndarray, count: int, probability: float) -> np.ndarray:
+        """Copy random parents and draw some of their ops again.
+
+        Args:
+          parents: int64[N, L].
+          count: number of children.
+          probability: chance per layer; the same op may be drawn again.
+
+        Returns:
+          int64[count, L].
+        """
+        chosen = parents[self._rng.integers(len(parents), size=count)]
+        changes = self._rng.random(chosen.shape) < probability
+        return np.where(changes, self.draw(count), chosen)
+
+    def cross(self, parents: np.ndarray, count: int) -> np.ndarray:
+        """Take every op from one of two random parents (uniform crossover).
+
+        Args:
+          parents: int64[N, L].
+          count: number of children.
+
+        Returns:
+          int64[count, L].
+        """
+        mothers, fathers = parents[self._rng.integers(len(parents), size=(2, count))]
+        return np.where(self._rng.random(mothers.shape) < 0.5, mothers, fathers)
+
+
+def repair(
+    architectures: np.ndarray,
+    problem: Problem,
+    rng: np.random.Generator,
+    effects: np.ndarray | None = None,
+) -> np.ndarray:
+    """Change one op after the other until the budget allows the architectures.
+
+    A step looks at all changes of a single op. It takes one of those that end within
+    the budget, else of those that lead towards it, else a random one, to leave a local
+    minimum. So a child that is a little over the budget keeps all ops of its parents
+    but one.
+
+    Args:
+      architectures: int64[N, L].
+      problem: the space, its costs and the budget.
+      rng: source of the choices.
+      effects: float64[L, O], what each op is expected to add to the score: the best
+        change is taken; without it a random one.
+
+    Returns:
+      int64[N, L]; after `REPAIR_STEPS` changes some may still be outside.
+    """
+    architectures = architectures.copy()
+    distance = problem.violation(architectures)
+    layers, ops = np.nonzero(problem.space.allowed)
+    every = np.arange(architectures.shape[1])
+    for _ in range(REPAIR_STEPS):
+        outside = np.flatnonzero(distance)
+        if not outside.size:
+            break
+        here = architectures[outside]
+        after = _after(here, layers, ops, problem)
+        preference = (after == 0) + (after < distance[outside, None]).astype(int)
+        among_equals = rng.random(after.shape)
+        if effects is not None:
+            gain = effects[layers, ops] - effects[every, here][:, layers]
+            leads = preference.any(1, keepdims=True)
+            scaled = (gain - gain.min()) / (1.001 * (float(np.ptp(gain)) or 1.0))
+            among_equals = np.where(leads, scaled, among_equals)  # below 1
+        chosen = (preference + among_equals).argmax(1)
+        architectures[outside, layers[chosen]] = ops[chosen]
+        distance[outside] = after[np.arange(len(outside)), chosen]
+    return architectures
+
+
+def _after(
+    architectures: np.ndarray, layers: np.ndarray, ops: np.ndarray, problem: Problem
+) -> np.ndarray:
+    """float64[N, C]: the violation after each of C changes of a single op."""
+    costs, every, after = problem.costs, np.arange(architectures.shape[1]), {}
+    for name, now in costs.of(architectures).items():
+        table = costs.tables[name]
+        change = table[layers, ops] - table[every, architectures][:, layers]
+        after[name] = now[:, None] + change
+    return problem.budget.violation(after)
 
 
 class PopulationSearch(Algorithm):
@@ -59,19 +164,13 @@ class PopulationSearch(Algorithm):
             return population
         for proposals, wanted in self.children():
             population = self._admit(population, proposals, wanted)
-        population = self._fill(population)
-        if not len(population) and not len(self.evaluated):
-            raise self._problem.infeasible()
-        return population
-
-    def _fill(self, population: np.ndarray) -> np.ndarray:
-        """Fill the population up with random candidates."""
-        for _ in range(FILL_ROUNDS):
-            missing = self._settings.population - len(population)
-            if not missing:
+        for _ in range(FILL_ROUNDS):  # up with random candidates
+            if not (missing := self._settings.population - len(population)):
                 break
             drawn = self._variation.draw(TRIES * self._settings.population)
             population = self._admit(population, drawn, missing)
+        if not len(population) and not len(self.evaluated):
+            raise self._problem.infeasible()
         return population
 
     def _admit(

@@ -1,18 +1,76 @@
 """What is searched: a space, what it costs, what is allowed, and perhaps a table."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 
 from difnas_jax.errors import InputError
-from difnas_jax.search.budget import Budget, check_reachable, describe
+from difnas_jax.search.additive import highest_scoring_paths
 from difnas_jax.search.candidates import SCORE, Candidates
-from difnas_jax.search.canonical import highest_scoring_paths
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable
+
+Bounds = tuple[int | None, int | None]
+PREFIXES = ("min_", "max_")  # of the config fields that bound a column
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """Inclusive bounds on the costs of a network.
+
+    Attributes:
+      bounds: (lowest, highest) by column; None is no bound.
+    """
+
+    bounds: Mapping[str, Bounds]
+
+    @classmethod
+    def of(cls, **limits: int) -> Self:
+        """The budget of `min_<column>` and `max_<column>`, where 0 is no bound."""
+        bounds: dict[str, Bounds] = {}
+        for column in dict.fromkeys(name.partition("_")[2] for name in limits):
+            low, high = (limits.get(prefix + column) or None for prefix in PREFIXES)
+            bounds[column] = low, high
+        return cls(bounds)
+
+    @property
+    def bounded(self) -> set[str]:
+        """The columns that have a bound."""
+        return {name for name, pair in self.bounds.items() if pair != (None, None)}
+
+    def violation(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """How far outside networks are, as a fraction of the bounds they miss.
+
+        Args:
+          columns: int64[N] by name, every bounded column among them.
+
+        Returns:
+          float64[N]; 0 exactly where the budget allows a network.
+        """
+        outside = np.zeros(np.shape(next(iter(columns.values()))))
+        for name, (low, high) in self.bounds.items():
+            if low is not None:
+                outside += np.maximum(low - columns[name], 0) / max(low, 1)
+            if high is not None:
+                outside += np.maximum(columns[name] - high, 0) / max(high, 1)
+        return outside
+
+
+def reachable(costs: CostTable, space: SearchSpace) -> dict[str, tuple[int, int]]:
+    """The least and the most that an architecture of the space costs.
+
+    Returns:
+      (lowest, highest) by cost; both ends are attained, though not necessarily by the
+      same architecture in several costs.
+    """
+    ends = {}
+    for name, table in costs.tables.items():
+        least = table.min(axis=1, where=space.allowed, initial=table.max()).sum()
+        most = table.max(axis=1, where=space.allowed, initial=0).sum()
+        ends[name] = int(least) + costs.fixed[name], int(most) + costs.fixed[name]
+    return ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +91,36 @@ class Problem:
     table: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        """Check the budget.
+        """Refuse a budget that no architecture can meet.
+
+        It looks at each cost alone, so a narrow budget may pass although no
+        architecture meets all of its bounds.
 
         Raises:
-          InputError: a budget outside what the space reaches.
+          InputError: a bound on a column that is no cost, a negative bound, a minimum
+            above its maximum, or a bound outside what the space reaches; it names the
+            field, its value and the reachable range.
         """
-        check_reachable(self.budget, self.costs, self.space)
+        for column in sorted(self.budget.bounds.keys() - self.costs.tables.keys()):
+            raise InputError(
+                f"search.min_{column}, search.max_{column}: expected bounds on one of "
+                f"{', '.join(self.costs.tables)}, got bounds on {column!r}"
+            )
+        for column, (lowest, highest) in reachable(self.costs, self.space).items():
+            low, high = self.budget.bounds.get(column, (None, None))
+            low, high = low or 0, highest if high is None else high
+            least, most = (f"search.{prefix}{column}" for prefix in PREFIXES)
+            for is_wrong, text in (
+                (low < 0, f"{least}: expected 0 or more, got {low}"),
+                (low > highest, f"{least}: expected at most {highest}, got {low}"),
+                (high < lowest, f"{most}: expected at least {lowest}, got {high}"),
+                (low > high, f"{least}: expected at most {most} = {high}, got {low}"),
+            ):
+                if is_wrong:
+                    reach = f"{lowest} to {highest} {column}"
+                    raise InputError(
+                        f"{text}; space {self.space.name!r} reaches {reach}"
+                    )
 
     def violation(self, architectures: np.ndarray) -> np.ndarray:
         """float64[N], 0 where the budget allows an architecture of int[N, L]."""
@@ -71,9 +153,21 @@ class Problem:
         none = np.zeros((0, self.space.num_layers), np.int64)
         return self.candidates(none, {SCORE: np.zeros(0)})
 
+    def budget_text(self) -> str:
+        """The bounds and what the space reaches, on one line for messages."""
+        parts = []
+        for column, (lowest, highest) in reachable(self.costs, self.space).items():
+            low, high = self.budget.bounds.get(column, (None, None))
+            parts.append(
+                f"search.min_{column} = {low or 0} to search.max_{column} = "
+                f"{'unbounded' if high is None else high} "
+                f"(space {self.space.name!r} reaches {lowest} to {highest})"
+            )
+        return " and ".join(parts)
+
     def infeasible(self) -> InputError:
         """The error for a budget that holds no architecture."""
         return InputError(
             "search: found no architecture within the budget; expected "
-            f"{describe(self.budget, self.costs, self.space)}; widen it"
+            f"{self.budget_text()}; widen it"
         )

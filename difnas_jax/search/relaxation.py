@@ -1,9 +1,8 @@
 """Prices instead of bounds: the Lagrangian relaxation of a search with a budget."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
+from typing import Self
 
 import numpy as np
 
@@ -41,7 +40,7 @@ class Relaxation:
     bound: float
 
     @classmethod
-    def of(cls, problem: Problem, table: np.ndarray) -> Relaxation:
+    def of(cls, problem: Problem, table: np.ndarray) -> Self:
         """Find good prices for a problem with the score table float64[L, O].
 
         Raises:
@@ -56,18 +55,17 @@ class Relaxation:
             )
         scores = np.where(known, table, 0.0)
         costs = np.stack(list(problem.costs.tables.values()))
-        least, most = (ends[:, 0] for ends in rest_of(costs, known))
-        low, high = least.copy(), most.copy()
+        least, most = ends = rest_of(costs, known)[..., 0]
+        low, high = ends.copy()
         for index, name in enumerate(problem.costs.tables):
             lowest, highest = problem.budget.bounds.get(name, (None, None))
             if lowest is not None:
                 low[index] = max(low[index], lowest - problem.costs.fixed[name])
             if highest is not None:
                 high[index] = min(high[index], highest - problem.costs.fixed[name])
-        can_miss = np.stack((low > least, high < most))
-        matters = can_miss.any(0)
+        matters = (low > least) | (high < most)
+        can_miss = np.stack((low > least, high < most))[:, matters]
         costs, low, high = costs[matters], low[matters], high[matters]
-        can_miss = can_miss[:, matters]
         prices = _prices(scores, costs, known, (low, high), can_miss)
         priced = np.where(known, scores - np.tensordot(prices, costs, 1), -np.inf)
         top = priced.max(1, keepdims=True)
@@ -86,7 +84,7 @@ class Relaxation:
         return ROUNDING * (np.abs(self.scores).max(1).sum() + abs(self.bound))
 
 
-def rest_of(costs: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rest_of(costs: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The least and the most that the layers from l to the last cost.
 
     Args:
@@ -94,16 +92,12 @@ def rest_of(costs: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarra
       known: bool[L, O], the ops that count.
 
     Returns:
-      int64[Q, L + 1] twice: at least and at most.
+      int64[2, Q, L + 1]: at least and at most.
     """
     least = costs.min(axis=2, where=known, initial=np.iinfo(np.int64).max)
     most = costs.max(axis=2, where=known, initial=0)
-    none = np.zeros((len(costs), 1), np.int64)
-    least, most = (
-        np.concatenate((part[:, ::-1].cumsum(1)[:, ::-1], none), axis=1)
-        for part in (least, most)
-    )
-    return least, most
+    rest = np.stack((least, most))[..., ::-1].cumsum(2)[..., ::-1]
+    return np.pad(rest, ((0, 0), (0, 0), (0, 1)))
 
 
 def _prices(

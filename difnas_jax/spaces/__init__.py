@@ -1,19 +1,16 @@
 """The registered search spaces, by name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from typing import Unpack
 
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.spaces.digits import digits
-from difnas_jax.spaces.image import ImageSpace
-from difnas_jax.spaces.mbv2 import bnnas17, fairnas19, mbv2
+from difnas_jax.spaces.image import Images, ImageSpace
+from difnas_jax.spaces.mbv2 import bnnas17, digits, fairnas19, mbv2, nas_bench_macro
 from difnas_jax.spaces.nas_bench_201 import nas_bench_201
-from difnas_jax.spaces.nas_bench_macro import nas_bench_macro
 from difnas_jax.spaces.shufflenetv2 import shufflenetv2
 
-SPACES: dict[str, Callable[[int, int, int], ImageSpace]] = {
+SPACES: dict[str, Callable[..., ImageSpace]] = {
     "bnnas17": bnnas17,
     "digits": digits,
     "fairnas19": fairnas19,
@@ -24,16 +21,12 @@ SPACES: dict[str, Callable[[int, int, int], ImageSpace]] = {
 }
 
 
-def build(
-    name: str, *, image_size: int, image_channels: int, num_classes: int
-) -> ImageSpace:
+def build(name: str, **images: Unpack[Images]) -> ImageSpace:
     """Build a registered space.
 
     Args:
       name: key of `SPACES`.
-      image_size: side of the square input images in pixels.
-      image_channels: 1 for grey, 3 for colour.
-      num_classes: outputs of the classifier.
+      images: `image_size`, `image_channels` and `num_classes`; see `Images`.
 
     Raises:
       InputError: unknown name, or a size that cannot be.
@@ -41,14 +34,10 @@ def build(
     if name not in SPACES:
         known = ", ".join(sorted(SPACES))
         raise InputError(f"space.name: expected one of {known}; got {name!r}")
-    for field, value in (
-        ("image_size", image_size),
-        ("image_channels", image_channels),
-        ("num_classes", num_classes),
-    ):
-        if value < 1:
+    for field in ("image_size", "image_channels", "num_classes"):
+        if (value := images[field]) < 1:
             raise InputError(f"space.{field}: expected at least 1, got {value}")
-    return SPACES[name](image_size, image_channels, num_classes)
+    return SPACES[name](**images)
 
 
 __all__ = ["SPACES", "ImageSpace", "SearchSpace", "build"]

@@ -10,8 +10,6 @@ Single letters mean the same everywhere in this package:
 An **architecture** is a tuple of L op indices; a **path** is the same as `int32[L]`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Self
@@ -151,7 +149,7 @@ class SearchSpace:
         """(multiply-adds, parameters) that every architecture has.
 
         Args:
-          linear: how the classifier counts, a key of `block_costs.LINEAR_RULES`.
+          linear: how the classifier counts, a key of `costs.LINEAR_RULES`.
         """
         raise NotImplementedError
 

@@ -1,7 +1,5 @@
 """Spaces of cells: one small graph with the same ops, repeated through the network."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools
@@ -11,7 +9,7 @@ import numpy as np
 
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import Architecture, Op
-from difnas_jax.spaces.block_costs import BLOCK_COSTS, Cost, classifier, conv_bn, total
+from difnas_jax.spaces.costs import BLOCK_COSTS, Cost, classifier, conv_bn, total
 from difnas_jax.spaces.image import ImageSpace, Shape, strided
 
 ZERO = "zero"
@@ -45,10 +43,8 @@ class CellSpace(ImageSpace):
     @property
     def stage_sizes(self) -> tuple[int, ...]:
         """Side in pixels of the maps of each stage."""
-        sizes = [self.image_size]
-        for _ in self.channels[1:]:
-            sizes.append(strided(sizes[-1], 2))
-        return tuple(sizes)
+        strides = [2] * (len(self.channels) - 1)
+        return tuple(itertools.accumulate(strides, strided, initial=self.image_size))
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -146,10 +142,8 @@ class CellSpace(ImageSpace):
         """All architectures int64[N, L], and the first row equal to each, int64[N]."""
         every = np.array(list(itertools.product(*(layer.ops for layer in self.layers))))
         keys = np.stack([self._functions(every), self._weighted(every)], axis=1)
-        _, first, inverse = np.unique(
-            keys, axis=0, return_index=True, return_inverse=True
-        )
-        return every, first[inverse.ravel()]
+        _, first, same = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        return every, first[same.ravel()]
 
     def _functions(self, architectures: np.ndarray) -> np.ndarray:
         """uint64[N]: a fingerprint of what each cell computes, 0 for zero.

@@ -1,14 +1,12 @@
 """Spaces of one chain: stem, fixed blocks, L searchable layers, head."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 
 import numpy as np
 
 from difnas_jax.spaces.base import Op
-from difnas_jax.spaces.block_costs import BLOCK_COSTS, Cost, classifier, conv_bn, total
+from difnas_jax.spaces.costs import BLOCK_COSTS, Cost, classifier, conv_bn, total
 from difnas_jax.spaces.image import ImageLayer, ImageSpace, Shape, strided
 
 
@@ -41,12 +39,10 @@ class ChainSpace(ImageSpace):
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Side in pixels of the input of each layer, and last that of the head."""
-        sizes = [strided(self.image_size, self.stem_stride)]
-        for block in self.fixed:
-            sizes[0] = strided(sizes[0], block.stride)
-        for layer in self.layers:
-            sizes.append(strided(sizes[-1], layer.stride))
-        return tuple(sizes)
+        blocks = [*self.fixed, *self.layers]
+        strides = [self.stem_stride, *(block.stride for block in blocks)]
+        sizes = itertools.accumulate(strides, strided, initial=self.image_size)
+        return tuple(sizes)[1 + len(self.fixed) :]
 
     def op_cost(self, layer: int, op: Op) -> Cost:
         """(MACs, parameters) of an op in a layer."""
@@ -101,24 +97,23 @@ def stage_layers(
     in_channels: int,
     stages: tuple[tuple[int, int, int], ...],
     *,
-    reducing: tuple[int, ...],
-    normal: tuple[int, ...],
+    reducing: int,
+    normal: int,
 ) -> tuple[ImageLayer, ...]:
     """Lay out stages of (out channels, stride of the first layer, layers).
 
     Args:
       in_channels: channels before the first layer.
       stages: one row per stage.
-      reducing: ops that a layer allows which changes the shape.
-      normal: ops of all other layers.
+      reducing: how many ops, the first of the space, a layer that changes the shape
+        allows.
+      normal: the same for all other layers.
     """
     layers = []
     for out_channels, first_stride, count in stages:
-        for index in range(count):
-            stride = 1 if index else first_stride
-            layer = ImageLayer(in_channels, out_channels, stride, ops=reducing)
-            if layer.is_normal:
-                layer = dataclasses.replace(layer, ops=normal)
-            layers.append(layer)
+        for stride in [first_stride] + [1] * (count - 1):
+            is_normal = Shape(in_channels, out_channels, stride).is_normal
+            ops = tuple(range(normal if is_normal else reducing))
+            layers.append(ImageLayer(in_channels, out_channels, stride, ops=ops))
             in_channels = out_channels
     return tuple(layers)

@@ -1,10 +1,23 @@
 """What spaces of networks for images have in common."""
 
-from __future__ import annotations
-
 import dataclasses
+from typing import TypedDict
 
 from difnas_jax.spaces.base import Layer, SearchSpace
+
+
+class Images(TypedDict):
+    """What a space is built for.
+
+    Attributes:
+      image_size: side of the square input images in pixels.
+      image_channels: 1 for grey, 3 for colour.
+      num_classes: outputs of the classifier.
+    """
+
+    image_size: int
+    image_channels: int
+    num_classes: int
 
 
 @dataclasses.dataclass(frozen=True)

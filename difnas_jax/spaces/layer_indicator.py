@@ -5,10 +5,10 @@ is connected; Figure 2 and Algorithm 1 are not specific. Each row of `LAYER_INDI
 is one reading, or (`plain`) the identity without batch norm of other methods.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
+
+import numpy as np
 
 from difnas_jax.spaces.base import SearchSpace
 
@@ -35,17 +35,15 @@ def candidate(space: SearchSpace) -> Wiring:
 
 def parallel(space: SearchSpace) -> Wiring:
     """Identity with batch norm runs beside the block; the search may drop the block."""
-    free = [
-        number
-        for number, layer in enumerate(space.layers)
-        if space.skippable[number] and len(layer.ops) > 1
-    ]
-    return Wiring(space.without_identity(), tuple(free), space)
+    sampled = space.without_identity()
+    free = np.flatnonzero((space.allowed != sampled.allowed).any(1)).tolist()
+    return Wiring(sampled, tuple(free), space)
 
 
 def off(space: SearchSpace) -> Wiring:
     """No layer indicator and no identity to choose."""
-    return Wiring(space.without_identity(), (), space.without_identity())
+    space = space.without_identity()
+    return Wiring(space, (), space)
 
 
 def plain(space: SearchSpace) -> Wiring:

@@ -7,12 +7,12 @@ the identity of other spaces. `none` has no indicator, since its output is zero 
 no scale: a search by the BN indicator never picks it.
 """
 
-from __future__ import annotations
+from typing import Unpack
 
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.cell import CellSpace
-from difnas_jax.spaces.image import ImageLayer
+from difnas_jax.spaces.image import ImageLayer, Images
 
 OPS = (
     Op("none", "zero"),
@@ -25,25 +25,23 @@ EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 CHANNELS = (16, 32, 64)
 
 
-def nas_bench_201(image_size: int, image_channels: int, num_classes: int) -> CellSpace:
+def nas_bench_201(**images: Unpack[Images]) -> CellSpace:
     """Three stages of five cells; made for images of 32 pixels.
 
     Raises:
       InputError: an image that does not halve evenly from stage to stage.
     """
-    halves = 2 ** (len(CHANNELS) - 1)
-    if image_size % halves:
+    halves, size = 2 ** (len(CHANNELS) - 1), images["image_size"]
+    if size % halves:
         raise InputError(
             f"space.image_size: expected a multiple of {halves} for 'nas_bench_201', "
-            f"got {image_size}; data are resized to it"
+            f"got {size}; data are resized to it"
         )
     every_op = tuple(range(len(OPS)))
     layer = ImageLayer(CHANNELS[0], CHANNELS[0], stride=1, ops=every_op)
     return CellSpace(
         name="nas_bench_201",
-        image_size=image_size,
-        image_channels=image_channels,
-        num_classes=num_classes,
+        **images,
         ops=OPS,
         layers=(layer,) * len(EDGES),
         channels=CHANNELS,

@@ -5,10 +5,11 @@ scales are what scores; and the 16 layers of stride 1 allow identity as a fifth 
 `mbv2` does.
 """
 
-from __future__ import annotations
+from typing import Unpack
 
 from difnas_jax.spaces.base import IDENTITY, Op
 from difnas_jax.spaces.chain import ChainSpace, stage_layers
+from difnas_jax.spaces.image import Images
 
 OPS = (
     *(Op(f"k{kernel}", "shuffle", kernel) for kernel in (3, 5, 7)),
@@ -19,20 +20,16 @@ OPS = (
 STAGES = ((64, 2, 4), (160, 2, 4), (320, 2, 8), (640, 2, 4))
 
 
-def shufflenetv2(image_size: int, image_channels: int, num_classes: int) -> ChainSpace:
+def shufflenetv2(**images: Unpack[Images]) -> ChainSpace:
     """20 layers, identity on the 16 normal ones; plain ReLU, no classifier bias."""
-    every_op = tuple(range(len(OPS)))
-    layers = stage_layers(16, STAGES, reducing=every_op[:-1], normal=every_op)
     return ChainSpace(
         name="shufflenetv2",
-        image_size=image_size,
-        image_channels=image_channels,
-        num_classes=num_classes,
+        **images,
         stem_channels=16,
         stem_stride=2,
         fixed=(),
         ops=OPS,
-        layers=layers,
+        layers=stage_layers(16, STAGES, reducing=4, normal=5),
         head_channels=1024,
         activation="relu",
         classifier_bias=False,

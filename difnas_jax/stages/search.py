@@ -18,12 +18,10 @@ from difnas_jax.runtime.processes import is_main_process, on_all_processes
 from difnas_jax.scoring.scorers import Scorer, scorer_row
 from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.algorithms import ALGORITHMS, Search
-from difnas_jax.search.candidates import SCORE, Candidates
-from difnas_jax.search.comparison import compare
+from difnas_jax.search.base import Settings
+from difnas_jax.search.candidates import SCORE, Candidates, compare, non_dominated
 from difnas_jax.search.nsga2 import check_objectives
-from difnas_jax.search.pareto import non_dominated
 from difnas_jax.search.problem import Problem
-from difnas_jax.search.settings import Settings
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import MACS, cost_table
 
