@@ -61,11 +61,8 @@ def parse_arguments(
     Raises:
       InputError: an unknown kind, or a malformed value.
     """
-    program, layout = (
-        "python -m difnas_jax prepare",
-        argparse.RawDescriptionHelpFormatter,
-    )
-    parser = Parser(prog=program, description=__doc__, formatter_class=layout)
+    layout, program = argparse.RawDescriptionHelpFormatter, "difnas_jax prepare"
+    parser = Parser(f"python -m {program}", description=__doc__, formatter_class=layout)
     parser.add_argument("source", metavar="SOURCE")
     parser.add_argument("target", metavar="TARGET")
     parser.add_argument("--size", type=int, default=0, metavar="PIXELS")
@@ -99,11 +96,8 @@ class Location:
           InputError: another form, or a kind that is not one of `kinds`.
         """
         kind, _, path = text.partition(":")
-        fits, expected = (
-            kind in kinds and path != "",
-            f"a kind among {', '.join(kinds)}",
-        )
-        require(fits, "SOURCE, TARGET", f"KIND:PATH with {expected}", repr(text))
+        expected = f"KIND:PATH with a kind among {', '.join(kinds)}"
+        require(kind in kinds and path != "", "SOURCE, TARGET", expected, repr(text))
         absolute = Path(os.path.abspath(os.path.expanduser(path)))
         if kind == "tfds" and not VERSION.fullmatch(absolute.name):
             absolute /= (prepared_versions(absolute) or ["1.0.0"])[-1]
@@ -179,7 +173,7 @@ def check_folder_names(kind: str, names: Sequence[str]) -> None:
     bad = any(name in ("", ".", "..") or set(name) & {"/", "\0"} for name in names)
     got = ", ".join(map(repr, names[:20]))
     fits = not bad and len(set(names)) == len(names)
-    require(fits, kind, "distinct names that can be folders", got)
+    require(fits, f"names of {kind}", "distinct ones that can be folders", got)
 
 
 def _make(folder: Path, target: Location) -> None:

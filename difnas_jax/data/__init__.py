@@ -9,16 +9,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax.data.base import Arrays, Dataset, Records
-from difnas_jax.data.batches import (
-    EvaluationBatches,
-    Normalizer,
-    TrainBatches,
-    check_lighting,
-)
-from difnas_jax.data.examples import Examples, check_records, to_examples
+from difnas_jax.data.base import Arrays as Arrays
+from difnas_jax.data.base import Dataset, Records
+from difnas_jax.data.batches import EvaluationBatches as EvaluationBatches
+from difnas_jax.data.batches import Normalizer, check_lighting
+from difnas_jax.data.batches import TrainBatches as TrainBatches
+from difnas_jax.data.examples import Examples as Examples
+from difnas_jax.data.examples import check_records, to_examples
 from difnas_jax.data.images import AUGMENTATIONS, Crop
-from difnas_jax.data.loader import Loader, check_workers, evaluation_batches, prefetch
+from difnas_jax.data.loader import Loader as Loader
+from difnas_jax.data.loader import check_workers
+from difnas_jax.data.loader import evaluation_batches as evaluation_batches
+from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
 
 
@@ -68,19 +70,3 @@ def _splits(
     yield "train", dataset.train, crop
     yield "validation", dataset.validation, evaluation_crop
     yield "test", dataset.test, evaluation_crop
-
-
-__all__ = [
-    "AUGMENTATIONS",
-    "SOURCES",
-    "Arrays",
-    "EvaluationBatches",
-    "Examples",
-    "Loader",
-    "Normalizer",
-    "TrainBatches",
-    "check",
-    "evaluation_batches",
-    "load",
-    "prefetch",
-]

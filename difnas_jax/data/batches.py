@@ -1,4 +1,7 @@
-"""Batches of normalised images: each is a function of its step, for any number of hosts and workers."""
+"""Batches of normalised images.
+
+Each is a function of its step, for any number of hosts and workers.
+"""
 
 import dataclasses
 import functools

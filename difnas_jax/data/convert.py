@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from difnas_jax.data.base import NamedSplits, Records, StoredImage
+from difnas_jax.data.base import NamedSplits, Records, StoredImage, require
 from difnas_jax.data.image_files import read_folder, read_jpegs
 from difnas_jax.data.images import CORRUPT, MODES, is_grey, opened, resized
 from difnas_jax.data.sources import read_arrays
@@ -36,11 +36,9 @@ def write_arrays(path: Path, data: NamedSplits, size: int) -> None:
     Raises:
       InputError: splits of other names, or images of several sizes where `size` is 0.
     """
-    if not {"train", "test"} <= data.splits.keys() <= {"train", "validation", "test"}:
-        raise InputError(
-            "expected splits train, test and perhaps validation for arrays, got "
-            f"{', '.join(data.splits)}; --rename gives them these names"
-        )
+    fits = {"train", "test"} <= data.splits.keys() <= {"train", "validation", "test"}
+    got = f"{', '.join(data.splits)}; --rename gives them these names"
+    require(fits, "splits", "train, test and perhaps validation for arrays", got)
     first = _first_image(data)
     mode = _mode(first)
     width, height = (size, size) if size else first.size
@@ -53,12 +51,9 @@ def write_arrays(path: Path, data: NamedSplits, size: int) -> None:
                 image = _squeezed(stored, size)
                 _check_colours(image, mode)
                 image = image.convert(mode)
-            if image.size != (width, height):
-                raise InputError(
-                    f"expected images of one size for arrays, {records.name(index)} "
-                    f"has {image.size[0]} x {image.size[1]}, the first one {width} x "
-                    f"{height}; give --size"
-                )
+            fits, expected = image.size == (width, height), f"{width} x {height} pixels"
+            got = f"{image.size[0]} x {image.size[1]}; give --size"
+            require(fits, records.name(index), f"{expected} as in the first image", got)
             images[index] = np.asarray(image).reshape(shape[1:])
             labels[index] = label
         values |= {f"x_{split}": images, f"y_{split}": labels}
@@ -148,11 +143,9 @@ def _read_all(split: str, data: NamedSplits) -> Iterator[tuple[StoredImage, int]
     progress, reported = Progress(split, len(records)), time.monotonic()
     for index in range(len(records)):
         stored, label = records.read(index)
-        if not 0 <= label < classes:
-            raise InputError(
-                f"{records.name(index)}: expected a label from 0 to {classes - 1}, got "
-                f"{label}; leave out splits without labels"
-            )
+        expected = f"a label from 0 to {classes - 1}"
+        got = f"{label}; leave out splits without labels"
+        require(0 <= label < classes, records.name(index), expected, got)
         yield stored, label
         progress.step()
         if time.monotonic() - reported > REPORT_SECONDS or index + 1 == len(records):

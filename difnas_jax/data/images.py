@@ -145,9 +145,8 @@ def random_crop(images: np.ndarray, padding: int, draws: np.ndarray) -> np.ndarr
     padded = np.pad(images, ((0, 0), edges, edges, (0, 0)))
     top, left = (draws.T * (2 * padding + 1)).astype(int)
     # [B, 2 * padding + 1, 2 * padding + 1, C, H, W]: every crop, nothing copied.
-    crops = np.lib.stride_tricks.sliding_window_view(
-        padded, (height, width), axis=(1, 2)
-    )
+    windows = np.lib.stride_tricks.sliding_window_view
+    crops = windows(padded, (height, width), axis=(1, 2))
     return np.moveaxis(crops[np.arange(batch), top, left], 1, -1)
 
 

@@ -45,7 +45,7 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
       InputError: the file is missing or malformed, or a label is out of range.
     """
     path = config.data.path
-    base.require(path != "", "data.path", "an .npz file", "an empty path")
+    base.require(bool(path), "data.path", "an .npz file", "an empty path")
     splits = read_arrays(Path(path), config.space.num_classes)
     return _dataset(splits, {role: role for role in SPLITS}, config)
 
@@ -61,7 +61,7 @@ def folder_source(config: ConfigDict) -> Dataset[Records]:
       InputError: a folder is missing or empty, or the classes do not fit.
     """
     path = config.data.path
-    base.require(path != "", "data.path", "a folder of splits", "an empty path")
+    base.require(bool(path), "data.path", "a folder of splits", "an empty path")
     return _named(config, lambda names: image_files.read_folder(Path(path), names))
 
 
@@ -118,9 +118,8 @@ def _named(
     """
     names = {role: config.data[f"{role}_split"] for role in SPLITS}
     for role in ("train", "test"):
-        base.require(
-            names[role] != "", f"data.{role}_split", "a split", "an empty name"
-        )
+        given, field = bool(names[role]), f"data.{role}_split"
+        base.require(given, field, "a split", "an empty name")
     names = {role: name for role, name in names.items() if name}
     found = read(list(names.values()))
     classes, expected = config.space.num_classes, len(found.classes)
