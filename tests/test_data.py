@@ -11,7 +11,7 @@ import pytest
 from difnas_jax import data
 from difnas_jax.config import default
 from difnas_jax.data.base import checked_arrays, hold_out
-from difnas_jax.data.pixels import random_crop
+from difnas_jax.data.images import random_crop
 from difnas_jax.errors import InputError
 from difnas_jax.runtime.metrics import MetricsWindow
 

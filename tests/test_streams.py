@@ -20,9 +20,16 @@ from difnas_jax import data, spaces
 from difnas_jax.commands import prepare
 from difnas_jax.config import default
 from difnas_jax.data.base import Arrays
-from difnas_jax.data.crops import RandomArea, centre, whole
-from difnas_jax.data.images import opened, resized
-from difnas_jax.data.pixels import COLOUR_VALUES, COLOUR_VECTORS, lighting
+from difnas_jax.data.images import (
+    COLOUR_VALUES,
+    COLOUR_VECTORS,
+    RandomArea,
+    centre,
+    lighting,
+    opened,
+    resized,
+    whole,
+)
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import files
 from difnas_jax.runtime.shutdown import exit_code

@@ -21,9 +21,8 @@ from PIL import Image
 from benchmarks.speed import network
 from difnas_jax import data
 from difnas_jax.config import default
-from difnas_jax.data.crops import AUGMENTATIONS
 from difnas_jax.data.examples import DecodedExamples
-from difnas_jax.data.folder import FileRecords
+from difnas_jax.data.image_files import FileRecords
 from difnas_jax.data.images import opened
 
 WIDTH, HEIGHT = 500, 375
@@ -49,10 +48,11 @@ def decoding() -> dict[str, Any]:
 
 def _sides(files: FileRecords) -> dict[str, Callable[[int], object]]:
     """What is measured: name -> work on all images."""
-    config, augmentation = _config(), AUGMENTATIONS["imagenet"]
+    config = _config()
+    crop, evaluation_crop = data.AUGMENTATIONS["imagenet"](config)
     shape = (config.space.image_size, 3, False, 0)
-    seen = DecodedExamples(files, augmentation.train(config), *shape)
-    centre = DecodedExamples(files, augmentation.evaluation, *shape)
+    seen = DecodedExamples(files, crop, *shape)
+    centre = DecodedExamples(files, evaluation_crop, *shape)
     normalizer = data.Normalizer.of(config, seen)
     train = data.TrainBatches.of(config, seen, normalizer, IMAGES)
     evaluation = data.EvaluationBatches(centre, IMAGES, normalizer)

@@ -1,8 +1,20 @@
 """Convert data sets between the forms that the sources read.
 
+    python -m difnas_jax prepare SOURCE TARGET [--size=PIXELS] [--rename=OLD=NEW ...]
     python -m difnas_jax prepare folder:/data/imagenet tfds:/data/tfds/imagenet2012
     python -m difnas_jax prepare tfds:/data/tfds/cifar10 arrays:cifar10.npz
     python -m difnas_jax prepare jpegs:cifar10_jpeg.npz tfds:/data/tfds/cifar10
+
+SOURCE and TARGET are KIND:PATH, where they are read and written:
+  arrays:FILE.npz
+  folder:ROOT, which holds <split>/<class>/<image>
+  tfds:DATA_DIR/NAME[/CONFIG][/VERSION]
+  jpegs:FILE.npz, a source alone: JPEG streams in train_bytes, train_offsets and
+    train_labels, the same for test, and the names of the classes in classes
+
+With --size images are squeezed to squares of this many pixels; without it they keep
+their size, and arrays need images of one size. --rename renames a split, such as
+val=validation or val=test, and may be repeated.
 
 Images keep their order; JPEG and PNG files are copied byte by byte where the target
 holds files. The target gets its name only when it is complete and its images have been
@@ -21,9 +33,8 @@ from pathlib import Path
 
 import numpy as np
 
-from difnas_jax.data.base import NamedSplits, Records
-from difnas_jax.data.convert_from import READERS
-from difnas_jax.data.convert_to import WRITERS
+from difnas_jax.data.base import NamedSplits, Records, require
+from difnas_jax.data.convert import READERS, WRITERS
 from difnas_jax.data.tfds import VERSION, prepared_versions
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import files
@@ -50,42 +61,18 @@ def parse_arguments(
     Raises:
       InputError: an unknown kind, or a malformed value.
     """
-    parser = Parser(
-        prog="python -m difnas_jax prepare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "source",
-        help="KIND:PATH; arrays:FILE.npz, jpegs:FILE.npz (JPEG streams: train_bytes, "
-        "train_offsets, train_labels, the same for test, and classes), folder:ROOT "
-        "(ROOT/<split>/<class>/<image>), tfds:DATA_DIR/NAME[/CONFIG][/VERSION]",
-    )
-    parser.add_argument(
-        "target",
-        help="KIND:PATH; arrays:FILE.npz, folder:ROOT, tfds:DATA_DIR/NAME[/VERSION]",
-    )
-    parser.add_argument(
-        "--size",
-        type=int,
-        default=0,
-        help="squeeze images to squares of this many pixels; without it images keep "
-        "their size, and arrays need images of one size",
-    )
-    parser.add_argument(
-        "--rename",
-        action="append",
-        default=[],
-        metavar="OLD=NEW",
-        help="rename a split: val=validation, val=test; may be repeated",
-    )
+    layout, program = argparse.RawDescriptionHelpFormatter, "difnas_jax prepare"
+    parser = Parser(f"python -m {program}", description=__doc__, formatter_class=layout)
+    parser.add_argument("source", metavar="SOURCE")
+    parser.add_argument("target", metavar="TARGET")
+    parser.add_argument("--size", type=int, default=0, metavar="PIXELS")
+    parser.add_argument("--rename", action="append", default=[], metavar="OLD=NEW")
     known = parser.parse_args(argv)
-    if known.size < 0:
-        raise InputError(f"--size: expected 0 or more pixels, got {known.size}")
+    require(known.size >= 0, "--size", "0 or more pixels", known.size)
     source = Location.of(known.source, READERS)
     target = Location.of(known.target, WRITERS)
-    if wrong := [pair for pair in known.rename if pair.count("=") != 1]:
-        raise InputError(f"--rename: expected OLD=NEW, got {wrong[0]!r}")
+    for pair in known.rename:
+        require(pair.count("=") == 1, "--rename", "OLD=NEW", repr(pair))
     return source, target, known.size, dict(pair.split("=") for pair in known.rename)
 
 
@@ -109,10 +96,8 @@ class Location:
           InputError: another form, or a kind that is not one of `kinds`.
         """
         kind, _, path = text.partition(":")
-        if kind not in kinds or not path:
-            raise InputError(
-                f"{text!r}: expected KIND:PATH with a kind among {', '.join(kinds)}"
-            )
+        expected = f"KIND:PATH with a kind among {', '.join(kinds)}"
+        require(kind in kinds and path != "", "SOURCE, TARGET", expected, repr(text))
         absolute = Path(os.path.abspath(os.path.expanduser(path)))
         if kind == "tfds" and not VERSION.fullmatch(absolute.name):
             absolute /= (prepared_versions(absolute) or ["1.0.0"])[-1]
@@ -141,10 +126,8 @@ def convert(
       InputError: a source that cannot be read, a target that exists, or images that are
         missing in what was written.
     """
-    if target.path.exists():
-        raise InputError(
-            f"{target}: expected no such target, it exists; delete it first"
-        )
+    got = "one that exists; delete it first"
+    require(not target.path.exists(), str(target), "a new target", got)
     data = _renamed(read(source), renamed or {}, source)
     check_folder_names("classes", data.classes)
     incomplete = target.path.parent / f".{target.path.name}.incomplete"
@@ -169,19 +152,16 @@ def read(location: Location) -> NamedSplits:
     Raises:
       InputError: it does not exist or cannot be read.
     """
-    if not location.path.exists():
-        raise InputError(f"{location}: expected a data set, there is nothing")
+    require(location.path.exists(), str(location), "a data set", "no such path")
     return READERS[location.kind](location.path)
 
 
 def _renamed(
     data: NamedSplits, renamed: Mapping[str, str], source: Location
 ) -> NamedSplits:
-    if unknown := renamed.keys() - data.splits.keys():
-        raise InputError(
-            f"--rename: expected some of {', '.join(data.splits)}, the splits of "
-            f"{source}; got {', '.join(sorted(unknown))}"
-        )
+    unknown = renamed.keys() - data.splits.keys()
+    expected = f"some of {', '.join(data.splits)} (the splits of {source})"
+    require(not unknown, "--rename", expected, ", ".join(sorted(unknown)))
     names = [renamed.get(name, name) for name in data.splits]
     check_folder_names("splits", names)
     splits = dict(zip(names, data.splits.values(), strict=True))
@@ -190,12 +170,10 @@ def _renamed(
 
 def check_folder_names(kind: str, names: Sequence[str]) -> None:
     """Raise `InputError` unless the names are distinct and can be names of folders."""
-    for name, count in Counter(names).items():
-        if count > 1 or name in ("", ".", "..") or "/" in name or "\0" in name:
-            raise InputError(
-                f"expected distinct names of {kind} that can be folders, got "
-                + ", ".join(map(repr, names[:20]))
-            )
+    bad = any(name in ("", ".", "..") or set(name) & {"/", "\0"} for name in names)
+    got = ", ".join(map(repr, names[:20]))
+    fits = not bad and len(set(names)) == len(names)
+    require(fits, f"names of {kind}", "distinct ones that can be folders", got)
 
 
 def _make(folder: Path, target: Location) -> None:
@@ -204,10 +182,8 @@ def _make(folder: Path, target: Location) -> None:
     except OSError as error:
         if error.errno in files.FULL_DISK:
             raise
-        raise InputError(
-            f"{target}: expected a folder that can be written, it cannot "
-            f"({error.strerror})"
-        ) from error
+        text = f"expected a folder that can be written, it cannot ({error.strerror})"
+        raise InputError(f"{target}: {text}") from error
 
 
 def check_counts(data: NamedSplits, written: NamedSplits, target: Location) -> None:
@@ -224,11 +200,9 @@ def check_counts(data: NamedSplits, written: NamedSplits, target: Location) -> N
         there = labels_of(written.splits[split]) if split in written.splits else ()
         found = Counter(classes[label] for label in there)
         for name in data.classes:
-            if expected[name] != found[name]:
-                raise InputError(
-                    f"{target}: expected {expected[name]} images of class {name} in "
-                    f"{split}, found {found[name]} after writing; convert again"
-                )
+            text = f"{expected[name]} images of class {name} in {split}"
+            got = f"{found[name]} after writing; convert again"
+            require(expected[name] == found[name], str(target), text, got)
         say(f"{split}: {len(records)} images of {len(expected)} classes")
 
 

@@ -4,19 +4,23 @@
 shape of the space, `batches` and `loader` make batches of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax.data.base import Arrays, Dataset, Records
-from difnas_jax.data.batches import Batch, EvaluationBatches, TrainBatches
-from difnas_jax.data.crops import AUGMENTATIONS, Crop
-from difnas_jax.data.examples import Examples, check_records, to_examples
-from difnas_jax.data.loader import Loader, check_workers, evaluation_batches, prefetch
-from difnas_jax.data.pixels import Normalizer, check_lighting
+from difnas_jax.data.base import Arrays as Arrays
+from difnas_jax.data.base import Dataset, Records
+from difnas_jax.data.batches import EvaluationBatches as EvaluationBatches
+from difnas_jax.data.batches import Normalizer, check_lighting
+from difnas_jax.data.batches import TrainBatches as TrainBatches
+from difnas_jax.data.examples import Examples as Examples
+from difnas_jax.data.examples import check_records, to_examples
+from difnas_jax.data.images import AUGMENTATIONS, Crop
+from difnas_jax.data.loader import Loader as Loader
+from difnas_jax.data.loader import check_workers
+from difnas_jax.data.loader import evaluation_batches as evaluation_batches
+from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
 
 
@@ -62,25 +66,7 @@ def _splits(
     dataset: Dataset[Records], config: ConfigDict
 ) -> Iterator[tuple[str, Records, Crop]]:
     """Each split with its role and its crop."""
-    augmentation = AUGMENTATIONS[config.data.augmentation]
-    yield "train", dataset.train, augmentation.train(config)
-    yield "validation", dataset.validation, augmentation.evaluation
-    yield "test", dataset.test, augmentation.evaluation
-
-
-__all__ = [
-    "AUGMENTATIONS",
-    "SOURCES",
-    "Arrays",
-    "Batch",
-    "Dataset",
-    "EvaluationBatches",
-    "Examples",
-    "Loader",
-    "Normalizer",
-    "TrainBatches",
-    "check",
-    "evaluation_batches",
-    "load",
-    "prefetch",
-]
+    crop, evaluation_crop = AUGMENTATIONS[config.data.augmentation](config)
+    yield "train", dataset.train, crop
+    yield "validation", dataset.validation, evaluation_crop
+    yield "test", dataset.test, evaluation_crop

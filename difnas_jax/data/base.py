@@ -9,12 +9,11 @@ A `Dataset` has three splits, for training, validation and test, all in one form
 `examples.py` turns `Records` into `Examples`.
 """
 
-from __future__ import annotations
-
+import abc
 import dataclasses
 import zlib
 from collections.abc import Mapping
-from typing import Generic, Protocol, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -24,28 +23,38 @@ from difnas_jax.errors import InputError
 StoredImage = bytes | np.ndarray
 
 
-class Records(Protocol):
-    """Labelled images as they are stored, read one by one in any order."""
+@dataclasses.dataclass(frozen=True)
+class Records(abc.ABC):
+    """Labelled images as they are stored, read one by one in any order.
+
+    Attributes:
+      per_image: names of the fields that are arrays with one entry for each image.
+    """
+
+    per_image: ClassVar[tuple[str, ...]]
 
     def __len__(self) -> int:
         """N, the number of images."""
-        ...
+        return len(getattr(self, self.per_image[0]))
 
-    def __getitem__(self, index: np.ndarray) -> Self:
-        """Select some, by a mask or by their positions."""
-        ...
+    def __getitem__(self, index: np.ndarray | slice) -> Self:
+        """Select some, by a mask, by their positions or by a slice."""
+        selected = {name: getattr(self, name)[index] for name in self.per_image}
+        return dataclasses.replace(self, **selected)
 
+    @abc.abstractmethod
     def read(self, index: int) -> tuple[StoredImage, int]:
         """An image and its label; the label is -1 where there is none."""
-        ...
 
+    @abc.abstractmethod
     def name(self, index: int) -> str:
         """Where an image comes from, for errors."""
-        ...
 
     def checksum(self, value: int) -> int:
         """A CRC-32 continued from `value`: equal data give equal numbers."""
-        ...
+        for name in self.per_image:
+            value = zlib.crc32(getattr(self, name).tobytes(), value)
+        return value
 
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation per channel on the 0-1 scale.
@@ -73,19 +82,10 @@ class Arrays(Records):
     images: np.ndarray
     labels: np.ndarray
 
+    per_image = ("images", "labels")
     workers = 0
 
-    def __len__(self) -> int:
-        """N."""
-        return len(self.labels)
-
-    def __getitem__(self, index: np.ndarray | slice) -> Self:
-        """Select some, by a mask, by their positions or by a slice."""
-        return type(self)(self.images[index], self.labels[index])
-
-    def take(
-        self, index: np.ndarray, draws: np.ndarray
-    ) -> tuple[Arrays, dict[int, str]]:
+    def take(self, index: np.ndarray, draws: np.ndarray) -> tuple[Self, dict[int, str]]:
         """Select some for a batch.
 
         Args:
@@ -106,11 +106,6 @@ class Arrays(Records):
     def name(self, index: int) -> str:
         """The position in the array."""
         return f"image {index}"
-
-    def checksum(self, value: int) -> int:
-        """Of all pixels and labels."""
-        value = zlib.crc32(self.images.tobytes(), value)
-        return zlib.crc32(self.labels.tobytes(), value)
 
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation per channel on the 0-1 scale.
@@ -155,6 +150,12 @@ class NamedSplits:
     classes: list[str]
 
 
+def require(fits: bool, field: str, expected: str, got: object) -> None:
+    """Raise `InputError` unless the value of a field fits what is expected."""
+    if not fits:
+        raise InputError(f"{field}: expected {expected}, got {got}")
+
+
 def checked_arrays(
     name: str, images: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> Arrays:
@@ -169,26 +170,18 @@ def checked_arrays(
     Raises:
       InputError: wrong type or shape, no example, or a label out of range.
     """
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise InputError(
-            f"{name} images: expected uint8 [N, H, W, C] or [N, H, W], got "
-            f"{images.dtype} {list(images.shape)}"
-        )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
-        raise InputError(
-            f"{name} labels: expected integers [{len(images)}], got {labels.dtype} "
-            f"{list(labels.shape)}"
-        )
-    if not images.size:
-        raise InputError(
-            f"{name} images: expected at least one image with pixels, got "
-            f"{list(images.shape)}"
-        )
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise InputError(
-            f"{name} labels: expected 0 to {num_classes - 1} (space.num_classes = "
-            f"{num_classes}), got {labels.min()} to {labels.max()}"
-        )
+    shape = list(images.shape)
+    got = f"{images.dtype} {shape}"
+    fits = images.dtype == np.uint8 and images.ndim in (3, 4)
+    require(fits, f"{name} images", "uint8 [N, H, W, C] or [N, H, W]", got)
+    got = f"{labels.dtype} {list(labels.shape)}"
+    fits = np.issubdtype(labels.dtype, np.integer) and labels.shape == images.shape[:1]
+    require(fits, f"{name} labels", f"integers [{len(images)}]", got)
+    require(images.size > 0, f"{name} images", "at least one image with pixels", shape)
+    least, largest = labels.min(), labels.max()
+    expected = f"0 to {num_classes - 1} (space.num_classes = {num_classes})"
+    fits = 0 <= least and largest < num_classes
+    require(fits, f"{name} labels", expected, f"{least} to {largest}")
     images = images if images.ndim == 4 else images[..., None]
     return Arrays(images, labels.astype(np.int32))
 
@@ -209,11 +202,8 @@ def hold_out(records: Records, fraction: float, seed: int) -> tuple[Records, Rec
     """
     size = len(records)
     count = round(fraction * size)
-    if not 0 < count < size:
-        raise InputError(
-            "data.validation_fraction: expected a share that leaves examples on both "
-            f"sides of {size}, got {fraction}"
-        )
+    expected = f"a share that leaves examples on both sides of {size}"
+    require(0 < count < size, "data.validation_fraction", expected, fraction)
     held = np.zeros(size, bool)
     held[np.random.default_rng(seed).permutation(size)[:count]] = True
     return records[~held], records[held]

@@ -4,20 +4,17 @@ Arrays of which every epoch shows whole images are brought to it once, when the 
 loaded; all other images are decoded, cropped and resized each time they are taken.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from difnas_jax.data.base import Arrays, Records, StoredImage
-from difnas_jax.data.crops import Crop, whole
-from difnas_jax.data.images import CORRUPT, MODES, is_grey, opened, resized
+from difnas_jax.data.base import Arrays, Records, StoredImage, require
+from difnas_jax.data.images import CORRUPT, MODES, Crop, is_grey, opened, resized, whole
 from difnas_jax.errors import InputError, one_line
 
 T = TypeVar("T")
@@ -131,16 +128,11 @@ def check_records(role: str, records: Records, crop: Crop, config: ConfigDict) -
     channels, skip = config.space.image_channels, config.data.corrupt == "skip"
     found, _, _ = first_readable(records, 0, _channels, skip)
     _check_channels(f"{config.data.source} {role}", found, channels)
-    if records.read(0)[1] < 0:
-        raise InputError(
-            f"data.{role}_split: expected a split with labels, {records.name(0)} has "
-            "none"
-        )
-    if not _fits_at_once(records, crop) and channels not in MODES:
-        raise InputError(
-            "space.image_channels: expected 1 or 3 for images that are decoded and "
-            f"cropped, got {channels}"
-        )
+    labelled, got = records.read(0)[1] >= 0, f"no label for {records.name(0)}"
+    require(labelled, f"data.{role}_split", "a split with labels", got)
+    fits = channels in MODES or _fits_at_once(records, crop)
+    expected = "1 or 3 for images that are decoded and cropped"
+    require(fits, "space.image_channels", expected, channels)
 
 
 def to_examples(
@@ -148,9 +140,9 @@ def to_examples(
 ) -> Examples:
     """The images of a split in the shape of the space; see `check_records`."""
     size, channels = config.space.image_size, config.space.image_channels
-    if _fits_at_once(records, crop):
-        name = f"{config.data.source} {role}"
-        return fitted(name, cast(Arrays, records), size, channels)
+    name = f"{config.data.source} {role}"
+    if isinstance(records, Arrays) and _fits_at_once(records, crop):
+        return fitted(name, records, size, channels)
     skip, workers = config.data.corrupt == "skip", config.data.workers
     return DecodedExamples(records, crop, size, channels, skip, workers)
 
@@ -196,8 +188,5 @@ def _channels(stored: StoredImage) -> int:
 
 
 def _check_channels(name: str, channels: int, image_channels: int) -> None:
-    if channels not in (1, image_channels):
-        raise InputError(
-            f"{name} images: expected {image_channels} channels "
-            f"(space.image_channels), got {channels}"
-        )
+    expected = f"{image_channels} channels (space.image_channels)"
+    require(channels in (1, image_channels), f"{name} images", expected, channels)

@@ -1,30 +1,43 @@
-"""Work on one image with Pillow: open, crop and resize."""
+"""Work on images: open, crop, resize, and shift their colours.
 
-from __future__ import annotations
+A crop is a function of the size of the image and of four uniform random numbers, and
+nothing else: the same numbers give the same crop on any host and in any worker.
+"""
 
+import dataclasses
 import io
+import math
 import struct
-import zlib
+from collections.abc import Callable
 
+import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from difnas_jax.data.base import StoredImage
-from difnas_jax.data.crops import Box
+from difnas_jax.runtime.files import DAMAGE
 
 # What Pillow raises where the bytes are no image, or only part of one.
-CORRUPT = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    IndexError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+CORRUPT = (*DAMAGE, SyntaxError, IndexError, struct.error, Image.DecompressionBombError)
 # Number of channels -> mode of Pillow.
 MODES = {1: "L", 3: "RGB"}
+# Left, upper, right, lower; fractions of pixels count.
+Box = tuple[float, float, float, float]
+# (width, height, float64[CROP_DRAWS] in [0, 1)) -> box.
+Crop = Callable[[int, int, np.ndarray], Box]
+
+CROP_DRAWS = 4
+# Evaluation at 224: the centre of an image whose short side is 256.
+CENTRE = 224 / 256
+
+
+# Principal components of the colours of ImageNet on the 0-1 scale: eigenvalues, and
+# eigenvectors as columns over red, green, blue (Krizhevsky et al. 2012, with
+# the numbers in common use).
+COLOUR_VALUES = np.array([0.2175, 0.0188, 0.0045])
+COLOUR_VECTORS = np.array(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+)
 
 
 def is_grey(image: Image.Image) -> bool:
@@ -64,3 +77,86 @@ def resized(image: Image.Image, box: Box, size: int, mode: str) -> Image.Image:
     return image.resize(
         (size, size), Image.Resampling.BILINEAR, (left, upper, right, lower)
     )
+
+
+def whole(width: int, height: int, draws: np.ndarray) -> Box:
+    """All of the image."""
+    return 0.0, 0.0, float(width), float(height)
+
+
+def centre(width: int, height: int, draws: np.ndarray) -> Box:
+    """The central square with 224/256 of the short side."""
+    side = CENTRE * min(width, height)
+    left, upper = (width - side) / 2, (height - side) / 2
+    return left, upper, left + side, upper + side
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomArea:
+    """A random part of the image: its share of the area is uniform.
+
+    BN-NAS and torchvision draw shares from U(smallest, 1) until the part fits; here the
+    share is drawn among those that fit, which is the same distribution without a limit
+    on the attempts. With `aspect` 1 the part is a square, as in the code of BN-NAS.
+
+    Attributes:
+      smallest: share of the area; where that does not fit, the largest part that does.
+      aspect: largest ratio of width to height; its inverse is the smallest. The ratio
+        is uniform in its logarithm. torchvision has 4/3.
+    """
+
+    smallest: float
+    aspect: float
+
+    def __call__(self, width: int, height: int, draws: np.ndarray) -> Box:
+        """The box of these draws: share, aspect, position from left and from above."""
+        ratio = math.exp((2 * draws[1] - 1) * math.log(self.aspect))
+        area = width * height
+        largest = min(area, width**2 / ratio, height**2 * ratio) / area
+        smallest = min(self.smallest, largest)
+        share = smallest + (largest - smallest) * draws[0]
+        wide, high = math.sqrt(share * area * ratio), math.sqrt(share * area / ratio)
+        left, upper = (width - wide) * draws[2], (height - high) * draws[3]
+        return left, upper, left + wide, upper + high
+
+
+# Name -> config -> crop of training images, crop of all others.
+AUGMENTATIONS: dict[str, Callable[[ConfigDict], tuple[Crop, Crop]]] = {
+    "crop": lambda config: (whole, whole),
+    "imagenet": lambda config: (
+        RandomArea(config.data.crop_scale, config.data.crop_aspect),
+        centre,
+    ),
+}
+
+
+def random_crop(images: np.ndarray, padding: int, draws: np.ndarray) -> np.ndarray:
+    """Zero-pad every side by `padding` pixels and crop back at a random position.
+
+    Args:
+      images: uint8[B, H, W, C].
+      padding: pixels; 0 changes nothing.
+      draws: float64[B, 2] in [0, 1), the positions from above and from the left.
+    """
+    if padding == 0:
+        return images
+    batch, height, width, _ = images.shape
+    edges = (padding, padding)
+    padded = np.pad(images, ((0, 0), edges, edges, (0, 0)))
+    top, left = (draws.T * (2 * padding + 1)).astype(int)
+    # [B, 2 * padding + 1, 2 * padding + 1, C, H, W]: every crop, nothing copied.
+    windows = np.lib.stride_tricks.sliding_window_view
+    crops = windows(padded, (height, width), axis=(1, 2))
+    return np.moveaxis(crops[np.arange(batch), top, left], 1, -1)
+
+
+def lighting(alphas: np.ndarray) -> np.ndarray:
+    """The shift of each image along the principal components of the colours.
+
+    Args:
+      alphas: float64[B, 3], normal.
+
+    Returns:
+      float64[B, 3]: what to add to red, green and blue on the 0-1 scale.
+    """
+    return alphas * COLOUR_VALUES @ COLOUR_VECTORS.T

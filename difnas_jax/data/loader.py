@@ -1,7 +1,5 @@
 """Make the batches of the next steps ahead, on a thread or in worker processes."""
 
-from __future__ import annotations
-
 import importlib.util
 import itertools
 import multiprocessing
@@ -12,12 +10,11 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from difnas_jax.data.batches import Batch, EvaluationBatches, TrainBatches
+from difnas_jax.data.base import require
+from difnas_jax.data.batches import Batch, EvaluationBatches, Normalizer, TrainBatches
 from difnas_jax.data.examples import Examples
-from difnas_jax.data.pixels import Normalizer
-from difnas_jax.errors import InputError
 
 Item = TypeVar("Item")
 
@@ -38,16 +35,13 @@ def prefetch(
     Yields:
       The items; an error of `prepare` is raised when its item is due.
     """
-    pool, ahead = ThreadPoolExecutor(1, "prefetch"), iter(steps)
-    waiting = deque(
-        pool.submit(prepare, step) for step in itertools.islice(ahead, depth)
-    )
+    pool = ThreadPoolExecutor(1, "prefetch")
+    submitted = (pool.submit(prepare, step) for step in steps)
+    waiting = deque(itertools.islice(submitted, depth))
     try:
         while waiting:
             ready = waiting.popleft()
-            waiting.extend(
-                pool.submit(prepare, step) for step in itertools.islice(ahead, 1)
-            )
+            waiting.extend(itertools.islice(submitted, 1))
             yield ready.result()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -101,7 +95,7 @@ class Loader(Iterator[Any]):
         """
         return next(self._ahead)
 
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> Self:
         """The loader itself."""
         return self
 
@@ -126,11 +120,9 @@ def evaluation_batches(
 
 def check_workers(workers: int) -> None:
     """Raise `InputError` where worker processes are asked for and Grain is missing."""
-    if workers and importlib.util.find_spec("grain") is None:
-        raise InputError(
-            f"data.workers: expected 0 where Grain is not installed, got {workers}; "
-            "pip install 'difnas_jax[tfds]'"
-        )
+    fits = not workers or importlib.util.find_spec("grain") is not None
+    got = f"{workers}; pip install 'difnas_jax[tfds]'"
+    require(fits, "data.workers", "0 where Grain is not installed", got)
 
 
 def _in_processes(

@@ -1,7 +1,5 @@
 """The sources of images: each returns a `Dataset` of `Records`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -9,15 +7,8 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.data import folder, tfds
-from difnas_jax.data.base import (
-    Arrays,
-    Dataset,
-    NamedSplits,
-    Records,
-    checked_arrays,
-    hold_out,
-)
+from difnas_jax.data import base, image_files, tfds
+from difnas_jax.data.base import Arrays, Dataset, NamedSplits, Records
 from difnas_jax.errors import InputError, one_line
 from difnas_jax.runtime.files import DAMAGE
 
@@ -36,7 +27,7 @@ def digits(config: ConfigDict) -> Dataset[Records]:
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as values:
         images, labels = values["x"], values["y"]
     images = (images.astype(np.uint16) * 255 // 16).astype(np.uint8)  # 0-16 -> 0-255
-    whole = checked_arrays("digits", images, labels, config.space.num_classes)
+    whole = base.checked_arrays("digits", images, labels, config.space.num_classes)
     order = np.arange(len(whole)) * DIGITS_STRIDE % len(whole)
     test, validation = order < 360, (order >= 360) & (order < 540)
     return Dataset(whole[order >= 540], whole[validation], whole[test])
@@ -53,9 +44,9 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
     Raises:
       InputError: the file is missing or malformed, or a label is out of range.
     """
-    if not config.data.path:
-        raise InputError("data.path: expected an .npz file, it is empty")
-    splits = read_arrays(Path(config.data.path), config.space.num_classes)
+    path = config.data.path
+    base.require(bool(path), "data.path", "an .npz file", "an empty path")
+    splits = read_arrays(Path(path), config.space.num_classes)
     return _dataset(splits, {role: role for role in SPLITS}, config)
 
 
@@ -69,11 +60,9 @@ def folder_source(config: ConfigDict) -> Dataset[Records]:
     Raises:
       InputError: a folder is missing or empty, or the classes do not fit.
     """
-    if not config.data.path:
-        raise InputError("data.path: expected a folder of splits, it is empty")
-    names = _split_names(config)
-    found = folder.read_folder(Path(config.data.path), list(names.values()))
-    return _dataset(_with_classes(found, config), names, config)
+    path = config.data.path
+    base.require(bool(path), "data.path", "a folder of splits", "an empty path")
+    return _named(config, lambda names: image_files.read_folder(Path(path), names))
 
 
 def tfds_source(config: ConfigDict) -> Dataset[Records]:
@@ -85,10 +74,9 @@ def tfds_source(config: ConfigDict) -> Dataset[Records]:
     Raises:
       InputError: not prepared, or in a format without random access.
     """
-    names = _split_names(config)
-    path = tfds.prepared_folder(config.data.name, config.data.path)
-    found = tfds.read_prepared(path, list(names.values()))
-    return _dataset(_with_classes(found, config), names, config)
+    name, path = config.data.name, config.data.path
+    read = tfds.read_prepared
+    return _named(config, lambda names: read(tfds.prepared_folder(name, path), names))
 
 
 def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
@@ -108,25 +96,36 @@ def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
     own = {"x_validation", "y_validation"} & values.keys()
     names = SPLITS if own else ("train", "test")
     keys = {f"{part}_{name}" for name in names for part in "xy"}
-    if values.keys() != keys:
-        raise InputError(
-            f"data.path: expected keys {', '.join(sorted(keys))} in {path}, got "
-            + (", ".join(sorted(values)) or "none")
-        )
+    expected = f"keys {', '.join(sorted(keys))} in {path}"
+    got = ", ".join(sorted(values)) or "none"
+    base.require(values.keys() == keys, "data.path", expected, got)
     splits = {}
     for name in names:
         images, labels = values[f"x_{name}"], values[f"y_{name}"]
-        splits[name] = checked_arrays(f"{path}: {name}", images, labels, num_classes)
+        title = f"{path}: {name}"
+        splits[name] = base.checked_arrays(title, images, labels, num_classes)
     return splits
 
 
-def _split_names(config: ConfigDict) -> dict[str, str]:
-    """Role -> name of the split in the source; no validation where it is held out."""
+def _named(
+    config: ConfigDict, read: Callable[[list[str]], NamedSplits]
+) -> Dataset[Records]:
+    """The splits that the config names, if they have as many classes as the space.
+
+    Args:
+      config: of the run.
+      read: reads the splits of these names.
+    """
     names = {role: config.data[f"{role}_split"] for role in SPLITS}
     for role in ("train", "test"):
-        if not names[role]:
-            raise InputError(f"data.{role}_split: expected a split, it is empty")
-    return {role: name for role, name in names.items() if name}
+        given, field = bool(names[role]), f"data.{role}_split"
+        base.require(given, field, "a split", "an empty name")
+    names = {role: name for role, name in names.items() if name}
+    found = read(list(names.values()))
+    classes, expected = config.space.num_classes, len(found.classes)
+    fits, text = classes == expected, f"{expected}, the classes of the data"
+    base.require(fits, "space.num_classes", text, classes)
+    return _dataset(found.splits, names, config)
 
 
 def _dataset(
@@ -137,17 +136,7 @@ def _dataset(
     if names.get("validation") in splits:
         return Dataset(train, splits[names["validation"]], test)
     fraction = config.data.validation_fraction
-    return Dataset(*hold_out(train, fraction, config.seed), test)
-
-
-def _with_classes(found: NamedSplits, config: ConfigDict) -> Mapping[str, Records]:
-    """The splits, if they have as many classes as the space."""
-    if len(found.classes) != config.space.num_classes:
-        raise InputError(
-            f"space.num_classes: expected {len(found.classes)}, the classes of the "
-            f"data, got {config.space.num_classes}"
-        )
-    return found.splits
+    return Dataset(*base.hold_out(train, fraction, config.seed), test)
 
 
 SOURCES: dict[str, Callable[[ConfigDict], Dataset[Records]]] = {

@@ -5,8 +5,6 @@ is needed only where TFDS prepares a data set from its originals;
 `python -m difnas_jax prepare` does not need it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os
@@ -18,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from difnas_jax.data.base import NamedSplits, Records
+from difnas_jax.data.base import NamedSplits, Records, require
 from difnas_jax.errors import InputError
 
 FORMAT = "array_record"
@@ -46,13 +44,7 @@ class TfdsRecords(Records):
     index: np.ndarray
     fingerprint: str
 
-    def __len__(self) -> int:
-        """N."""
-        return len(self.index)
-
-    def __getitem__(self, index: np.ndarray) -> TfdsRecords:
-        """See `Records`."""
-        return dataclasses.replace(self, index=self.index[index])
+    per_image = ("index",)
 
     def read(self, index: int) -> tuple[bytes, int]:
         """The encoded image and its label.
@@ -72,8 +64,7 @@ class TfdsRecords(Records):
 
     def checksum(self, value: int) -> int:
         """Of names and sizes of the files, and of what was selected."""
-        value = zlib.crc32(self.fingerprint.encode(), value)
-        return zlib.crc32(self.index.tobytes(), value)
+        return super().checksum(zlib.crc32(self.fingerprint.encode(), value))
 
 
 def read_prepared(folder: Path, names: list[str] | None = None) -> NamedSplits:
@@ -106,50 +97,39 @@ def _damaged(name: str, error: Exception) -> InputError:
 def _open(tfds: Any, folder: Path, names: list[str] | None) -> NamedSplits:
     builder = tfds.builder_from_directory(os.fspath(folder))
     info, there = builder.info, list(builder.info.splits)
-    if info.file_format.value != FORMAT:
-        raise InputError(
-            f"data.name: expected the format {FORMAT}, {folder} is in "
-            f"{info.file_format.value}; convert it with 'tfds convert_format "
-            f"--dataset_dir={folder} --out_file_format={FORMAT}' or prepare it again "
-            f"with 'tfds build {info.name} --file_format={FORMAT}' where TensorFlow is "
-            "installed"
-        )
+    got = (
+        f"{info.file_format.value} in {folder}; convert it with 'tfds convert_format "
+        f"--dataset_dir={folder} --out_file_format={FORMAT}' or prepare it again with "
+        f"'tfds build {info.name} --file_format={FORMAT}' where TensorFlow is installed"
+    )
+    fits = info.file_format.value == FORMAT
+    require(fits, "data.name", f"the format {FORMAT}", got)
     image, label = _features(tfds, info)
     splits = {}
+    fields = "data.train_split, data.validation_split, data.test_split"
+    expected = f"some of {', '.join(there)} (the splits of {folder})"
     for split in names or there:
-        if split not in there:
-            raise InputError(
-                "data.train_split, data.validation_split, data.test_split: expected "
-                f"some of {', '.join(there)}, the splits of {folder}; got {split!r}"
-            )
+        require(split in there, fields, expected, repr(split))
         decoders = {image: tfds.decode.SkipDecoding()}
         source = builder.as_data_source(split=split, decoders=decoders)
         paths = map(os.fspath, info.splits[split].filepaths)
         files = [(os.path.basename(path), os.path.getsize(path)) for path in paths]
-        splits[split] = TfdsRecords(
-            title=f"{info.full_name} {split}",
-            source=source,
-            image=image,
-            label=label,
-            index=np.arange(len(source)),
-            fingerprint=json.dumps([info.full_name, split, files]),
-        )
+        title, index = f"{info.full_name} {split}", np.arange(len(source))
+        fingerprint = json.dumps([info.full_name, split, files])
+        splits[split] = TfdsRecords(title, source, image, label, index, fingerprint)
     return NamedSplits(splits, info.features[label].names)
 
 
 def _features(tfds: Any, info: Any) -> tuple[str, str]:
     """Names of the image and of the label."""
-    kinds = (tfds.features.Image, tfds.features.ClassLabel)
+    features, kinds = info.features, tfds.features
     match info.supervised_keys:
-        case (str(image), str(label)) if all(
-            isinstance(info.features[key], kind)
-            for key, kind in zip((image, label), kinds, strict=True)
-        ):
-            return image, label
-    raise InputError(
-        "data.name: expected a data set whose supervised_keys are an image and a class "
-        f"label, {info.full_name} has {info.supervised_keys}"
-    )
+        case (str(image), str(label)) if isinstance(features[image], kinds.Image):
+            if isinstance(features[label], kinds.ClassLabel):
+                return image, label
+    expected = "a data set whose supervised_keys are an image and a class label"
+    got = f"{info.supervised_keys} in {info.full_name}"
+    raise InputError(f"data.name: expected {expected}, got {got}")
 
 
 def library() -> Any:
@@ -180,12 +160,10 @@ def prepared_folder(name: str, data_dir: str) -> Path:
     """
     match = NAME.fullmatch(name)
     if match is None:
-        raise InputError(
-            "data.name: expected a data set of TFDS, NAME[/CONFIG][:VERSION], such as "
-            f"imagenet2012; got {name!r}"
-        )
+        expected = "NAME[/CONFIG][:VERSION] of TFDS, such as imagenet2012"
+        raise InputError(f"data.name: expected {expected}; got {name!r}")
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    root = Path(os.path.expanduser(data_dir or default))
+    root = Path(data_dir or default).expanduser()
     folder = root / match["folder"]
     versions = prepared_versions(folder)
     version = match["version"] or (versions or [""])[-1]

@@ -1,6 +1,4 @@
-"""Conversion, second half: write a data set in a form that a source reads."""
-
-from __future__ import annotations
+"""Conversion: read a data set in one form, and write it in one that a source reads."""
 
 import contextlib
 import io
@@ -13,10 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from difnas_jax.data.base import NamedSplits, Records, StoredImage
-from difnas_jax.data.crops import CROP_DRAWS, whole
+from difnas_jax.data.base import NamedSplits, Records, StoredImage, require
+from difnas_jax.data.image_files import read_folder, read_jpegs
 from difnas_jax.data.images import CORRUPT, MODES, is_grey, opened, resized
-from difnas_jax.data.tfds import FORMAT, library
+from difnas_jax.data.sources import read_arrays
+from difnas_jax.data.tfds import FORMAT, library, read_prepared
 from difnas_jax.errors import InputError, one_line
 from difnas_jax.runtime.metrics import Progress
 
@@ -37,30 +36,24 @@ def write_arrays(path: Path, data: NamedSplits, size: int) -> None:
     Raises:
       InputError: splits of other names, or images of several sizes where `size` is 0.
     """
-    if not {"train", "test"} <= data.splits.keys() <= {"train", "validation", "test"}:
-        raise InputError(
-            "expected splits train, test and perhaps validation for arrays, got "
-            f"{', '.join(data.splits)}; --rename gives them these names"
-        )
+    fits = {"train", "test"} <= data.splits.keys() <= {"train", "validation", "test"}
+    got = f"{', '.join(data.splits)}; --rename gives them these names"
+    require(fits, "splits", "train, test and perhaps validation for arrays", got)
     first = _first_image(data)
     mode = _mode(first)
     width, height = (size, size) if size else first.size
     values = {}
     for split, records in data.splits.items():
         shape = (len(records), height, width, CHANNELS[mode])
-        images = np.empty(shape, np.uint8)
-        labels = np.empty(len(records), np.int32)
+        images, labels = np.empty(shape, np.uint8), np.empty(len(records), np.int32)
         for index, (stored, label) in enumerate(_read_all(split, data)):
             with _naming_image(records, index):
                 image = _squeezed(stored, size)
                 _check_colours(image, mode)
                 image = image.convert(mode)
-            if image.size != (width, height):
-                raise InputError(
-                    f"expected images of one size for arrays, {records.name(index)} "
-                    f"has {image.size[0]} x {image.size[1]}, the first one {width} x "
-                    f"{height}; give --size"
-                )
+            fits, expected = image.size == (width, height), f"{width} x {height} pixels"
+            got = f"{image.size[0]} x {image.size[1]}; give --size"
+            require(fits, records.name(index), f"{expected} as in the first image", got)
             images[index] = np.asarray(image).reshape(shape[1:])
             labels[index] = label
         values |= {f"x_{split}": images, f"y_{split}": labels}
@@ -100,11 +93,10 @@ def write_tfds(path: Path, data: NamedSplits, size: int) -> None:
     """
     tfds = library()
     mode = _mode(_first_image(data))
+    image_feature = tfds.features.Image(shape=(None, None, CHANNELS[mode]))
+    label_feature = tfds.features.ClassLabel(names=data.classes)
     features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(None, None, CHANNELS[mode])),
-            "label": tfds.features.ClassLabel(names=data.classes),
-        }
+        {"image": image_feature, "label": label_feature}
     )
 
     def examples(split: str) -> Iterable[tuple[int, Any]]:
@@ -151,11 +143,9 @@ def _read_all(split: str, data: NamedSplits) -> Iterator[tuple[StoredImage, int]
     progress, reported = Progress(split, len(records)), time.monotonic()
     for index in range(len(records)):
         stored, label = records.read(index)
-        if not 0 <= label < classes:
-            raise InputError(
-                f"{records.name(index)}: expected a label from 0 to {classes - 1}, got "
-                f"{label}; leave out splits without labels"
-            )
+        expected = f"a label from 0 to {classes - 1}"
+        got = f"{label}; leave out splits without labels"
+        require(0 <= label < classes, records.name(index), expected, got)
         yield stored, label
         progress.step()
         if time.monotonic() - reported > REPORT_SECONDS or index + 1 == len(records):
@@ -175,10 +165,7 @@ def _encoded(stored: StoredImage, size: int) -> bytes:
 
 def _squeezed(stored: StoredImage, size: int) -> Image.Image:
     image = opened(stored)
-    if not size:
-        return image
-    box = whole(*image.size, np.zeros(CROP_DRAWS))
-    return resized(image, box, size, _mode(image))
+    return resized(image, (0, 0, *image.size), size, _mode(image)) if size else image
 
 
 def _check_colours(image: Image.Image, mode: str) -> None:
@@ -208,6 +195,20 @@ def _mode(image: Image.Image) -> str:
     return "L" if is_grey(image) else "RGB"
 
 
+def _read_arrays(path: Path) -> NamedSplits:
+    splits = read_arrays(path, num_classes=2**31)
+    count = 1 + max(int(split.labels.max()) for split in splits.values())
+    # Padded with zeros, so that the order of the names is that of the labels.
+    classes = [f"{label:0{len(str(count - 1))}d}" for label in range(count)]
+    return NamedSplits(splits, classes)
+
+
+READERS: dict[str, Callable[[Path], NamedSplits]] = {
+    "arrays": _read_arrays,
+    "folder": read_folder,
+    "jpegs": read_jpegs,
+    "tfds": read_prepared,
+}
 WRITERS: dict[str, Callable[[Path, NamedSplits, int], None]] = {
     "arrays": write_arrays,
     "folder": write_folder,

@@ -1,6 +1,7 @@
-"""Image files in a tree of folders, `<split>/<class>/<image>`."""
+"""Image files, in a tree of folders `<split>/<class>/<image>` or in an .npz file.
 
-from __future__ import annotations
+The .npz file holds JPEG files one after another; only a conversion reads it.
+"""
 
 import dataclasses
 import os
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from difnas_jax.data.base import NamedSplits, Records
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, one_line
+from difnas_jax.runtime.files import DAMAGE
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 
@@ -29,13 +31,7 @@ class FileRecords(Records):
     paths: np.ndarray
     labels: np.ndarray
 
-    def __len__(self) -> int:
-        """N."""
-        return len(self.paths)
-
-    def __getitem__(self, index: np.ndarray) -> FileRecords:
-        """See `Records`."""
-        return FileRecords(self.root, self.paths[index], self.labels[index])
+    per_image = ("paths", "labels")
 
     def read(self, index: int) -> tuple[bytes, int]:
         """The bytes of a file and its label.
@@ -46,10 +42,9 @@ class FileRecords(Records):
         try:
             return Path(self.name(index)).read_bytes(), int(self.labels[index])
         except OSError as error:
-            raise InputError(
-                f"data.path: expected a file that can be read, {self.name(index)} "
-                f"cannot ({error.strerror})"
-            ) from error
+            file = f"{self.name(index)} cannot ({error.strerror})"
+            text = f"data.path: expected a file that can be read, {file}"
+            raise InputError(text) from error
 
     def name(self, index: int) -> str:
         """The path of a file."""
@@ -80,10 +75,9 @@ def read_folder(root: Path, names: list[str] | None = None) -> NamedSplits:
     for name in names:
         found = _folders(root / name, root)
         if unknown := sorted(set(found) - set(classes)):
-            raise InputError(
-                f"data.path: expected in {root / name} the classes of "
-                f"{root / names[0]}, it also has {', '.join(unknown[:5])}"
-            )
+            expected = f"in {root / name} the classes of {root / names[0]}"
+            got = f"also {', '.join(unknown[:5])}"
+            raise InputError(f"data.path: expected {expected}, got {got}")
         splits[name] = _files(root / name, found, classes)
     return NamedSplits(splits, classes)
 
@@ -108,16 +102,11 @@ def _files(path: Path, found: list[str], classes: list[str]) -> FileRecords:
     """The images of one split, sorted by class and name."""
     paths, labels = [], []
     for name in found:
-        images = sorted(
-            entry.name
-            for entry in _visible(path / name)
-            if entry.name.lower().endswith(SUFFIXES)
-        )
+        visible = sorted(entry.name for entry in _visible(path / name))
+        images = [image for image in visible if image.lower().endswith(SUFFIXES)]
         if not images:
-            raise InputError(
-                f"data.path: expected images ({', '.join(SUFFIXES)}) in {path / name}, "
-                "there are none"
-            )
+            expected = f"images ({', '.join(SUFFIXES)}) in {path / name}"
+            raise InputError(f"data.path: expected {expected}, there are none")
         paths += [os.fsencode(f"{name}/{image}") for image in images]
         labels += [classes.index(name)] * len(images)
     return FileRecords(path, np.array(paths), np.array(labels, np.int32))
@@ -125,3 +114,62 @@ def _files(path: Path, found: list[str], classes: list[str]) -> FileRecords:
 
 def _visible(path: Path) -> list[os.DirEntry[str]]:
     return [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
+
+
+@dataclasses.dataclass(frozen=True)
+class JpegRecords(Records):
+    """JPEG files of one split, stored one after another in an array.
+
+    Attributes:
+      title: of the split, for errors.
+      stream: uint8, the bytes of all files.
+      bounds: int[N, 2], where each file begins and ends.
+      labels: int[N].
+    """
+
+    title: str
+    stream: np.ndarray
+    bounds: np.ndarray
+    labels: np.ndarray
+
+    per_image = ("bounds", "labels")
+
+    def read(self, index: int) -> tuple[bytes, int]:
+        """The bytes of a file and its label."""
+        start, end = self.bounds[index]
+        return self.stream[start:end].tobytes(), int(self.labels[index])
+
+    def name(self, index: int) -> str:
+        """The split and the position in it."""
+        return f"{self.title} image {index}"
+
+    def checksum(self, value: int) -> int:
+        """Of all files, their bounds and their labels."""
+        return super().checksum(zlib.crc32(self.stream.tobytes(), value))
+
+
+def read_jpegs(path: Path) -> NamedSplits:
+    """The splits train and test.
+
+    Args:
+      path: an .npz file with `<split>_bytes`, `<split>_offsets` and `<split>_labels` of
+        both, and `classes`; int[N + 1] offsets say where each file begins and the last
+        one ends.
+
+    Raises:
+      InputError: the file is missing or malformed.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as values:
+            splits = {}
+            for split in ("train", "test"):
+                title, stream = f"{path}: {split}", values[f"{split}_bytes"]
+                offsets, labels = values[f"{split}_offsets"], values[f"{split}_labels"]
+                bounds = np.stack([offsets[:-1], offsets[1:]], axis=1)
+                splits[split] = JpegRecords(title, stream, bounds, labels)
+            return NamedSplits(splits, [str(name) for name in values["classes"]])
+    except DAMAGE as error:
+        raise InputError(
+            f"jpegs:{path}: expected an .npz file of bytes, offsets and labels of "
+            f"train and test, and classes ({one_line(error)})"
+        ) from error
