@@ -1,7 +1,5 @@
 """`python -m difnas_jax [COMMAND] ...`: a run, or one of the other commands."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from types import ModuleType

@@ -12,8 +12,6 @@ Kubernetes; elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PRO
 (launch/README.md). It waits for --join-timeout seconds, 300 by default.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

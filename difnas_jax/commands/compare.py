@@ -8,8 +8,6 @@ A method is a config file; flags `--config.FIELD=VALUE` apply to all of them. Ev
 interrupted comparison. Writes `comparison.md`, `comparison.csv` and `comparison.json`.
 """
 
-from __future__ import annotations
-
 import csv
 import statistics
 from collections.abc import Mapping, Sequence

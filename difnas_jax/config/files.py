@@ -11,8 +11,6 @@ expected and what was given, not a traceback or a page of usage, and `475e6` is 
 integer.
 """
 
-from __future__ import annotations
-
 import os
 import runpy
 from collections.abc import Callable, Sequence

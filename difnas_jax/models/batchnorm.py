@@ -5,8 +5,6 @@ paths; a found network and a path under evaluation need them. The caller decides
 making the collection `batch_stats` mutable or not.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import flax.linen as nn

@@ -6,8 +6,6 @@ norm of a block or as one that only the supernet has. The name of a module with 
 selects the initial values (`initializers.GAINS`).
 """
 
-from __future__ import annotations
-
 import flax.linen as nn
 from jax import Array
 

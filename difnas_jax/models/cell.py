@@ -1,7 +1,5 @@
 """The network of a space of cells: supernet and found network, like `Supernet`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import jax

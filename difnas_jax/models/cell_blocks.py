@@ -1,7 +1,5 @@
 """The blocks of cell networks: ops of an edge, and the reduction between stages."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import flax.linen as nn

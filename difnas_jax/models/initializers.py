@@ -9,8 +9,6 @@ scale, so only the directions matter in the supernet; with batch norm off the sc
 keeps the mean squared singular value of a block at 1.
 """
 
-from __future__ import annotations
-
 import math
 import zlib
 from collections.abc import Callable

@@ -6,8 +6,6 @@ whichever of the two has it. Initial values here are zeros: `initializers` fills
 leaves from the names of their modules, so names are part of the contract.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import flax.linen as nn

@@ -5,8 +5,6 @@ program serves every path. A layer with one op has nothing to choose: the op is 
 directly, without the batch norm that only scores it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The network of a space, by the kind of the space."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

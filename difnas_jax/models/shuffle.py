@@ -1,7 +1,5 @@
 """The blocks of ShuffleNetV2 as SPOS searches them."""
 
-from __future__ import annotations
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp

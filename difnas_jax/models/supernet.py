@@ -4,8 +4,6 @@ The found network is the supernet over a space of size one, `space.cut(architect
 and its variables are a subtree of the supernet's.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import flax.linen as nn

@@ -7,8 +7,6 @@ already, intermediates of equal shape share a buffer, and the gradients of all b
 share one row. Equal branches are traced once.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -6,8 +6,6 @@ Both forms pad symmetrically by k // 2, as the reference networks do at stride 2
 would align differently).
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from typing import Any

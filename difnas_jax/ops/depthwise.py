@@ -6,8 +6,6 @@ choice falls when the program is lowered. Where the batch is last, the CPU also 
 matrix products with band matrices (see `banded`).
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

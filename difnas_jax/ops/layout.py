@@ -7,8 +7,6 @@ contiguous row, batch norm reduces contiguous rows, and a 1x1 convolution is one
 matrix product.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import TypeVar
 

@@ -5,8 +5,6 @@ again. ReLU and ReLU6 clip the outputs, and their gradient is a comparison; of e
 other activation, the gradient is that of JAX.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Rank correlations of scores with accuracies, and their bootstrap intervals."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

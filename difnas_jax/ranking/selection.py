@@ -1,7 +1,5 @@
 """The choice of networks by a score, and the choice among several scores."""
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Mapping
 from typing import Any, NamedTuple

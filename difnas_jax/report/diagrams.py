@@ -1,7 +1,5 @@
 """Diagrams of a found network, by the kind of its space."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Colours are those of Okabe and Ito, or one hue from light to dark, so that reade
 any colour vision tell them apart. The global state of pyplot is never touched.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any

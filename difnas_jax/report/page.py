@@ -4,8 +4,6 @@ The report shows the artefacts in the workdir. It leaves out what belongs to a s
 that was not run, and says so; a damaged artefact is an error.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Compiled programs on disk, and how the process of a run allocates its memory."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os

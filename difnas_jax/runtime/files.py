@@ -6,8 +6,6 @@ raises an `InputError` with its path and the way out; a file that cannot be writ
 raises an `OSError` with its path.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import errno

@@ -1,7 +1,5 @@
 """Devices: one mesh axis over which batches are split."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

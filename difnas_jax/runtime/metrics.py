@@ -1,7 +1,5 @@
 """Output of a run, by process 0 only: metrics to a file, progress to the terminal."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import sys

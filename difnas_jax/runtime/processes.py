@@ -5,8 +5,6 @@ prints. Whatever must be equal on all of them is compared: processes that differ
 for each other for ever or, worse, mix different numbers silently.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

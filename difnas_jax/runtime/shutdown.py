@@ -19,8 +19,6 @@ the error and ends its process; no process waits at its exit for one that is gon
 Checkpoints and artefacts are complete or absent at any moment, so nothing is damaged.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json
