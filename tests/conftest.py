@@ -32,7 +32,7 @@ from difnas_jax.spaces import SPACES  # noqa: E402
 from difnas_jax.spaces.base import IDENTITY, Op  # noqa: E402
 from difnas_jax.spaces.chain import ChainSpace  # noqa: E402
 from difnas_jax.spaces.image import ImageLayer  # noqa: E402
-from difnas_jax.spaces.mbv2 import digits  # noqa: E402
+from difnas_jax.spaces.mobilenet import digits  # noqa: E402
 
 TINY_OPS = (
     Op("k3e3", "inverted_residual", 3, 3),

@@ -22,7 +22,7 @@ from difnas_jax.spaces.costs import (
     supernet_params,
 )
 from difnas_jax.spaces.image import ImageLayer, ImageSpace, Shape
-from difnas_jax.spaces.mbv2 import SEPARABLE
+from difnas_jax.spaces.mobilenet import SEPARABLE
 
 PUBLISHED = "multiplies_and_adds"
 BNNAS = (3, 6, 0, 4, 0, 6, 6, 0, 4, 6, 4, 4, 1, 4, 2, 0, 0, 4, 0, 2, 2)

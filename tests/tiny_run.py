@@ -6,7 +6,7 @@ from difnas_jax import spaces
 from difnas_jax.config import default
 from difnas_jax.spaces.base import IDENTITY, Op
 from difnas_jax.spaces.image import ImageLayer
-from difnas_jax.spaces.mbv2 import digits
+from difnas_jax.spaces.mobilenet import digits
 
 
 def two_layers(**images):

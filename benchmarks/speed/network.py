@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from difnas_jax import config
 from difnas_jax.spaces.chain import ChainSpace, stage_layers
 from difnas_jax.spaces.image import ImageSpace
-from difnas_jax.spaces.mbv2 import OPS, fairnas19
+from difnas_jax.spaces.mobilenet import OPS, fairnas19
 
 SEED = 0
 # (out channels, stride of the first layer, layers)
