@@ -19,7 +19,7 @@ from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.evolution import Evolution
 from difnas_jax.search.problem import Budget, Problem, reachable
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.spaces.costs import CostTable, cost_table
+from difnas_jax.spaces.costs import PARAMS, CostTable, cost_table
 from difnas_jax.spaces.image import ImageLayer
 
 quick = hypothesis_settings(
@@ -127,3 +127,9 @@ def problems(draw: st.DrawFn) -> tuple[SearchSpace, CostTable, Budget]:
         low, high = sorted((draw(values), draw(values)))
         bounds[name] = low, draw(st.sampled_from((high, None)))
     return space, costs, Budget(bounds)
+
+
+def supernet_params(space: SearchSpace) -> int:
+    """Parameters of all candidates together, without layer-indicator batch norms."""
+    table = cost_table(space)
+    return int(table.tables[PARAMS].sum()) + table.fixed[PARAMS]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from search_problems import supernet_params
 
 from difnas_jax import spaces
 from difnas_jax.spaces.base import Op, SearchSpace
@@ -19,7 +20,6 @@ from difnas_jax.spaces.costs import (
     conv_bn,
     cost_table,
     inverted_residual,
-    supernet_params,
 )
 from difnas_jax.spaces.image import ImageLayer, ImageSpace, Shape
 from difnas_jax.spaces.mobilenet import SEPARABLE

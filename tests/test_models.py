@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from plain_networks import initial, plain_network, plain_supernet
+from search_problems import supernet_params
 
 from difnas_jax import spaces
 from difnas_jax.models.batchnorm import BatchNorm
@@ -30,7 +31,7 @@ from difnas_jax.ops.depthwise import depthwise_conv
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.ops.normalization import CEILINGS, EPSILON, normalize_batch
 from difnas_jax.spaces.base import Op
-from difnas_jax.spaces.costs import cost_table, supernet_params
+from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.training.fates import TRAINABLE, fates_of, split
 

@@ -58,15 +58,16 @@ def ratio_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     Raises:
       InputError: a layer's divisor is not positive.
     """
-    reference = _layer_means(indicator, space)
+    known = space.allowed & np.isfinite(indicator)
+    count, total = known.sum(1), np.where(known, indicator, 0.0).sum(1)
+    reference = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     if space.identity is not None:
         identity = np.where(space.skippable, indicator[:, space.identity], np.nan)
         reference = np.where(np.isfinite(identity), identity, reference)
     for layer in np.flatnonzero(reference <= 0):
         raise InputError(
-            f"method.score: 'ratio' divides by the indicator of layer {layer}; "
-            f"expected a positive number, got {reference[layer]:g}; train longer or "
-            "use 'sum'"
+            f"method.score: 'ratio' expected a positive indicator of layer {layer}, "
+            f"by which it divides, got {reference[layer]:g}; train longer or use 'sum'"
         )
     return plain_rule(indicator / reference[:, None], space)
 
@@ -111,14 +112,6 @@ def sum_along_paths(table: np.ndarray, architectures: np.ndarray) -> np.ndarray:
       float64[N]; NaN where an architecture has an op without score.
     """
     return table[np.arange(len(table)), architectures].sum(-1)
-
-
-def _layer_means(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
-    """float64[L]: mean over the ops that are allowed and known; NaN without any."""
-    known = space.allowed & np.isfinite(indicator)
-    count = known.sum(1)
-    total = np.where(known, indicator, 0.0).sum(1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def highest_scoring_paths(

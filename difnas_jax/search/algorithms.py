@@ -16,6 +16,7 @@ from difnas_jax.search.population import RandomSearch
 
 # int64[N, L] -> float64[N] by name, `score` among them; see `Algorithm.tell`.
 Score = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+OnStep = Callable[[dict[str, Any]], None]
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "evolution": Evolution,
@@ -61,11 +62,7 @@ class Search:
         self.history = list(state["history"])
         self.seconds = float(state["seconds"])
 
-    def run(
-        self,
-        score: Score,
-        on_generation: Callable[[dict[str, Any]], None] = lambda row: None,
-    ) -> Candidates:
+    def run(self, score: Score, on_generation: OnStep = lambda row: None) -> Candidates:
         """Search until the algorithm is finished.
 
         Args:

@@ -57,10 +57,9 @@ class Settings:
                 raise InputError(
                     f"search.{field}: expected {low}{why} or more, got {value}"
                 )
-        if self.mutation_probability > 1:
+        if (chance := self.mutation_probability) > 1:
             raise InputError(
-                "search.mutation_probability: expected at most 1, got "
-                f"{self.mutation_probability}"
+                f"search.mutation_probability: expected at most 1, got {chance}"
             )
 
 
@@ -108,14 +107,11 @@ class Algorithm(abc.ABC):
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the search depends on, as JSON values."""
+        columns, costs = self.evaluated.columns.items(), self._problem.costs.tables
         return {
             "generation": self._generation,
             "architectures": self.evaluated.architectures.tolist(),
-            "columns": {
-                name: column.tolist()
-                for name, column in self.evaluated.columns.items()
-                if name not in self._problem.costs.tables
-            },
+            "columns": {name: c.tolist() for name, c in columns if name not in costs},
             "random": self._rng.bit_generator.state,
         }
 

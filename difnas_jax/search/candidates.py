@@ -46,10 +46,8 @@ class Candidates:
         """These, then the others, which have the same columns."""
         if not len(self):
             return other
-        columns = {
-            name: np.concatenate((column, other.columns[name]))
-            for name, column in self.columns.items()
-        }
+        first, then = self.columns, other.columns
+        columns = {name: np.concatenate((first[name], then[name])) for name in first}
         both = np.concatenate((self.architectures, other.architectures))
         return Candidates(both, columns)
 
@@ -77,9 +75,7 @@ def non_dominated(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
       bool[N]; of candidates equal in both only the first is kept.
     """
     scores = np.where(np.isfinite(scores), scores, -np.inf)
-    keep = np.zeros(len(scores), bool)
-    keep[undominated(scores, costs, best=1)] = True
-    return keep
+    return np.isin(np.arange(len(scores)), undominated(scores, costs, best=1))
 
 
 def undominated(scores: np.ndarray, costs: np.ndarray, best: int) -> np.ndarray:

@@ -32,9 +32,8 @@ class Evolution(PopulationSearch):
         settings, parents = self._settings, self.parents.architectures
         if not len(parents):
             return
-        mutants = self._variation.mutate(
-            parents, TRIES * settings.mutations, settings.mutation_probability
-        )
+        count, probability = TRIES * settings.mutations, settings.mutation_probability
+        mutants = self._variation.mutate(parents, count, probability)
         yield self._screened(mutants), settings.mutations
         crossed = self._variation.cross(parents, TRIES * settings.crossovers)
         yield self._screened(crossed), settings.crossovers

@@ -103,9 +103,9 @@ def optimum(problem: Problem, best: int = 1) -> Candidates:
     if best > 1:
         return optimum(problem)
     raise InputError(
-        f"search: 'exact' keeps at most {STATES} partial architectures and cannot "
-        f"solve {problem.budget_text()}; widen the "
-        "budget, or use another search.algorithm and search.references without exact"
+        f"search: 'exact' keeps at most {STATES} partial architectures, too few for "
+        f"{problem.budget_text()}; widen the budget, or use another search.algorithm "
+        "and search.references without exact"
     )
 
 
@@ -126,7 +126,7 @@ def _within(relaxation: Relaxation, gap: float, best: int) -> tuple[np.ndarray, 
       architectures would have to be kept, those that have lost least.
     """
     known, scores, costs = relaxation.known, relaxation.scores, relaxation.costs
-    least, most = rest_of(costs, known)
+    rest = rest_of(costs, known)
     paths, spent = np.zeros((1, 0), np.int16), np.zeros((len(costs), 1), np.int64)
     sums, lost, complete = np.zeros(1), np.zeros(1), True
     for layer in range(len(scores)):
@@ -136,9 +136,8 @@ def _within(relaxation: Relaxation, gap: float, best: int) -> tuple[np.ndarray, 
         index, partial = np.divmod(kept, len(lost))
         op = ops[index]
         after = spent[:, partial] + costs[:, layer, op]
-        inside = (after + least[:, layer + 1, None] <= relaxation.high[:, None]) & (
-            after + most[:, layer + 1, None] >= relaxation.low[:, None]
-        )
+        least, most = after + rest[:, :, layer + 1, None]
+        inside = (least <= relaxation.high[:, None]) & (most >= relaxation.low[:, None])
         chosen = np.flatnonzero(inside.all(0))
         sums_after = sums[partial] + scores[layer, op]
         scored = after[:, chosen], sums_after[chosen]
@@ -208,10 +207,6 @@ def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidate
         op, partial = np.divmod(kept, len(scores))
         paths = np.column_stack((paths[partial], ops[op].astype(np.int16)))
         scores, macs = all_scores[kept], all_macs[kept]
-        if not len(kept):
-            break
     architectures = paths[np.argsort(macs, kind="stable")].astype(np.int64)
-    if not len(architectures):
-        architectures = np.zeros((0, len(table)), np.int64)
     scores = sum_along_paths(table, architectures)
     return Candidates(architectures, {SCORE: scores, **costs.of(architectures)})

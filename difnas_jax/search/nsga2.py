@@ -27,9 +27,8 @@ class NSGA2(PopulationSearch):
             return
         count = TRIES * settings.population
         first, second = self._rng.integers(len(survivors), size=(2, count))
-        loses = (rank[first] > rank[second]) | (
-            (rank[first] == rank[second]) & (crowding[first] < crowding[second])
-        )
+        worse, equal = rank[first] > rank[second], rank[first] == rank[second]
+        loses = worse | (equal & (crowding[first] < crowding[second]))
         winners = survivors.architectures[np.where(loses, second, first)]
         crossed = self._variation.cross(winners, count)
         mutants = self._variation.mutate(crossed, count, settings.mutation_probability)
@@ -84,11 +83,9 @@ def objective_values(
       InputError: an unknown column.
     """
     check_objectives(objectives, candidates.columns)
-    columns = [
-        candidates.columns[name] if name in costs else -candidates.columns[name]
-        for name in objectives
-    ]
-    return np.stack(columns, axis=1).astype(np.float64)
+    columns = candidates.columns
+    values = [columns[name] if name in costs else -columns[name] for name in objectives]
+    return np.stack(values, axis=1).astype(np.float64)
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -178,21 +178,17 @@ class PopulationSearch(Algorithm):
     ) -> np.ndarray:
         """Append `quota` proposals: those that are legal first, then repaired ones."""
         wanted = len(population) + quota
-        population = self._append_legal(population, proposals, wanted)
-        if len(population) < wanted:
-            repaired = repair(proposals, self._problem, self._rng)
-            population = self._append_legal(population, repaired, wanted)
+        for repairs in (False, True):
+            if repairs:
+                proposals = repair(proposals, self._problem, self._rng)
+            known = np.concatenate((self.evaluated.architectures, population))
+            rows = np.concatenate((known, self._problem.legal(proposals)))
+            first = self._problem.distinct(rows)
+            new = rows[first[first >= len(known)]]
+            population = np.concatenate((population, new))[:wanted]
+            if len(population) == wanted:
+                break
         return population
-
-    def _append_legal(
-        self, population: np.ndarray, proposals: np.ndarray, wanted: int
-    ) -> np.ndarray:
-        """Append proposals that are new and within the budget, up to `wanted` rows."""
-        known = np.concatenate((self.evaluated.architectures, population))
-        rows = np.concatenate((known, self._problem.legal(proposals)))
-        first = self._problem.distinct(rows)
-        new = rows[first[first >= len(known)]]
-        return np.concatenate((population, new))[:wanted]
 
 
 class RandomSearch(PopulationSearch):

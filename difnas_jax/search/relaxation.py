@@ -47,8 +47,7 @@ class Relaxation:
           InputError: a layer without any finite score.
         """
         known = np.isfinite(table)
-        if not known.any(1).all():
-            layer = int(np.flatnonzero(~known.any(1))[0])
+        for layer in np.flatnonzero(~known.any(1)):
             raise InputError(
                 f"search: expected a finite score for some op of layer {layer}, got "
                 "none; check the indicator"

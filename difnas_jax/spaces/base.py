@@ -114,8 +114,9 @@ class SearchSpace:
 
         An identity that changes the shape is an op like any other.
         """
+        identity = self.identity
         return np.array(
-            [layer.is_normal and self.identity in layer.ops for layer in self.layers]
+            [each.is_normal and identity in each.ops for each in self.layers]
         )
 
     @property
@@ -177,10 +178,8 @@ class SearchSpace:
 
     def cut(self, architecture: Sequence[int]) -> Self:
         """The space whose only member is `architecture`: the found network."""
-        layers = tuple(
-            dataclasses.replace(layer, ops=(op,))
-            for layer, op in zip(self.layers, self.validate(architecture), strict=True)
-        )
+        chosen = zip(self.layers, self.validate(architecture), strict=True)
+        layers = tuple(dataclasses.replace(layer, ops=(op,)) for layer, op in chosen)
         return dataclasses.replace(self, layers=layers)
 
     def validate(self, architecture: Sequence[int]) -> Architecture:

@@ -63,8 +63,7 @@ class CellSpace(ImageSpace):
         widths, sizes = self.channels, self.stage_sizes
         parts = [conv_bn(3, self.image_channels, widths[0], sizes[0])]
         for before, after, size in zip(widths, widths[1:], sizes[1:], strict=False):
-            parts.append(conv_bn(3, before, after, size))
-            parts.append(conv_bn(3, after, after, size))
+            parts += [conv_bn(3, before, after, size), conv_bn(3, after, after, size)]
             parts.append((before * after * size**2, before * after))  # no batch norm
         parts.append((0, 2 * widths[-1]))
         parts.append(classifier(widths[-1], self.num_classes, linear, bias=True))

@@ -37,20 +37,18 @@ def classifier(inputs: int, outputs: int, linear: str, *, bias: bool) -> Cost:
     return LINEAR_RULES[linear](inputs, outputs), (inputs + bias) * outputs
 
 
-def conv_bn(
-    kernel: int, in_channels: int, out_channels: int, size: int, groups: int = 1
-) -> Cost:
+def conv_bn(kernel: int, inputs: int, outputs: int, size: int, groups: int = 1) -> Cost:
     """(MACs, parameters) of a bias-free convolution with batch norm.
 
     Args:
       kernel: side of the kernel.
-      in_channels: channels before.
-      out_channels: channels after.
+      inputs: channels before.
+      outputs: channels after.
       size: side of the output in pixels.
       groups: number of groups; equal to the channels for a depthwise convolution.
     """
-    weights = kernel * kernel * in_channels // groups * out_channels
-    return weights * size * size, weights + 2 * out_channels
+    weights = kernel * kernel * inputs // groups * outputs
+    return weights * size * size, weights + 2 * outputs
 
 
 def inverted_residual(op: Op, shape: Shape, size: int) -> Cost:
@@ -164,10 +162,8 @@ class CostTable:
           int64[...] by name of the cost.
         """
         chosen = np.arange(np.shape(architectures)[-1]), np.asarray(architectures)
-        return {
-            name: table[chosen].sum(-1) + self.fixed[name]
-            for name, table in self.tables.items()
-        }
+        tables, fixed = self.tables.items(), self.fixed
+        return {name: table[chosen].sum(-1) + fixed[name] for name, table in tables}
 
     def of_one(self, architecture: Sequence[int]) -> dict[str, int]:
         """The costs of one architecture as Python integers."""
@@ -189,9 +185,3 @@ def cost_table(space: SearchSpace, *, linear: str = "macs") -> CostTable:
     macs, params = space.fixed_cost(linear)
     tables = {MACS: counts[0], PARAMS: counts[1]}
     return CostTable(tables, {MACS: macs, PARAMS: params})
-
-
-def supernet_params(space: SearchSpace) -> int:
-    """Parameters of all candidates together, without layer-indicator batch norms."""
-    table = cost_table(space)
-    return int(table.tables[PARAMS].sum()) + table.fixed[PARAMS]

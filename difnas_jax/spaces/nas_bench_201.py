@@ -37,8 +37,7 @@ def nas_bench_201(**images: Unpack[Images]) -> CellSpace:
             f"space.image_size: expected a multiple of {halves} for 'nas_bench_201', "
             f"got {size}; data are resized to it"
         )
-    every_op = tuple(range(len(OPS)))
-    layer = ImageLayer(CHANNELS[0], CHANNELS[0], stride=1, ops=every_op)
+    layer = ImageLayer(CHANNELS[0], CHANNELS[0], stride=1, ops=tuple(range(len(OPS))))
     return CellSpace(
         name="nas_bench_201",
         **images,
