@@ -1,14 +1,13 @@
 """Convert data sets between the forms that the sources read.
 
-    python -m difnas_jax prepare SOURCE TARGET [--size=PIXELS] [--rename=OLD=NEW ...]
     python -m difnas_jax prepare folder:/data/imagenet tfds:/data/tfds/imagenet2012
     python -m difnas_jax prepare tfds:/data/tfds/cifar10 arrays:cifar10.npz
     python -m difnas_jax prepare jpegs:cifar10_jpeg.npz tfds:/data/tfds/cifar10
 
-SOURCE and TARGET are KIND:PATH, where they are read and written:
+SOURCE and TARGET are KIND:PATH:
   arrays:FILE.npz
   folder:ROOT, which holds <split>/<class>/<image>
-  tfds:DATA_DIR/NAME[/CONFIG][/VERSION]
+  tfds:DATA_DIR/NAME[/CONFIG][/VERSION], as a target without CONFIG
   jpegs:FILE.npz, a source alone: JPEG streams in train_bytes, train_offsets and
     train_labels, the same for test, and the names of the classes in classes
 

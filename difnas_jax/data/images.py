@@ -30,7 +30,6 @@ CROP_DRAWS = 4
 # Evaluation at 224: the centre of an image whose short side is 256.
 CENTRE = 224 / 256
 
-
 # Principal components of the colours of ImageNet on the 0-1 scale: eigenvalues, and
 # eigenvectors as columns over red, green, blue (Krizhevsky et al. 2012, with
 # the numbers in common use).
