@@ -6,7 +6,13 @@ from typing import Unpack
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.image import Images, ImageSpace
-from difnas_jax.spaces.mobilenet import bnnas17, digits, fairnas19, mbv2, nas_bench_macro
+from difnas_jax.spaces.mobilenet import (
+    bnnas17,
+    digits,
+    fairnas19,
+    mbv2,
+    nas_bench_macro,
+)
 from difnas_jax.spaces.nas_bench_201 import nas_bench_201
 from difnas_jax.spaces.shufflenetv2 import shufflenetv2
 
