@@ -13,7 +13,7 @@ from difnas_jax.config import default
 from difnas_jax.data.base import checked_arrays, hold_out
 from difnas_jax.data.images import random_crop
 from difnas_jax.errors import InputError
-from difnas_jax.runtime.metrics import MetricsWindow
+from difnas_jax.training.log import TrainingLog
 
 
 def digits_config(**space):
@@ -294,16 +294,16 @@ def test_prefetch_raises_what_the_thread_raised_at_its_step(error):
     assert not prefetching()
 
 
-def test_waiting_for_batches_is_measured():
+def test_waiting_for_batches_is_measured(tmp_path):
     def slow():
         time.sleep(0.2)
         yield "batch"
 
-    window = MetricsWindow()
-    assert window.wait_for(slow()) == "batch"
-    window.metrics.append({})
-    rates = window.rates(images=10)
-    assert 0.5 < rates["data_wait"] <= 1 and 0 < rates["images_per_second"] < 50
+    log = TrainingLog(tmp_path, default().retrain, range(0, 5), images=10, unwritten=[])
+    assert log.wait_for(slow()) == "batch"
+    log.add({"loss": 1.0})
+    row = log.row(1)
+    assert 0.5 < row["data_wait"] <= 1 and 0 < row["images_per_second"] < 50
 
 
 def test_evaluation_sees_every_example_once():

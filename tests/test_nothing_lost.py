@@ -23,7 +23,6 @@ from difnas_jax.config import default
 from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.runtime import files, shutdown
 from difnas_jax.runtime.checkpoint import Checkpoints
-from difnas_jax.runtime.metrics import MetricsWindow
 from difnas_jax.runtime.shutdown import exit_code
 from difnas_jax.training.log import Health, TrainingLog
 from difnas_jax.training.steps import TrainState
@@ -115,7 +114,7 @@ def test_a_signal_saves_after_the_update_and_nothing_differs(
 ):
     losses = np.linspace(2.0, 1.0, 10).tolist()
     whole = trained(tmp_path / "whole", losses)
-    wait_for = MetricsWindow.wait_for
+    wait_for = TrainingLog.wait_for
 
     def signalled(self, batches):
         batch = wait_for(self, batches)
@@ -124,7 +123,7 @@ def test_a_signal_saves_after_the_update_and_nothing_differs(
         return batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(MetricsWindow, "wait_for", signalled)
+        patch.setattr(TrainingLog, "wait_for", signalled)
         with shutdown.handle_signals(), pytest.raises(Stopped, match=str(after + 1)):
             trained(tmp_path / "cut", losses)
     assert saved(tmp_path / "cut")[-1] == after + 1

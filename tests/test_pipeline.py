@@ -19,7 +19,6 @@ from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.runtime import artifacts, files, shutdown
-from difnas_jax.runtime.metrics import MetricsWindow
 from difnas_jax.scoring.indicators import gamma, main_effect
 from difnas_jax.scoring.trained_supernet import (
     build_sampler,
@@ -32,6 +31,7 @@ from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import search
 from difnas_jax.training.fates import TRAINABLE
+from difnas_jax.training.log import TrainingLog
 from difnas_jax.training.paths import SAMPLERS, stream
 
 
@@ -267,14 +267,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
 def test_interrupted_equals_uninterrupted(tmp_path, monkeypatch, finished):
     """A run that is asked to leave, in a stage after the other, goes on bit for bit."""
     config, workdir = tiny_config(), tmp_path / "broken"
-    original, calls = MetricsWindow.wait_for, itertools.count()
+    original, calls = TrainingLog.wait_for, itertools.count()
 
     def signalled(self, batches):
         if next(calls) in (2, 6):  # before the third update, and later in retraining
             os.kill(os.getpid(), shutdown.SIGNALS[0])
         return original(self, batches)
 
-    monkeypatch.setattr(MetricsWindow, "wait_for", signalled)
+    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
     for stage in ("supernet", "retrain"):
         with pytest.raises(Stopped, match=f"{stage} is saved at step 3"):
             difnas_jax.run(config, workdir)

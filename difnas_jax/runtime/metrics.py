@@ -55,43 +55,6 @@ class MetricsWriter:
                 file.write(json.dumps(row) + "\n")
 
 
-class MetricsWindow:
-    """The updates since the last row of metrics, and the time that they took.
-
-    Attributes:
-      metrics: of each of these updates.
-    """
-
-    def __init__(self, earlier: Iterable[dict[str, Any]] = ()) -> None:
-        """Start the clock.
-
-        Args:
-          earlier: metrics of updates that an earlier process did.
-        """
-        self.metrics = list(earlier)
-        self._earlier = len(self.metrics)
-        self._start, self._waited = time.monotonic(), 0.0
-
-    def wait_for(self, batches: Iterator[Any]) -> Any:
-        """The next batch; the time spent waiting for it is counted."""
-        start = time.monotonic()
-        batch = next(batches)
-        self._waited += time.monotonic() - start
-        return batch
-
-    def rates(self, images: int) -> dict[str, float]:
-        """Images per second, and the share of the time spent waiting for batches.
-
-        Args:
-          images: number of images that pass through a path in one update.
-        """
-        seconds = time.monotonic() - self._start
-        return {
-            "images_per_second": (len(self.metrics) - self._earlier) * images / seconds,
-            "data_wait": self._waited / seconds,
-        }
-
-
 class Progress:
     """A bar in a terminal, plain lines elsewhere, with rate and remaining time."""
 

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import statistics
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.errors import TrainingError
 from difnas_jax.runtime.compilation import without_collection
-from difnas_jax.runtime.metrics import MetricsWindow, MetricsWriter, Progress
+from difnas_jax.runtime.metrics import MetricsWriter, Progress
 from difnas_jax.training import optim
 
 FIELDS = (
@@ -113,16 +114,20 @@ class TrainingLog:
         self._best = self._writer.best("validation_accuracy")
         self._learning_rate = optim.learning_rate(settings, steps.stop)
         self._images = images
-        self._window = MetricsWindow(unwritten)
+        self.unwritten = unwritten
+        self.restart()
 
-    @property
-    def unwritten(self) -> Sequence[dict[str, Any]]:
-        """Metrics of the updates that are in no row yet."""
-        return self._window.metrics
+    def restart(self) -> None:
+        """Start the clock; updates so far took none of its time."""
+        self._earlier, self._waited = len(self.unwritten), 0.0
+        self._start = time.monotonic()
 
     def wait_for(self, batches: Iterator[Any]) -> Any:
-        """The next batch; the time until it is there is reported."""
-        return self._window.wait_for(batches)
+        """The next batch; the time spent waiting for it is counted."""
+        start = time.monotonic()
+        batch = next(batches)
+        self._waited += time.monotonic() - start
+        return batch
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
@@ -132,15 +137,15 @@ class TrainingLog:
         """
         with self._progress.compiling(), without_collection():
             yield
-        self._window = MetricsWindow(self.unwritten)
+        self.restart()
 
     def add(self, metrics: dict[str, Any]) -> None:
         """One more update is under way."""
-        self._window.metrics.append(metrics)
+        self.unwritten.append(metrics)
         self._progress.step()
 
     def check(self, done: int, last_checkpoint: str) -> None:
-        """Fetch the metrics since the last row, and look whether the training is well.
+        """Fetch the metrics since the last row, and stop a training that diverges.
 
         Args:
           done: updates so far.
@@ -149,22 +154,27 @@ class TrainingLog:
         Raises:
           TrainingError: see `Health.check`.
         """
-        values = jax.device_get(list(self.unwritten))
-        self._window.metrics[:] = [
-            {name: float(value) for name, value in row.items()} for row in values
+        self.unwritten = [
+            {name: float(value) for name, value in row.items()}
+            for row in jax.device_get(self.unwritten)
         ]
-        self._health.check(self._window.metrics, done, last_checkpoint)
+        self._health.check(self.unwritten, done, last_checkpoint)
 
     def row(self, done: int) -> dict[str, Any]:
         """Means since the last row, with speed and learning rate."""
-        names = self.unwritten[0]
         means = {
             name: float(np.mean([row[name] for row in self.unwritten]))
-            for name in names
+            for name in self.unwritten[0]
         }
-        rates = self._window.rates(self._images)
-        rate: Any = self._learning_rate(done - 1)
-        return {"step": done, **means, **rates, "learning_rate": float(rate)}
+        seconds, rate = time.monotonic() - self._start, self._learning_rate(done - 1)
+        images = (len(self.unwritten) - self._earlier) * self._images
+        return {
+            "step": done,
+            **means,
+            "images_per_second": images / seconds,
+            "data_wait": self._waited / seconds,
+            "learning_rate": float(rate),  # type: ignore[arg-type]
+        }
 
     def write(self, row: dict[str, Any]) -> None:
         """Write and show a row; its updates count as written."""
@@ -172,11 +182,7 @@ class TrainingLog:
             self._best = max(self._best or 0.0, row["validation_accuracy"])
         self._writer.write(row)
         self._progress.report(row["step"], best=self._best, **row)
-        self._window.metrics.clear()
-
-    def restart(self) -> None:
-        """Start the clock again; updates in no row stay with the next one."""
-        self._window = MetricsWindow()
+        self.unwritten = []
 
     def close(self) -> None:
         """Leave the progress as it is."""

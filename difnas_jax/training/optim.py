@@ -1,10 +1,10 @@
 """Optimizers: which entries move, and by how much.
 
-One optax mask, `only_moving`, decides what moves in an update: what trains at all (see
-`fates`) and lies on a path of this update. A zero gradient would still leave momentum
-and weight decay acting on the others, and an indicator must not drift while its
-candidate is not sampled. Weight decay applies to kernels, never to batch norms or
-biases.
+Masks decide what moves in an update: `optax.masked` lets only trained parameters move
+(see `fates`), and of these `only_moving` those on a path of this update. A zero
+gradient would still leave momentum and weight decay acting on the others, and an
+indicator must not drift while its candidate is not sampled. Weight decay applies to
+kernels, never to batch norms or biases.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Packing:
         return tree_of(new)
 
     def moves(self, params: Any, paths: Array, space: SearchSpace) -> Packed:
-        """Which entries an update moves: those that train and are on one of its paths.
+        """Which entries an update may move: those that are on one of its paths.
 
         Args:
           params: nested dictionary, for the shapes.
@@ -105,12 +105,9 @@ class Packing:
             for layer in range(space.num_layers)
             for op in space.layers[layer].ops
         }
-        always, held = jnp.asarray(True), set(self.groups.get(HELD, ()))
+        always = jnp.asarray(True)
         masks = {
-            leaf: jnp.broadcast_to(
-                jnp.asarray(False) if leaf in held else sampled.get(leaf[:2], always),
-                array.shape,
-            )
+            leaf: jnp.broadcast_to(sampled.get(leaf[:2], always), array.shape)
             for leaf, array in leaves_of(params).items()
         }
         return self.pack(masks)
@@ -125,11 +122,10 @@ def replaced(params: Any, leaves: dict[Leaf, Array]) -> Any:
 def only_moving(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-    """Mask an optimizer: entries that do not move keep their optimizer state, too.
+    """Mask an optimizer anew in each update; masked entries keep their state, too.
 
     The update takes the extra argument `moves`, a tree of bools like the (packed)
-    parameters. `optax.masked` is no substitute: its mask is fixed, and it passes the
-    gradient of what is masked on as the update.
+    parameters. `optax.masked` is no substitute, since its mask is fixed.
     """
 
     def update(
@@ -198,7 +194,9 @@ OPTIMIZERS: dict[str, Callable[[ConfigDict], optax.GradientTransformation]] = {
 
 
 def optimizer(config: ConfigDict, steps: int) -> optax.GradientTransformationExtraArgs:
-    """The optimizer of packed parameters; see `only_moving`.
+    """The optimizer of packed parameters.
+
+    A mask of optax keeps what is held, and `only_moving` what no path took.
 
     Args:
       config: a training section.
@@ -213,8 +211,16 @@ def optimizer(config: ConfigDict, steps: int) -> optax.GradientTransformationExt
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_decayed))
     parts.append(OPTIMIZERS[config.optimizer](config))
     parts.append(optax.scale_by_learning_rate(learning_rate(config, steps)))
-    return only_moving(optax.chain(*parts))
+    return optax.masked(
+        only_moving(optax.chain(*parts)),
+        mask=_trained,
+        mask_compatible_extra_args=True,
+    )
 
 
-def _decayed(packed: Packed) -> dict[str, bool]:
+def _trained(packed: Any) -> dict[str, bool]:
+    return {name: name != HELD for name in packed}
+
+
+def _decayed(packed: Any) -> dict[str, bool]:
     return {name: name == KERNELS for name in packed}
