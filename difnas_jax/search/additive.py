@@ -66,8 +66,8 @@ def ratio_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
         reference = np.where(np.isfinite(identity), identity, reference)
     for layer in np.flatnonzero(reference <= 0):
         raise InputError(
-            f"method.score: 'ratio' divides by the indicator of layer {layer}; expected "
-            f"a positive number, got {reference[layer]:g}; train longer or use 'sum'"
+            f"method.score: 'ratio' divides by the indicator of layer {layer}; "
+            f"expected more than 0, got {reference[layer]:g}; train longer or use 'sum'"
         )
     return plain_rule(indicator / reference[:, None], space)
 
