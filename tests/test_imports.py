@@ -34,6 +34,7 @@ LEVELS = {
 WITHIN = {
     ("commands", "checks"),
     ("commands", "pipeline"),
+    ("config", "runtime"),
     ("main", "pipeline"),
     ("pipeline", "checks"),
     ("ranking", "errors"),

@@ -176,7 +176,7 @@ def save_candidates(path: Path, candidates: Candidates) -> None:
 
 
 def load_comparison(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of `comparison.json`; see `search.comparison.compare`.
+    """Read the rows of `comparison.json`; see `search.candidates.compare`.
 
     Raises:
       InputError: missing or damaged.

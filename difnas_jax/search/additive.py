@@ -66,8 +66,8 @@ def ratio_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
         reference = np.where(np.isfinite(identity), identity, reference)
     for layer in np.flatnonzero(reference <= 0):
         raise InputError(
-            f"method.score: 'ratio' expected a positive indicator of layer {layer}, "
-            f"by which it divides, got {reference[layer]:g}; train longer or use 'sum'"
+            f"method.score: 'ratio' divides by the indicator of layer {layer}; "
+            f"expected more than 0, got {reference[layer]:g}; train longer or use 'sum'"
         )
     return plain_rule(indicator / reference[:, None], space)
 
@@ -118,6 +118,10 @@ def highest_scoring_paths(
     architectures: np.ndarray, table: np.ndarray, space: SearchSpace
 ) -> np.ndarray:
     """Move the blocks of every run to the layers where they score highest, in order.
+
+    In a run of equal layers an identity does nothing, so a network with fewer blocks
+    than layers is several paths of the supernet, each with its own sum of scores. A
+    search scores such a network along its best path, whichever was proposed.
 
     Args:
       architectures: int[N, L].

@@ -164,7 +164,7 @@ class PopulationSearch(Algorithm):
             return population
         for proposals, wanted in self.children():
             population = self._admit(population, proposals, wanted)
-        for _ in range(FILL_ROUNDS):  # up with random candidates
+        for _ in range(FILL_ROUNDS):  # random candidates fill the population up
             if not (missing := self._settings.population - len(population)):
                 break
             drawn = self._variation.draw(TRIES * self._settings.population)
