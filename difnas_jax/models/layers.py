@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from difnas_jax.models.blocks import BLOCKS
-from difnas_jax.models.kernels import Block
+from difnas_jax.models.modules import Block
 from difnas_jax.ops.choice import Branch, choose
 from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation
