@@ -54,12 +54,9 @@ class Identity(Block):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
-        layout = self.layout
+        layout, shape = self.layout, (self.out_channels, 1, self.stride)
         if not self.keeps_shape(inputs):
-            project = modules.Conv(
-                self.out_channels, 1, self.stride, layout, name="project"
-            )
-            return normed(project, inputs, train)
+            return normed(modules.Conv(*shape, layout, name="project"), inputs, train)
         if not self.op.indicator:
             return inputs
         return modules.BatchNorm(layout, name="bn_identity")(inputs, train)
@@ -116,10 +113,9 @@ class Separable(Block):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
-        spatial = modules.Depthwise(
-            self.op.kernel, self.stride, self.layout, name="spatial"
-        )
-        mix = modules.Pointwise(self.out_channels, self.layout, name=self.role)
+        kernel, layout = self.op.kernel, self.layout
+        spatial = modules.Depthwise(kernel, self.stride, layout, name="spatial")
+        mix = modules.Pointwise(self.out_channels, layout, name=self.role)
         return normed(mix, normed(spatial, inputs, train), train, self.activation)
 
 

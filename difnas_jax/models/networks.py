@@ -108,9 +108,8 @@ class Supernet(Network):
         """See `Network.features`."""
         space = self.space
         shared = layout, modules.ACTIVATIONS[space.activation]
-        stem = modules.Conv(
-            space.stem_channels, 3, space.stem_stride, layout, name="stem"
-        )
+        shape = space.stem_channels, 3, space.stem_stride
+        stem = modules.Conv(*shape, layout, name="stem")
         hidden = normed(stem, images, train, shared[1])
         for index, block in enumerate(space.fixed):
             shape = block.out_channels, block.stride
