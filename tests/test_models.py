@@ -29,8 +29,7 @@ from difnas_jax.models.initializers import (
 from difnas_jax.models.layers import _SumOfBlocks, layer_name
 from difnas_jax.models.modules import BatchNorm
 from difnas_jax.models.networks import halve
-from difnas_jax.ops.convolutions import dense_conv, native_conv
-from difnas_jax.ops.depthwise import depthwise_conv
+from difnas_jax.ops.convolutions import dense_conv, depthwise_conv, native_conv
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.ops.normalization import CEILINGS, EPSILON, normalize_batch
 from difnas_jax.spaces.base import Op

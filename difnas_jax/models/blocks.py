@@ -16,7 +16,7 @@ from jax import Array
 
 from difnas_jax.models import modules
 from difnas_jax.models.modules import Block, normed
-from difnas_jax.ops.depthwise import depthwise_conv
+from difnas_jax.ops.convolutions import depthwise_conv
 from difnas_jax.ops.layout import Layout
 
 

@@ -18,8 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from difnas_jax.ops.convolutions import dense_conv, pointwise_conv
-from difnas_jax.ops.depthwise import depthwise_conv
+from difnas_jax.ops.convolutions import dense_conv, depthwise_conv, pointwise_conv
 from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation, normalize, normalize_batch
 from difnas_jax.spaces.base import Op

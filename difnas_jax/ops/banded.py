@@ -20,12 +20,12 @@ from jax import Array
 TILE = 8
 
 
-def banded_conv(images: Array, kernel: Array, stride: int) -> Array:
+def convolve(images: Array, kernel: Array, stride: int) -> Array:
     """Convolve [C, H, W, B] with a kernel [k, k, 1, C]."""
     return _products(_bands("copij", images.shape, kernel, stride), images)
 
 
-def banded_images_gradient(
+def images_gradient(
     shape: tuple[int, ...], kernel: Array, cotangent: Array, stride: int
 ) -> Array:
     """The gradient of images [C, H, W, B] from a cotangent [C, H', W', B]."""
@@ -101,9 +101,7 @@ class _Tiling(NamedTuple):
         )
 
 
-def banded_kernel_gradient(
-    images: Array, side: int, cotangent: Array, stride: int
-) -> Array:
+def kernel_gradient(images: Array, side: int, cotangent: Array, stride: int) -> Array:
     """The gradient of [k, k, 1, C]: one matrix product for each channel.
 
     Args:
