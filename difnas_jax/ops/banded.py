@@ -16,8 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from difnas_jax.ops.layout import Layout
+
 # Side of the tiles in which the gradient of a kernel is taken.
 TILE = 8
+
+
+def pays(shape: tuple[int, ...], side: int, layout: Layout) -> bool:
+    """Whether the band is cheaper than the taps: the map is smaller than the kernel."""
+    height, width = (shape[axis] for axis in layout.spatial)
+    return layout.channel == 0 and height * width < side**2
 
 
 def convolve(images: Array, kernel: Array, stride: int) -> Array:

@@ -23,11 +23,11 @@ from difnas_jax.ops.layout import Layout
 
 
 def dense_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
-    """Convolve with a kernel [k, k, C_in, C_out], k odd.
+    """Convolve all channels with each other.
 
     Args:
       images: a feature map of height H and width W.
-      kernel: [k, k, C_in, C_out].
+      kernel: [k, k, C_in, C_out], k odd.
       stride: 1 or 2.
       layout: of the images.
 
@@ -115,7 +115,7 @@ def depthwise_conv(images: Array, kernel: Array, stride: int, layout: Layout) ->
 def _depthwise_on_cpu(images: Array, kernel: Array, stride: int, layout: Layout):
     """Matrix products where the map is small, else k * k shifted multiply-adds."""
     side = kernel.shape[0]
-    if _bands_pay(images.shape, side, layout):
+    if banded.pays(images.shape, side, layout):
         return banded.convolve(images, kernel, stride)
     return _correlate(_padded_by(images, side // 2, layout), kernel, stride, layout)
 
@@ -128,18 +128,12 @@ def _correlate(padded: Array, kernel: Array, stride: int, layout: Layout) -> Arr
     return functools.reduce(jnp.add, products)
 
 
-def _bands_pay(shape: tuple[int, ...], side: int, layout: Layout) -> bool:
-    """Whether the band is cheaper than the taps: the map is smaller than the kernel."""
-    height, width = (shape[axis] for axis in layout.spatial)
-    return layout.channel == 0 and height * width < side**2
-
-
 def _images_gradient(
     shape: tuple[int, ...], kernel: Array, cotangent: Array, stride: int, layout: Layout
 ) -> Array:
     def on_cpu(kernel: Array, cotangent: Array) -> Array:
         side = kernel.shape[0]
-        if _bands_pay(shape, side, layout):
+        if banded.pays(shape, side, layout):
             return banded.images_gradient(shape, kernel, cotangent, stride)
         # Correlate the dilated cotangent with the flipped kernel: plain autodiff of the
         # shifts scatters once per tap, which is slow from k = 5 on.
@@ -186,13 +180,12 @@ def _transposed(linear: Any, shape: tuple[int, ...], cotangent: Array) -> Array:
 
 
 def _padded_by(images: Array, pad: int, layout: Layout) -> Array:
-    """Zeros around height and width, in memory of its own."""
-    edge = (pad, pad, 0)
+    edge = (pad, pad, 0)  # around height and width
     return _pad_edges(images, layout.around(edge, edge, (0, 0, 0)))
 
 
 def _pad_edges(images: Array, edges: list[tuple]) -> Array:
-    """Zeros as `jax.lax.pad` takes them, in memory of its own."""
+    """Zeros as `jax.lax.pad` takes them, in memory of their own."""
     padded = jax.lax.pad(images, jnp.zeros((), images.dtype), edges)
     # The taps read memory: without the barrier what made the images is computed again
     # for the taps that meet no edge.
