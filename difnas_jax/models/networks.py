@@ -4,7 +4,7 @@ The found network is the supernet over a space of size one, `space.cut(architect
 and its variables are a subtree of the supernet's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -149,23 +149,13 @@ class CellNetwork(Network):
             if stage and not first:
                 reduction = Reduction(width, layout, name=f"reduction_{stage}")
                 hidden = reduction(hidden, train)
-            hidden = self._cell(edges, hidden, path, train, cell)
+            # Each node is the sum of its incoming edges; the last one is the output.
+            nodes: dict[int, Array] = {0: hidden}
+            for edge, (source, target) in enumerate(space.edges):
+                output = edges[edge](nodes[source], path[edge], train, cell)
+                nodes[target] = nodes[target] + output if target in nodes else output
+            hidden = nodes[space.num_nodes - 1]
         return modules.BatchNorm(layout, relu, name="bn_last")(hidden, train)
-
-    def _cell(
-        self,
-        edges: Sequence[ChoiceLayer],
-        inputs: Array,
-        path: Array,
-        train: bool,
-        cell: int,
-    ) -> Array:
-        """The last node; each node is the sum of its incoming edges."""
-        nodes: dict[int, Array] = {0: inputs}
-        for index, (source, target) in enumerate(self.space.edges):
-            output = edges[index](nodes[source], path[index], train, cell)
-            nodes[target] = nodes[target] + output if target in nodes else output
-        return nodes[self.space.num_nodes - 1]
 
 
 class Reduction(nn.Module):

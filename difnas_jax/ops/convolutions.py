@@ -210,8 +210,7 @@ class _Saved(flax.struct.PyTreeNode):
 
     images: Array | None
     kernel: Array | None
-    images_shape: tuple[int, ...] = flax.struct.field(pytree_node=False)
-    kernel_shape: tuple[int, ...] = flax.struct.field(pytree_node=False)
+    shapes: tuple[tuple[int, ...], ...] = flax.struct.field(pytree_node=False)
 
 
 def _define_gradients(conv: Any, images_gradient: Any, kernel_gradient: Any) -> None:
@@ -227,8 +226,7 @@ def _define_gradients(conv: Any, images_gradient: Any, kernel_gradient: Any) -> 
         saved = _Saved(
             images.value if kernel.perturbed else None,
             kernel.value if images.perturbed else None,
-            images.value.shape,
-            kernel.value.shape,
+            (images.value.shape, kernel.value.shape),
         )
         return conv(images.value, kernel.value, *options), saved
 
@@ -239,9 +237,9 @@ def _define_gradients(conv: Any, images_gradient: Any, kernel_gradient: Any) -> 
             return of_images, of_kernel
         options = cotangent, *options
         if saved.kernel is not None:
-            of_images = images_gradient(saved.images_shape, saved.kernel, *options)
+            of_images = images_gradient(saved.shapes[0], saved.kernel, *options)
         if saved.images is not None:
-            of_kernel = kernel_gradient(saved.images, saved.kernel_shape, *options)
+            of_kernel = kernel_gradient(saved.images, saved.shapes[1], *options)
         return of_images, of_kernel
 
     conv.defvjp(forward, backward, symbolic_zeros=True)
