@@ -9,7 +9,7 @@ import pytest
 from plain_networks import initial, plain_network
 
 from difnas_jax.data import Arrays, Normalizer, TrainBatches
-from difnas_jax.models.batchnorm import MOMENTUM
+from difnas_jax.models.modules import MOMENTUM
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.scoring.accuracy import PATHS_PER_CALL, PathAccuracy
 from difnas_jax.training.evaluate import evaluate, sums_of_batch

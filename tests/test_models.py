@@ -15,9 +15,12 @@ from plain_networks import initial, plain_network, plain_supernet
 from search_problems import supernet_params
 
 from difnas_jax import spaces
-from difnas_jax.models.batchnorm import BatchNorm
-from difnas_jax.models.blocks import BLOCKS, INDICATOR_BATCH_NORMS
-from difnas_jax.models.cell_blocks import average_pool, halve
+from difnas_jax.models.blocks import (
+    BLOCKS,
+    INDICATOR_BATCH_NORMS,
+    average_pool,
+    split_channels,
+)
 from difnas_jax.models.initializers import (
     KERNEL_RULES,
     depthwise_qr,
@@ -25,9 +28,9 @@ from difnas_jax.models.initializers import (
     variable_shapes,
 )
 from difnas_jax.models.layers import _SumOfBlocks, layer_name
-from difnas_jax.models.shuffle import split_channels
-from difnas_jax.ops.convolutions import dense_conv, native_conv
-from difnas_jax.ops.depthwise import depthwise_conv
+from difnas_jax.models.modules import BatchNorm
+from difnas_jax.models.networks import halve
+from difnas_jax.ops.convolutions import dense_conv, depthwise_conv, native_conv
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.ops.normalization import CEILINGS, EPSILON, normalize_batch
 from difnas_jax.spaces.base import Op

@@ -16,7 +16,7 @@ from jax import Array
 from difnas_jax.data import TrainBatches
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.layers import ChoiceLayer, layer_name
-from difnas_jax.models.supernet import Network
+from difnas_jax.models.networks import Network
 from difnas_jax.ops.layout import Layout, fastest
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.training.paths import stream, strict_fair

@@ -20,10 +20,9 @@ from jax import Array
 
 from benchmarks.isometry.cases import INITIALISATIONS, Case, Initialisation, cases
 from benchmarks.isometry.laws import PASSING, law
-from difnas_jax.models.batchnorm import MOMENTUM
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.initializers import DEPTHWISE_ROLES
-from difnas_jax.models.kernels import ACTIVATIONS, Block
+from difnas_jax.models.modules import ACTIVATIONS, MOMENTUM, Block
 from difnas_jax.ops.layout import CHANNELS_LAST
 
 IMAGES = 256

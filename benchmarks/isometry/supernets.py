@@ -17,8 +17,7 @@ from difnas_jax.config import default
 from difnas_jax.data import SOURCES, Arrays, Normalizer, TrainBatches
 from difnas_jax.data.examples import fitted
 from difnas_jax.models.initializers import initialize, variable_shapes
-from difnas_jax.models.networks import network
-from difnas_jax.models.supernet import Network
+from difnas_jax.models.networks import Network, network
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces import build
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS

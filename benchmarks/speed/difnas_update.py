@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from benchmarks.speed import network
 from benchmarks.speed.programs import TimedProgram
 from difnas_jax.config import default
-from difnas_jax.models import kernels, networks
+from difnas_jax.models import modules, networks
 from difnas_jax.models.initializers import initialize
 from difnas_jax.ops import convolutions
 from difnas_jax.ops.layout import CHANNELS_LAST, Layout
@@ -122,4 +122,4 @@ def build(program: TimedProgram) -> Callable[[np.ndarray], None]:
 def use_native_convolutions() -> None:
     """XLA's convolutions with their own autodiff; 1x1 ones stay matrix products."""
     plain: Any = convolutions.native_conv
-    kernels.depthwise_conv = kernels.dense_conv = plain
+    modules.depthwise_conv = modules.dense_conv = plain

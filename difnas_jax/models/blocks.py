@@ -6,13 +6,18 @@ norm of a block or as one that only the supernet has. The name of a module with 
 selects the initial values (`initializers.GAINS`).
 """
 
+from typing import Any
+
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from difnas_jax.models.batchnorm import BatchNorm
-from difnas_jax.models.cell_blocks import AveragePool, ReluConv, Zero
-from difnas_jax.models.kernels import Block, Conv, Depthwise, Pointwise
-from difnas_jax.models.shuffle import ShuffleBlock, XceptionBlock
+from difnas_jax.models import modules
+from difnas_jax.models.modules import Block, normed
+from difnas_jax.ops.convolutions import depthwise_conv
+from difnas_jax.ops.layout import Layout
 
 
 class InvertedResidual(Block):
@@ -30,13 +35,12 @@ class InvertedResidual(Block):
         hidden = inputs
         if op.expansion > 1:
             width = inputs.shape[layout.channel] * op.expansion
-            hidden = Pointwise(width, layout, name="expand")(hidden)
-            hidden = BatchNorm(layout, self.activation, name="bn_expand")(hidden, train)
-        depthwise = Depthwise(op.kernel, self.stride, layout, name="depthwise")
-        hidden = depthwise(hidden)
-        hidden = BatchNorm(layout, self.activation, name="bn_depthwise")(hidden, train)
-        project = Pointwise(self.out_channels, layout, name="project")
-        outputs = BatchNorm(layout, name="bn_project")(project(hidden), train)
+            expand = modules.Pointwise(width, layout, name="expand")
+            hidden = normed(expand, hidden, train, self.activation)
+        depthwise = modules.Depthwise(op.kernel, self.stride, layout, name="depthwise")
+        hidden = normed(depthwise, hidden, train, self.activation)
+        project = modules.Pointwise(self.out_channels, layout, name="project")
+        outputs = normed(project, hidden, train)
         return outputs + inputs if self.keeps_shape(inputs) else outputs
 
 
@@ -50,13 +54,117 @@ class Identity(Block):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
-        layout = self.layout
+        layout, shape = self.layout, (self.out_channels, 1, self.stride)
         if not self.keeps_shape(inputs):
-            project = Conv(self.out_channels, 1, self.stride, layout, name="project")
-            return BatchNorm(layout, name="bn_project")(project(inputs), train)
+            return normed(modules.Conv(*shape, layout, name="project"), inputs, train)
         if not self.op.indicator:
             return inputs
-        return BatchNorm(layout, name="bn_identity")(inputs, train)
+        return modules.BatchNorm(layout, name="bn_identity")(inputs, train)
+
+
+class ReluConv(Block):
+    """Activation, k x k convolution, and batch norm `bn_conv`: the block indicator."""
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map of C_in channels -> one of C_out channels."""
+        layout, active = self.layout, self.activation(inputs)
+        if self.op.kernel == 1 and self.stride == 1:
+            conv = modules.Pointwise(self.out_channels, layout, name="conv")
+        else:
+            shape = self.out_channels, self.op.kernel, self.stride
+            conv = modules.Conv(*shape, layout, name="conv")
+        return normed(conv, active, train)
+
+
+class AveragePool(Block):
+    """Mean over the k x k neighbours that lie inside the image.
+
+    In the supernet followed by batch norm `bn_pool`, the indicator of an op that has
+    none of its own.
+    """
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map -> one of the same shape."""
+        outputs = average_pool(inputs, self.op.kernel, self.layout)
+        if not self.op.indicator:
+            return outputs
+        return modules.BatchNorm(self.layout, name="bn_pool")(outputs, train)
+
+
+class Zero(Block):
+    """The edge is absent: zeros."""
+
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map -> zeros of the same shape."""
+        return jnp.zeros_like(inputs)
+
+
+class Separable(Block):
+    """Depthwise k x k and batch norm, then 1x1, batch norm and activation.
+
+    Attributes:
+      role: name of the 1x1 convolution and, behind `bn_`, of its batch norm.
+    """
+
+    role: str = "mix"
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map of C_in channels -> one of C_out channels."""
+        kernel, layout = self.op.kernel, self.layout
+        spatial = modules.Depthwise(kernel, self.stride, layout, name="spatial")
+        mix = modules.Pointwise(self.out_channels, layout, name=self.role)
+        return normed(mix, normed(spatial, inputs, train), train, self.activation)
+
+
+class ShuffleBlock(Block):
+    """ShuffleNetV2 block of SPOS: 1x1, depthwise, 1x1, beside unchanged channels.
+
+    Where the shape is kept, the even channels pass untouched and the odd ones through
+    the main branch; elsewhere all channels go through both branches. The outputs of the
+    two are concatenated, and the next block takes every second channel.
+    `bn_output`, the last of the main branch, is the block indicator; the activation
+    comes after it.
+    """
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map of C_in channels -> one of C_out channels."""
+        channel, branch = self.layout.channel, inputs
+        if self.keeps_shape(inputs):
+            beside, branch = split_channels(inputs, self.layout)
+        else:
+            project = self.separable(inputs.shape[channel], self.stride, "projection")
+            beside = project(inputs, train)
+        outputs = self.main(branch, self.out_channels - beside.shape[channel], train)
+        return jnp.concatenate([beside, outputs], channel)
+
+    def main(self, inputs: Array, features: int, train: bool) -> Array:
+        """The main branch."""
+        hidden = self.out_channels // 2
+        expand = modules.Pointwise(hidden, self.layout, name="expand")
+        hidden = normed(expand, inputs, train, self.activation)
+        return self.separable(features, self.stride, "last", "output")(hidden, train)
+
+    def separable(
+        self, features: int, stride: int, name: str, role: str = "mix"
+    ) -> Separable:
+        """A part of the block, with its kernel size."""
+        shape = features, stride, self.layout
+        return Separable(self.op, *shape, self.activation, role, name=name)
+
+
+class XceptionBlock(ShuffleBlock):
+    """The same with three separable convolutions in the main branch."""
+
+    def main(self, inputs: Array, features: int, train: bool) -> Array:
+        """The main branch."""
+        hidden = self.out_channels // 2
+        first = self.separable(hidden, self.stride, "first")(inputs, train)
+        second = self.separable(hidden, 1, "second")(first, train)
+        return self.separable(features, 1, "last", "output")(second, train)
 
 
 BLOCKS: dict[str, type[Block]] = {
@@ -73,3 +181,29 @@ BLOCKS: dict[str, type[Block]] = {
 INDICATOR_BATCH_NORMS = frozenset(
     {"bn_conv", "bn_identity", "bn_output", "bn_pool", "bn_project"}
 )
+
+
+def average_pool(inputs: Array, side: int, layout: Layout) -> Array:
+    """Mean over the `side` x `side` neighbours inside the image, at stride 1."""
+    channels = inputs.shape[layout.channel]
+    ones = jnp.ones((side, side, 1, channels), inputs.dtype)
+    sums: Any = depthwise_conv(inputs, ones, 1, layout)
+    height, width = (_neighbours(inputs.shape[axis], side) for axis in layout.spatial)
+    counts = height[:, None] * width  # [H, W]
+    shape = layout.around(len(height), len(width), 1)
+    return sums / jnp.asarray(counts.reshape(shape), inputs.dtype)
+
+
+def _neighbours(size: int, side: int) -> np.ndarray:
+    """int64[size]: how many of the `side` pixels around each one lie inside."""
+    pixels = np.arange(size)
+    last = np.minimum(pixels + side // 2, size - 1)
+    return last - np.maximum(pixels - side // 2, 0) + 1
+
+
+def split_channels(inputs: Array, layout: Layout) -> tuple[Array, Array]:
+    """The even and the odd channels: the shuffle and the split of ShuffleNetV2."""
+    even, odd = (
+        jax.lax.slice_in_dim(inputs, start, None, 2, layout.channel) for start in (0, 1)
+    )
+    return even, odd

@@ -19,11 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from difnas_jax.models.supernet import Network
+from difnas_jax.models.networks import Network
 
 Fill = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 RELU_GAIN = math.sqrt(2.0)
+# Initial value of every leaf that is no kernel.
+CONSTANTS = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}
 
 
 def stacked_haar(gain: float) -> Fill:
@@ -38,15 +40,17 @@ def stacked_haar(gain: float) -> Fill:
     def fill(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         fan_in, out = math.prod(shape[:-1]), shape[-1]
         widths = [min(fan_in, out - start) for start in range(0, out, fan_in)]
-        columns = [_orthonormal_columns(rng, fan_in, width) for width in widths]
+        columns = [_haar(rng, fan_in, width) for width in widths]
         return gain * np.concatenate(columns, axis=1).reshape(shape)
 
     return fill
 
 
-def _orthonormal_columns(rng: np.random.Generator, rows: int, columns: int):
-    q, r = np.linalg.qr(rng.standard_normal((rows, columns)))
-    return q * np.sign(np.diag(r))  # the sign makes Q Haar distributed
+def _haar(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Matrices with orthonormal columns, over the last two dimensions."""
+    q, r = np.linalg.qr(rng.standard_normal(shape))
+    # The sign makes Q Haar distributed.
+    return q * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
 
 
 def depthwise_qr(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -55,9 +59,8 @@ def depthwise_qr(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray
     The paper: orthogonal weights "obtained by triangulating every filter".
     """
     side, channels = shape[0], shape[-1]
-    q, r = np.linalg.qr(rng.standard_normal((channels, side, side)))
-    q = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
-    filters = RELU_GAIN / math.sqrt(side) * q  # [C, k, k] -> [k, k, 1, C]
+    # [C, k, k] -> [k, k, 1, C]
+    filters = RELU_GAIN / math.sqrt(side) * _haar(rng, channels, side, side)
     return filters.transpose(1, 2, 0)[:, :, None, :]
 
 
@@ -86,18 +89,10 @@ def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
 
 
 # Norm of an output unit under the orthogonal rule, by role: the name of the module with
-# the kernel.
-GAINS: dict[str, float] = {
-    "stem": RELU_GAIN,
-    "expand": RELU_GAIN,
-    "project": 1.0,
-    "head": RELU_GAIN,
-    "classifier": 1.0,
-    "mix": RELU_GAIN,
-    "output": RELU_GAIN,
-    "conv": RELU_GAIN,  # a ReLU comes before it
-    "entry": 1.0,
-    "shortcut": 1.0,
+# the kernel. A ReLU comes before the role `conv`.
+GAINS = {
+    **dict.fromkeys(["stem", "expand", "head", "mix", "output", "conv"], RELU_GAIN),
+    **dict.fromkeys(["project", "classifier", "entry", "shortcut"], 1.0),
 }
 # An activation follows a kernel of the role `depthwise`, and none a `spatial` one.
 DEPTHWISE_ROLES = ("depthwise", "spatial")
@@ -106,10 +101,8 @@ DEPTHWISE_RULES: dict[str, Fill] = {"qr": depthwise_qr, "shift": depthwise_shift
 # Role of a kernel -> rule. `kernel_rules` adds the depthwise roles that are not here.
 KERNEL_RULES: dict[str, dict[str, Fill]] = {
     "orthogonal": {role: stacked_haar(gain) for role, gain in GAINS.items()},
-    "he_fan_out": {
-        **dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_out),
-        "classifier": uniform_fan_in,
-    },
+    "he_fan_out": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_out)
+    | {"classifier": uniform_fan_in},
 }
 
 
@@ -145,13 +138,16 @@ def initialize(
       {"params", "batch_stats"}: nested dictionaries of float32 numpy arrays.
     """
     rules = kernel_rules(kernels, DEPTHWISE_RULES[depthwise])
-    shapes: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(
-        variable_shapes(model)
-    )
-    leaves = {
-        path: _initial_leaf(path, leaf.shape, seed, rules).astype(np.float32)
-        for path, leaf in shapes.items()
-    }
+    leaves: dict[tuple[str, ...], Any]
+    leaves = flax.traverse_util.flatten_dict(variable_shapes(model))
+    for path, leaf in leaves.items():
+        *_, role, name = path
+        if name in CONSTANTS:
+            value = np.full(leaf.shape, CONSTANTS[name])
+        else:
+            stream = zlib.crc32("/".join(path[1:]).encode())
+            value = rules[role](np.random.default_rng([seed, stream]), leaf.shape)
+        leaves[path] = value.astype(np.float32)
     return flax.traverse_util.unflatten_dict(leaves)
 
 
@@ -162,15 +158,3 @@ def variable_shapes(model: Network) -> dict[str, Any]:
     path = jnp.zeros(space.num_layers, jnp.int32)
     key = jax.random.key(0)
     return jax.eval_shape(lambda: model.init(key, images, path, False))
-
-
-def _initial_leaf(
-    path: tuple[str, ...], shape: tuple[int, ...], seed: int, rules: dict[str, Fill]
-) -> np.ndarray:
-    *_, role, leaf = path
-    if leaf in ("scale", "var"):
-        return np.ones(shape)
-    if leaf in ("bias", "mean"):
-        return np.zeros(shape)
-    stream = zlib.crc32("/".join(path[1:]).encode())
-    return rules[role](np.random.default_rng([seed, stream]), shape)

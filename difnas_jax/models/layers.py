@@ -7,7 +7,6 @@ directly, without the batch norm that only scores it.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from difnas_jax.models.blocks import BLOCKS
-from difnas_jax.models.kernels import Block
+from difnas_jax.models.modules import Block
 from difnas_jax.ops.choice import Branch, choose
 from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation
@@ -42,9 +41,8 @@ class PerCellBlocks(nn.Module):
     def setup(self) -> None:
         """Make one submodule for each cell."""
         for cell, width in enumerate(self.widths):
-            shape = width, 1
-            block = BLOCKS[self.op.kind](self.op, *shape, self.layout, self.activation)
-            setattr(self, cell_name(cell), block)
+            shape = width, 1, self.layout, self.activation
+            setattr(self, cell_name(cell), BLOCKS[self.op.kind](self.op, *shape))
 
 
 class ChoiceLayer(nn.Module):
@@ -74,13 +72,10 @@ class ChoiceLayer(nn.Module):
 
     def setup(self) -> None:
         """Make one submodule for each op, under the op's name."""
-        shared = self.layout, self.activation
+        shared = self.widths, self.layout, self.activation
         for op in [*self._allowed(), *self._parallel()]:
-            if self.widths:
-                module = PerCellBlocks(op, self.widths, *shared)
-            else:
-                module = self._block(op, None)
-            setattr(self, op.name, module)
+            block = PerCellBlocks(op, *shared) if self.widths else self._block(op, None)
+            setattr(self, op.name, block)
 
     def __call__(
         self, inputs: Array, index: Array, train: bool, cell: int | None = None
@@ -92,18 +87,21 @@ class ChoiceLayer(nn.Module):
         ops = self._allowed()
         if self.is_initializing():
             return [self.through(op, inputs, train, cell) for op in ops][-1]
+        # Branches reach their op through the module argument: one that closes over a
+        # submodule would silently lose its batch statistics.
+        through = [_through(op, train, cell) for op in ops]
         if len(ops) == 1:
-            through = _through(ops[0], train, cell)
-            return (nn.remat(through) if self.rematerialize else through)(self, inputs)
-        branch = self._branch_of_op(index)
+            run = nn.remat(through[0]) if self.rematerialize else through[0]
+            return run(self, inputs)
+        # Index among all ops of the space -> index among those of this layer.
+        numbers = np.zeros(len(self.ops), np.int32)
+        numbers[list(self.layer.ops)] = np.arange(len(ops))
+        branch = jnp.asarray(numbers)[index]
         if not self.is_mutable_collection("batch_stats"):
             branches = tuple(self._branch(op, train, cell) for op in ops)
             variables = tuple(self._variables(op, cell) for op in ops)
             return choose(branches, self.rematerialize, branch, variables, inputs)
-        # Branches reach their op through the module argument: one that closes over a
-        # submodule would silently lose its batch statistics.
-        branches = [_through(op, train, cell) for op in ops]
-        return nn.switch(branch, branches, self, inputs)
+        return nn.switch(branch, through, self, inputs)
 
     def through(self, op: Op, inputs: Array, train: bool, cell: int | None) -> Array:
         """The op, plus the always-on identity where the layer has one.
@@ -114,7 +112,7 @@ class ChoiceLayer(nn.Module):
         """
         paths = [self._path(each, cell) for each in [op, *self._parallel()]]
         blocks: list[Any] = [functools.reduce(getattr, path, self) for path in paths]
-        return _sum([block(inputs, train) for block in blocks])
+        return functools.reduce(jnp.add, [block(inputs, train) for block in blocks])
 
     def _path(self, op: Op, cell: int | None) -> tuple[str, ...]:
         """Names of the modules from here to the block of an op."""
@@ -151,19 +149,9 @@ class ChoiceLayer(nn.Module):
             variables[each.name] = {kind: tree for kind, tree in found.items() if tree}
         return variables
 
-    def _branch_of_op(self, index: Array) -> Array:
-        """Index among all ops of the space -> index among those of this layer."""
-        branches = np.zeros(len(self.ops), np.int32)
-        branches[list(self.layer.ops)] = np.arange(len(self.layer.ops))
-        return jnp.asarray(branches)[index]
-
 
 def _through(op: Op, train: bool, cell: int | None) -> Any:
     return lambda module, inputs: module.through(op, inputs, train, cell)
-
-
-def _sum(outputs: Sequence[Array]) -> Array:
-    return functools.reduce(jnp.add, outputs)
 
 
 def _at(tree: Any, path: tuple[str, ...]) -> Any:
@@ -182,8 +170,11 @@ class _SumOfBlocks:
     train: bool
 
     def __call__(self, variables: Any, inputs: Array) -> Array:
-        named = self.blocks
-        return _sum([b.apply(variables[name], inputs, self.train) for name, b in named])
+        outputs = [
+            block.apply(variables[name], inputs, self.train)
+            for name, block in self.blocks
+        ]
+        return functools.reduce(jnp.add, outputs)
 
 
 def layer_name(index: int) -> str:

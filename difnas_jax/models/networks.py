@@ -1,13 +1,194 @@
-"""The network of a space, by the kind of the space."""
+"""The networks over spaces: supernet, and the found network as the same code.
+
+The found network is the supernet over a space of size one, `space.cut(architecture)`,
+and its variables are a subtree of the supernet's.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
-from difnas_jax.models.cell import CellNetwork
-from difnas_jax.models.supernet import Network, Supernet
-from difnas_jax.spaces.base import SearchSpace
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from difnas_jax.models import modules
+from difnas_jax.models.blocks import BLOCKS, ReluConv
+from difnas_jax.models.layers import ChoiceLayer, layer_name
+from difnas_jax.models.modules import normed
+from difnas_jax.ops.layout import Layout, fastest
+from difnas_jax.ops.normalization import Activation
+from difnas_jax.spaces.base import Op, SearchSpace
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.image import ImageSpace
+
+DTYPES: dict[str, Any] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class Network(nn.Module):
+    """What the networks of all kinds of spaces share.
+
+    Collections: `params` (weights), `frozen` (weights that a training moves out of
+    `params`, see `modules`), `batch_stats` (see `BatchNorm`).
+
+    Attributes:
+      space: the search space.
+      dropout: rate before the classifier; needs the random stream `dropout`.
+      dtype: key of `DTYPES`, in which feature maps are computed; variables, batch-norm
+        statistics and logits are float32.
+      rematerialize: keep the input of each searchable layer only and compute the layer
+        again in the backward pass: less memory, about a third more work.
+      parallel_identity: layers with an always-on identity branch.
+      layout: of the feature maps; None takes the fastest of this machine's backend.
+    """
+
+    space: ImageSpace
+    dropout: float
+    dtype: str
+    rematerialize: bool
+    parallel_identity: tuple[int, ...] = ()
+    layout: Layout | None = None
+
+    @nn.compact
+    def __call__(self, images: Array, path: Array, train: bool) -> Array:
+        """Classify images along one path.
+
+        Args:
+          images: float32[B, H, W, C].
+          path: int32[L]; an op that its layer does not allow is not noticed here
+            (`SearchSpace.validate` on the host does).
+          train: batch statistics and dropout instead of running statistics.
+
+        Returns:
+          float32[B, num_classes] logits.
+        """
+        layout = self.layout or fastest()
+        images = layout.arrange(images).astype(DTYPES[self.dtype])
+        hidden = self.features(images, path, train, layout)
+        pooled = hidden.astype(jnp.float32).mean(layout.spatial)
+        if layout.channel == 0:
+            pooled = pooled.T  # [C, B] -> [B, C]
+        pooled = nn.Dropout(self.dropout, deterministic=not train)(pooled)
+        # Of all spaces, only a chain may go without the bias.
+        use_bias = getattr(self.space, "classifier_bias", True)
+        classifier = modules.Linear(self.space.num_classes, use_bias, name="classifier")
+        return classifier(pooled)
+
+    def features(
+        self, images: Array, path: Array, train: bool, layout: Layout
+    ) -> Array:
+        """Images in the layout -> the last feature map; makes its submodules."""
+        raise NotImplementedError
+
+    def choice_layer(
+        self, index: int, layout: Layout, activation: Activation, **options: Any
+    ) -> ChoiceLayer:
+        """Searchable layer or edge `index`, with the options of this network."""
+        return ChoiceLayer(
+            layer=self.space.layers[index],
+            ops=self.space.ops,
+            parallel_identity=index in self.parallel_identity,
+            layout=layout,
+            activation=activation,
+            rematerialize=self.rematerialize,
+            name=layer_name(index),
+            **options,
+        )
+
+
+class Supernet(Network):
+    """A chain: stem, fixed blocks, searchable layers, head, pooling, classifier."""
+
+    space: ChainSpace
+
+    def features(
+        self, images: Array, path: Array, train: bool, layout: Layout
+    ) -> Array:
+        """See `Network.features`."""
+        space = self.space
+        shared = layout, modules.ACTIVATIONS[space.activation]
+        shape = space.stem_channels, 3, space.stem_stride
+        stem = modules.Conv(*shape, layout, name="stem")
+        hidden = normed(stem, images, train, shared[1])
+        for index, block in enumerate(space.fixed):
+            shape = block.out_channels, block.stride
+            make = BLOCKS[block.op.kind]
+            fixed = make(block.op, *shape, *shared, name=f"fixed_{index}")
+            hidden = fixed(hidden, train)
+        for index in range(space.num_layers):
+            layer = self.choice_layer(index, *shared)
+            hidden = layer(hidden, path[index], train)
+        head = modules.Pointwise(space.head_channels, layout, name="head")
+        return normed(head, hidden, train, shared[1])
+
+
+class CellNetwork(Network):
+    """Stem, stages of cells with reductions between, global pooling, classifier.
+
+    An edge is a layer of the path; its variables lie under `layer_EE/<op>/cell_KK`, the
+    cells counted through all stages.
+    """
+
+    space: CellSpace
+
+    def features(
+        self, images: Array, path: Array, train: bool, layout: Layout
+    ) -> Array:
+        """See `Network.features`."""
+        space, relu = self.space, jax.nn.relu
+        widths = tuple(width for width in space.channels for _ in range(space.cells))
+        edges = [
+            self.choice_layer(index, layout, relu, widths=widths)
+            for index in range(space.num_layers)
+        ]
+        stem = modules.Conv(space.channels[0], 3, 1, layout, name="entry")
+        hidden = normed(stem, images, train)
+        for cell, width in enumerate(widths):
+            stage, first = divmod(cell, space.cells)
+            if stage and not first:
+                reduction = Reduction(width, layout, name=f"reduction_{stage}")
+                hidden = reduction(hidden, train)
+            # Each node is the sum of its incoming edges; the last one is the output.
+            nodes: dict[int, Array] = {0: hidden}
+            for edge, (source, target) in enumerate(space.edges):
+                output = edges[edge](nodes[source], path[edge], train, cell)
+                nodes[target] = nodes[target] + output if target in nodes else output
+            hidden = nodes[space.num_nodes - 1]
+        return modules.BatchNorm(layout, relu, name="bn_last")(hidden, train)
+
+
+class Reduction(nn.Module):
+    """The residual block between two stages: half the side, other channels.
+
+    Two ReLU - conv 3x3 - batch norm, the first with stride 2, beside a 2x2 average pool
+    and a 1x1 convolution without batch norm.
+    """
+
+    out_channels: int
+    layout: Layout
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map of even height and width -> one of half of them."""
+        outputs, op = inputs, Op("conv3", "relu_conv", 3)
+        for name, stride in (("first", 2), ("second", 1)):
+            shape = self.out_channels, stride, self.layout
+            outputs = ReluConv(op, *shape, jax.nn.relu, name=name)(outputs, train)
+        shortcut = modules.Pointwise(self.out_channels, self.layout, name="shortcut")
+        return outputs + shortcut(halve(inputs, self.layout))
+
+
+def halve(inputs: Array, layout: Layout) -> Array:
+    """Mean over 2 x 2 pixels at stride 2."""
+    starts = slice(0, None, 2), slice(1, None, 2)
+    parts = [
+        inputs[tuple(layout.around(rows, columns, slice(None)))]
+        for rows in starts
+        for columns in starts
+    ]
+    return sum(parts[1:], parts[0]) / 4
+
 
 NETWORKS: dict[type[SearchSpace], Callable[..., Network]] = {
     CellSpace: CellNetwork,

@@ -16,16 +16,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from difnas_jax.ops.layout import Layout
+
 # Side of the tiles in which the gradient of a kernel is taken.
 TILE = 8
 
 
-def banded_conv(images: Array, kernel: Array, stride: int) -> Array:
+def pays(shape: tuple[int, ...], side: int, layout: Layout) -> bool:
+    """Whether the band is cheaper than the taps: the map is smaller than the kernel."""
+    height, width = (shape[axis] for axis in layout.spatial)
+    return layout.channel == 0 and height * width < side**2
+
+
+def convolve(images: Array, kernel: Array, stride: int) -> Array:
     """Convolve [C, H, W, B] with a kernel [k, k, 1, C]."""
     return _products(_bands("copij", images.shape, kernel, stride), images)
 
 
-def banded_images_gradient(
+def images_gradient(
     shape: tuple[int, ...], kernel: Array, cotangent: Array, stride: int
 ) -> Array:
     """The gradient of images [C, H, W, B] from a cotangent [C, H', W', B]."""
@@ -101,9 +109,7 @@ class _Tiling(NamedTuple):
         )
 
 
-def banded_kernel_gradient(
-    images: Array, side: int, cotangent: Array, stride: int
-) -> Array:
+def kernel_gradient(images: Array, side: int, cotangent: Array, stride: int) -> Array:
     """The gradient of [k, k, 1, C]: one matrix product for each channel.
 
     Args:

@@ -7,9 +7,12 @@ already, intermediates of equal shape share a buffer, and the gradients of all b
 share one row. Equal branches are traced once.
 """
 
+import collections
 import functools
+import itertools
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import flax.struct
 import jax
@@ -17,16 +20,47 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from difnas_jax.ops.residuals import (
-    Backward,
-    buffer_counts,
-    fill_buffers,
-    read_buffers,
-)
-
 Branch = Callable[[Any, Array], Array]
 # Which leaves of the variables of a branch are differentiated.
 Moving = tuple[bool, ...]
+
+
+class Backward(flax.struct.PyTreeNode):
+    """The backward pass of one branch, apart from the arrays that it reads.
+
+    `jax.vjp` returns a function that is a tree of arrays. Those that are arguments of
+    the branch are known outside of the switch and need not be kept.
+
+    Attributes:
+      kept: the intermediates among the arrays.
+      sources: for each array of the function, its index in `kept` or, as -1, -2, ...,
+        among the arguments of the branch.
+      function: structure of the function.
+    """
+
+    kept: tuple[Array, ...]
+    sources: tuple[int, ...] = flax.struct.field(pytree_node=False)
+    function: Any = flax.struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, function: Any, arguments: Sequence[Array]) -> Self:
+        """Take a function from `jax.vjp` apart."""
+        leaves, structure = jax.tree.flatten(function)
+        # While the branch is traced, an argument that the function reads is the same
+        # Python object in both.
+        sources = {id(array): -1 - index for index, array in enumerate(arguments)}
+        kept: list[Array] = []
+        for leaf in leaves:
+            if id(leaf) not in sources:
+                sources[id(leaf)] = len(kept)
+                kept.append(leaf)
+        return cls(tuple(kept), tuple(sources[id(leaf)] for leaf in leaves), structure)
+
+    def __call__(self, kept: Sequence[Array], arguments: Sequence[Array], cotangent):
+        """Put the function together again, with these arrays, and call it."""
+        arrays = [*kept, *reversed(arguments)]  # -1 is the first argument
+        leaves = [arrays[source] for source in self.sources]
+        return jax.tree.unflatten(self.function, leaves)(cotangent)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -37,7 +71,7 @@ def choose(
     variables: tuple[Any, ...],
     inputs: Array,
 ) -> Array:
-    """Run one branch.
+    """Run one branch and return its output.
 
     Args:
       branches: pure functions (variables, inputs) -> outputs; equal ones compare equal.
@@ -46,9 +80,6 @@ def choose(
       index: int32[], which branch.
       variables: those of each branch, all collections.
       inputs: the input of whichever branch.
-
-    Returns:
-      The output of the branch.
     """
 
     def run(number: int, variables: tuple[Any, ...], inputs: Array) -> Array:
@@ -73,11 +104,7 @@ def _run(branch: Branch, variables: Any, inputs: Array) -> Array:
 def _linearize(
     branch: Branch, moving: Moving, variables: Any, inputs: Array
 ) -> tuple[Array, Backward]:
-    """Run a branch and keep what its backward pass needs.
-
-    Returns:
-      The output, and cotangent -> (gradients of the moving leaves, of the inputs).
-    """
+    """Outputs, and cotangent -> (gradients of the moving leaves, of the inputs)."""
     leaves, structure = jax.tree.flatten(variables)
 
     def run(moved: list[Array], inputs: Array) -> Array:
@@ -88,12 +115,9 @@ def _linearize(
 
     # Differentiated by the moving leaves only: no product with the shape of a frozen
     # kernel is computed.
-    outputs, function = jax.vjp(run, _moving(leaves, moving), inputs)
+    moved = list(itertools.compress(leaves, moving))
+    outputs, function = jax.vjp(run, moved, inputs)
     return outputs, Backward.of(function, [*leaves, inputs])
-
-
-def _moving(leaves: Sequence[Array], moving: Moving) -> list[Array]:
-    return [leaf for leaf, moves in zip(leaves, moving, strict=True) if moves]
 
 
 class _Saved(flax.struct.PyTreeNode):
@@ -133,13 +157,13 @@ def _forward(branches, rematerialize, index, variables, inputs):
         jax.eval_shape(functools.partial(_linearize, branch, moves), own, inputs)[1]
         for branch, moves, own in zip(branches, moving, variables, strict=True)
     )
-    counts = buffer_counts(shapes)
+    counts = _buffer_counts(shapes)
 
     def run(number: int, variables: tuple[Any, ...], inputs: Array):
         outputs, backward = _linearize(
             branches[number], moving[number], variables[number], inputs
         )
-        return outputs, fill_buffers(counts, backward.kept)
+        return outputs, _fill_buffers(counts, backward.kept)
 
     outputs, buffers = _switch(index, run, variables, inputs)
     return outputs, _Saved(index, variables, inputs, buffers, moving, shapes)
@@ -148,7 +172,8 @@ def _forward(branches, rematerialize, index, variables, inputs):
 def _backward(branches, rematerialize, saved: _Saved, cotangent):
     if isinstance(cotangent, SymbolicZero):
         return None, None, None
-    moved = map(_moving, map(jax.tree.leaves, saved.variables), saved.moving)
+    leaves = map(jax.tree.leaves, saved.variables)
+    moved = map(itertools.compress, leaves, saved.moving)
     length = max(sum(leaf.size for leaf in own) for own in moved)
 
     def run(number: int, variables: tuple[Any, ...], inputs, buffers, cotangent):
@@ -159,7 +184,7 @@ def _backward(branches, rematerialize, saved: _Saved, cotangent):
             kept = backward.kept
         else:
             backward = saved.backward[number]
-            kept = read_buffers(backward.kept, buffers)
+            kept = _read_buffers(backward.kept, buffers)
         arguments = [*jax.tree.leaves(own), inputs]
         gradients, gradient = backward(kept, arguments, cotangent)
         # One row for all branches instead of zeros for every weight of the others.
@@ -192,3 +217,32 @@ def _gradients(variables: Any, moving: Moving, row: Array) -> Any:
         parts.append(row[start:stop].reshape(leaf.shape) if moves else None)
         start = stop
     return jax.tree.unflatten(structure, parts)
+
+
+# What a buffer is for: arrays of one shape and type.
+_key = operator.attrgetter("shape", "dtype")
+
+
+def _buffer_counts(branches: Sequence[Backward]) -> collections.Counter:
+    """How many buffers of each shape and type are enough for every single branch."""
+    counts = collections.Counter()
+    for backward in branches:
+        counts |= collections.Counter(map(_key, backward.kept))  # the larger count
+    return counts
+
+
+def _fill_buffers(counts: collections.Counter, kept: Sequence[Array]) -> list[Array]:
+    """Write what a branch keeps into the buffers, and zeros into the others."""
+    buffers = []
+    for key, count in counts.items():
+        own = [leaf for leaf in kept if _key(leaf) == key]
+        buffers += own + [jnp.zeros(*key)] * (count - len(own))
+    return buffers
+
+
+def _read_buffers(kept: Sequence[Any], buffers: Sequence[Array]) -> list[Array]:
+    """The arrays of these shapes, from the buffers, in the order of the branch."""
+    waiting = collections.defaultdict(collections.deque)
+    for buffer in buffers:
+        waiting[_key(buffer)].append(buffer)
+    return [waiting[_key(leaf)].popleft() for leaf in kept]

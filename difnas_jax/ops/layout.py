@@ -41,12 +41,6 @@ class Layout:
         """All dimensions but that of the channels."""
         return tuple(axis for axis in range(len(self.dims)) if axis != self.channel)
 
-    @property
-    def convolution(self) -> tuple[str, str, str]:
-        """The dimension numbers of `jax.lax` for kernels [k, k, C_in, C_out]."""
-        dims = self.dims.replace("B", "N")
-        return dims, "HWIO", dims
-
     def along_channels(self, vector: Array) -> Array:
         """[C] -> a shape that broadcasts against a feature map."""
         return jax.lax.expand_dims(vector, self.others)

@@ -18,6 +18,8 @@ from difnas_jax.ops.layout import Layout
 EPSILON = 1e-5
 
 Activation = Callable[[Array], Array]
+# Scale and bias, or mean and variance: float32[C] each.
+Pair = tuple[Array, Array]
 
 # The activations that clip to 0 and a ceiling, and the ceiling.
 CEILINGS: dict[Activation, float] = {jax.nn.relu: math.inf, jax.nn.relu6: 6.0}
@@ -51,8 +53,8 @@ def normalize_batch(
 
 def normalize(
     inputs: Array,
-    affine: tuple[Array, Array],
-    statistics: tuple[Array, Array],
+    affine: Pair,
+    statistics: Pair,
     layout: Layout,
     activation: Activation | None,
 ) -> Array:
@@ -75,12 +77,7 @@ def normalize(
     return outputs.astype(inputs.dtype)
 
 
-def _affine(
-    wide: Array,
-    affine: tuple[Array, Array],
-    statistics: tuple[Array, Array],
-    layout: Layout,
-) -> Array:
+def _affine(wide: Array, affine: Pair, statistics: Pair, layout: Layout) -> Array:
     (scale, bias), (mean, var) = affine, statistics
     gain = scale * jax.lax.rsqrt(var + EPSILON)
     shift = bias - mean * gain

@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 
 from difnas_jax import data
 from difnas_jax.data import Examples, Loader, TrainBatches, evaluation_batches
-from difnas_jax.models.batchnorm import MOMENTUM
 from difnas_jax.models.initializers import variable_shapes
-from difnas_jax.models.supernet import Network
+from difnas_jax.models.modules import MOMENTUM
+from difnas_jax.models.networks import Network
 from difnas_jax.runtime.mesh import data_mesh, own_rows, replicate, shard_batch
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.scoring.trained_supernet import trained_supernet

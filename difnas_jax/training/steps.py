@@ -11,7 +11,7 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
-from difnas_jax.models.supernet import Network
+from difnas_jax.models.networks import Network
 from difnas_jax.training.fates import HELD, Leaf
 from difnas_jax.training.optim import Packed, Packing, replaced
 from difnas_jax.training.paths import stream

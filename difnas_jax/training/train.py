@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.data import Loader, TrainBatches
 from difnas_jax.errors import Stopped
-from difnas_jax.models.supernet import Network
+from difnas_jax.models.networks import Network
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.mesh import (
     own_rows,

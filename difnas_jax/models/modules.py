@@ -1,26 +1,33 @@
-"""Modules with weights, and what all blocks have in common.
+"""Convolutions, batch norm, a linear layer, and what all blocks have in common.
 
 Every weight is created in the collection `params`. A training that does not train it
 may move it to the collection `frozen`, under the same path; a weight is read from
 whichever of the two has it. Initial values here are zeros: `initializers` fills the
 leaves from the names of their modules, so names are part of the contract.
+
+Batch norm keeps running statistics only where the caller asks for them. A supernet
+trains on batch statistics and keeps no running ones, since those would mix paths; a
+found network and a path under evaluation need them. The caller decides by making the
+collection `batch_stats` mutable or not.
 """
 
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax import Array
 
-from difnas_jax.ops.convolutions import dense_conv, pointwise_conv
-from difnas_jax.ops.depthwise import depthwise_conv
+from difnas_jax.ops.convolutions import dense_conv, depthwise_conv, pointwise_conv
 from difnas_jax.ops.layout import Layout
-from difnas_jax.ops.normalization import Activation
+from difnas_jax.ops.normalization import Activation, normalize, normalize_batch
 from difnas_jax.spaces.base import Op
 
 # Activations by the name that a space gives. Any elementwise function may join them;
 # `ops.normalization` has a fused form of some.
 ACTIVATIONS: dict[str, Activation] = {"relu": jax.nn.relu, "relu6": jax.nn.relu6}
+
+MOMENTUM = 0.9
 
 
 class Weighted(nn.Module):
@@ -50,7 +57,7 @@ class Conv(Weighted):
     def __call__(self, inputs: Array) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
         channels = inputs.shape[self.layout.channel]
-        shape = (self.kernel, self.kernel, channels, self.features)
+        shape = self.kernel, self.kernel, channels, self.features
         kernel = self.weight("kernel", shape, inputs.dtype)
         return dense_conv(inputs, kernel, self.stride, self.layout)
 
@@ -109,6 +116,60 @@ class Linear(Weighted):
         return outputs + self.weight("bias", (self.features,), inputs.dtype)
 
 
+class BatchNorm(nn.Module):
+    """y = scale * (x - mean) / sqrt(variance + 1e-5) + bias, per channel (eqs. 13-14).
+
+    Variables: `params/scale`, `params/bias`, and `batch_stats/mean`, `batch_stats/var`
+    (biased variance, running average with momentum 0.9), each float32[C]; statistics
+    are float32 whatever the inputs are.
+
+    Attributes:
+      layout: of the inputs.
+      activation: applied to the outputs; None applies nothing.
+    """
+
+    layout: Layout
+    activation: Activation | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """Normalise.
+
+        Args:
+          inputs: a feature map.
+          train: use the statistics of this batch (global under `jit` with a sharded
+            batch) and, if `batch_stats` is mutable, move the running ones; otherwise
+            use the running ones.
+        """
+        channels = inputs.shape[self.layout.channel]
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        options = self.layout, self.activation
+        if train:
+            normalized: Any = normalize_batch(inputs, scale, bias, *options)
+            outputs, *batch_stats = normalized
+            if not self.is_mutable_collection("batch_stats"):
+                return outputs
+        mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
+        var = self.variable("batch_stats", "var", jnp.ones, channels)
+        if not train:
+            statistics = mean.value, var.value
+            return normalize(inputs, (scale, bias), statistics, *options)
+        if not self.is_initializing():
+            for running, batch in zip((mean, var), batch_stats, strict=True):
+                batch = jax.lax.stop_gradient(batch)
+                running.value = MOMENTUM * running.value + (1 - MOMENTUM) * batch
+        return outputs
+
+
+def normed(
+    module: Any, inputs: Array, train: bool, activation: Activation | None = None
+) -> Array:
+    """The module, then batch norm under its name behind `bn_`, then the activation."""
+    norm = BatchNorm(module.layout, activation, name=f"bn_{module.name}")
+    return norm(module(inputs), train)
+
+
 class Block(nn.Module):
     """A candidate or fixed block: (feature map, train) -> feature map.
 
@@ -127,5 +188,5 @@ class Block(nn.Module):
 
     def keeps_shape(self, inputs: Array) -> bool:
         """Whether the outputs have the shape of the inputs."""
-        same_channels = inputs.shape[self.layout.channel] == self.out_channels
-        return self.stride == 1 and same_channels
+        channels = inputs.shape[self.layout.channel]
+        return self.stride == 1 and channels == self.out_channels
