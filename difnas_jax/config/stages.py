@@ -83,20 +83,11 @@ STAGES: dict[str, Stage] = {
 
 # How often something is written, who reads the images, and when a training gives up
 # change no result. Nor does `skip` change what was done before an image was corrupt.
-HARMLESS = (
-    "data.workers",
-    "data.corrupt",
-    "retrain.evaluate_every",
-    *(
-        f"{training}.{field}"
-        for training in ("supernet", "retrain")
-        for field in (
-            "log_every",
-            "checkpoint_every",
-            "keep_checkpoints",
-            "spike_factor",
-        )
-    ),
+OF_TRAININGS = ("log_every", "checkpoint_every", "keep_checkpoints", "spike_factor")
+HARMLESS = ("data.workers", "data.corrupt", "retrain.evaluate_every") + tuple(
+    f"{section}.{field}"
+    for section in ("supernet", "retrain")
+    for field in OF_TRAININGS
 )
 
 

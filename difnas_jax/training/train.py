@@ -30,18 +30,11 @@ from difnas_jax.runtime.mesh import (
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
-from difnas_jax.training import optim
+from difnas_jax.training import optim, steps
 from difnas_jax.training.log import Metrics, TrainingLog
 from difnas_jax.training.paths import Sampler, paths_per_update, stream
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import Recipe
-from difnas_jax.training.steps import (
-    BATCH_SHARING,
-    TrainState,
-    TrainStep,
-    create_state,
-    make_train_step,
-)
 
 Evaluate = Callable[[dict[str, Any]], dict[str, float]]
 
@@ -59,7 +52,7 @@ class Updates:
     """
 
     total: int
-    train_step: TrainStep
+    train_step: steps.TrainStep
     paths: Callable[[int], Array]
     batches: TrainBatches
     to_devices: Callable[[Any], Any]
@@ -74,7 +67,7 @@ def train(
     mesh: Mesh,
     folder: Path,
     evaluate: Evaluate | None = None,
-) -> TrainState:
+) -> steps.TrainState:
     """Train a network as its recipe says, from the newest checkpoint on.
 
     Args:
@@ -96,11 +89,11 @@ def train(
       TrainingError, Stopped: see `fit`.
     """
     settings, number_of_paths = recipe.settings, paths_per_update(sampler)
-    passes = BATCH_SHARING[recipe.batch_sharing].passes(number_of_paths)
+    passes = steps.BATCH_SHARING[recipe.batch_sharing].passes(number_of_paths)
     total = optim.total_steps(settings, len(batches.split), passes)
     packing = optim.Packing.of(recipe.fates(variables["params"]))
     optimizer = optim.optimizer(settings, total)
-    train_step = make_train_step(model, optimizer, packing, recipe, mesh)
+    train_step = steps.make_train_step(model, optimizer, packing, recipe, mesh)
     spec = PLACEMENTS[recipe.placement].batch
     rows = own_rows(batches.batch_size, mesh, spec)
     updates = Updates(
@@ -114,24 +107,24 @@ def train(
         to_devices=functools.partial(shard_batch, mesh=mesh, spec=spec),
     )
     memory = recipe.remembers.begin(total, number_of_paths)
-    state = replicate(create_state(variables, optimizer, packing, memory), mesh)
+    state = replicate(steps.create_state(variables, optimizer, packing, memory), mesh)
     with Checkpoints(folder / "checkpoints", settings.keep_checkpoints) as checkpoints:
         state, unwritten = restored(state, checkpoints)
         start = {"paths": updates.paths(int(state.step)), "variables": state.variables}
         check_same_arrays(folder.name, start)
-        steps, images = range(int(state.step), total), batches.batch_size * passes
-        log = TrainingLog(folder, settings, steps, images, unwritten)
+        left, images = range(int(state.step), total), batches.batch_size * passes
+        log = TrainingLog(folder, settings, left, images, unwritten)
         return fit(state, updates, log, checkpoints, settings, evaluate)
 
 
 def fit(
-    state: TrainState,
+    state: steps.TrainState,
     updates: Updates,
     log: TrainingLog,
     checkpoints: Checkpoints,
     settings: ConfigDict,
     evaluate: Evaluate | None = None,
-) -> TrainState:
+) -> steps.TrainState:
     """Do the updates that are left.
 
     Args:
@@ -197,7 +190,9 @@ def _last_checkpoint(checkpoints: Checkpoints) -> str:
     return f"checkpoints in {checkpoints.folder}: {kept}"
 
 
-def restored(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, Metrics]:
+def restored(
+    state: steps.TrainState, checkpoints: Checkpoints
+) -> tuple[steps.TrainState, Metrics]:
     """The newest checkpoint that can be read, of the training that starts with `state`.
 
     Returns:
@@ -214,7 +209,7 @@ def restored(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, M
     return state.replace(step=state.step + step, **parts), unwritten
 
 
-def _parts(state: TrainState) -> dict[str, Any]:
+def _parts(state: steps.TrainState) -> dict[str, Any]:
     """The parts of a checkpoint; Orbax saves no empty tree, such as no memory."""
     parts = {
         "variables": state.variables,
