@@ -136,7 +136,7 @@ def test_table_has_mean_and_spread_over_seeds():
         ([METHODS[0]], "configs: expected files of different names"),
         (["--config.search.nothing=1"], "unknown field"),
         (["--config.search.max_macs=1"], "search.max_macs"),
-        (["nowhere.py"], "there is no 'nowhere.py'"),
+        (["nowhere.py"], "got 'nowhere.py'"),
     ],
 )
 def test_bad_input_is_an_error_before_any_run(flags, message, tmp_path, capsys):
