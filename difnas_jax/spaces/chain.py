@@ -25,7 +25,7 @@ class ChainSpace(ImageSpace):
       stem_channels, stem_stride: the 3x3 convolution at the start.
       fixed: blocks between the stem and the searchable layers.
       head_channels: outputs of the 1x1 convolution before global pooling.
-      activation: of all blocks, stem and head; a key of `models.kernels.ACTIVATIONS`.
+      activation: of all blocks, stem and head; a key of `models.modules.ACTIVATIONS`.
       classifier_bias: whether the classifier has one.
     """
 
