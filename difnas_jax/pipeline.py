@@ -19,14 +19,8 @@ from difnas_jax.config import build
 from difnas_jax.config.stages import HARMLESS, STAGES
 from difnas_jax.errors import InputError
 from difnas_jax.report import page
-from difnas_jax.runtime import artifacts, compilation, files, shutdown
+from difnas_jax.runtime import artifacts, compilation, files, processes, shutdown
 from difnas_jax.runtime.metrics import say
-from difnas_jax.runtime.processes import (
-    check_same,
-    check_shared,
-    is_main_process,
-    on_all_processes,
-)
 from difnas_jax.runtime.results import Results
 from difnas_jax.scoring.scorers import stage_of
 from difnas_jax.stages import indicator, retrain, search, supernet
@@ -60,12 +54,14 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
     """
     workdir = Path(workdir)
     with shutdown.handle_signals(), contextlib.ExitStack() as held:
-        data_checksum = on_all_processes(lambda: _enter(config, workdir, held))
+        data_checksum = processes.on_all_processes(
+            lambda: _enter(config, workdir, held)
+        )
         checksum = {DATA_CHECKSUM: data_checksum, **artifacts.versions()}
-        check_same("config", build.flat(config, config) | checksum)
-        if is_main_process():
+        processes.check_same("config", build.flat(config, config) | checksum)
+        if processes.is_main_process():
             files.write_json(workdir / "config.json", config.to_dict())
-        check_shared(workdir / "config.json")
+        processes.check_shared(workdir / "config.json")
         for name in checks.chosen_stages(config):
             shutdown.raise_if_stop_requested()
             run_stage(name, config, workdir, data_checksum)
@@ -82,7 +78,7 @@ def _enter(config: ConfigDict, workdir: Path, held: contextlib.ExitStack) -> str
     data_checksum = checks.check_data(config)
     checks.check_inputs(config, workdir)
     compilation.keep_compiled_programs(config.compilation_cache)
-    if is_main_process():  # it alone writes, and holds the workdir for all
+    if processes.is_main_process():  # it alone writes, and holds the workdir for all
         held.enter_context(files.locked(workdir))
     check_workdir(config, workdir, data_checksum)
     return data_checksum
@@ -143,7 +139,7 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
     written = all((workdir / path).exists() for path in stage.writes)
     complete = bool(marker.get("complete")) and same_inputs and written
     # No process continues, and writes, before all have looked.
-    check_same(f"{workdir}, {name}", {"complete": complete, **inputs})
+    processes.check_same(f"{workdir}, {name}", {"complete": complete, **inputs})
     if complete:
         say(f"{name}: complete, skipped")
         return
@@ -155,13 +151,15 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
         "inputs": inputs,
         "versions": artifacts.versions(),
     }
-    on_all_processes(lambda: _begin(workdir, marker, stage.writes if stale else ()))
-    on_all_processes(lambda: _do(config, workdir, marker))
+    processes.on_all_processes(
+        lambda: _begin(workdir, marker, stage.writes if stale else ())
+    )
+    processes.on_all_processes(lambda: _do(config, workdir, marker))
 
 
 def _begin(workdir: Path, marker: dict[str, Any], stale: Iterable[str]) -> None:
     """Remove artefacts of other inputs, and mark the stage as begun."""
-    for path in (workdir / name for name in stale if is_main_process()):
+    for path in (workdir / name for name in stale if processes.is_main_process()):
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -194,7 +192,7 @@ def _read_marker(workdir: Path, name: str) -> dict[str, Any]:
 
 
 def _write_marker(workdir: Path, marker: dict[str, Any]) -> None:
-    if is_main_process():
+    if processes.is_main_process():
         files.write_json(_marker_path(workdir, marker["stage"]), marker)
 
 

@@ -41,8 +41,10 @@ class PerCellBlocks(nn.Module):
     def setup(self) -> None:
         """Make one submodule for each cell."""
         for cell, width in enumerate(self.widths):
-            shape = width, 1, self.layout, self.activation
-            setattr(self, cell_name(cell), BLOCKS[self.op.kind](self.op, *shape))
+            block = BLOCKS[self.op.kind](
+                self.op, width, 1, self.layout, self.activation
+            )
+            setattr(self, cell_name(cell), block)
 
 
 class ChoiceLayer(nn.Module):
@@ -72,9 +74,11 @@ class ChoiceLayer(nn.Module):
 
     def setup(self) -> None:
         """Make one submodule for each op, under the op's name."""
-        shared = self.widths, self.layout, self.activation
         for op in [*self._allowed(), *self._parallel()]:
-            block = PerCellBlocks(op, *shared) if self.widths else self._block(op, None)
+            if self.widths:
+                block = PerCellBlocks(op, self.widths, self.layout, self.activation)
+            else:
+                block = self._block(op, None)
             setattr(self, op.name, block)
 
     def __call__(

@@ -70,10 +70,8 @@ class Network(nn.Module):
         if layout.channel == 0:
             pooled = pooled.T  # [C, B] -> [B, C]
         pooled = nn.Dropout(self.dropout, deterministic=not train)(pooled)
-        # Of all spaces, only a chain may go without the bias.
-        use_bias = getattr(self.space, "classifier_bias", True)
-        classifier = modules.Linear(self.space.num_classes, use_bias, name="classifier")
-        return classifier(pooled)
+        classes, bias = self.space.num_classes, self.space.classifier_bias
+        return modules.Linear(classes, bias, name="classifier")(pooled)
 
     def features(
         self, images: Array, path: Array, train: bool, layout: Layout
@@ -107,20 +105,25 @@ class Supernet(Network):
     ) -> Array:
         """See `Network.features`."""
         space = self.space
-        shared = layout, modules.ACTIVATIONS[space.activation]
-        shape = space.stem_channels, 3, space.stem_stride
-        stem = modules.Conv(*shape, layout, name="stem")
-        hidden = normed(stem, images, train, shared[1])
+        activation = modules.ACTIVATIONS[space.activation]
+        stem = modules.Conv(
+            space.stem_channels, 3, space.stem_stride, layout, name="stem"
+        )
+        hidden = normed(stem, images, train, activation)
         for index, block in enumerate(space.fixed):
-            shape = block.out_channels, block.stride
-            make = BLOCKS[block.op.kind]
-            fixed = make(block.op, *shape, *shared, name=f"fixed_{index}")
-            hidden = fixed(hidden, train)
+            hidden = BLOCKS[block.op.kind](
+                op=block.op,
+                out_channels=block.out_channels,
+                stride=block.stride,
+                layout=layout,
+                activation=activation,
+                name=f"fixed_{index}",
+            )(hidden, train)
         for index in range(space.num_layers):
-            layer = self.choice_layer(index, *shared)
+            layer = self.choice_layer(index, layout, activation)
             hidden = layer(hidden, path[index], train)
         head = modules.Pointwise(space.head_channels, layout, name="head")
-        return normed(head, hidden, train, shared[1])
+        return normed(head, hidden, train, activation)
 
 
 class CellNetwork(Network):
@@ -173,8 +176,10 @@ class Reduction(nn.Module):
         """A feature map of even height and width -> one of half of them."""
         outputs, op = inputs, Op("conv3", "relu_conv", 3)
         for name, stride in (("first", 2), ("second", 1)):
-            shape = self.out_channels, stride, self.layout
-            outputs = ReluConv(op, *shape, jax.nn.relu, name=name)(outputs, train)
+            conv = ReluConv(
+                op, self.out_channels, stride, self.layout, jax.nn.relu, name=name
+            )
+            outputs = conv(outputs, train)
         shortcut = modules.Pointwise(self.out_channels, self.layout, name="shortcut")
         return outputs + shortcut(halve(inputs, self.layout))
 

@@ -4,25 +4,19 @@ from collections.abc import Callable
 from typing import Unpack
 
 from difnas_jax.errors import InputError
+from difnas_jax.spaces import mobilenet
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.image import Images, ImageSpace
-from difnas_jax.spaces.mobilenet import (
-    bnnas17,
-    digits,
-    fairnas19,
-    mbv2,
-    nas_bench_macro,
-)
 from difnas_jax.spaces.nas_bench_201 import nas_bench_201
 from difnas_jax.spaces.shufflenetv2 import shufflenetv2
 
 SPACES: dict[str, Callable[..., ImageSpace]] = {
-    "bnnas17": bnnas17,
-    "digits": digits,
-    "fairnas19": fairnas19,
-    "mbv2": mbv2,
+    "bnnas17": mobilenet.bnnas17,
+    "digits": mobilenet.digits,
+    "fairnas19": mobilenet.fairnas19,
+    "mbv2": mobilenet.mbv2,
     "nas_bench_201": nas_bench_201,
-    "nas_bench_macro": nas_bench_macro,
+    "nas_bench_macro": mobilenet.nas_bench_macro,
     "shufflenetv2": shufflenetv2,
 }
 

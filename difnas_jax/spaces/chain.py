@@ -26,7 +26,6 @@ class ChainSpace(ImageSpace):
       fixed: blocks between the stem and the searchable layers.
       head_channels: outputs of the 1x1 convolution before global pooling.
       activation: of all blocks, stem and head; a key of `models.modules.ACTIVATIONS`.
-      classifier_bias: whether the classifier has one.
     """
 
     stem_channels: int
@@ -34,7 +33,6 @@ class ChainSpace(ImageSpace):
     fixed: tuple[FixedBlock, ...]
     head_channels: int
     activation: str = "relu6"
-    classifier_bias: bool = True
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

@@ -51,11 +51,13 @@ class ImageSpace(SearchSpace):
     Attributes:
       image_size, image_channels: input images are [image_size, image_size,
         image_channels].
+      classifier_bias: whether the classifier has a bias.
     """
 
     layers: tuple[ImageLayer, ...]
     image_size: int
     image_channels: int
+    classifier_bias: bool = dataclasses.field(default=True, kw_only=True)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ no optimizer sees; kernels of convolutions only. Modules do not know of fates: t
 a kernel from the collection in which it lies.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.traverse_util
@@ -15,8 +14,6 @@ from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 
 Leaf = tuple[str, ...]
 Fates = dict[Leaf, str]
-Matches = Callable[[Leaf, tuple[int, ...]], bool]  # (name, shape)
-Rule = tuple[tuple[Matches, str], ...]
 
 TRAINED, HELD, FROZEN = "trained", "held", "frozen"
 
@@ -31,52 +28,36 @@ def tree_of(leaves: dict[Leaf, Any]) -> Any:
     return flax.traverse_util.unflatten_dict(leaves)
 
 
-def _any(leaf: Leaf, shape: tuple[int, ...]) -> bool:
-    return True
+def kind_of(leaf: Leaf, shape: tuple[int, ...]) -> str:
+    """What a leaf is; `indicator` is the last batch norm of a candidate.
+
+    Raises:
+      ValueError: a leaf that no rule covers, such as a batch norm of another name.
+    """
+    if leaf[0] == "classifier":
+        return "classifier"
+    if leaf[-1] == "kernel":  # [k, k, C_in, C_out] or [C_in, C_out]
+        return "spatial kernel" if len(shape) == 4 and shape[0] > 1 else "kernel"
+    if leaf[-2].startswith("bn_") and leaf[-1] in ("scale", "bias"):
+        scores = leaf[0].startswith("layer_") and leaf[-2] in INDICATOR_BATCH_NORMS
+        return "indicator" if scores else "batch norm"
+    raise ValueError(f"no rule says whether {'/'.join(leaf)} {list(shape)} trains")
 
 
-def _classifier(leaf: Leaf, shape: tuple[int, ...]) -> bool:
-    return leaf[0] == "classifier"
-
-
-def _batch_norm(leaf: Leaf, shape: tuple[int, ...]) -> bool:
-    return leaf[-2].startswith("bn_") and leaf[-1] in ("scale", "bias")
-
-
-def _indicator(leaf: Leaf, shape: tuple[int, ...]) -> bool:
-    """The batch norm by which a candidate scores: its last one."""
-    return leaf[0].startswith("layer_") and leaf[-2] in INDICATOR_BATCH_NORMS
-
-
-def _kernel(leaf: Leaf, shape: tuple[int, ...]) -> bool:
-    return leaf[-1] == "kernel"
-
-
-def _spatial_kernel(leaf: Leaf, shape: tuple[int, ...]) -> bool:
-    """A kernel of more than one pixel, [k, k, C_in, C_out]."""
-    return _kernel(leaf, shape) and len(shape) == 4 and shape[0] > 1
-
-
-# The first match decides. `Differs from the paper:` it does not say whether the
-# classifier trains; `method.train_classifier` does here.
-TRAINABLE: dict[str, Rule] = {
-    "indicator": (
-        (_indicator, TRAINED),
-        (_batch_norm, HELD),
-        (_kernel, FROZEN),
+# The kinds that train. The paper does not say whether the classifier is one of them:
+# `method.train_classifier` does.
+TRAINABLE: dict[str, frozenset[str]] = {
+    "indicator": frozenset({"indicator"}),
+    "all_bn": frozenset({"indicator", "batch norm"}),
+    "spatial": frozenset({"indicator", "batch norm", "spatial kernel"}),
+    "all": frozenset(
+        {"indicator", "batch norm", "spatial kernel", "kernel", "classifier"}
     ),
-    "all_bn": ((_batch_norm, TRAINED), (_kernel, FROZEN)),
-    "spatial": (
-        (_batch_norm, TRAINED),
-        (_spatial_kernel, TRAINED),
-        (_kernel, FROZEN),
-    ),
-    "all": ((_any, TRAINED),),
 }
 
 
 def fates_of(params: Any, trainable: str, train_classifier: bool) -> Fates:
-    """The fate of every leaf.
+    """The fate of every leaf: what does not train is frozen if it is a kernel.
 
     Args:
       params: nested dictionary of arrays or shapes: all parameters of a network.
@@ -88,20 +69,15 @@ def fates_of(params: Any, trainable: str, train_classifier: bool) -> Fates:
       One of `TRAINED`, `HELD` and `FROZEN` by name of the leaf.
 
     Raises:
-      ValueError: a leaf that the rule does not cover, such as a batch norm of another
-        name.
+      ValueError: see `kind_of`.
     """
-    classifier = TRAINED if train_classifier or trainable == "all" else HELD
-    rule: Rule = ((_classifier, classifier), *TRAINABLE[trainable])
-    leaves = leaves_of(params)
-    return {leaf: _fate(leaf, array.shape, rule) for leaf, array in leaves.items()}
-
-
-def _fate(leaf: Leaf, shape: tuple[int, ...], rule: Rule) -> str:
-    for matches, fate in rule:
-        if matches(leaf, shape):
-            return fate
-    raise ValueError(f"no rule says whether {'/'.join(leaf)} {list(shape)} trains")
+    trained = TRAINABLE[trainable] | ({"classifier"} if train_classifier else set())
+    fates = {}
+    for leaf, array in leaves_of(params).items():
+        kind = kind_of(leaf, array.shape)
+        untrained = FROZEN if kind.endswith("kernel") else HELD
+        fates[leaf] = TRAINED if kind in trained else untrained
+    return fates
 
 
 def split(variables: dict[str, Any], fates: Fates) -> dict[str, Any]:

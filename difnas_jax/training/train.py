@@ -19,14 +19,8 @@ from ml_collections import ConfigDict
 from difnas_jax.data import Loader, TrainBatches
 from difnas_jax.errors import Stopped
 from difnas_jax.models.networks import Network
+from difnas_jax.runtime import mesh as devices
 from difnas_jax.runtime.checkpoint import Checkpoints
-from difnas_jax.runtime.mesh import (
-    own_rows,
-    programs_in_flight,
-    replicate,
-    replicated,
-    shard_batch,
-)
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
@@ -95,19 +89,21 @@ def train(
     optimizer = optim.optimizer(settings, total)
     train_step = steps.make_train_step(model, optimizer, packing, recipe, mesh)
     spec = PLACEMENTS[recipe.placement].batch
-    rows = own_rows(batches.batch_size, mesh, spec)
+    rows = devices.own_rows(batches.batch_size, mesh, spec)
     updates = Updates(
         total=total,
         train_step=jax.jit(train_step, donate_argnums=0),
         paths=jax.jit(
             lambda step: sampler(stream(recipe.seed, "paths", step)),
-            out_shardings=replicated(mesh),
+            out_shardings=devices.replicated(mesh),
         ),
         batches=dataclasses.replace(batches, rows=rows),
-        to_devices=functools.partial(shard_batch, mesh=mesh, spec=spec),
+        to_devices=functools.partial(devices.shard_batch, mesh=mesh, spec=spec),
     )
     memory = recipe.remembers.begin(total, number_of_paths)
-    state = replicate(steps.create_state(variables, optimizer, packing, memory), mesh)
+    state = devices.replicate(
+        steps.create_state(variables, optimizer, packing, memory), mesh
+    )
     with Checkpoints(folder / "checkpoints", settings.keep_checkpoints) as checkpoints:
         state, unwritten = restored(state, checkpoints)
         start = {"paths": updates.paths(int(state.step)), "variables": state.variables}
@@ -145,7 +141,7 @@ def fit(
       Stopped: a signal asked for it; the state is saved.
     """
     first, total = int(state.step), updates.total
-    in_flight = programs_in_flight()
+    in_flight = devices.programs_in_flight()
     with Loader(updates.batches, range(first, total), updates.to_devices) as ahead:
         for step in range(first, total):
             batch = log.wait_for(ahead)
