@@ -67,7 +67,9 @@ def check(config: ConfigDict) -> None:
     check_numbers(config)
     check_devices(config.devices)
     for name, allowed in CHOICES.items():
-        check_choice(config, name, allowed)
+        if (value := field(config, name)) not in allowed:
+            names = ", ".join(allowed)
+            raise InputError(f"{name}: expected one of {names}; got {value!r}")
     wiring, stages = build.build_wiring(config), chosen_stages(config)
     build.given_architecture(config)
     if "supernet" in stages:
@@ -188,13 +190,6 @@ def check_batch_sharing(config: ConfigDict, space: SearchSpace) -> None:
             f"supernet.batch_size: expected a multiple of the {paths} paths of an "
             f"update (method.batch_sharing = {sharing!r}), got {size}"
         ) from error
-
-
-def check_choice(config: ConfigDict, name: str, allowed: Iterable[str]) -> None:
-    """Raise `InputError` unless the field holds one of the allowed names."""
-    value, names = field(config, name), list(allowed)
-    if value not in names:
-        raise InputError(f"{name}: expected one of {', '.join(names)}; got {value!r}")
 
 
 def chosen_stages(config: ConfigDict) -> list[str]:

@@ -176,12 +176,8 @@ def _do(config: ConfigDict, workdir: Path, marker: dict[str, Any]) -> None:
     say(f"{name}: done in {seconds:.1f} s")
 
 
-def _marker_path(workdir: Path, name: str) -> Path:
-    return workdir / "stages" / f"{name}.json"
-
-
 def _read_marker(workdir: Path, name: str) -> dict[str, Any]:
-    path = _marker_path(workdir, name)
+    path = workdir / f"stages/{name}.json"
     if not path.exists():
         return {}
     marker = files.read_json(path, ("config", "inputs"))
@@ -193,7 +189,7 @@ def _read_marker(workdir: Path, name: str) -> dict[str, Any]:
 
 def _write_marker(workdir: Path, marker: dict[str, Any]) -> None:
     if processes.is_main_process():
-        files.write_json(_marker_path(workdir, marker["stage"]), marker)
+        files.write_json(workdir / f"stages/{marker['stage']}.json", marker)
 
 
 def _dependencies(name: str, config: ConfigDict, data_checksum: str) -> dict[str, Any]:

@@ -50,7 +50,9 @@ def registered(draw: st.DrawFn) -> SearchSpace:
 @st.composite
 def chains(draw: st.DrawFn) -> ImageSpace:
     """A chain of random widths, strides and ops."""
-    whole = spaces.mobilenet.digits(image_size=draw(SIZES), image_channels=1, num_classes=10)
+    whole = spaces.mobilenet.digits(
+        image_size=draw(SIZES), image_channels=1, num_classes=10
+    )
     layers, width = [], 16
     for _ in range(draw(st.integers(1, 4))):
         out, stride = draw(st.sampled_from((8, 16))), draw(st.sampled_from((1, 2)))

@@ -9,7 +9,7 @@ from difnas_jax.spaces.image import ImageLayer
 
 def space(**images):
     """The first layers of `digits`, of two and three ops."""
-    whole = spaces.digits(**images)
+    whole = spaces.mobilenet.digits(**images)
     layers = (ImageLayer(16, 24, 2, ops=(0, 1)), ImageLayer(24, 24, 1, ops=(0, 1, 6)))
     return dataclasses.replace(whole, name="kills", layers=layers)
 

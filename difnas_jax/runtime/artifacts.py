@@ -1,14 +1,12 @@
 """The files through which stages communicate: their names, contents and checks."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import importlib.metadata
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -74,7 +72,7 @@ class Indicator:
             np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod
-    def load(cls, path: Path, space: SearchSpace) -> Indicator:
+    def load(cls, path: Path, space: SearchSpace) -> Self:
         """Read `indicator.npz` for `space`.
 
         Raises:
@@ -127,7 +125,7 @@ class FoundNetwork:
         files.write_json(path, dataclasses.asdict(self))
 
     @classmethod
-    def load(cls, path: Path, space: SearchSpace) -> FoundNetwork:
+    def load(cls, path: Path, space: SearchSpace) -> Self:
         """Read `best.json` for `space`.
 
         Raises:

@@ -7,14 +7,12 @@ network without its optimizer. Saving is asynchronous and atomic. A checkpoint i
 by the step of the training, from which its position in the data follows.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import jax
 import orbax.checkpoint as ocp
@@ -235,7 +233,7 @@ class Checkpoints:
         with files.disk_full_as_oserror(self.folder):
             self._manager.close()
 
-    def __enter__(self) -> Checkpoints:
+    def __enter__(self) -> Self:
         """The checkpoints themselves."""
         return self
 

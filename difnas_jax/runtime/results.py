@@ -1,11 +1,9 @@
 """What a run found, for people, programs and notebooks."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import MACS, PARAMS
@@ -42,7 +40,7 @@ class Results:
     values: Mapping[str, Any]
 
     @classmethod
-    def of(cls, workdir: Path, values: Mapping[str, Any]) -> Results:
+    def of(cls, workdir: Path, values: Mapping[str, Any]) -> Self:
         """The results from the values of `results.json`."""
         costs = values["costs"] or dict.fromkeys((MACS, PARAMS))
         known = {**values, "macs": costs[MACS], "params": costs[PARAMS]}

@@ -92,11 +92,7 @@ def split(variables: dict[str, Any], fates: Fates) -> dict[str, Any]:
     """
     leaves = leaves_of(variables["params"])
     frozen = {leaf: leaves.pop(leaf) for leaf in fates if fates[leaf] == FROZEN}
-    return {
-        **variables,
-        "params": tree_of(leaves),
-        "frozen": tree_of(frozen),
-    }
+    return {**variables, "params": tree_of(leaves), "frozen": tree_of(frozen)}
 
 
 def merge(variables: dict[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,9 @@ indicator must not drift while its candidate is not sampled. Weight decay applie
 kernels, never to batch norms or biases.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +40,7 @@ class Packing:
     groups: dict[str, tuple[Leaf, ...]]
 
     @classmethod
-    def of(cls, fates: Fates) -> Packing:
+    def of(cls, fates: Fates) -> Self:
         """Pack the leaves of `params`, whose fates these are."""
         trained = [leaf for leaf in sorted(fates) if fates[leaf] == TRAINED]
         groups = {

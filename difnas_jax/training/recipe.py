@@ -5,11 +5,9 @@ saved and resumed with the rest, and is read by later stages. Most methods remem
 nothing, and retraining never does.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax.numpy as jnp
 from jax import Array
@@ -71,7 +69,7 @@ class Recipe:
     memory: str
 
     @classmethod
-    def of_supernet(cls, config: ConfigDict) -> Recipe:
+    def of_supernet(cls, config: ConfigDict) -> Self:
         """What the method of the config does with a supernet."""
         return cls(
             settings=config.supernet,
@@ -84,7 +82,7 @@ class Recipe:
         )
 
     @classmethod
-    def of_retraining(cls, config: ConfigDict) -> Recipe:
+    def of_retraining(cls, config: ConfigDict) -> Self:
         """A found network: one path, all weights, nothing to remember."""
         return cls(
             settings=config.retrain,
