@@ -12,7 +12,7 @@ from difnas_jax.config import build
 from difnas_jax.config.build import field
 from difnas_jax.config.ranges import check_numbers
 from difnas_jax.config.stages import STAGES, maker_of
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, require
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.networks import DTYPES
 from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
@@ -67,9 +67,8 @@ def check(config: ConfigDict) -> None:
     check_numbers(config)
     check_devices(config.devices)
     for name, allowed in CHOICES.items():
-        if (value := field(config, name)) not in allowed:
-            names = ", ".join(allowed)
-            raise InputError(f"{name}: expected one of {names}; got {value!r}")
+        value, expected = field(config, name), f"one of {', '.join(allowed)}"
+        require(value in allowed, name, expected, repr(value))
     wiring, stages = build.build_wiring(config), chosen_stages(config)
     build.given_architecture(config)
     if "supernet" in stages:
@@ -107,19 +106,14 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
     """
     name, method = config.method.indicator, config.method
     indicator = INDICATORS[name]
-    if method.score == "ratio" and not indicator.positive:
-        raise InputError(
-            f"method.score: expected 'sum' or 'argmax' with method.indicator = "
-            f"{name!r}, whose values are differences; got 'ratio'"
-        )
-    if indicator.memory == "nothing":
-        return
-    if method.memory != indicator.memory:
-        raise InputError(
-            f"method.memory: expected {indicator.memory!r}, which method.indicator = "
-            f"{name!r} reads; got {method.memory!r}"
-        )
-    check_paths_exist("method.indicator", config, wiring)
+    fits = indicator.positive or method.score != "ratio"
+    expected = f"'sum' or 'argmax' for differences, as method.indicator = {name!r}"
+    require(fits, "method.score", expected, repr(method.score))
+    if indicator.memory != "nothing":
+        fits = method.memory == indicator.memory
+        expected = f"{indicator.memory!r}, which method.indicator = {name!r} reads"
+        require(fits, "method.memory", expected, repr(method.memory))
+        check_paths_exist("method.indicator", config, wiring)
 
 
 def check_paths_exist(name: str, config: ConfigDict, wiring: Wiring) -> None:
@@ -199,9 +193,7 @@ def chosen_stages(config: ConfigDict) -> list[str]:
       InputError: none, an unknown one, or another order.
     """
     chosen = list(config.stages)
-    if not chosen or chosen != [stage for stage in STAGES if stage in chosen]:
-        raise InputError(
-            f"stages: expected some of {', '.join(STAGES)}, in this order; got "
-            + repr(",".join(map(str, chosen)))
-        )
+    fits = bool(chosen) and chosen == [stage for stage in STAGES if stage in chosen]
+    expected = f"some of {', '.join(STAGES)}, in this order"
+    require(fits, "stages", expected, repr(",".join(map(str, chosen))))
     return chosen

@@ -23,3 +23,9 @@ class TrainingError(RuntimeError):
 
 class Stopped(Exception):
     """A signal has stopped the run, and everything that it has done is saved."""
+
+
+def require(fits: bool, field: str, expected: str, got: object) -> None:
+    """Raise `InputError` unless the value of a field fits what is expected."""
+    if not fits:
+        raise InputError(f"{field}: expected {expected}, got {got}")

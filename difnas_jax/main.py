@@ -26,7 +26,7 @@ from difnas_jax import pipeline
 from difnas_jax.config import build
 from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.config.stages import HARMLESS
-from difnas_jax.errors import InputError
+from difnas_jax.errors import require
 from difnas_jax.runtime import compilation, mesh, processes, shutdown
 from difnas_jax.runtime.metrics import say
 
@@ -79,11 +79,10 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, ConfigD
     known, rest = parser.parse_known_args(argv)
     config = load_config(known.config)
     override_by_flags(config, rest)
-    if not 0 < known.join_timeout <= threading.TIMEOUT_MAX:
-        seconds = known.join_timeout
-        raise InputError(f"--join-timeout: expected seconds above 0, got {seconds}")
-    if known.workdir == "":
-        raise InputError("--workdir: expected a folder, got nothing")
+    seconds = known.join_timeout
+    fits = 0 < seconds <= threading.TIMEOUT_MAX
+    require(fits, "--join-timeout", "seconds above 0", seconds)
+    require(known.workdir != "", "--workdir", "a folder", "nothing")
     return known, config
 
 

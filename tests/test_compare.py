@@ -48,7 +48,7 @@ def compared(tmp_path_factory, tiny):
     """(workdir, exit code) of all methods with one seed."""
     workdir = tmp_path_factory.mktemp("compare")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(spaces.SPACES, "tiny", lambda *_: tiny)
+        patch.setitem(spaces.SPACES, "tiny", lambda **_: tiny)
         code = compare.main([*METHODS, "--seeds=3", f"--workdir={workdir}", *FLAGS])
         again = compare.main([*METHODS, "--seeds=3", f"--workdir={workdir}", *FLAGS])
     return workdir, code or again

@@ -131,7 +131,7 @@ SMALL = ("--channels=8", "--side=3", "--seeds=2", "--image-size=8", "--batch-siz
 
 def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     space = dataclasses.replace(tiny, image_channels=3, layers=tiny.layers[:2])
-    monkeypatch.setitem(SPACES, "tiny", lambda *_: space)
+    monkeypatch.setitem(SPACES, "tiny", lambda **_: space)
     monkeypatch.setattr(singular_values, "cases", few_cases)
     flags = (*SMALL, "--draws=2", "--layer-indicators=parallel", "--updates=1")
     argv = ["singular_values", "tiny", f"--output={tmp_path}", *flags]

@@ -66,7 +66,7 @@ def finished(tmp_path_factory, tiny):
     """A finished run: (config, workdir, results)."""
     workdir = tmp_path_factory.mktemp("run") / "workdir"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(spaces.SPACES, "tiny", lambda *_: tiny)
+        patch.setitem(spaces.SPACES, "tiny", lambda **_: tiny)
         return tiny_config(), workdir, difnas_jax.run(tiny_config(), workdir)
 
 
@@ -453,7 +453,7 @@ def test_cells_walk_the_whole_way(tmp_path, monkeypatch):
         cells=1,
         channels=(8, 8),
     )
-    monkeypatch.setitem(spaces.SPACES, "cells", lambda *_: space)
+    monkeypatch.setitem(spaces.SPACES, "cells", lambda **_: space)
     config = tiny_config(score="sum", indicator="gamma", layer_indicator="candidate")
     config.space.name = "cells"
     config.search.population = 16

@@ -18,7 +18,7 @@ OF_A_SUPERNET = ("space", "data", "method", "supernet")
 
 @pytest.fixture
 def config(monkeypatch, tiny):
-    monkeypatch.setitem(spaces.SPACES, "tiny", lambda *_: tiny)
+    monkeypatch.setitem(spaces.SPACES, "tiny", lambda **_: tiny)
     config = default()
     config.space.update(name="tiny", image_size=8, image_channels=1, num_classes=10)
     config.data.source = "digits"

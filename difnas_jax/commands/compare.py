@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import checks, pipeline
 from difnas_jax.config.files import load_config, override_by_flags
-from difnas_jax.errors import InputError, TrainingError
+from difnas_jax.errors import InputError, TrainingError, require
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
@@ -88,10 +88,8 @@ def parse_flags(
     parser.add_argument("--workdir", required=True, metavar="FOLDER", type=Path)
     known, flags = parser.parse_known_intermixed_args(argv)
     labels = [_label(name) for name in known.configs]
-    if len(set(labels)) < len(labels):
-        raise InputError(
-            f"configs: expected files of different names, got {', '.join(labels)}"
-        )
+    fits = len(set(labels)) == len(labels)
+    require(fits, "configs", "files of different names", ", ".join(labels))
     seeds = parse_seeds(known.seeds)
     if any(flag.startswith("--config.seed=") for flag in flags):
         raise InputError("--config.seed: expected --seeds=N,N,... instead")
@@ -106,10 +104,8 @@ def parse_seeds(text: str) -> list[int]:
     """
     parts = text.split(",")
     seeds = [int(part) for part in parts if part.isdecimal()]
-    if len(set(seeds)) < len(parts):
-        raise InputError(
-            f"--seeds: expected different whole numbers split by commas, got {text!r}"
-        )
+    fits, expected = len(set(seeds)) == len(parts), "different whole numbers"
+    require(fits, "--seeds", f"{expected} split by commas", repr(text))
     return seeds
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import spaces
-from difnas_jax.errors import InputError
+from difnas_jax.errors import require
 from difnas_jax.search.problem import PREFIXES, Budget
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.image import ImageSpace
@@ -50,11 +50,10 @@ def given_architecture(config: ConfigDict) -> Architecture | None:
         architecture = space.validate([int(op) for op in ops])
     else:
         architecture = space.parse(ops)
-    if not space.is_connected(np.array([architecture])).all():
-        raise InputError(
-            "retrain.architecture: expected a network in which the image reaches the "
-            f"classifier, in {config.retrain.architecture!r} it does not"
-        )
+    fits = bool(space.is_connected(np.array([architecture])).all())
+    expected = "a network in which the image reaches the classifier"
+    given = repr(config.retrain.architecture)
+    require(fits, "retrain.architecture", expected, given)
     return architecture
 
 

@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from difnas_jax.config.build import flat
-from difnas_jax.errors import InputError
+from difnas_jax.errors import require
 
 LARGEST = 2**62
 # By field, or by field of both trainings; any other number is at least 0.
@@ -38,12 +38,10 @@ def check_numbers(config: ConfigDict) -> None:
     for name, value in flat(config, config).items():
         own, shared = RANGES.get(name), RANGES.get(name.rpartition(".")[2])
         low, high = own or shared or (0, LARGEST)
-        if isinstance(value, int | float) and not low <= value <= high:
+        if isinstance(value, int | float):
             limit = f"at least {low}" if high == LARGEST else f"{low} to {high}"
-            raise InputError(f"{name}: expected {limit} and finite, got {value}")
+            require(low <= value <= high, name, f"{limit} and finite", value)
     for group in ("supernet", "retrain"):
-        if (config[group].epochs > 0) == (config[group].steps > 0):
-            raise InputError(
-                f"{group}.epochs, {group}.steps: expected exactly one to be positive, "
-                f"got {config[group].epochs} and {config[group].steps}"
-            )
+        epochs, steps = config[group].epochs, config[group].steps
+        fits, fields = (epochs > 0) != (steps > 0), f"{group}.epochs, {group}.steps"
+        require(fits, fields, "exactly one to be positive", f"{epochs} and {steps}")

@@ -17,7 +17,7 @@ from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, require
 
 # The bytes of a JPEG or PNG file, or uint8[H, W, C].
 StoredImage = bytes | np.ndarray
@@ -148,12 +148,6 @@ class NamedSplits:
 
     splits: Mapping[str, Records]
     classes: list[str]
-
-
-def require(fits: bool, field: str, expected: str, got: object) -> None:
-    """Raise `InputError` unless the value of a field fits what is expected."""
-    if not fits:
-        raise InputError(f"{field}: expected {expected}, got {got}")
 
 
 def checked_arrays(

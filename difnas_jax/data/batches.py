@@ -12,9 +12,10 @@ from typing import Any, Self
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.data.base import Records, require
+from difnas_jax.data.base import Records
 from difnas_jax.data.examples import Examples
 from difnas_jax.data.images import CROP_DRAWS, lighting, random_crop
+from difnas_jax.errors import require
 
 Batch = dict[str, Any]
 # Uniform random numbers of an example: crop, position of the padded crop, flip.

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from difnas_jax.data.base import NamedSplits, Records, StoredImage, require
+from difnas_jax.data.base import NamedSplits, Records, StoredImage
 from difnas_jax.data.image_files import read_folder, read_jpegs
 from difnas_jax.data.images import CORRUPT, MODES, is_grey, opened, resized
 from difnas_jax.data.sources import read_arrays
 from difnas_jax.data.tfds import FORMAT, library, read_prepared
-from difnas_jax.errors import InputError, one_line
+from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.runtime.metrics import Progress
 
 # Formats of image files that are written as they are.

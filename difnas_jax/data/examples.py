@@ -13,9 +13,9 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from difnas_jax.data.base import Arrays, Records, StoredImage, require
+from difnas_jax.data.base import Arrays, Records, StoredImage
 from difnas_jax.data.images import CORRUPT, MODES, Crop, is_grey, opened, resized, whole
-from difnas_jax.errors import InputError, one_line
+from difnas_jax.errors import InputError, one_line, require
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
-from difnas_jax.data.base import require
 from difnas_jax.data.batches import Batch, EvaluationBatches, Normalizer, TrainBatches
 from difnas_jax.data.examples import Examples
+from difnas_jax.errors import require
 
 Item = TypeVar("Item")
 

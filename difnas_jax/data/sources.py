@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.data import base, image_files, tfds
 from difnas_jax.data.base import Arrays, Dataset, NamedSplits, Records
-from difnas_jax.errors import InputError, one_line
+from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.runtime.files import DAMAGE
 
 DIGITS_STRIDE = 757
@@ -45,7 +45,7 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
       InputError: the file is missing or malformed, or a label is out of range.
     """
     path = config.data.path
-    base.require(bool(path), "data.path", "an .npz file", "an empty path")
+    require(bool(path), "data.path", "an .npz file", "an empty path")
     splits = read_arrays(Path(path), config.space.num_classes)
     return _dataset(splits, {role: role for role in SPLITS}, config)
 
@@ -61,7 +61,7 @@ def folder_source(config: ConfigDict) -> Dataset[Records]:
       InputError: a folder is missing or empty, or the classes do not fit.
     """
     path = config.data.path
-    base.require(bool(path), "data.path", "a folder of splits", "an empty path")
+    require(bool(path), "data.path", "a folder of splits", "an empty path")
     return _named(config, lambda names: image_files.read_folder(Path(path), names))
 
 
@@ -98,7 +98,7 @@ def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
     keys = {f"{part}_{name}" for name in names for part in "xy"}
     expected = f"keys {', '.join(sorted(keys))} in {path}"
     got = ", ".join(sorted(values)) or "none"
-    base.require(values.keys() == keys, "data.path", expected, got)
+    require(values.keys() == keys, "data.path", expected, got)
     splits = {}
     for name in names:
         images, labels = values[f"x_{name}"], values[f"y_{name}"]
@@ -119,12 +119,12 @@ def _named(
     names = {role: config.data[f"{role}_split"] for role in SPLITS}
     for role in ("train", "test"):
         given, field = bool(names[role]), f"data.{role}_split"
-        base.require(given, field, "a split", "an empty name")
+        require(given, field, "a split", "an empty name")
     names = {role: name for role, name in names.items() if name}
     found = read(list(names.values()))
     classes, expected = config.space.num_classes, len(found.classes)
     fits, text = classes == expected, f"{expected}, the classes of the data"
-    base.require(fits, "space.num_classes", text, classes)
+    require(fits, "space.num_classes", text, classes)
     return _dataset(found.splits, names, config)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from difnas_jax.data.base import NamedSplits, Records, require
-from difnas_jax.errors import InputError
+from difnas_jax.data.base import NamedSplits, Records
+from difnas_jax.errors import InputError, require
 
 FORMAT = "array_record"
 NAME = re.compile(r"(?P<folder>[\w-]+(/[\w.-]+)?)(:(?P<version>\d+\.\d+\.\d+))?")

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from difnas_jax.errors import InputError
+from difnas_jax.errors import require
 from difnas_jax.runtime import files
 from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.spaces.base import Architecture, SearchSpace
@@ -33,6 +33,7 @@ RETRAIN_RESULT = "retrain/result.json"
 RESULTS = "results.json"
 REPORT = "report.html"
 FIGURES = "figures"
+OTHER_WORKDIR = "use the workdir of that space"
 
 
 def versions() -> dict[str, str]:
@@ -84,11 +85,8 @@ class Indicator:
             table = np.asarray(arrays.pop("table"), np.float64)
             provenance = json.loads(str(arrays.pop("provenance")))
         shape, expected = list(table.shape), [space.num_layers, space.num_ops]
-        if shape != expected:
-            raise InputError(
-                f"{path}: expected a table [L, O] = {expected} for space "
-                f"{space.name!r}, got {shape}; use the workdir of that space"
-            )
+        what = f"a table [L, O] = {expected} for space {space.name!r}"
+        require(shape == expected, str(path), what, f"{shape}; {OTHER_WORKDIR}")
         gammas = {name.removeprefix("gamma/"): gamma for name, gamma in arrays.items()}
         return cls(table, gammas, provenance)
 
@@ -135,11 +133,9 @@ class FoundNetwork:
         names = [field.name for field in dataclasses.fields(cls)]
         written = [name for name in names if name not in ("ops", "text")]
         value = files.read_json(path, written)
-        if value["space"] != space.name:
-            raise InputError(
-                f"{path}: expected a network of space {space.name!r}, got one of "
-                f"{value['space']!r}; use the workdir of that space"
-            )
+        what, other = f"a network of space {space.name!r}", value["space"]
+        got = f"one of {other!r}; {OTHER_WORKDIR}"
+        require(other == space.name, str(path), what, got)
         with files.damage_as_input_error(path, "an architecture of this space"):
             architecture = _checked_architecture(value, space)
         value |= {"architecture": architecture, "ops": space.op_names(architecture)}

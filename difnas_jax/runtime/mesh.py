@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from difnas_jax.errors import InputError, one_line
+from difnas_jax.errors import InputError, one_line, require
 
 # The one axis of the mesh.
 DEVICES = "data"
@@ -43,10 +43,8 @@ def check_devices(expected: int) -> None:
 def check_divides(name: str, batch_size: int) -> None:
     """Raise `InputError` unless the batch splits evenly over the devices."""
     devices = jax.device_count()
-    if batch_size % devices:
-        raise InputError(
-            f"{name}: expected a multiple of the {devices} devices, got {batch_size}"
-        )
+    fits = batch_size % devices == 0
+    require(fits, name, f"a multiple of the {devices} devices", batch_size)
 
 
 def programs_in_flight() -> int:

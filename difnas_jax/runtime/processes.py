@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from difnas_jax.errors import InputError, one_line
+from difnas_jax.errors import InputError, one_line, require
 
 # Variables that describe a job on a cluster that JAX does not recognise.
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
@@ -76,9 +76,10 @@ def join(timeout: float) -> None:
 
 def _number_from(variable: str) -> int | None:
     text = os.environ.get(variable)
-    if text is not None and not text.isdecimal():
-        raise InputError(f"{variable}: expected a whole number, got {text!r}")
-    return None if text is None else int(text)
+    if text is None:
+        return None
+    require(text.isdecimal(), variable, "a whole number", repr(text))
+    return int(text)
 
 
 def _end(message: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Unpack
 
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, require
 from difnas_jax.spaces import mobilenet
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.image import Images, ImageSpace
@@ -35,8 +35,7 @@ def build(name: str, **images: Unpack[Images]) -> ImageSpace:
         known = ", ".join(sorted(SPACES))
         raise InputError(f"space.name: expected one of {known}; got {name!r}")
     for field in ("image_size", "image_channels", "num_classes"):
-        if (value := images[field]) < 1:
-            raise InputError(f"space.{field}: expected at least 1, got {value}")
+        require(images[field] >= 1, f"space.{field}", "at least 1", images[field])
     return SPACES[name](**images)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax.config.build import build_budget, build_space, build_wiring, limits
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, require
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.metrics import Progress, say
@@ -78,11 +78,8 @@ def check_algorithms(config: ConfigDict) -> None:
     costs = cost_table(build_space(config)).tables
     check_objectives(config.search.objectives, (SCORE, *costs))
     for name in config.search.references:
-        if name not in ALGORITHMS:
-            raise InputError(
-                f"search.references: expected some of {', '.join(ALGORITHMS)}; got "
-                f"{name!r}"
-            )
+        known = f"some of {', '.join(ALGORITHMS)}"
+        require(name in ALGORITHMS, "search.references", known, repr(name))
     name, score = config.search.algorithm, config.method.score
     if ALGORITHMS[name].needs_table and not scorer_row(config).additive:
         raise InputError(
