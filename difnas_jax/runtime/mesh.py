@@ -23,10 +23,8 @@ def check_devices(expected: int) -> None:
       InputError: there are fewer devices, JAX has no device of the platform that
         `JAX_PLATFORMS` names, or `JAX_ENABLE_X64` is set.
     """
-    if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
-        raise InputError(
-            "JAX_ENABLE_X64: expected it to be off, as networks are float32; unset it"
-        )
+    wide = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+    require(not wide, "JAX_ENABLE_X64", "it unset, as networks are float32", wide)
     try:
         count = jax.device_count()
     except (RuntimeError, AssertionError) as error:

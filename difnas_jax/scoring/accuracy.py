@@ -72,10 +72,8 @@ class PathAccuracy:
         for start in range(0, len(paths), PATHS_PER_CALL):
             part = paths[start : start + PATHS_PER_CALL]
             # One program serves every call: the last one repeats a path.
-            padded = np.pad(
-                part, ((0, PATHS_PER_CALL - len(part)), (0, 0)), mode="edge"
-            )
-            together = padded.astype(np.int32)
+            missing = (0, PATHS_PER_CALL - len(part)), (0, 0)
+            together = np.pad(part, missing, mode="edge").astype(np.int32)
             values = self._measured(self._recalibrated(together), together)
             accuracies.append(values[: len(part)])
         return np.concatenate([np.zeros(0), *accuracies])

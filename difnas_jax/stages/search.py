@@ -81,12 +81,10 @@ def check_algorithms(config: ConfigDict) -> None:
         known = f"some of {', '.join(ALGORITHMS)}"
         require(name in ALGORITHMS, "search.references", known, repr(name))
     name, score = config.search.algorithm, config.method.score
-    if ALGORITHMS[name].needs_table and not scorer_row(config).additive:
-        raise InputError(
-            f"search.algorithm: {name!r} expected method.score to be one of "
-            f"{', '.join(ADDITIVE_RULES)}, which are sums over layers, got {score!r}; "
-            "use another algorithm"
-        )
+    fits = scorer_row(config).additive or not ALGORITHMS[name].needs_table
+    expected = f"another one than {name!r}, or method.score = a sum over layers"
+    sums = ", ".join(ADDITIVE_RULES)
+    require(fits, "search.algorithm", f"{expected} ({sums})", repr(score))
 
 
 def restore(path: Path, searches: dict[str, Search]) -> None:
