@@ -106,7 +106,9 @@ def write_retrain(workdir: Path, architecture: tuple[int, ...]) -> None:
 def write_marker(
     workdir: Path, stage: str, seconds: float, jax: str = "0.9.0", complete: bool = True
 ) -> None:
-    marker = {"complete": complete, "seconds": seconds, "versions": {"jax": jax}}
+    # As the pipeline writes it: a stage that runs has no seconds yet.
+    marker = {"complete": complete, "versions": {"jax": jax}}
+    marker |= {"seconds": seconds} if complete else {}
     files.write_json(workdir / f"stages/{stage}.json", {"stage": stage, **marker})
 
 

@@ -25,7 +25,7 @@ TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
 HISTORY_KEYS = ("generation", "evaluated", "best")
 METRIC_KEYS = ("step", "loss", "accuracy")
-MARKER_KEYS = ("complete", "seconds", "versions")
+MARKER_KEYS = ("complete", "versions")
 RETRAIN_KEYS = ("architecture", "test_accuracy")
 EARLIER = {name: stage for name, stage in stages.STAGES.items() if name != "report"}
 NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
