@@ -1,4 +1,4 @@
-"""`run(config, workdir)`: the stages in order, each skipped when its work is there.
+"""`run(config, workdir)`: the stages in order, each skipped if it is complete.
 
 A stage leaves a marker `stages/<name>.json` with the part of the config that its result
 depends on and checksums of the artefacts that it read. The same command run again skips
@@ -47,9 +47,9 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       The results of all stages that are complete.
 
     Raises:
-      InputError: bad config, data or artefacts, or another run has the workdir.
+      InputError: bad config, data or artefacts, or another run has locked the workdir.
       TrainingError: a training broke down.
-      Stopped: asked by SIGTERM or SIGUSR1; everything is saved.
+      Stopped: SIGTERM or SIGUSR1 was received; the state is saved.
       OSError: the disk is full.
     """
     workdir = Path(workdir)
@@ -96,7 +96,7 @@ def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None
       InputError: naming the first field that differs.
     """
     for name, stage in STAGES.items():
-        marker = _read_marker(workdir, name)
+        marker = read_marker(workdir, name)
         found = [path for path in stage.writes if (workdir / path).exists()]
         if found and not marker:
             raise InputError(
@@ -104,7 +104,7 @@ def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None
                 "which config it is from; use another --workdir or delete it"
             )
         if marker:
-            now = _dependencies(name, config, data_checksum)
+            now = dependencies(name, config, data_checksum)
             _check_same_config(name, marker, now, workdir)
 
 
@@ -113,7 +113,7 @@ def _check_same_config(
 ) -> None:
     then = marker["config"]
     unknown = (then.keys() ^ now.keys()) - {DATA_CHECKSUM}
-    if unknown:  # a field that came or went may matter: nothing is reused
+    if unknown:  # an added or removed field may change the result
         version = marker.get("versions", {}).get("difnas_jax", "an unknown version")
         raise InputError(
             f"--workdir: {workdir} holds the {name} stage of another version of "
@@ -132,13 +132,13 @@ def _check_same_config(
 
 def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) -> None:
     """Run one stage, unless it is complete for this config and these inputs."""
-    stage, marker = stage_of(name, config), _read_marker(workdir, name)
+    stage, marker = stage_of(name, config), read_marker(workdir, name)
     paths = {name: workdir / name for name in (*stage.reads, *stage.shows)}
     inputs = {n: files.checksum(path) for n, path in paths.items() if path.exists()}
     same_inputs = marker.get("inputs") == inputs
     written = all((workdir / path).exists() for path in stage.writes)
     complete = bool(marker.get("complete")) and same_inputs and written
-    # No process continues, and writes, before all have looked.
+    # A barrier: no process writes before all have read.
     processes.check_same(f"{workdir}, {name}", {"complete": complete, **inputs})
     if complete:
         say(f"{name}: complete, skipped")
@@ -147,7 +147,7 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
     marker = {
         "stage": name,
         "complete": False,
-        "config": _dependencies(name, config, data_checksum),
+        "config": dependencies(name, config, data_checksum),
         "inputs": inputs,
         "versions": artifacts.versions(),
     }
@@ -164,7 +164,7 @@ def _begin(workdir: Path, marker: dict[str, Any], stale: Iterable[str]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    _write_marker(workdir, marker)
+    write_marker(workdir, marker)
 
 
 def _do(config: ConfigDict, workdir: Path, marker: dict[str, Any]) -> None:
@@ -172,11 +172,12 @@ def _do(config: ConfigDict, workdir: Path, marker: dict[str, Any]) -> None:
     say(f"{name}: running")
     RUN[name](config, workdir)
     seconds = time.monotonic() - start  # of this session, if an earlier one was killed
-    _write_marker(workdir, {**marker, "complete": True, "seconds": round(seconds, 2)})
+    write_marker(workdir, {**marker, "complete": True, "seconds": round(seconds, 2)})
     say(f"{name}: done in {seconds:.1f} s")
 
 
-def _read_marker(workdir: Path, name: str) -> dict[str, Any]:
+def read_marker(workdir: Path, name: str) -> dict[str, Any]:
+    """The marker of a stage; empty where it has not begun."""
     path = workdir / f"stages/{name}.json"
     if not path.exists():
         return {}
@@ -187,12 +188,13 @@ def _read_marker(workdir: Path, name: str) -> dict[str, Any]:
     return marker
 
 
-def _write_marker(workdir: Path, marker: dict[str, Any]) -> None:
+def write_marker(workdir: Path, marker: dict[str, Any]) -> None:
+    """Write the marker of the stage that it names."""
     if processes.is_main_process():
         files.write_json(workdir / f"stages/{marker['stage']}.json", marker)
 
 
-def _dependencies(name: str, config: ConfigDict, data_checksum: str) -> dict[str, Any]:
+def dependencies(name: str, config: ConfigDict, data_checksum: str) -> dict[str, Any]:
     """Flat {dotted field: value} of what the result of a stage depends on.
 
     Data count by their checksum: the same file may move, another one under its name is

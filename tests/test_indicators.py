@@ -94,4 +94,4 @@ def test_every_indicator_has_the_shape_of_the_space(tiny):
     losses = np.zeros(paths.shape[:2], np.float32)
     evidence = Evidence({}, paths, {"path_losses": losses}, tiny)
     for indicator in INDICATORS.values():
-        assert indicator.table(evidence).shape == (tiny.num_layers, tiny.num_ops)
+        assert indicator.measure(evidence).shape == (tiny.num_layers, tiny.num_ops)

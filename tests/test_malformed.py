@@ -294,7 +294,11 @@ def without(name):
 
 
 BEST, NPZ, STATE = artifacts.BEST, artifacts.INDICATOR, artifacts.SEARCH_STATE
-TABLE, ROWS, TRAINED = artifacts.CANDIDATES, artifacts.COMPARISON, artifacts.TRAINED
+TABLE, ROWS, TRAINED = (
+    artifacts.CANDIDATES,
+    artifacts.COMPARISON,
+    artifacts.SUPERNET_RESULT,
+)
 LAST, MARKER = "supernet/checkpoints/32", "stages/search.json"
 # (the damaged file, how, the stage that reads it, what the line names with the file)
 DAMAGES = [

@@ -20,11 +20,7 @@ from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.scoring.indicators import gamma, main_effect
-from difnas_jax.scoring.trained_supernet import (
-    build_sampler,
-    evidence_of,
-    trained_supernet,
-)
+from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.spaces.costs import cost_table
@@ -33,6 +29,7 @@ from difnas_jax.stages import search
 from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.log import TrainingLog
 from difnas_jax.training.paths import SAMPLERS, stream
+from difnas_jax.training.recipe import build_sampler
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +191,7 @@ def test_an_unfinished_supernet_gives_no_indicator(finished, workdir):
         InputError, match="checkpoints/4: expected a .* delete .*trained.json"
     ):
         difnas_jax.run(config, workdir)
-    (workdir / artifacts.TRAINED).unlink()
+    (workdir / artifacts.SUPERNET_RESULT).unlink()
     indicator = tiny_config()
     indicator.stages = ("indicator",)
     with pytest.raises(InputError, match="trained.json, .* expected supernet among"):
@@ -231,7 +228,7 @@ def test_half_a_line_of_metrics_is_dropped(finished, workdir):
     path = workdir / "supernet" / "metrics.jsonl"
     with open(path, "a") as file:
         file.write('{"step": 5, "lo')
-    (workdir / artifacts.TRAINED).unlink()
+    (workdir / artifacts.SUPERNET_RESULT).unlink()
     difnas_jax.run(finished[0], workdir)
     assert [row["step"] for row in files.read_json_lines(path)] == [2, 4]
 

@@ -45,16 +45,16 @@ def test_harmless_fields_exist(config):
 @pytest.mark.parametrize("section", OF_A_SUPERNET)
 def test_a_new_field_makes_a_supernet_stale(config, section):
     """A field that nobody has heard of counts, and a workdir without it is refused."""
-    before = pipeline._dependencies("supernet", config, "")
+    before = pipeline.dependencies("supernet", config, "")
     with config.unlocked():
         config[section].invented = 1
-    after = pipeline._dependencies("supernet", config, "")
+    after = pipeline.dependencies("supernet", config, "")
     assert after.keys() - before.keys() == {f"{section}.invented"}
 
 
 @pytest.mark.parametrize("section", OF_A_SUPERNET)
 def test_every_field_counts_unless_it_is_named(config, section):
-    counted = pipeline._dependencies("supernet", config, "")
+    counted = pipeline.dependencies("supernet", config, "")
     named = {*HARMLESS, *STAGES["supernet"].harmless, "data.path"}
     for field in config[section]:
         name = f"{section}.{field}"
@@ -65,10 +65,10 @@ def test_a_workdir_of_another_version_is_refused_and_kept(config, tmp_path):
     config.stages = ("retrain",)
     config.retrain.architecture = "k3e3,identity,identity"
     difnas_jax.run(config, tmp_path)
-    marker = pipeline._read_marker(tmp_path, "retrain")
+    marker = pipeline.read_marker(tmp_path, "retrain")
     marker["config"]["retrain.of_old"] = 1
     marker["versions"]["difnas_jax"] = "0.0.9"
-    pipeline._write_marker(tmp_path, {**marker, "stage": "retrain"})
+    pipeline.write_marker(tmp_path, {**marker, "stage": "retrain"})
     files = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(InputError) as caught:
         difnas_jax.run(config, tmp_path)

@@ -214,7 +214,7 @@ def _scored(
     others = {name: summed(values, table, space) for name, values in tables.items()}
     row = scorer_row(config)
     if row.additive:
-        values = INDICATORS[config.method.indicator].table(evidence)
+        values = INDICATORS[config.method.indicator].measure(evidence)
         values = ADDITIVE_RULES[config.method.score](values, space)
         scores, images = summed(values, table, space), 0
     else:
@@ -228,7 +228,7 @@ def _scored(
     seconds = {"scoring": time.monotonic() - start}
     marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
     seconds["supernet"] = marker["seconds"]
-    images += files.read_json(folder / artifacts.TRAINED, ("images",))["images"]
+    images += files.read_json(folder / artifacts.SUPERNET_RESULT, ("images",))["images"]
     return Scored(scores, values, others, seconds, images)
 
 
@@ -242,7 +242,7 @@ def _indicator_tables(
     ):
         if indicator.memory in ("nothing", config.method.memory):
             with contextlib.suppress(InputError):  # a ratio to something negative
-                values = ADDITIVE_RULES[rule](indicator.table(evidence), space)
+                values = ADDITIVE_RULES[rule](indicator.measure(evidence), space)
                 tables[f"{name} {rule}"] = values
     return tables
 

@@ -1,13 +1,14 @@
 """Methods side by side, each from the data to a retrained network.
 
     python -m difnas_jax compare --workdir=runs/compare --seeds=0,1,2 \
-        configs/digits.py configs/baselines/spos.py:digits
+        digits spos:digits
 
-A method is a config file; flags `--config.FIELD=VALUE` apply to all of them. Every
+A method is a config, by name or file; flags `--config.FIELD=VALUE` apply to all. Every
 (method, seed) is a run of its own below the workdir, and the same command resumes an
 interrupted comparison. Writes `comparison.md`, `comparison.csv` and `comparison.json`.
 """
 
+import argparse
 import csv
 import statistics
 from collections.abc import Mapping, Sequence
@@ -80,10 +81,11 @@ def parse_flags(
     """
     parser = Parser(
         prog="python -m difnas_jax compare",
-        description="Several methods, several seeds, one table.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("configs", nargs="+", metavar="FILE[:ARGUMENTS]")
+    parser.add_argument("configs", nargs="+", metavar="NAME[:ARGUMENTS]")
     parser.add_argument("--seeds", default="0", metavar="N,N,...")
     parser.add_argument("--workdir", required=True, metavar="FOLDER", type=Path)
     known, flags = parser.parse_known_intermixed_args(argv)
@@ -143,7 +145,7 @@ def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
       workdir: of a finished run.
       stages: seconds of each stage.
     """
-    images, path = 0, workdir / artifacts.TRAINED
+    images, path = 0, workdir / artifacts.SUPERNET_RESULT
     if path.exists():  # a score may do without a supernet
         images = files.read_json(path, ("images",))["images"]
     keys = ("chosen", "rows", "images")

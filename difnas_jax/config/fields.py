@@ -1,4 +1,4 @@
-"""Configuration: one commented default, and what follows from it.
+"""Configuration: every field of the config, with its default.
 
 A config file has `get_config(arg)` which starts from `default()` and changes what its
 experiment needs. Durations are given as `epochs` or as `steps`, never both; learning
@@ -13,7 +13,7 @@ from difnas_jax.config.stages import STAGES
 def default() -> ConfigDict:
     """Every field there is, with the choices that the evidence favours.
 
-    Those of the paper are one config away: `configs/baselines/dinas_paper.py`.
+    The settings of the paper are in `configs/baselines/dinas_paper.py`.
     """
     config = ConfigDict()
     # Every random stream of the run derives from this number.
@@ -76,7 +76,7 @@ def default() -> ConfigDict:
     config.data.mean = ()
     config.data.std = ()
 
-    # A method is a row: these columns tell it from the others.
+    # A method is a combination of these fields.
     config.method = ConfigDict()
     # `orthogonal` or `he_fan_out`.
     config.method.kernels = "orthogonal"
@@ -102,7 +102,7 @@ def default() -> ConfigDict:
     # What the training of the supernet remembers: `path_losses` of all updates, which
     # `main_effect` reads, or `nothing`.
     config.method.memory = "path_losses"
-    # `ratio`, `sum` or `argmax`: sums over layers of what the indicator says of an op;
+    # `ratio`, `sum` or `argmax`: sums over layers of the indicator of each op;
     # `accuracy`: of the path on the validation split, after recalibration.
     config.method.score = "sum"
 

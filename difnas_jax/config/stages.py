@@ -14,8 +14,8 @@ class Stage:
       sections: config fields and whole sections on which its result depends.
       reads: artefacts of earlier stages without which it cannot run.
       writes: artefacts that are there when it is complete.
-      harmless: fields within the sections that it does not look at.
-      shows: artefacts that it reads where they are there.
+      harmless: fields within the sections that do not change its result.
+      shows: optional artefacts, which it reads if they exist.
       reads_data: whether it reads images.
     """
 
@@ -35,14 +35,14 @@ STAGES: dict[str, Stage] = {
         writes=(
             artifacts.SUPERNET_CHECKPOINTS,
             artifacts.SUPERNET_METRICS,
-            artifacts.TRAINED,
+            artifacts.SUPERNET_RESULT,
         ),
         harmless=("method.indicator", "method.score"),
         reads_data=True,
     ),
     "indicator": Stage(
         sections=("seed", "space", "data", "method", "supernet"),
-        reads=(artifacts.TRAINED,),
+        reads=(artifacts.SUPERNET_RESULT,),
         writes=(artifacts.INDICATOR,),
         harmless=("method.score",),
     ),
@@ -72,9 +72,15 @@ STAGES: dict[str, Stage] = {
         sections=("seed", "space", "data", "method", "supernet", "search", "retrain"),
         reads=(),
         shows=(
+            artifacts.SUPERNET_METRICS,
             artifacts.INDICATOR,
+            artifacts.SEARCH_HISTORY,
             artifacts.CANDIDATES,
+            artifacts.PARETO,
+            artifacts.EXACT_FRONT,
+            artifacts.BEST,
             artifacts.COMPARISON,
+            artifacts.RETRAIN_METRICS,
             artifacts.RETRAIN_RESULT,
         ),
         writes=(artifacts.REPORT, artifacts.RESULTS, artifacts.FIGURES),
@@ -105,7 +111,7 @@ class Need:
 
 
 NEEDS: dict[str, Need] = {
-    "supernet": Need(("data", "supernet"), artifacts.TRAINED),
+    "supernet": Need(("data", "supernet"), artifacts.SUPERNET_RESULT),
     "indicator": Need(("data", "supernet"), artifacts.INDICATOR),
     "data": Need(("data",)),
 }

@@ -82,9 +82,9 @@ class ChoiceLayer(nn.Module):
             setattr(self, op.name, block)
 
     def __call__(
-        self, inputs: Array, index: Array, train: bool, cell: int | None = None
+        self, inputs: Array, op: Array, train: bool, cell: int | None = None
     ) -> Array:
-        """Pass a feature map through op `index` (int32[]), for an edge that of `cell`.
+        """Pass a feature map through an op (int32[], its index); for an edge, that of `cell`.
 
         Initialising passes through all ops and returns the output of the last.
         """
@@ -100,7 +100,7 @@ class ChoiceLayer(nn.Module):
         # Index among all ops of the space -> index among those of this layer.
         numbers = np.zeros(len(self.ops), np.int32)
         numbers[list(self.layer.ops)] = np.arange(len(ops))
-        branch = jnp.asarray(numbers)[index]
+        branch = jnp.asarray(numbers)[op]
         if not self.is_mutable_collection("batch_stats"):
             branches = tuple(self._branch(op, train, cell) for op in ops)
             variables = tuple(self._variables(op, cell) for op in ops)

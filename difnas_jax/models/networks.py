@@ -80,17 +80,17 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def choice_layer(
-        self, index: int, layout: Layout, activation: Activation, **options: Any
+        self, layer: int, layout: Layout, activation: Activation, **options: Any
     ) -> ChoiceLayer:
-        """Searchable layer or edge `index`, with the options of this network."""
+        """A searchable layer or edge, with the options of this network."""
         return ChoiceLayer(
-            layer=self.space.layers[index],
+            layer=self.space.layers[layer],
             ops=self.space.ops,
-            parallel_identity=index in self.parallel_identity,
+            parallel_identity=layer in self.parallel_identity,
             layout=layout,
             activation=activation,
             rematerialize=self.rematerialize,
-            name=layer_name(index),
+            name=layer_name(layer),
             **options,
         )
 
@@ -119,9 +119,9 @@ class Supernet(Network):
                 activation=activation,
                 name=f"fixed_{index}",
             )(hidden, train)
-        for index in range(space.num_layers):
-            layer = self.choice_layer(index, layout, activation)
-            hidden = layer(hidden, path[index], train)
+        for layer in range(space.num_layers):
+            choice = self.choice_layer(layer, layout, activation)
+            hidden = choice(hidden, path[layer], train)
         head = modules.Pointwise(space.head_channels, layout, name="head")
         return normed(head, hidden, train, activation)
 
@@ -142,8 +142,8 @@ class CellNetwork(Network):
         space, relu = self.space, jax.nn.relu
         widths = tuple(width for width in space.channels for _ in range(space.cells))
         edges = [
-            self.choice_layer(index, layout, relu, widths=widths)
-            for index in range(space.num_layers)
+            self.choice_layer(layer, layout, relu, widths=widths)
+            for layer in range(space.num_layers)
         ]
         stem = modules.Conv(space.channels[0], 3, 1, layout, name="entry")
         hidden = normed(stem, images, train)

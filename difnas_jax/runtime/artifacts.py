@@ -18,7 +18,7 @@ from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
 
 SUPERNET_CHECKPOINTS = "supernet/checkpoints"
 SUPERNET_METRICS = "supernet/metrics.jsonl"
-TRAINED = "supernet/trained.json"
+SUPERNET_RESULT = "supernet/trained.json"
 INDICATOR = "indicator.npz"
 SEARCH_STATE = "search/state.json"
 SEARCH_HISTORY = "search/history.jsonl"

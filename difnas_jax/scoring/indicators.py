@@ -21,7 +21,7 @@ CHUNK = 1000  # constants of a fit whose rows are held in memory at once
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What the training of a supernet leaves behind.
+    """The results of supernet training that indicators read.
 
     Attributes:
       params: parameters after the last update.
@@ -115,13 +115,13 @@ class IndicatorRow(NamedTuple):
     """One indicator.
 
     Attributes:
-      table: evidence -> float64[L, O], higher is better.
-      unit: what the numbers are, as a picture says it.
+      measure: evidence -> float64[L, O], higher is better.
+      unit: what the numbers are, for the label of a figure.
       memory: key of `MEMORIES`, what the training must remember for it.
       positive: whether the numbers are positive, so that ratios of them mean something.
     """
 
-    table: Callable[[Evidence], np.ndarray]
+    measure: Callable[[Evidence], np.ndarray]
     unit: str
     memory: str = "nothing"
     positive: bool = False

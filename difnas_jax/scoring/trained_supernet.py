@@ -1,4 +1,4 @@
-"""The supernet of a config, and what its training left in a workdir."""
+"""The supernet of a config, and its trained state, read from a workdir."""
 
 import dataclasses
 from pathlib import Path
@@ -12,14 +12,14 @@ from ml_collections import ConfigDict
 from difnas_jax.config.build import build_wiring
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import variable_shapes
-from difnas_jax.models.networks import Network, network
+from difnas_jax.models.networks import Network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.mesh import data_mesh, replicated
 from difnas_jax.scoring.indicators import Evidence
 from difnas_jax.training.fates import split
-from difnas_jax.training.paths import SAMPLERS, Sampler, paths_per_update, stream
-from difnas_jax.training.recipe import Memory, Recipe
+from difnas_jax.training.paths import paths_per_update, stream
+from difnas_jax.training.recipe import Memory, Recipe, build_sampler, build_supernet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,23 +40,6 @@ class TrainedSupernet:
     step: int
 
 
-def build_supernet(config: ConfigDict) -> Network:
-    """The supernet that the config describes."""
-    wiring = build_wiring(config)
-    return network(
-        wiring.sampled,
-        parallel_identity=wiring.parallel,
-        dropout=0.0,
-        dtype=config.supernet.dtype,
-        rematerialize=config.supernet.rematerialize,
-    )
-
-
-def build_sampler(config: ConfigDict) -> Sampler:
-    """The sampler of the paths that train."""
-    return SAMPLERS[config.method.sampling](build_wiring(config).sampled)
-
-
 def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
     """Read the last checkpoint of the supernet stage.
 
@@ -64,13 +47,13 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
       InputError: the supernet is not there or not trained to its end.
     """
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
-    step = files.read_json(workdir / artifacts.TRAINED, ("step",))["step"]
+    step = files.read_json(workdir / artifacts.SUPERNET_RESULT, ("step",))["step"]
     paths = paths_per_update(build_sampler(config))
     params = variable_shapes(model)["params"]
     variables = split({"params": params, "batch_stats": {}}, recipe.fates(params))
     memory = jax.eval_shape(lambda: recipe.remembers.begin(step, paths))
     targets = {"variables": variables, **({"memory": memory} if memory else {})}
-    # Whatever devices the checkpoint was written on, these are to hold it.
+    # Restore onto the devices of this run, whichever wrote the checkpoint.
     sharding = replicated(data_mesh())
     targets = jax.tree.map(lambda leaf: leaf.update(sharding=sharding), targets)
     folder = workdir / artifacts.SUPERNET_CHECKPOINTS
@@ -79,8 +62,8 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
             parts = checkpoints.restore(step, **targets)
         except InputError as error:
             raise InputError(
-                f"{error}; delete {workdir / artifacts.TRAINED} and run the supernet "
-                "stage again, it goes on from the checkpoint before"
+                f"{error}; delete {workdir / artifacts.SUPERNET_RESULT} and run the "
+                "supernet stage again, which continues from the checkpoint before"
             ) from error
     memory = jax.tree.map(np.asarray, parts.get("memory", {}))
     return TrainedSupernet(model, parts["variables"], memory, step)

@@ -45,7 +45,7 @@ def ratio_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     reduction layer, divides by the mean of its ops. A layer whose only op is an
     identity without batch norm scores 0, a constant that affects no comparison.
 
-    The paper does not say: how layers are compared; it only rejects raw sums because
+    The paper does not specify how layers are compared; it only rejects raw sums because
     layers differ in scale. The ratio does not change when a layer is rescaled.
 
     Args:
@@ -78,7 +78,7 @@ def argmax_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     Without a budget the best sum is exactly the per-layer argmax; under a budget it is
     the architecture that keeps the most per-layer winners.
 
-    The paper does not say: how its per-layer selection meets a budget.
+    The paper does not specify how its per-layer selection meets a budget.
 
     Args:
       indicator: float64[L, O].

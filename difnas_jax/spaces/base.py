@@ -1,6 +1,7 @@
 """Search spaces as data: what can be built, never how it is computed.
 
-Nothing here is particular to images; `image.ImageSpace` adds what is.
+`image.ImageSpace` adds what is particular to images. Of an `Op`, only the blocks of
+image networks read `kernel`, `expansion` and `indicator`.
 
 Single letters mean the same everywhere in this package:
 

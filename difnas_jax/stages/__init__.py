@@ -1,1 +1,1 @@
-"""The stages of a run, one file each; they talk through files only."""
+"""The stages of a run, one file each; they communicate through files only."""

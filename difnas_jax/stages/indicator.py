@@ -18,7 +18,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """
     trained = trained_supernet(config, workdir)
     evidence = evidence_of(config, trained)
-    table = INDICATORS[config.method.indicator].table(evidence)
+    table = INDICATORS[config.method.indicator].measure(evidence)
     provenance = {
         "space": config.space.to_dict(),
         "method": config.method.to_dict(),

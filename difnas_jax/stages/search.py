@@ -33,7 +33,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
     Raises:
       InputError: a damaged artefact, or the chosen algorithm finds no network.
-      Stopped: asked by a signal, after a generation.
+      Stopped: a signal was received; the last generation is saved.
     """
     space = build_wiring(config).searched
     scorer = scorer_row(config).build(config, workdir, space)
@@ -42,7 +42,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         name: Search(ALGORITHMS[name](problem, Settings.of(config.search), config.seed))
         for name in algorithms(config)
     }
-    # No process continues, and writes, before all have read.
+    # A barrier: no process writes before all have read.
     on_all_processes(lambda: restore(workdir / artifacts.SEARCH_STATE, searches))
     found = {}
     for name in searches:

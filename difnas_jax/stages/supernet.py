@@ -13,10 +13,9 @@ from difnas_jax.models.initializers import initialize
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.processes import is_main_process
-from difnas_jax.scoring.trained_supernet import build_sampler, build_supernet
 from difnas_jax.training.fates import split
 from difnas_jax.training.paths import paths_per_update
-from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.recipe import Recipe, build_sampler, build_supernet
 from difnas_jax.training.steps import BATCH_SHARING
 from difnas_jax.training.train import train
 
@@ -43,13 +42,13 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
     if is_main_process():
         passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
-        trained = {
+        result = {
             "step": int(state.step),
             "images": int(state.step) * batch_size * passes,  # through a path
             # It tells one training from another.
             "checksum": _checksum(state.variables["params"]),
         }
-        files.write_json(workdir / artifacts.TRAINED, trained)
+        files.write_json(workdir / artifacts.SUPERNET_RESULT, result)
 
 
 def _checksum(tree: Any) -> str:

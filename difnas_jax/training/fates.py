@@ -2,8 +2,8 @@
 
 `trained`: in the collection `params`, and the optimizer moves it. `held`: in `params`
 too, but an optax mask keeps it where it is. `frozen`: in the collection `frozen`, which
-no optimizer sees; kernels of convolutions only. Modules do not know of fates: they read
-a kernel from the collection in which it lies.
+no optimizer sees; kernels of convolutions only. Modules do not depend on fates: they
+read a kernel from the collection in which it lies.
 """
 
 from typing import Any
@@ -98,7 +98,7 @@ def split(variables: dict[str, Any], fates: Fates) -> dict[str, Any]:
 def merge(variables: dict[str, Any]) -> dict[str, Any]:
     """The inverse of `split`: one plain tree of parameters, and no frozen ones.
 
-    For whoever differentiates by everything; the network computes the same.
+    For code that differentiates by all parameters; outputs do not change.
     """
     params = leaves_of(variables["params"])
     frozen = leaves_of(variables.get("frozen", {}))

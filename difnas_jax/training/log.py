@@ -32,7 +32,7 @@ FIELDS = (
     "corrupt_images",
 )
 
-Metrics = list[dict[str, float]]
+MetricRows = list[dict[str, float]]
 
 REMEMBERED = 100
 # Below one nat a loss may rise many times over for a single image.
@@ -43,7 +43,7 @@ class Health:
     """Watches the metrics of every update, before anything is saved."""
 
     def __init__(self, spike_factor: float) -> None:
-        """Start without a past.
+        """Start with no recorded losses.
 
         Args:
           spike_factor: see `config.default`; 0 is off.
@@ -54,7 +54,7 @@ class Health:
     def check(
         self, window: Sequence[Mapping[str, float]], done: int, saved: str
     ) -> None:
-        """Look at the updates since the last call.
+        """Check the updates since the last call.
 
         Args:
           window: the metrics of each of them, `loss` included.
@@ -97,7 +97,7 @@ class TrainingLog:
         settings: ConfigDict,
         steps: range,
         images: int,
-        unwritten: Metrics,
+        unwritten: MetricRows,
     ) -> None:
         """Open `metrics.jsonl` and start the clock.
 
@@ -140,7 +140,7 @@ class TrainingLog:
         self.restart()
 
     def add(self, metrics: dict[str, Any]) -> None:
-        """One more update is under way."""
+        """Record the metrics of one update."""
         self.unwritten.append(metrics)
         self._progress.step()
 

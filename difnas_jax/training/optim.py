@@ -146,19 +146,19 @@ def only_moving(
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def total_steps(config: ConfigDict, examples: int, passes: int) -> int:
+def total_steps(settings: ConfigDict, examples: int, passes: int) -> int:
     """Updates of a training.
 
     An epoch counts images passed through a path: with K paths on the same batch, one
     update counts as K batches.
 
     Args:
-      config: a training section (`supernet`, `retrain`).
+      settings: a training section (`supernet`, `retrain`).
       examples: size of the training split.
       passes: how often each image of a batch passes through a path.
     """
-    updates = config.epochs * examples / (config.batch_size * passes)
-    return config.steps or max(1, round(updates))
+    updates = settings.epochs * examples / (settings.batch_size * passes)
+    return settings.steps or max(1, round(updates))
 
 
 SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
@@ -167,16 +167,16 @@ SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
 }
 
 
-def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
+def learning_rate(settings: ConfigDict, steps: int) -> optax.Schedule:
     """The learning rate by step, scaled linearly with the batch.
 
     Args:
-      config: a training section.
+      settings: a training section.
       steps: total updates.
     """
-    peak = config.learning_rate * config.batch_size / config.reference_batch
-    warmup = min(config.warmup_steps, steps - 1)
-    decay = SCHEDULES[config.schedule](peak, steps - warmup)
+    peak = settings.learning_rate * settings.batch_size / settings.reference_batch
+    warmup = min(settings.warmup_steps, steps - 1)
+    decay = SCHEDULES[settings.schedule](peak, steps - warmup)
     if warmup == 0:
         return decay
     rise = optax.linear_schedule(0.0, peak, warmup)
@@ -186,29 +186,31 @@ def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
 # What becomes of the gradient, before the learning rate. Adam forgets squares faster
 # than by default (0.999): a supernet trains for some thousand updates.
 OPTIMIZERS: dict[str, Callable[[ConfigDict], optax.GradientTransformation]] = {
-    "sgd": lambda config: optax.trace(config.momentum),
-    "adam": lambda config: optax.scale_by_adam(b1=config.momentum, b2=0.99),
+    "sgd": lambda settings: optax.trace(settings.momentum),
+    "adam": lambda settings: optax.scale_by_adam(b1=settings.momentum, b2=0.99),
 }
 
 
-def optimizer(config: ConfigDict, steps: int) -> optax.GradientTransformationExtraArgs:
+def optimizer(
+    settings: ConfigDict, steps: int
+) -> optax.GradientTransformationExtraArgs:
     """The optimizer of packed parameters.
 
     A mask of optax keeps what is held, and `only_moving` what no path took.
 
     Args:
-      config: a training section.
+      settings: a training section.
       steps: total updates.
     """
     parts = []
-    if config.clip_value:
-        parts.append(optax.clip(config.clip_value))
-    if config.clip_norm:
-        parts.append(optax.clip_by_global_norm(config.clip_norm))
-    if config.weight_decay:
-        parts.append(optax.add_decayed_weights(config.weight_decay, mask=_decayed))
-    parts.append(OPTIMIZERS[config.optimizer](config))
-    parts.append(optax.scale_by_learning_rate(learning_rate(config, steps)))
+    if settings.clip_value:
+        parts.append(optax.clip(settings.clip_value))
+    if settings.clip_norm:
+        parts.append(optax.clip_by_global_norm(settings.clip_norm))
+    if settings.weight_decay:
+        parts.append(optax.add_decayed_weights(settings.weight_decay, mask=_decayed))
+    parts.append(OPTIMIZERS[settings.optimizer](settings))
+    parts.append(optax.scale_by_learning_rate(learning_rate(settings, steps)))
     return optax.masked(
         only_moving(optax.chain(*parts)),
         mask=_trained,

@@ -43,8 +43,8 @@ def strict_fair(space: SearchSpace) -> Sampler:
     """As many paths as the largest layer has ops, each op once (FairNAS).
 
     A layer with fewer ops than paths repeats ops from further independent
-    permutations, at random places, so that each of its ops is expected equally often.
-    With equal op counts this is exactly FairNAS. The paper says "the same expectation
+    permutations, at random positions, so that each of its ops is equally likely. With
+    equal op counts this is exactly FairNAS. The paper says "the same expectation
     of being selected" and does not give the rule for layers without a layer indicator.
 
     Returns:
@@ -57,15 +57,15 @@ def strict_fair(space: SearchSpace) -> Sampler:
     positions = np.arange(paths)
 
     def sample(key: Array) -> Array:
-        draw_key, place_key = jax.random.split(key)
+        draw_key, order_key = jax.random.split(key)
         draws = jax.random.uniform(draw_key, (rounds, *ops.shape))
         absent = jnp.arange(ops.shape[1]) >= counts[:, None]  # [L, O]
         permutations = jnp.where(absent, jnp.inf, draws).argsort(-1)  # [rounds, L, O]
         # Position p of layer l is rank p % count in permutation p // count.
         turn, rank = jnp.divmod(positions, counts[:, None])  # [L, K]
         chosen = jnp.asarray(ops)[layers, permutations[turn, layers, rank]]
-        places = jax.random.uniform(place_key, chosen.shape).argsort(-1)
-        return jnp.take_along_axis(chosen, places, axis=1).T  # [L, K] -> [K, L]
+        order = jax.random.uniform(order_key, chosen.shape).argsort(-1)
+        return jnp.take_along_axis(chosen, order, axis=1).T  # [L, K] -> [K, L]
 
     return sample
 

@@ -1,4 +1,4 @@
-"""How a network trains: the columns of a method beside a training section.
+"""How a network trains: the columns of a method, a training section, the supernet.
 
 A method may remember something beside the weights. It lies in `TrainState.memory`, is
 saved and resumed with the rest, and is read by later stages. Most methods remember
@@ -13,7 +13,10 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
+from difnas_jax.config.build import build_wiring
+from difnas_jax.models.networks import Network, network
 from difnas_jax.training.fates import Fates, fates_of
+from difnas_jax.training.paths import SAMPLERS, Sampler
 
 Memory = dict[str, Any]  # arrays by name
 
@@ -102,3 +105,20 @@ class Recipe:
     def fates(self, params: Any) -> Fates:
         """The fate of every leaf of a tree with all parameters."""
         return fates_of(params, self.trainable, self.train_classifier)
+
+
+def build_supernet(config: ConfigDict) -> Network:
+    """The supernet that the config describes."""
+    wiring = build_wiring(config)
+    return network(
+        wiring.sampled,
+        parallel_identity=wiring.parallel,
+        dropout=0.0,
+        dtype=config.supernet.dtype,
+        rematerialize=config.supernet.rematerialize,
+    )
+
+
+def build_sampler(config: ConfigDict) -> Sampler:
+    """The sampler of the paths that train."""
+    return SAMPLERS[config.method.sampling](build_wiring(config).sampled)

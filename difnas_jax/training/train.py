@@ -25,7 +25,7 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.training import optim, steps
-from difnas_jax.training.log import Metrics, TrainingLog
+from difnas_jax.training.log import MetricRows, TrainingLog
 from difnas_jax.training.paths import Sampler, paths_per_update, stream
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import Recipe
@@ -62,7 +62,7 @@ def train(
     folder: Path,
     evaluate: Evaluate | None = None,
 ) -> steps.TrainState:
-    """Train a network as its recipe says, from the newest checkpoint on.
+    """Train a network by its recipe, from the newest checkpoint on.
 
     Args:
       model: supernet or found network.
@@ -138,7 +138,7 @@ def fit(
 
     Raises:
       TrainingError: see `Health.check`; the state is not saved then.
-      Stopped: a signal asked for it; the state is saved.
+      Stopped: a signal was received; the state is saved.
     """
     first, total = int(state.step), updates.total
     in_flight = devices.programs_in_flight()
@@ -188,7 +188,7 @@ def _last_checkpoint(checkpoints: Checkpoints) -> str:
 
 def restored(
     state: steps.TrainState, checkpoints: Checkpoints
-) -> tuple[steps.TrainState, Metrics]:
+) -> tuple[steps.TrainState, MetricRows]:
     """The newest checkpoint that can be read, of the training that starts with `state`.
 
     Returns:
