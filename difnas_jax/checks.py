@@ -71,10 +71,11 @@ def check(config: ConfigDict) -> None:
         require(value in allowed, name, expected, repr(value))
     wiring, stages = build.build_wiring(config), chosen_stages(config)
     build.given_architecture(config)
-    if "supernet" in stages:
-        check_batch_size("supernet", Recipe.of_supernet(config))
-    if "retrain" in stages:
-        check_batch_size("retrain", Recipe.of_retraining(config))
+    recipes = {"supernet": Recipe.of_supernet, "retrain": Recipe.of_retraining}
+    for stage in [stage for stage in recipes if stage in stages]:
+        recipe = recipes[stage](config)
+        if PLACEMENTS[recipe.placement].batch == OVER_DEVICES:
+            check_divides(f"{stage}.batch_size", recipe.settings.batch_size)
     check_batch_sharing(config, wiring.sampled)
     if "indicator" in scorer_row(config).needs:
         check_indicator(config, wiring)
@@ -159,12 +160,6 @@ def check_data(config: ConfigDict) -> str:
     """
     stages = [stage_of(name, config) for name in chosen_stages(config)]
     return data.check(config) if any(stage.reads_data for stage in stages) else ""
-
-
-def check_batch_size(stage: str, recipe: Recipe) -> None:
-    """Raise `InputError` unless the batch divides over devices that share it."""
-    if PLACEMENTS[recipe.placement].batch == OVER_DEVICES:
-        check_divides(f"{stage}.batch_size", recipe.settings.batch_size)
 
 
 def check_batch_sharing(config: ConfigDict, space: SearchSpace) -> None:

@@ -111,22 +111,16 @@ def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None
 def _check_same_config(
     name: str, marker: dict[str, Any], now: dict[str, Any], workdir: Path
 ) -> None:
-    then = marker["config"]
-    unknown = (then.keys() ^ now.keys()) - {DATA_CHECKSUM}
-    if unknown:  # an added or removed field may change the result
-        version = marker.get("versions", {}).get("difnas_jax", "an unknown version")
-        raise InputError(
-            f"--workdir: {workdir} holds the {name} stage of another version of "
-            f"difnas_jax ({version}) or of another method, which does not share the "
-            f"fields {', '.join(sorted(unknown))}; continue it with that version, or "
-            "use another --workdir"
-        )
-    for field in sorted(then.keys() & now.keys()):
-        if then[field] != now[field]:
+    then, absent = marker["config"], "absent"
+    version = marker.get("versions", {}).get("difnas_jax", "unknown")
+    unread = {DATA_CHECKSUM} - (then.keys() & now.keys())
+    for field in sorted((then.keys() | now.keys()) - unread):
+        there, here = then.get(field, absent), now.get(field, absent)
+        if there != here:  # an added or removed field may change the result
             raise InputError(
                 f"--workdir: {workdir} holds the {name} stage of another config: "
-                f"{field} is {then[field]!r} there and {now[field]!r} here; use "
-                "another --workdir or delete this one"
+                f"{field} is {there!r} there (difnas_jax {version}) and {here!r} here; "
+                "use another --workdir, or that config and version"
             )
 
 

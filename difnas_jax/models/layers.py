@@ -84,7 +84,7 @@ class ChoiceLayer(nn.Module):
     def __call__(
         self, inputs: Array, op: Array, train: bool, cell: int | None = None
     ) -> Array:
-        """Pass a feature map through an op (int32[], its index); for an edge, that of `cell`.
+        """Pass a feature map through an op (int32[]), for an edge that of `cell`.
 
         Initialising passes through all ops and returns the output of the last.
         """

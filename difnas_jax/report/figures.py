@@ -166,7 +166,7 @@ def _cell(axes: Axes, layer: int, op: int, **style: Any) -> None:
 def new_figure(
     width: float, height: float, columns: int = 1, rows: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` x `height` inches in the common style, and its axes by row."""
+    """A figure of `width` x `height` inches in a common style, and its axes by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     all_axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for axes in all_axes:
