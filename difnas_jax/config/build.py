@@ -52,8 +52,7 @@ def given_architecture(config: ConfigDict) -> Architecture | None:
         architecture = space.parse(ops)
     fits = bool(space.is_connected(np.array([architecture])).all())
     expected = "a network in which the image reaches the classifier"
-    given = repr(config.retrain.architecture)
-    require(fits, "retrain.architecture", expected, given)
+    require(fits, "retrain.architecture", expected, repr(config.retrain.architecture))
     return architecture
 
 

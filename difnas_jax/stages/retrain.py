@@ -36,9 +36,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
         rematerialize=settings.rematerialize,
     )
     recipe = Recipe.of_retraining(config)
-    variables = initialize(
-        model, config.seed, kernels=settings.kernels, depthwise=settings.depthwise
-    )
+    kernels, depthwise = settings.kernels, settings.depthwise
+    variables = initialize(model, config.seed, kernels=kernels, depthwise=depthwise)
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
 
