@@ -1,4 +1,4 @@
-"""The levels of ARCHITECTURE.md: imports go downwards only."""
+"""Laws of the source text: imports go downwards only, and nothing is unpickled."""
 
 import ast
 import re
@@ -122,3 +122,30 @@ def test_architecture_page_names_every_folder():
 def test_every_folder_has_a_level():
     units = {path.relative_to(PACKAGE).parts[0] for path in module_files()}
     assert {unit.removesuffix(".py") for unit in units} == set(LEVELS)
+
+
+def calls():
+    """(path, name of the function, names of its keywords with constant values)."""
+    for path in sorted((ROOT / "difnas_jax").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                keywords = {
+                    keyword.arg: getattr(keyword.value, "value", None)
+                    for keyword in node.keywords
+                }
+                yield path, ast.unparse(node.func), keywords
+
+
+def test_nothing_is_unpickled_or_unpacked():
+    loads = [(path, k) for path, name, k in calls() if name in ("np.load", "np.savez")]
+    assert loads
+    for path, keywords in loads:
+        assert keywords.get("allow_pickle") is False, path
+    forbidden = ("pickle", "dill", "joblib", "shelve", "marshal")
+    for path in sorted((ROOT / "difnas_jax").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                text = ast.unparse(node).replace(",", " ").split()
+                assert not set(text) & set(forbidden), path
+    unpacking = ("extractall", "extract", "unpack_archive")
+    assert not [path for path, name, _ in calls() if name.split(".")[-1] in unpacking]

@@ -3,7 +3,6 @@
 Training is faked where only what surrounds it matters.
 """
 
-import ast
 import errno
 import os
 import signal
@@ -337,30 +336,3 @@ def test_the_lock_goes_with_its_process(tmp_path):
     holder.communicate()
     with files.locked(tmp_path):
         pass
-
-
-def calls():
-    """(path, name of the function, names of its keywords with constant values)."""
-    for path in sorted((ROOT / "difnas_jax").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call):
-                keywords = {
-                    keyword.arg: getattr(keyword.value, "value", None)
-                    for keyword in node.keywords
-                }
-                yield path, ast.unparse(node.func), keywords
-
-
-def test_nothing_is_unpickled_or_unpacked():
-    loads = [(path, k) for path, name, k in calls() if name in ("np.load", "np.savez")]
-    assert loads
-    for path, keywords in loads:
-        assert keywords.get("allow_pickle") is False, path
-    forbidden = ("pickle", "dill", "joblib", "shelve", "marshal")
-    for path in sorted((ROOT / "difnas_jax").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                text = ast.unparse(node).replace(",", " ").split()
-                assert not set(text) & set(forbidden), path
-    unpacking = ("extractall", "extract", "unpack_archive")
-    assert not [path for path, name, _ in calls() if name.split(".")[-1] in unpacking]
