@@ -4,24 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from macro_tables import some_names, write_table
 
 from benchmarks.evidence import limits, nas_bench_macro, results
 from benchmarks.evidence.evaluation import baselines, evaluation, regrets
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime.artifacts import Indicator
-
-
-def write_table(path, names, rng):
-    accuracies = rng.uniform(80, 95, len(names)).tolist()
-    entries = {n: {"mean_acc": a} for n, a in zip(names, accuracies, strict=True)}
-    path.write_text(json.dumps(entries))
-    return path
-
-
-def some_names(rng, count=60):
-    digits = rng.integers(0, 3, size=(count, 8))
-    return sorted({"".join(map(str, row)) for row in digits})
 
 
 def test_regret_is_that_of_the_best_score_within_the_budget(tmp_path, rng):

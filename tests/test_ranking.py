@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from macro_tables import some_names, write_table
 from scipy import stats
 
 from difnas_jax.errors import InputError
@@ -19,18 +20,6 @@ REFERENCES = {
     "spearman": stats.spearmanr,
     "weighted_tau": stats.weightedtau,
 }
-
-
-def write_table(path, names, rng):
-    accuracies = rng.uniform(80, 95, len(names)).tolist()
-    entries = {n: {"mean_acc": a} for n, a in zip(names, accuracies, strict=True)}
-    path.write_text(json.dumps(entries))
-    return path
-
-
-def some_names(rng, count=60):
-    digits = rng.integers(0, 3, size=(count, 8))
-    return sorted({"".join(map(str, row)) for row in digits})
 
 
 def ranked(rng, size, levels):
