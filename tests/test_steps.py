@@ -63,12 +63,11 @@ def training(
     train_classifier = recipe.train_classifier
     variables = initial(model, trainable=trainable, train_classifier=train_classifier)
     variables["batch_stats"] = {}
-    packing = optim.Packing.of(recipe.fates(variables["params"]))
-    optimizer = optim.optimizer(recipe.settings, 100)
-    step = make_train_step(model, optimizer, packing, recipe, mesh)
+    optimizer = optim.optimizer(recipe.settings, 100, recipe.fates)
+    step = make_train_step(model, optimizer, recipe, mesh)
     variables = jax.tree.map(jnp.asarray, variables)
     memory = recipe.remembers.begin(100, 7)
-    return create_state(variables, optimizer, packing, memory), step
+    return create_state(variables, optimizer, memory), step
 
 
 @pytest.fixture(scope="module")
@@ -348,33 +347,29 @@ def test_weight_decay_is_for_kernels_only(tiny):
     """With zero gradients only kernels shrink."""
     model = plain_network(tiny)
     params = initial(model)["params"]
-    packing = optim.Packing.of(fates_of(params, "all", True))
-    optimizer = optim.optimizer(settings(weight_decay=0.5), 10)
-    packed = packing.pack_all(params)
-    everything = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), packed)
-    zeros = jax.tree.map(jnp.zeros_like, packed)
+    fates = functools.partial(fates_of, trainable="all", train_classifier=True)
+    optimizer = optim.optimizer(settings(weight_decay=0.5), 10, fates)
+    everything = jax.tree.map(lambda leaf: jnp.asarray(True), params)
+    zeros, state = jax.tree.map(jnp.zeros_like, params), optimizer.init(params)
     updates: Any
-    updates, _ = optimizer.update(
-        zeros, optimizer.init(packed), packed, moves=everything
-    )
-    for leaf, update in flatten(packing.unpack(updates, params)).items():
+    updates, _ = optimizer.update(zeros, state, params, moves=everything)
+    for leaf, update in flatten(updates).items():
         assert bool(jnp.any(update != 0)) == (leaf[-1] == "kernel"), leaf
 
 
-@pytest.mark.parametrize("trainable", TRAINABLE)
-def test_packing_returns_what_it_was_given(tiny, trainable):
-    params = initial(plain_network(tiny), trainable=trainable)["params"]
-    packing = optim.Packing.of(fates_of(params, trainable, False))
-    packed = packing.pack_all(params)
-    chosen = {leaf for leaf in flatten(params) if RULES[trainable](leaf)}
-    assert packing.select(params).keys() == chosen
-    sizes = sum(np.size(flatten(params)[leaf]) for leaf in chosen)
-    assert sum(packed[name].size for name in packing.trained) == sizes
-    moved = {name: packed[name] + (name in packing.trained) for name in packed}
-    again = packing.unpack(moved, params)
-    for leaf, value in flatten(params).items():
-        change = 1 if leaf in chosen else 0
-        np.testing.assert_array_equal(flatten(again)[leaf], value + np.float32(change))
+def test_the_classifier_would_move_without_the_mask_of_optax(tiny, batch):
+    """It lies in `params` and has a gradient; only the mask holds it."""
+    state, step = training(tiny, "all_bn")
+    paths = jnp.array([[0, 1, 2], [1, 0, 0]])
+    recipe = Recipe(settings(), 0, "all_bn", False, "same", "batch", "nothing")
+    plain = optim.only_moving(optax.adam(0.1))
+    unmasked = make_train_step(plain_network(tiny), plain, recipe)
+    before = state.variables["params"]
+    free = create_state(state.variables, plain, {})
+    after = jax.jit(unmasked)(free, batch, paths)[0].variables["params"]
+    assert {("classifier", "kernel"), ("classifier", "bias")} <= moved(before, after)
+    after = jax.jit(step)(state, batch, paths)[0].variables["params"]
+    assert not {leaf for leaf in moved(before, after) if leaf[0] == "classifier"}
 
 
 def updated(space, batch, *, trainable="all_bn", jit=jax.jit, **choices):

@@ -75,12 +75,11 @@ def read_scales(
     )
     # Whatever trained before: now the indicators alone do.
     variables = merge(trained.variables)
-    fates = recipe.fates(variables["params"])
-    variables, packing = split(variables, fates), optim.Packing.of(fates)
+    variables = split(variables, recipe.fates(variables["params"]))
     # One step of plain descent at rate 1 moves every trained leaf by its gradient.
-    descent = optim.only_moving(optax.sgd(1.0))
-    state = create_state(variables, descent, packing, memory={})
-    step = jax.jit(make_train_step(trained.model, descent, packing, recipe))
+    descent = optim.masked(optax.sgd(1.0), recipe.fates)
+    state = create_state(variables, descent, memory={})
+    step = jax.jit(make_train_step(trained.model, descent, recipe))
     sampler = strict_fair(evidence.space)
     found = []
     for number in range(trained.step, trained.step + UPDATES):

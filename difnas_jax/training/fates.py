@@ -13,7 +13,7 @@ import flax.traverse_util
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 
 Leaf = tuple[str, ...]
-Fates = dict[Leaf, str]
+Fates = dict[str, Any]  # nested like the parameters
 
 TRAINED, HELD, FROZEN = "trained", "held", "frozen"
 
@@ -66,18 +66,20 @@ def fates_of(params: Any, trainable: str, train_classifier: bool) -> Fates:
         `all` it does anyway.
 
     Returns:
-      One of `TRAINED`, `HELD` and `FROZEN` by name of the leaf.
+      A tree like `params` of `TRAINED`, `HELD` and `FROZEN`: the labels of the optax
+      mask, see `optim.optimizer`.
 
     Raises:
       ValueError: see `kind_of`.
     """
     trained = TRAINABLE[trainable] | ({"classifier"} if train_classifier else set())
-    fates = {}
-    for leaf, array in leaves_of(params).items():
+
+    def fate(leaf: Leaf, array: Any) -> str:
         kind = kind_of(leaf, array.shape)
         untrained = FROZEN if kind.endswith("kernel") else HELD
-        fates[leaf] = TRAINED if kind in trained else untrained
-    return fates
+        return TRAINED if kind in trained else untrained
+
+    return flax.traverse_util.path_aware_map(fate, params)
 
 
 def split(variables: dict[str, Any], fates: Fates) -> dict[str, Any]:
@@ -91,7 +93,8 @@ def split(variables: dict[str, Any], fates: Fates) -> dict[str, Any]:
       The collections, `frozen` among them (empty where nothing is frozen).
     """
     leaves = leaves_of(variables["params"])
-    frozen = {leaf: leaves.pop(leaf) for leaf in fates if fates[leaf] == FROZEN}
+    names = [leaf for leaf, fate in leaves_of(fates).items() if fate == FROZEN]
+    frozen = {leaf: leaves.pop(leaf) for leaf in names}
     return {**variables, "params": tree_of(leaves), "frozen": tree_of(frozen)}
 
 

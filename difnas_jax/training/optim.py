@@ -1,16 +1,17 @@
 """Optimizers: which entries move, and by how much.
 
-Masks decide what moves in an update: `optax.masked` lets only trained parameters move
-(see `fates`), and of these `only_moving` those on a path of this update. A zero
-gradient would still leave momentum and weight decay acting on the others, and an
-indicator must not drift while its candidate is not sampled. Weight decay applies to
-kernels, never to batch norms or biases.
+Two masks decide what moves in an update, see `masked`. `optax.partition` gives every leaf
+of `params` what its fate asks for (see `fates`): the optimizer where it trains, and
+`optax.set_to_zero` where it is held. Of the trained leaves `only_moving` moves those on a
+path of this update: a zero gradient would still leave momentum and weight decay acting
+on the others, and an indicator must not drift while its candidate is not sampled. Weight
+decay applies to kernels, never to batch norms or biases.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import optax
@@ -19,111 +20,39 @@ from ml_collections import ConfigDict
 
 from difnas_jax.models.layers import layer_name
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.training.fates import HELD, TRAINED, Fates, Leaf, leaves_of, tree_of
-
-Packed = dict[str, Array]
-
-KERNELS, OTHERS = "kernels", "others"
+from difnas_jax.training.fates import HELD, TRAINED, Leaf
 
 
-@dataclasses.dataclass(frozen=True)
-class Packing:
-    """All parameters as three vectors: trained kernels, other trained ones, held ones.
+def on_paths(params: Any, paths: Array, space: SearchSpace) -> Any:
+    """Which leaves an update may move: those that are on one of its paths.
 
-    A supernet has a thousand small leaves; an optimizer that walks over them spends
-    more time on starting than on computing.
+    Args:
+      params: nested dictionary.
+      paths: int32[K, L].
+      space: the sampled space.
 
-    Attributes:
-      groups: names of the leaves of each vector, in order; no group is empty.
+    Returns:
+      A tree of bool[] like `params`. What is no part of a candidate, and an always-on
+      identity, is on every path.
     """
-
-    groups: dict[str, tuple[Leaf, ...]]
-
-    @classmethod
-    def of(cls, fates: Fates) -> Self:
-        """Pack the leaves of `params`, whose fates these are."""
-        trained = [leaf for leaf in sorted(fates) if fates[leaf] == TRAINED]
-        groups = {
-            KERNELS: tuple(leaf for leaf in trained if leaf[-1] == "kernel"),
-            OTHERS: tuple(leaf for leaf in trained if leaf[-1] != "kernel"),
-            HELD: tuple(leaf for leaf in sorted(fates) if fates[leaf] == HELD),
-        }
-        return cls({name: group for name, group in groups.items() if group})
-
-    @property
-    def trained(self) -> dict[str, tuple[Leaf, ...]]:
-        """The groups that train."""
-        return {name: group for name, group in self.groups.items() if name != HELD}
-
-    def select(self, params: Any) -> dict[Leaf, Array]:
-        """The trained leaves by name: what to differentiate by."""
-        flat = leaves_of(params)
-        return {leaf: flat[leaf] for group in self.trained.values() for leaf in group}
-
-    def pack(self, leaves: dict[Leaf, Array]) -> Packed:
-        """Leaves by name -> one vector for each group of which they are there."""
-        return {
-            name: jnp.concatenate([leaves[leaf].ravel() for leaf in group])
-            for name, group in self.groups.items()
-            if group[0] in leaves
-        }
-
-    def pack_all(self, params: Any) -> Packed:
-        """Nested parameters -> the vectors of all groups."""
-        return self.pack(leaves_of(params))
-
-    def unpack(self, packed: Packed, params: Any) -> Any:
-        """The inverse of `pack_all`.
-
-        Args:
-          packed: the vectors.
-          params: nested dictionary, for the shapes.
-        """
-        old, new = leaves_of(params), {}
-        for name, group in self.groups.items():
-            parts = jax.lax.split(packed[name], [old[leaf].size for leaf in group])
-            for leaf, part in zip(group, parts, strict=True):
-                new[leaf] = part.reshape(old[leaf].shape)
-        return tree_of(new)
-
-    def moves(self, params: Any, paths: Array, space: SearchSpace) -> Packed:
-        """Which entries an update may move: those that are on one of its paths.
-
-        Args:
-          params: nested dictionary, for the shapes.
-          paths: int32[K, L].
-          space: the sampled space.
-
-        Returns:
-          bool vectors. What is no part of a candidate, and an always-on identity, is on
-          every path.
-        """
-        sampled: dict[Leaf, Array] = {
-            (layer_name(layer), space.ops[op].name): (paths[:, layer] == op).any()
-            for layer in range(space.num_layers)
-            for op in space.layers[layer].ops
-        }
-        always = jnp.asarray(True)
-        masks = {
-            leaf: jnp.broadcast_to(sampled.get(leaf[:2], always), array.shape)
-            for leaf, array in leaves_of(params).items()
-        }
-        return self.pack(masks)
-
-
-def replaced(params: Any, leaves: dict[Leaf, Array]) -> Any:
-    """Nested parameters with some leaves replaced."""
-    flat = leaves_of(params)
-    return tree_of({**flat, **leaves})
+    sampled: dict[Leaf, Array] = {
+        (layer_name(layer), space.ops[op].name): (paths[:, layer] == op).any()
+        for layer in range(space.num_layers)
+        for op in space.layers[layer].ops
+    }
+    always = jnp.asarray(True)
+    return flax.traverse_util.path_aware_map(
+        lambda leaf, _: sampled.get(leaf[:2], always), params
+    )
 
 
 def only_moving(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-    """Mask an optimizer anew in each update; masked entries keep their state, too.
+    """Mask an optimizer anew in each update; masked leaves keep their state, too.
 
-    The update takes the extra argument `moves`, a tree of bools like the (packed)
-    parameters. `optax.masked` is no substitute, since its mask is fixed.
+    The update takes the extra argument `moves`, a tree of bool[] like the parameters.
+    `optax.masked` is no substitute, since its mask is fixed.
     """
 
     def update(
@@ -144,6 +73,22 @@ def only_moving(
         return updates, jax.tree.map(jnp.where, changes, new_state, state)
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def masked(
+    inner: optax.GradientTransformation, fates: Callable[[Any], Any]
+) -> optax.GradientTransformationExtraArgs:
+    """Let an optimizer move what trains and is on a path of the update, nothing else.
+
+    Args:
+      inner: the optimizer.
+      fates: `params` -> a tree like it of `fates.TRAINED` and `fates.HELD`.
+    """
+    return optax.partition(
+        {TRAINED: only_moving(inner), HELD: optax.set_to_zero()},
+        fates,
+        mask_compatible_extra_args=True,  # `moves` loses the held leaves, too
+    )
 
 
 def total_steps(settings: ConfigDict, examples: int, passes: int) -> int:
@@ -192,15 +137,14 @@ OPTIMIZERS: dict[str, Callable[[ConfigDict], optax.GradientTransformation]] = {
 
 
 def optimizer(
-    settings: ConfigDict, steps: int
+    settings: ConfigDict, steps: int, fates: Callable[[Any], Any]
 ) -> optax.GradientTransformationExtraArgs:
-    """The optimizer of packed parameters.
-
-    A mask of optax keeps what is held, and `only_moving` what no path took.
+    """The optimizer of `params`.
 
     Args:
       settings: a training section.
       steps: total updates.
+      fates: see `masked`.
     """
     parts = []
     if settings.clip_value:
@@ -208,19 +152,12 @@ def optimizer(
     if settings.clip_norm:
         parts.append(optax.clip_by_global_norm(settings.clip_norm))
     if settings.weight_decay:
-        parts.append(optax.add_decayed_weights(settings.weight_decay, mask=_decayed))
+        parts.append(optax.add_decayed_weights(settings.weight_decay, mask=_kernels))
     parts.append(OPTIMIZERS[settings.optimizer](settings))
     parts.append(optax.scale_by_learning_rate(learning_rate(settings, steps)))
-    return optax.masked(
-        only_moving(optax.chain(*parts)),
-        mask=_trained,
-        mask_compatible_extra_args=True,
-    )
+    return masked(optax.chain(*parts), fates)
 
 
-def _trained(packed: Any) -> dict[str, bool]:
-    return {name: name != HELD for name in packed}
-
-
-def _decayed(packed: Any) -> dict[str, bool]:
-    return {name: name == KERNELS for name in packed}
+def _kernels(params: Any) -> Any:
+    """A tree of bools: which leaves are kernels."""
+    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -12,8 +12,8 @@ from jax import Array
 from jax.sharding import Mesh
 
 from difnas_jax.models.networks import Network
-from difnas_jax.training.fates import HELD, Leaf
-from difnas_jax.training.optim import Packed, Packing, replaced
+from difnas_jax.training.fates import TRAINED
+from difnas_jax.training.optim import on_paths
 from difnas_jax.training.paths import stream
 from difnas_jax.training.placements import PLACEMENTS, PathsInOrder
 from difnas_jax.training.recipe import Memory, Recipe
@@ -44,11 +44,10 @@ TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 
 
 def create_state(
-    variables: dict[str, Any], optimizer: Optimizer, packing: Packing, memory: Memory
+    variables: dict[str, Any], optimizer: Optimizer, memory: Memory
 ) -> TrainState:
     """The state before the first update."""
-    params = jax.tree.map(jnp.asarray, variables["params"])
-    state = optimizer.init(packing.pack_all(params))
+    state = optimizer.init(jax.tree.map(jnp.asarray, variables["params"]))
     return TrainState(jnp.zeros((), jnp.int32), variables, state, memory)
 
 
@@ -85,7 +84,6 @@ BATCH_SHARING: dict[str, BatchSharing] = {
 class _Shared(NamedTuple):
     """What all paths of an update share."""
 
-    trained: dict[Leaf, Array]
     variables: dict[str, Any]
     batch: Batch
     dropout_key: Array
@@ -94,7 +92,7 @@ class _Shared(NamedTuple):
 class _Sums(NamedTuple):
     """Sums over the paths of an update; of the losses float32[K], one path each."""
 
-    gradients: Packed
+    gradients: Any
     loss: Array
     losses: Array
     accuracy: Array
@@ -103,7 +101,6 @@ class _Sums(NamedTuple):
 def make_train_step(
     model: Network,
     optimizer: Optimizer,
-    packing: Packing,
     recipe: Recipe,
     mesh: Mesh | None = None,
 ) -> TrainStep:
@@ -115,8 +112,7 @@ def make_train_step(
     Args:
       model: supernet or found network.
       optimizer: from `optim.optimizer`.
-      packing: the parameters; no gradient of a leaf that does not train is computed.
-      recipe: label smoothing, seed of the dropout, and how paths share batch and
+      recipe: what trains, label smoothing, seed of the dropout, and how paths share batch and
         devices.
       mesh: the devices; needed by the placement `paths`.
 
@@ -131,31 +127,23 @@ def make_train_step(
     ) -> tuple[TrainState, Metrics]:
         variables, params = state.variables, state.variables["params"]
         key = stream(recipe.seed, "dropout", state.step)
-        shared = _Shared(packing.select(params), variables, batch, key)
         every = PathsInOrder(jnp.arange(len(paths)), paths, jnp.ones(len(paths)))
-        gradients = functools.partial(
-            _gradients_of_paths, model, packing, recipe, len(paths)
-        )
+        gradients = functools.partial(_gradients_of_paths, model, recipe, len(paths))
         spread = PLACEMENTS[recipe.placement].spread(gradients, mesh)
-        batch_stats, sums = spread(shared, every)
-
-        packed = packing.pack_all(params)
-        held = {name: jnp.zeros_like(packed[name]) for name in packed.keys() & {HELD}}
+        batch_stats, sums = spread(_Shared(variables, batch, key), every)
         updates, optimizer_state = optimizer.update(
-            {**sums.gradients, **held},
+            sums.gradients,
             state.optimizer,
-            packed,
-            moves=packing.moves(params, paths, model.space),
+            params,
+            moves=on_paths(params, paths, model.space),
         )
-        packed: Any = optax.apply_updates(packed, updates)
-        trained = {name: packed[name] for name in packing.trained}
+        params = optax.apply_updates(params, updates)
         metrics = {
             "loss": sums.loss / len(paths),
             "accuracy": sums.accuracy / len(paths),
-            "gradient_norm": optax.tree.norm(sums.gradients),
-            "parameter_norm": optax.tree.norm(trained),
+            "gradient_norm": _norm_of_trained(sums.gradients, recipe),
+            "parameter_norm": _norm_of_trained(params, recipe),
         }
-        params = packing.unpack(packed, params)
         new_state = TrainState(
             step=state.step + 1,
             variables={**variables, "params": params, "batch_stats": batch_stats},
@@ -167,9 +155,15 @@ def make_train_step(
     return train_step
 
 
+def _norm_of_trained(tree: Any, recipe: Recipe) -> Array:
+    """Euclidean norm over the leaves that train."""
+    fates = jax.tree.leaves(recipe.fates(tree))
+    leaves = zip(jax.tree.leaves(tree), fates, strict=True)
+    return optax.tree.norm([leaf for leaf, fate in leaves if fate == TRAINED])
+
+
 def _gradients_of_paths(
     model: Network,
-    packing: Packing,
     recipe: Recipe,
     number_of_paths: int,
     shared: _Shared,
@@ -182,9 +176,10 @@ def _gradients_of_paths(
     """
     share = BATCH_SHARING[recipe.batch_sharing].share
     loss_of_path = functools.partial(
-        _loss_of_path, model, packing, recipe.settings.label_smoothing
+        _loss_of_path, model, recipe.settings.label_smoothing
     )
     gradient_of_path = jax.value_and_grad(loss_of_path, has_aux=True)
+    params = shared.variables["params"]
 
     def add_path(carry: tuple[Any, _Sums], one: PathsInOrder) -> tuple[Any, None]:
         batch_stats, sums = carry
@@ -193,18 +188,18 @@ def _gradients_of_paths(
             variables={**shared.variables, "batch_stats": batch_stats},
         )
         (loss, (batch_stats, entropy, accuracy)), gradient = gradient_of_path(
-            shared.trained, seen, one.paths
+            params, seen, one.paths
         )
         # The cross-entropy stands at the position of its path: a sum over devices, each
         # with some of the paths, then has those of all.
         losses = entropy * jax.nn.one_hot(one.positions, number_of_paths)
-        values = _Sums(packing.pack(gradient), loss, losses, accuracy)
+        values = _Sums(gradient, loss, losses, accuracy)
         sums = jax.tree.map(
             lambda total, value: total + one.weights * value, sums, values
         )
         return (batch_stats, sums), None
 
-    gradients = jax.tree.map(jnp.zeros_like, packing.pack(shared.trained))
+    gradients = jax.tree.map(jnp.zeros_like, params)
     zeros: Any = _Sums(gradients, 0.0, jnp.zeros(number_of_paths), 0.0)  # type: ignore
     start = shared.variables["batch_stats"], zeros
     return jax.lax.scan(add_path, start, some)[0]
@@ -212,15 +207,13 @@ def _gradients_of_paths(
 
 def _loss_of_path(
     model: Network,
-    packing: Packing,
     label_smoothing: float,
-    trained: dict[Leaf, Array],
+    params: Any,
     seen: _Shared,
     path: Array,
 ) -> tuple[Array, tuple[Any, Array, Array]]:
     """The smoothed loss; batch statistics, cross-entropy in nats and accuracy."""
     variables, labels = seen.variables, seen.batch["label"]
-    params = replaced(variables["params"], trained)
     logits, changed = model.apply(
         {**variables, "params": params},
         seen.batch["image"],
