@@ -22,10 +22,10 @@ def get_config(arg=None):
 
     config.supernet.batch_size = 64
     config.supernet.epochs = 0.0
-    config.supernet.steps = 4 if args.smoke else 300
+    config.supernet.steps = 4 if args.smoke else 1000
     config.supernet.reference_batch = 64
-    config.supernet.log_every = 50
-    config.supernet.checkpoint_every = 100
+    config.supernet.log_every = 100
+    config.supernet.checkpoint_every = 250
 
     config.search.max_macs = 2_000_000
     # Scores by accuracy: half of the 1,257 training images, 64 at once.

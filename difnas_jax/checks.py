@@ -18,6 +18,7 @@ from difnas_jax.models.networks import DTYPES
 from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import SCORERS, scorer_row, stage_of
+from difnas_jax.search.additive import DROPPED_LAYERS
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.problem import Problem
 from difnas_jax.spaces import SPACES, SearchSpace
@@ -44,6 +45,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "method.memory": MEMORIES,
     "method.layer_indicator": LAYER_INDICATORS,
     "method.indicator": INDICATORS,
+    "method.dropped_layer": DROPPED_LAYERS,
     "method.score": SCORERS,
     "search.algorithm": ALGORITHMS,
     "supernet.placement": PLACEMENTS,

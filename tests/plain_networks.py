@@ -17,7 +17,9 @@ def plain_network(space: SearchSpace, **changes: Any) -> Network:
 
 def plain_supernet(wiring: Wiring) -> Network:
     """The supernet under a wiring of the layer indicator."""
-    return plain_network(wiring.sampled, parallel_identity=wiring.parallel)
+    return plain_network(
+        wiring.sampled, parallel_identity=wiring.parallel, own_skip=wiring.own_skip
+    )
 
 
 def initial(

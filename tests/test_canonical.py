@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from search_problems import DIGITS, additive, every_architecture, numbers, random_table
 
-from difnas_jax.search.additive import highest_scoring_paths, sum_along_paths
+from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.algorithms import ALGORITHMS, Search
+from difnas_jax.search.equal_networks import highest_scoring_paths
 from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.image import ImageLayer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from difnas_jax.scoring.indicators import INDICATORS, Evidence, main_effect
-from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
+from difnas_jax.search.additive import score_table, sum_along_paths
 from difnas_jax.spaces import build
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.training.paths import SAMPLERS, stream
@@ -68,9 +68,8 @@ def test_a_layer_without_a_choice_has_no_effect(tiny):
     losses = np.ones(paths.shape[:2], np.float32)
     table = main_effect(Evidence({}, paths, {"path_losses": losses}, fixed))
     assert np.isnan(table).all()
-    assert (
-        sum_along_paths(ADDITIVE_RULES["sum"](table, fixed), np.array([[0, 1, 2]])) == 0
-    )
+    score = score_table(table, fixed, rule="sum", dropped="zero")
+    assert sum_along_paths(score, np.array([[0, 1, 2]])) == 0
 
 
 def test_what_is_not_allowed_has_no_effect(tiny, rng):

@@ -34,7 +34,12 @@ from search_problems import (
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import artifacts
 from difnas_jax.search import exact
-from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
+from difnas_jax.search.additive import (
+    ADDITIVE_RULES,
+    DROPPED_LAYERS,
+    score_table,
+    sum_along_paths,
+)
 from difnas_jax.search.algorithms import Search
 from difnas_jax.search.candidates import Candidates, non_dominated
 from difnas_jax.search.evolution import Evolution, linear_effects
@@ -49,6 +54,11 @@ NAN = float("nan")
 # Scores.
 
 
+def scored(indicator: np.ndarray, space: SearchSpace, rule: str) -> np.ndarray:
+    """The score table where identity is sampled like a block."""
+    return score_table(indicator, space, rule=rule, dropped="zero")
+
+
 @pytest.fixture
 def indicator() -> np.ndarray:
     """Positive numbers where `mbv2` allows an op."""
@@ -61,7 +71,7 @@ def test_score_is_nan_exactly_where_not_allowed(
     rule: str, indicator: np.ndarray
 ) -> None:
     for table in (indicator, np.nan_to_num(indicator, nan=1.0)):
-        score = ADDITIVE_RULES[rule](table, MBV2)
+        score = scored(table, MBV2, rule)
         np.testing.assert_array_equal(np.isnan(score), ~MBV2.allowed)
 
 
@@ -69,7 +79,7 @@ def test_score_is_nan_exactly_where_not_allowed(
 def test_score_leaves_the_indicator_alone(rule: str, indicator: np.ndarray) -> None:
     indicator[1, MBV2.identity] = np.nan
     before = indicator.copy()
-    ADDITIVE_RULES[rule](indicator, MBV2)
+    scored(indicator, MBV2, rule)
     np.testing.assert_array_equal(indicator, before)
 
 
@@ -79,7 +89,7 @@ def test_identity_without_batch_norm_scores_zero(
 ) -> None:
     indicator[:, MBV2.identity] = np.nan
     normal = MBV2.allowed[:, MBV2.identity]
-    score = ADDITIVE_RULES[rule](indicator, MBV2)
+    score = scored(indicator, MBV2, rule)
     assert (score[normal, MBV2.identity] == 0).all()
     assert np.isnan(score[~normal, MBV2.identity]).all()
 
@@ -87,7 +97,7 @@ def test_identity_without_batch_norm_scores_zero(
 @pytest.mark.parametrize("rule", ADDITIVE_RULES)
 def test_unknown_candidate_stays_unknown(rule: str, indicator: np.ndarray) -> None:
     indicator[4, 2] = np.nan
-    score = ADDITIVE_RULES[rule](indicator, MBV2)
+    score = scored(indicator, MBV2, rule)
     assert np.isnan(score[4, 2])
     assert np.isfinite(score[4, [0, 1, 3, 4, 5]]).all()
 
@@ -96,12 +106,12 @@ def test_unknown_candidate_stays_unknown(rule: str, indicator: np.ndarray) -> No
 def test_layer_fixed_to_identity_does_not_matter(rule: str) -> None:
     space, _ = imagenet("bnnas17")
     draws = np.random.default_rng(1).uniform(0.2, 2.0, space.allowed.shape)
-    score = ADDITIVE_RULES[rule](np.where(space.allowed, draws, np.nan), space)
+    score = scored(np.where(space.allowed, draws, np.nan), space, rule)
     assert np.isfinite(score[space.allowed]).all()
 
 
 def test_sum_is_plain_addition(indicator: np.ndarray) -> None:
-    score = ADDITIVE_RULES["sum"](indicator, MBV2)
+    score = scored(indicator, MBV2, "sum")
     np.testing.assert_array_equal(score, indicator)
     architectures = Variation(MBV2, np.random.default_rng(0)).draw(20)
     expected = [
@@ -114,7 +124,7 @@ def test_sum_is_plain_addition(indicator: np.ndarray) -> None:
 
 
 def test_ratio_is_relative_to_the_layer(indicator: np.ndarray) -> None:
-    score = ADDITIVE_RULES["ratio"](indicator, MBV2)
+    score = scored(indicator, MBV2, "ratio")
     normal = MBV2.allowed[:, MBV2.identity]
     np.testing.assert_allclose(score[normal, MBV2.identity], 1.0)
     np.testing.assert_allclose(score[1, 0], indicator[1, 0] / indicator[1, 6])
@@ -123,9 +133,7 @@ def test_ratio_is_relative_to_the_layer(indicator: np.ndarray) -> None:
 
 def test_ratio_ignores_the_scale_of_a_layer(indicator: np.ndarray) -> None:
     scale = np.random.default_rng(2).uniform(0.1, 10.0, (MBV2.num_layers, 1))
-    score, scaled = (
-        ADDITIVE_RULES["ratio"](x, MBV2) for x in (indicator, indicator * scale)
-    )
+    score, scaled = (scored(x, MBV2, "ratio") for x in (indicator, indicator * scale))
     np.testing.assert_allclose(scaled, score, rtol=1e-12)
 
 
@@ -137,19 +145,74 @@ def test_ratio_refuses_to_divide_by_nothing(
         indicator[0, :6] = value
     indicator[1, 6] = value if layer == 1 else indicator[1, 6]
     with pytest.raises(InputError, match=rf"method\.score.* layer {layer}; .*'sum'"):
-        ADDITIVE_RULES["ratio"](indicator, MBV2)
+        scored(indicator, MBV2, "ratio")
 
 
 def test_argmax_optimum_is_the_argmax_of_each_layer() -> None:
+    """Of equals the first and the second win; the sum of ratios decides the rest."""
     table = np.exp(random_table(DIGITS, 3))
-    table[0, [1, 4]] = 9.0  # the first of equals wins
-    score = ADDITIVE_RULES["argmax"](table, DIGITS)
+    table[0, [1, 4]] = 9.0
+    score = scored(table, DIGITS, "argmax")
+    wins = np.floor(score)
     everything = every_architecture(DIGITS)
     totals = sum_along_paths(score, everything)
     winners = np.flatnonzero(totals == totals.max())
-    assert totals.max() == DIGITS.num_layers
-    assert rows(everything[winners]) == {tuple(np.nanargmax(table, axis=1).tolist())}
-    assert set(np.unique(score[DIGITS.allowed])) == {0.0, 1.0}
+    best = np.nanargmax(table, axis=1)
+    expected = {tuple(best.tolist()), (4, *best[1:].tolist())}
+    assert rows(everything[winners]) == expected
+    assert set(np.unique(wins[DIGITS.allowed])) == {0.0, 1.0}
+    # More winners always score more; among equally many, a larger sum of ratios.
+    kept = sum_along_paths(wins, everything)
+    np.testing.assert_array_equal(np.floor(totals), kept)
+    ratios = sum_along_paths(scored(table, DIGITS, "ratio"), everything)
+    by_ratio = np.lexsort((ratios, kept))
+    assert (np.diff(totals[by_ratio]) >= -1e-12).all()
+
+
+ALWAYS_ON = tuple(np.flatnonzero(MBV2.skippable).tolist())
+
+
+@pytest.mark.parametrize("rule", ADDITIVE_RULES)
+def test_a_dropped_layer_contributes_nothing(rule: str, indicator: np.ndarray) -> None:
+    """The largest identity wins nothing, yet the blocks are measured by it."""
+    indicator[1, MBV2.identity] = 50.0
+    score, competing = (
+        score_table(indicator, MBV2, rule=rule, dropped=dropped, always_on=ALWAYS_ON)
+        for dropped in ("zero", "measured")
+    )
+    assert (score[ALWAYS_ON, MBV2.identity] == 0).all()
+    assert competing[1].argmax() == MBV2.identity
+    if rule != "argmax":  # which asks who wins
+        np.testing.assert_array_equal(score[:, :6], competing[:, :6])
+
+
+def test_identity_counts_where_it_is_sampled(indicator: np.ndarray) -> None:
+    """No layer is always on: whatever dropping scores, identity scores what it has."""
+    tables = [
+        score_table(indicator, MBV2, rule="ratio", dropped=dropped)
+        for dropped in DROPPED_LAYERS
+    ]
+    for table in tables:
+        np.testing.assert_array_equal(table, tables[0])
+        np.testing.assert_allclose(table[ALWAYS_ON, MBV2.identity], 1.0)
+
+
+def test_position_correction_removes_what_the_position_explains() -> None:
+    """Identities that depend on their position alone count as an average block."""
+    position = np.array([0, 1, 2] * 5)
+    blocks = np.random.default_rng(0).uniform(0.5, 1.5, (len(position), 6))
+    indicator = np.where(MBV2.allowed, 1.0, np.nan)
+    indicator[ALWAYS_ON, :6] = blocks
+    indicator[ALWAYS_ON, MBV2.identity] = [1.6, 1.4, 1.2] * 5
+    options: Any = {"dropped": "position_corrected", "always_on": ALWAYS_ON}
+    score = score_table(indicator, MBV2, rule="sum", **options)
+    expected = np.array([blocks[position == each].mean() for each in range(3)])
+    found = score[ALWAYS_ON, MBV2.identity]
+    np.testing.assert_allclose(found, expected[position], rtol=1e-12)
+    indicator[ALWAYS_ON[0], MBV2.identity] *= 1.5  # more than its position explains
+    score = score_table(indicator, MBV2, rule="sum", **options)
+    assert score[ALWAYS_ON[0], MBV2.identity] > expected[0]
+    assert score[ALWAYS_ON[3], MBV2.identity] < expected[0]
 
 
 # Budget.

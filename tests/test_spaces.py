@@ -10,7 +10,8 @@ from search_problems import every_architecture
 
 from difnas_jax import spaces
 from difnas_jax.errors import InputError
-from difnas_jax.search.additive import ADDITIVE_RULES, highest_scoring_paths
+from difnas_jax.search.additive import score_table
+from difnas_jax.search.equal_networks import highest_scoring_paths
 from difnas_jax.spaces.base import Layer, Op, SearchSpace
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
@@ -337,7 +338,8 @@ def test_a_space_need_not_be_one_of_images() -> None:
     assert space.skippable.tolist() == [True, False]
     assert space.without_identity().layers == (Layer(ops=(0,)), Layer(ops=(0,)))
     assert space.cut((1, 0)).allowed.tolist() == [[False, True], [True, False]]
-    score = ADDITIVE_RULES["ratio"](np.array([[3.0, 2.0], [5.0, np.nan]]), space)
+    indicator = np.array([[3.0, 2.0], [5.0, np.nan]])
+    score = score_table(indicator, space, rule="ratio", dropped="zero")
     np.testing.assert_array_equal(score, [[1.5, 1.0], [1.0, np.nan]])
     paths = np.array([[1, 0], [0, 0]])
     np.testing.assert_array_equal(highest_scoring_paths(paths, score, space), paths)

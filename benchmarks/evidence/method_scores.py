@@ -28,14 +28,15 @@ from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.metrics import say
 from difnas_jax.scoring.indicators import INDICATORS, Evidence
-from difnas_jax.scoring.scorers import scorer_row
+from difnas_jax.scoring.scorers import scorer_row, table_of
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 from difnas_jax.search.additive import (
     ADDITIVE_RULES,
-    highest_scoring_paths,
+    DROPPED_LAYERS,
     sum_along_paths,
 )
 from difnas_jax.search.candidates import SCORE
+from difnas_jax.search.equal_networks import highest_scoring_paths
 from difnas_jax.spaces.base import SearchSpace
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -96,8 +97,8 @@ class Ranking:
 
 def methods() -> list[str]:
     """The names that `--method` knows."""
-    rows = (CONFIGS / "baselines").glob("*.py")
-    return [DEFAULT, *sorted(path.stem for path in rows)]
+    rows = sorted(path.stem for path in (CONFIGS / "baselines").glob("*.py"))
+    return [DEFAULT, "main_effect", *rows]
 
 
 def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict:
@@ -111,9 +112,9 @@ def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict
             f"--method: expected one of {', '.join(methods())}; got {flags.method!r}"
         )
     size = f"size={flags.size}"
-    name = f"{CONFIGS / EXPERIMENT}.py:{size}"
+    name = f"{EXPERIMENT}:{size}"
     if flags.method != DEFAULT:
-        name = f"{CONFIGS / 'baselines' / flags.method}.py:{EXPERIMENT},{size}"
+        name = f"{flags.method}:{EXPERIMENT},{size}"
     config = load_config(name)
     config.data.update(source="arrays", path=flags.data)
     config.supernet.update(epochs=0.0, steps=flags.updates)
@@ -181,7 +182,7 @@ def stored(
         )
     space = build_wiring(config).searched
     table = _part(table, space, flags.networks)
-    values = ADDITIVE_RULES[config.method.score](indicator.table, space)
+    values = table_of(config, indicator.table)
     scores = summed(values, table, space)
     known = np.flatnonzero(np.isfinite(scores))
     about = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
@@ -208,14 +209,14 @@ def _scored(
     start = time.monotonic()
     supernet = trained_supernet(config, folder)
     evidence = evidence_of(config, supernet)
-    tables = _indicator_tables(config, evidence, space)
+    tables = _indicator_tables(config, evidence)
     scales = read_scales(config, supernet, evidence)
     tables |= {name: idea(scales) for name, idea in IDEAS.items()}
     others = {name: summed(values, table, space) for name, values in tables.items()}
     row = scorer_row(config)
     if row.additive:
         values = INDICATORS[config.method.indicator].measure(evidence)
-        values = ADDITIVE_RULES[config.method.score](values, space)
+        values = table_of(config, values)
         scores, images = summed(values, table, space), 0
     else:
         scorer = row.build(config, folder, space)
@@ -232,18 +233,27 @@ def _scored(
     return Scored(scores, values, others, seconds, images)
 
 
-def _indicator_tables(
-    config: ConfigDict, evidence: Evidence, space: SearchSpace
-) -> dict[str, np.ndarray]:
-    """`<indicator> <score>` -> float64[L, O] of all that this training can give."""
-    tables = {}
-    for (name, indicator), rule in itertools.product(
-        INDICATORS.items(), ADDITIVE_RULES
+def _indicator_tables(config: ConfigDict, evidence: Evidence) -> dict[str, np.ndarray]:
+    """`<indicator> <score>` -> float64[L, O] of all that this training can give.
+
+    Behind it, where the identity was always on, what dropping a layer scores.
+    """
+    tables, config = {}, copy.deepcopy(config)
+    always_on = build_wiring(config).parallel
+    dropped = list(DROPPED_LAYERS) if always_on else [config.method.dropped_layer]
+    for (name, indicator), rule, drop in itertools.product(
+        INDICATORS.items(), ADDITIVE_RULES, dropped
     ):
+        config.method.update(score=rule, dropped_layer=drop)
+        config.method.indicator = name
         if indicator.memory in ("nothing", config.method.memory):
-            with contextlib.suppress(InputError):  # a ratio to something negative
-                values = ADDITIVE_RULES[rule](indicator.measure(evidence), space)
-                tables[f"{name} {rule}"] = values
+            # A ratio to something negative, or paths that the supernet does not have.
+            with contextlib.suppress(InputError):
+                checks.check_indicator(config, build_wiring(config))
+                values = table_of(config, indicator.measure(evidence))
+                tables[f"{name} {rule} {drop}" if always_on else f"{name} {rule}"] = (
+                    values
+                )
     return tables
 
 

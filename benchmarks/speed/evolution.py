@@ -10,7 +10,7 @@ import difnas_jax
 from difnas_jax import spaces
 from difnas_jax.config import default, load_config
 from difnas_jax.runtime import artifacts
-from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
+from difnas_jax.search.additive import score_table, sum_along_paths
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.base import Settings
 from difnas_jax.search.candidates import SCORE, Candidates, compare
@@ -35,7 +35,7 @@ def evolution() -> dict[str, list[float]]:
     indicator = _trained_indicator(space)
     shares = {}
     for name in ("ratio", "sum"):
-        table = ADDITIVE_RULES[name](indicator, space)
+        table = score_table(indicator, space, rule=name, dropped="zero")
         budget = Budget.of(max_macs=MAX_MACS)
         problem = Problem(space, cost_table(space), budget, table)
         for suffix, screening in (("", True), (" plain", False)):

@@ -4,8 +4,7 @@
 
 All weights train, one uniform path an update; a path scores by its validation accuracy
 after recalibration. Numbers of the supernet as in the BN-NAS release (batch 512, scaled
-linearly); there SPOS trains for 100 epochs. `--config.search.screening=False` is its
-evolution.
+linearly); there SPOS trains for 100 epochs.
 """
 
 from difnas_jax.config import experiment
@@ -16,7 +15,7 @@ def get_config(arg=None):
     config = experiment(arg)
     config.stages = ("supernet", "search", "retrain", "report")
     config.method.update(kernels="he_fan_out", trainable="all", sampling="uniform")
-    config.method.update(layer_indicator="plain", score="accuracy", memory="nothing")
+    config.method.update(layer_indicator="plain", score="accuracy")
     config.search.references = ()  # random search would cost as much again
     config.supernet.update(optimizer="sgd", schedule="linear")
     config.supernet.update(learning_rate=0.25, reference_batch=512)

@@ -37,14 +37,14 @@ STAGES: dict[str, Stage] = {
             artifacts.SUPERNET_METRICS,
             artifacts.SUPERNET_RESULT,
         ),
-        harmless=("method.indicator", "method.score"),
+        harmless=("method.indicator", "method.score", "method.dropped_layer"),
         reads_data=True,
     ),
     "indicator": Stage(
         sections=("seed", "space", "data", "method", "supernet"),
         reads=(artifacts.SUPERNET_RESULT,),
         writes=(artifacts.INDICATOR,),
-        harmless=("method.score",),
+        harmless=("method.score", "method.dropped_layer"),
     ),
     "search": Stage(  # and what its score needs, see `search_stage`
         sections=("seed", "space", "method", "search"),

@@ -25,7 +25,7 @@ class InvertedResidual(Block):
 
     `bn_project` is the block indicator (the last batch norm, no activation after it).
     With expansion 1 there is no expanding convolution. Adds its input where the shape
-    is kept.
+    is kept, unless the op says otherwise.
     """
 
     @nn.compact
@@ -41,7 +41,7 @@ class InvertedResidual(Block):
         hidden = normed(depthwise, hidden, train, self.activation)
         project = modules.Pointwise(self.out_channels, layout, name="project")
         outputs = normed(project, hidden, train)
-        return outputs + inputs if self.keeps_shape(inputs) else outputs
+        return outputs + inputs if op.skip and self.keeps_shape(inputs) else outputs
 
 
 class Identity(Block):

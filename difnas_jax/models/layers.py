@@ -58,6 +58,7 @@ class ChoiceLayer(nn.Module):
       ops: all ops of the space.
       parallel_identity: add an always-on identity with batch norm (the layer indicator
         as a parallel branch).
+      own_skip: whether a block keeps its own skip connection beside that branch.
       layout: of the feature maps.
       activation: of the blocks.
       rematerialize: compute the layer again in the backward pass.
@@ -67,6 +68,7 @@ class ChoiceLayer(nn.Module):
     layer: ImageLayer
     ops: tuple[Op, ...]
     parallel_identity: bool
+    own_skip: bool
     layout: Layout
     activation: Activation
     rematerialize: bool
@@ -123,7 +125,10 @@ class ChoiceLayer(nn.Module):
         return (op.name,) if cell is None else (op.name, cell_name(cell))
 
     def _allowed(self) -> list[Op]:
-        ops = [self.ops[index] for index in self.layer.ops]
+        skip = self.own_skip or not self.parallel_identity
+        ops = [
+            dataclasses.replace(self.ops[index], skip=skip) for index in self.layer.ops
+        ]
         if len(ops) > 1:
             return ops
         return [dataclasses.replace(op, indicator=False) for op in ops]

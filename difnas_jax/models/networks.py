@@ -40,6 +40,7 @@ class Network(nn.Module):
       rematerialize: keep the input of each searchable layer only and compute the layer
         again in the backward pass: less memory, about a third more work.
       parallel_identity: layers with an always-on identity branch.
+      own_skip: whether blocks keep their own skip connections in these layers.
       layout: of the feature maps; None takes the fastest of this machine's backend.
     """
 
@@ -48,6 +49,7 @@ class Network(nn.Module):
     dtype: str
     rematerialize: bool
     parallel_identity: tuple[int, ...] = ()
+    own_skip: bool = True
     layout: Layout | None = None
 
     @nn.compact
@@ -87,6 +89,7 @@ class Network(nn.Module):
             layer=self.space.layers[layer],
             ops=self.space.ops,
             parallel_identity=layer in self.parallel_identity,
+            own_skip=self.own_skip,
             layout=layout,
             activation=activation,
             rematerialize=self.rematerialize,

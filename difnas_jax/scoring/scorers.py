@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from difnas_jax.config.build import build_wiring
 from difnas_jax.config.stages import STAGES, Stage, search_stage
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.scoring.accuracy import path_accuracy
-from difnas_jax.search.additive import ADDITIVE_RULES, sum_along_paths
+from difnas_jax.search.additive import ADDITIVE_RULES, score_table, sum_along_paths
 from difnas_jax.search.candidates import SCORE
 from difnas_jax.spaces.base import SearchSpace
 
@@ -52,8 +53,20 @@ class ScorerRow(NamedTuple):
 def additive_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
     """Sums what the indicator says of each op, by a rule of `ADDITIVE_RULES`."""
     indicator = Indicator.load(workdir / artifacts.INDICATOR, space)
-    table = ADDITIVE_RULES[config.method.score](indicator.table, space)
+    table = table_of(config, indicator.table)
     return Scorer(lambda paths: {SCORE: sum_along_paths(table, paths)}, table)
+
+
+def table_of(config: ConfigDict, indicator: np.ndarray) -> np.ndarray:
+    """The score of every op, float64[L, O], by the config's rules for an indicator."""
+    wiring = build_wiring(config)
+    return score_table(
+        indicator,
+        wiring.searched,
+        rule=config.method.score,
+        dropped=config.method.dropped_layer,
+        always_on=wiring.parallel,
+    )
 
 
 def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:

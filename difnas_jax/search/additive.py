@@ -1,34 +1,142 @@
 """Rules that turn the indicator into an additive score: a sum over the layers.
 
-Every rule maps the indicator, float64[L, O], to a score table of the same shape, NaN
-where the space does not allow an op. An identity without batch norm has no indicator;
-it scores 0, as in BN-NAS, whose column for identity is never filled, and so does the
-only op of a layer. Any other allowed op without indicator stays NaN, so that no search
-picks it.
+First, what a layer scores that is dropped: where its identity was always on, a row of
+`DROPPED_LAYERS` decides; elsewhere identity was sampled like a block and its own
+indicator counts. Then a row of `ADDITIVE_RULES` makes the layers comparable.
+
+Every rule returns a score table like the indicator, float64[L, O], NaN where the
+space does not allow an op. An identity without batch norm has no indicator; it scores
+0, as in BN-NAS, whose column for identity is never filled, and so does the only op of a
+layer. Any other allowed op without indicator stays NaN, so that no search picks it.
 """
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import SearchSpace
 
-AdditiveRule = Callable[[np.ndarray, SearchSpace], np.ndarray]
+# (the indicator with what dropping scores float64[L, O], what each layer is measured by
+# float64[L], the space) -> score table float64[L, O]
+AdditiveRule = Callable[[np.ndarray, np.ndarray, SearchSpace], np.ndarray]
+# (indicator float64[L, O], layers whose identity is always on, their positions in the
+# stage, index of identity) -> what identity counts for in these layers
+DroppedLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 
 
-def plain_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
-    """The indicator itself (BN-NAS).
+def score_table(
+    indicator: np.ndarray,
+    space: SearchSpace,
+    *,
+    rule: str,
+    dropped: str,
+    always_on: Sequence[int] = (),
+) -> np.ndarray:
+    """The score of every op, whose sum along an architecture is its score.
+
+    Args:
+      indicator: float64[L, O].
+      space: the searched space.
+      rule: key of `ADDITIVE_RULES`.
+      dropped: key of `DROPPED_LAYERS`.
+      always_on: layers whose identity ran beside every block of the supernet.
+
+    Returns:
+      float64[L, O]; NaN where an op is not allowed or has no score.
+
+    Raises:
+      InputError: see `ratio_rule`.
+    """
+    values, identity = indicator.copy(), space.identity
+    if always_on and identity is not None:
+        layers = np.asarray(always_on)
+        known = indicator[layers]
+        positions = _positions(layers)
+        values[layers, identity] = DROPPED_LAYERS[dropped](known, positions, identity)
+    return ADDITIVE_RULES[rule](values, references(indicator, space), space)
+
+
+def _positions(layers: np.ndarray) -> np.ndarray:
+    """Where in its run of neighbours each layer stands, from 0."""
+    starts = np.flatnonzero(np.diff(layers, prepend=-2) != 1)
+    runs = np.diff(np.append(starts, len(layers)))
+    return np.concatenate([np.arange(length) for length in runs])
+
+
+def no_score(known: np.ndarray, positions: np.ndarray, identity: int) -> np.ndarray:
+    """A dropped layer contributes nothing.
+
+    Then layers go only where the budget makes it pay, those with the smallest score
+    first. The scale of an always-on identity says where in the stage it stands, not
+    that the block beside it is useless: it is largest in the first normal layer of a
+    stage and exceeds that of nearly every block.
+
+    Args:
+      known: float64[A, O], the indicator of the layers whose identity is always on.
+      positions: int[A], of these layers in their stage.
+      identity: its index among the O ops.
+
+    Returns:
+      float64[A].
+    """
+    return np.zeros(len(known))
+
+
+def as_measured(known: np.ndarray, positions: np.ndarray, identity: int) -> np.ndarray:
+    """The identity competes with the blocks by its own scale; see `no_score`."""
+    return known[:, identity]
+
+
+def position_corrected(
+    known: np.ndarray, positions: np.ndarray, identity: int
+) -> np.ndarray:
+    """The identity competes after what its position in the stage explains is removed.
+
+    An identity as large as those at its position are on average counts as much as the
+    average block at that position; one that is larger counts for so much more. Ours.
+    """
+    blocks = np.delete(known, identity, axis=1)
+    same = positions[:, None] == positions  # [A, A]
+    usual = np.array([known[others, identity].mean() for others in same])
+    block = np.array([np.nanmean(blocks[others]) for others in same])
+    return known[:, identity] / usual * block
+
+
+DROPPED_LAYERS: dict[str, DroppedLayer] = {
+    "zero": no_score,
+    "measured": as_measured,
+    "position_corrected": position_corrected,
+}
+
+
+def references(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
+    """What each layer is measured by.
+
+    The layer indicator, which is that of its identity, where it has one; else, as in a
+    layer that reduces, the mean of its ops.
 
     Args:
       indicator: float64[L, O].
       space: the search space.
 
     Returns:
-      float64[L, O] score table.
+      float64[L]; NaN where a layer has neither.
     """
-    table = np.where(space.allowed, indicator, np.nan)
+    known = space.allowed & np.isfinite(indicator)
+    count, total = known.sum(1), np.where(known, indicator, 0.0).sum(1)
+    found = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    if space.identity is not None:
+        identity = np.where(space.skippable, indicator[:, space.identity], np.nan)
+        found = np.where(np.isfinite(identity), identity, found)
+    return found
+
+
+def plain_rule(
+    values: np.ndarray, references: np.ndarray, space: SearchSpace
+) -> np.ndarray:
+    """The indicator itself (BN-NAS)."""
+    table = np.where(space.allowed, values, np.nan)
     fixed = space.allowed.sum(1) == 1
     table[fixed[:, None] & space.allowed & np.isnan(table)] = 0.0
     if space.identity is not None:
@@ -37,61 +145,47 @@ def plain_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
     return table
 
 
-def ratio_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
-    """The indicator relative to its own layer.
+def ratio_rule(
+    values: np.ndarray, references: np.ndarray, space: SearchSpace
+) -> np.ndarray:
+    """The indicator relative to what its layer is measured by, see `references`.
 
-    A layer with a layer indicator divides by it: an op scores how much stronger than
-    passing the input on it is, and identity scores 1. Any other layer, such as a
-    reduction layer, divides by the mean of its ops. A layer whose only op is an
-    identity without batch norm scores 0, a constant that affects no comparison.
-
-    The paper does not specify how layers are compared; it only rejects raw sums because
-    layers differ in scale. The ratio does not change when a layer is rescaled.
-
-    Args:
-      indicator: float64[L, O]; positive wherever it divides.
-      space: the search space.
-
-    Returns:
-      float64[L, O] score table.
+    The paper does not say how layers are compared; it only rejects raw sums because
+    layers differ in scale. The ratio does not change when a layer is rescaled. A layer
+    whose only op is an identity without batch norm scores 0, a constant that affects
+    no comparison.
 
     Raises:
-      InputError: a layer's divisor is not positive.
+      InputError: a layer's reference is not positive.
     """
-    known = space.allowed & np.isfinite(indicator)
-    count, total = known.sum(1), np.where(known, indicator, 0.0).sum(1)
-    reference = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    if space.identity is not None:
-        identity = np.where(space.skippable, indicator[:, space.identity], np.nan)
-        reference = np.where(np.isfinite(identity), identity, reference)
-    for layer in np.flatnonzero(reference <= 0):
+    for layer in np.flatnonzero(references <= 0):
         raise InputError(
             f"method.score: 'ratio' divides by the indicator of layer {layer}; "
-            f"expected more than 0, got {reference[layer]:g}; train longer or use 'sum'"
+            f"expected more than 0, got {references[layer]:g}; train longer or use "
+            "'sum'"
         )
-    return plain_rule(indicator / reference[:, None], space)
+    return plain_rule(values / references[:, None], references, space)
 
 
-def argmax_rule(indicator: np.ndarray, space: SearchSpace) -> np.ndarray:
-    """1 for the op with the layer's largest indicator (first of ties), 0 for others.
+def argmax_rule(
+    values: np.ndarray, references: np.ndarray, space: SearchSpace
+) -> np.ndarray:
+    """1 for the op with the layer's largest indicator, 0 for others, and a tie-break.
 
-    Without a budget the best sum is exactly the per-layer argmax; under a budget it is
-    the architecture that keeps the most per-layer winners.
-
-    The paper does not specify how its per-layer selection meets a budget.
-
-    Args:
-      indicator: float64[L, O].
-      space: the search space.
-
-    Returns:
-      float64[L, O] score table.
+    Without a budget the best sum is the paper's selection (contribution 3): in each
+    layer the op of the largest indicator. Under a budget, of which the paper says
+    nothing, it is the architecture that keeps the most of these winners; of those that
+    keep as many, the one with the largest sum of ratios, which adds less than 1 in all
+    (of plain indicators where they are differences); then the one with fewer MACs.
     """
-    table = plain_rule(indicator, space)
-    known = np.isfinite(table)
-    winner = np.where(known, table, -np.inf).argmax(1)
-    wins = np.arange(space.num_ops) == winner[:, None]
-    return np.where(known, wins.astype(np.float64), np.nan)
+    table = plain_rule(values, references, space)
+    positive = not (references <= 0).any()
+    scale = references[:, None] if positive else 1.0
+    finer = plain_rule(values / scale, references, space)
+    low, high = np.nanmin(finer), np.nanmax(finer)
+    share = (finer - low) / max(high - low, np.finfo(float).tiny)  # 0 to 1
+    wins = table == np.nanmax(table, axis=1, keepdims=True)
+    return np.where(np.isfinite(table), wins + share / (space.num_layers + 1), np.nan)
 
 
 ADDITIVE_RULES: dict[str, AdditiveRule] = {
@@ -112,47 +206,3 @@ def sum_along_paths(table: np.ndarray, architectures: np.ndarray) -> np.ndarray:
       float64[N]; NaN where an architecture has an op without score.
     """
     return table[np.arange(len(table)), architectures].sum(-1)
-
-
-def highest_scoring_paths(
-    architectures: np.ndarray, table: np.ndarray, space: SearchSpace
-) -> np.ndarray:
-    """Move the blocks of every run to the layers where they score highest, in order.
-
-    In a run of equal layers an identity does nothing, so a network with fewer blocks
-    than layers is several paths of the supernet, each with its own sum of scores. A
-    search scores such a network along its best path, whichever was proposed.
-
-    Args:
-      architectures: int[N, L].
-      table: float64[L, O] scores; an op without a score is avoided.
-      space: the search space.
-
-    Returns:
-      int[N, L], the same networks.
-    """
-    moved = np.array(architectures)
-    scores = np.where(np.isfinite(table), table, -np.inf)
-    for run in space.identity_runs:
-        moved[:, run] = _best_of_run(moved[:, run], scores[run], space.identity)
-    return moved
-
-
-def _best_of_run(
-    ops: np.ndarray, scores: np.ndarray, identity: int | None
-) -> np.ndarray:
-    """The same for one run: int[N, R] ops and float64[R, O] scores."""
-    layers = np.arange(ops.shape[1])
-    order = np.argsort(ops == identity, axis=1, kind="stable")
-    packed = np.take_along_axis(ops, order, axis=1)
-    blocks = (ops != identity).sum(1)
-    best, found = ops.copy(), scores[layers, ops].sum(1)
-    for count in layers[1:]:
-        rows = np.flatnonzero(blocks == count)
-        for positions in itertools.combinations(layers, count) if rows.size else ():
-            moved = np.full((rows.size, len(layers)), identity)
-            moved[:, positions] = packed[rows, :count]
-            score = scores[layers, moved].sum(1)
-            better = score > found[rows]
-            best[rows[better]], found[rows[better]] = moved[better], score[better]
-    return best

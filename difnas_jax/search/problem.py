@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 
 from difnas_jax.errors import InputError
-from difnas_jax.search.additive import highest_scoring_paths
 from difnas_jax.search.candidates import SCORE, Candidates
+from difnas_jax.search.equal_networks import highest_scoring_paths
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import CostTable
 

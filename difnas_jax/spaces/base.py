@@ -34,6 +34,7 @@ class Op:
       expansion: channels inside the block as a multiple of its input channels.
       indicator: whether a supernet adds a batch norm after an op that has none of its
         own, to score the op by it; the found network never has it.
+      skip: whether a residual block adds its input.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Op:
     kernel: int = 1
     expansion: int = 1
     indicator: bool = True
+    skip: bool = True
 
 
 IDENTITY = Op("identity", "identity")

@@ -1,8 +1,12 @@
 """How the layer indicator enters the supernet (section 3.3 of the paper).
 
-The paper adds an identity with batch norm to every normal layer and does not say how it
-is connected; Figure 2 and Algorithm 1 are not specific. Each row of `LAYER_INDICATORS`
-is one reading, or (`plain`) the identity without batch norm of other methods.
+The paper adds "a parallel identity connection" with a batch norm behind it to every
+layer that does not reduce: `parallel`, the default. `shortcut` and `candidate` are two
+other readings, `off` is its row without layer indicator, and `plain` is the identity
+without batch norm of other methods.
+
+Where the identity is always on, its scale measures the layer, and not whether the layer
+may go: `method.dropped_layer` decides what dropping the layer scores.
 """
 
 import dataclasses
@@ -21,23 +25,39 @@ class Wiring:
       sampled: space of the paths that train.
       parallel: layers with an always-on identity branch `block(x) + BN(x)`.
       searched: space of the architectures that can be found.
+      own_skip: whether a block keeps its own skip connection beside that branch.
     """
 
     sampled: SearchSpace
     parallel: tuple[int, ...]
     searched: SearchSpace
+    own_skip: bool = True
 
 
 def candidate(space: SearchSpace) -> Wiring:
-    """Identity with batch norm is one more op, sampled like the others."""
+    """Identity with batch norm is one more op, sampled like the others.
+
+    At scale 1 and bias 0 the mean of its scale has no gradient in the last normal layer
+    of a stage: its outputs go only into convolutions with a batch norm behind, which
+    undo any scale. Under `parallel` and `shortcut` the scale counts beside the block.
+    """
     return Wiring(space, (), space)
 
 
 def parallel(space: SearchSpace) -> Wiring:
-    """Identity with batch norm runs beside the block; the search may drop the block."""
+    """Identity with batch norm runs beside the block; the search may drop the layer."""
     sampled = space.without_identity()
     free = np.flatnonzero((space.allowed != sampled.allowed).any(1)).tolist()
     return Wiring(sampled, tuple(free), space)
+
+
+def shortcut(space: SearchSpace) -> Wiring:
+    """The same, but the batch norm lies on the skip connection: `f(x) + BN(x)`.
+
+    For blocks with a skip connection, x + f(x), of which `parallel` would make a second
+    one. Blocks without one are as under `parallel`.
+    """
+    return dataclasses.replace(parallel(space), own_skip=False)
 
 
 def off(space: SearchSpace) -> Wiring:
@@ -58,8 +78,9 @@ def plain(space: SearchSpace) -> Wiring:
 
 
 LAYER_INDICATORS: dict[str, Callable[[SearchSpace], Wiring]] = {
-    "candidate": candidate,
     "parallel": parallel,
+    "shortcut": shortcut,
+    "candidate": candidate,
     "off": off,
     "plain": plain,
 }

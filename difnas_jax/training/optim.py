@@ -1,11 +1,11 @@
 """Optimizers: which entries move, and by how much.
 
-Two masks decide what moves in an update, see `masked`. `optax.partition` gives every leaf
-of `params` what its fate asks for (see `fates`): the optimizer where it trains, and
-`optax.set_to_zero` where it is held. Of the trained leaves `only_moving` moves those on a
-path of this update: a zero gradient would still leave momentum and weight decay acting
-on the others, and an indicator must not drift while its candidate is not sampled. Weight
-decay applies to kernels, never to batch norms or biases.
+Two masks decide what moves in an update, see `masked`. `optax.partition` gives every
+leaf of `params` what its fate asks for (see `fates`): the optimizer where it trains,
+and `optax.set_to_zero` where it is held. Of the trained leaves `only_moving` moves
+those on a path of this update: a zero gradient would still leave momentum and weight
+decay acting on the others, and an indicator must not drift while its candidate is not
+sampled. Weight decay applies to kernels, never to batch norms or biases.
 """
 
 from collections.abc import Callable

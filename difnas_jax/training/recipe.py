@@ -113,6 +113,7 @@ def build_supernet(config: ConfigDict) -> Network:
     return network(
         wiring.sampled,
         parallel_identity=wiring.parallel,
+        own_skip=wiring.own_skip,
         dropout=0.0,
         dtype=config.supernet.dtype,
         rematerialize=config.supernet.rematerialize,

@@ -112,8 +112,8 @@ def make_train_step(
     Args:
       model: supernet or found network.
       optimizer: from `optim.optimizer`.
-      recipe: what trains, label smoothing, seed of the dropout, and how paths share batch and
-        devices.
+      recipe: what trains, label smoothing, seed of the dropout, and how paths share
+        batch and devices.
       mesh: the devices; needed by the placement `paths`.
 
     Returns:
