@@ -36,7 +36,7 @@ def test_every_config_file_passes_the_checks(path, arg, tmp_path):
     module = load(path)
     name = path.relative_to(CONFIG_FOLDER).with_suffix("")
     assert f"python -m difnas_jax --config={name}" in (module.__doc__ or "")
-    if arg and name.parent.name == "baselines":
+    if arg and (name.parent.name == "baselines" or name.stem == "main_effect"):
         arg = f"digits,{arg}"
     config = module.get_config(arg)
     assert config.seed == (3 if arg and "seed" in arg else 0)
@@ -54,7 +54,7 @@ def test_shipped_configs_have_names(tmp_path, monkeypatch):
     smoke = files.load_config(f"{CONFIG_FOLDER}/baselines/spos.py:digits,smoke")
     for name in ("spos:digits,smoke", "baselines/spos:digits,smoke"):
         assert files.load_config(name).to_dict() == smoke.to_dict()
-    with pytest.raises(InputError, match="expected .* digits, mbv2, .*; got 'nothing'"):
+    with pytest.raises(InputError, match="expected .* digits, main_effect, .*; got 'nothing'"):
         files.load_config("nothing:smoke")
 
 
@@ -162,7 +162,7 @@ def test_stages_are_a_subset_in_order():
 def test_exact_needs_an_additive_score():
     """As a reference it is left out instead."""
     config = load(CONFIG_FOLDER / "digits.py").get_config()
-    config.method.score = "accuracy"
+    config.method.update(score="accuracy", layer_indicator="plain")
     checks.check(config)
     assert search.algorithms(config) == ["evolution", "random"]
     config.search.algorithm = "exact"
@@ -189,7 +189,7 @@ def test_architecture_by_name_and_by_index():
 )
 def test_scores_by_accuracy_are_checked_before_the_run(section, name, value):
     config = load(CONFIG_FOLDER / "digits.py").get_config()
-    config.method.score = "accuracy"
+    config.method.update(score="accuracy", layer_indicator="plain")
     checks.check(config)
     config[section][name] = value
     with pytest.raises(InputError, match=rf"{section}.{name}.*\b{value}\b"):

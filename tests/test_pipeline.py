@@ -19,7 +19,7 @@ from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.runtime import artifacts, files, shutdown
-from difnas_jax.scoring.indicators import gamma, main_effect
+from difnas_jax.scoring.indicators import gamma
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.algorithms import ALGORITHMS
@@ -48,6 +48,7 @@ def tiny_config(**method):
         {"name": "tiny", "image_size": 8, "image_channels": 1, "num_classes": 10}
     )
     config.data.source = "digits"
+    config.method.memory = "path_losses"  # DI-NAS remembers nothing
     config.method.update(method)
     for section in (config.supernet, config.retrain):
         section.epochs, section.steps, section.batch_size = 0.0, 4, 12
@@ -100,7 +101,7 @@ def test_the_indicator_is_read_off_the_training(finished, tiny):
     trained = trained_supernet(config, workdir)
     evidence = evidence_of(config, trained)
     assert trained.step == indicator.provenance["supernet_step"] == 4
-    np.testing.assert_array_equal(main_effect(evidence), indicator.table)
+    np.testing.assert_array_equal(gamma(evidence), indicator.table)
     assert np.ptp(indicator.table[tiny.allowed]) > 0
     # The paths drawn again are those that trained; each had a loss.
     sampler = build_sampler(config)
@@ -108,7 +109,7 @@ def test_the_indicator_is_read_off_the_training(finished, tiny):
         expected = sampler(stream(config.seed, "paths", step))
         np.testing.assert_array_equal(paths, expected)
     losses = evidence.memory["path_losses"]
-    assert (losses > 0.5).all() and losses.shape == (4, 3)
+    assert (losses > 0.5).all() and losses.shape == (4, 2)
     scales = gamma(evidence)
     for name, values in indicator.gammas.items():
         layer, op = name.split("/")

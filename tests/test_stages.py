@@ -7,7 +7,6 @@ import difnas_jax
 from difnas_jax import checks, pipeline, spaces
 from difnas_jax.commands import compare
 from difnas_jax.config import default
-from difnas_jax.config.build import build_wiring
 from difnas_jax.config.stages import HARMLESS, STAGES, maker_of
 from difnas_jax.errors import InputError
 from difnas_jax.scoring.scorers import SCORERS, Scorer, ScorerRow, stage_of
@@ -104,14 +103,13 @@ def test_a_score_without_supernet_needs_no_supernet(
     config.stages = ("search",)
     checks.check_inputs(config, tmp_path)
     assert compare.search_cost(tmp_path, results.values["seconds"])["images"] == 0
-    assert not build_wiring(config).parallel
 
 
 def test_what_a_score_needs_must_run_before(config, tmp_path):
     config.stages = ("search",)
     with pytest.raises(InputError, match="indicator.npz.*expected indicator"):
         checks.check_inputs(config, tmp_path)
-    config.method.score = "accuracy"
+    config.method.update(score="accuracy", layer_indicator="plain")
     with pytest.raises(InputError, match="trained.json.*expected supernet"):
         checks.check_inputs(config, tmp_path)
     assert maker_of("search/best.json") == "search"

@@ -33,7 +33,7 @@ def get_config(arg=None):
     # Adam makes as much of a small gradient as of a large one, and so of a rounding.
     config.supernet.optimizer = "sgd"
     # The score that needs all devices in the search, too.
-    config.method.score = "accuracy"
+    config.method.update(score="accuracy", layer_indicator="plain")
     config.search.references = ()
     config.search.generations, config.search.population = 2, 4
     config.search.parents = config.search.mutations = config.search.crossovers = 2
