@@ -31,7 +31,7 @@ def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
 
     Args:
       config: of the run.
-      validated: config fields that need a validation split.
+      validated: config fields, with values, that need a validation split.
 
     Returns:
       A checksum of all images and labels; of image files, of their names and sizes.
@@ -43,8 +43,8 @@ def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
     check_lighting(config)
     dataset, checksum = SOURCES[config.data.source](config), 0
     Normalizer.of(config, dataset.train)
-    for field in validated:
-        dataset.validation_for(field)
+    for reader in validated:
+        dataset.validation_for(reader)
     for role, records, crop in _splits(dataset, config):
         check_records(role, records, crop, config)
         checksum = records.checksum(checksum)

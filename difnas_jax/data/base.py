@@ -151,15 +151,15 @@ class Dataset(Generic[T]):
     test: T
 
     def validation_for(self, reader: str) -> T:
-        """The validation split, which `reader` (a config field) needs.
+        """The validation split, which `reader` needs: a config field and its value.
 
         Raises:
           InputError: there is none.
         """
         if self.validation is None:
             raise InputError(
-                "data.validation_fraction: expected a share above 0, or a validation "
-                f"split of the source, which {reader} needs; got 0"
+                "data.validation_fraction: expected a share above 0, or a source with "
+                f"a validation split of its own, for {reader}; got 0"
             )
         return self.validation
 

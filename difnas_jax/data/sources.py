@@ -41,8 +41,8 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
 
     Keys `x_train`, `y_train`, `x_test`, `y_test`, and optionally `x_validation`,
     `y_validation`; images uint8 [N, H, W, C] or [N, H, W] of any size, integer labels
-    [N]. Without a validation split, `data.validation_fraction` of every class of train is
-    held out, at random from the seed.
+    [N]. Without a validation split, `data.validation_fraction` of every class of train
+    is held out, at random from the seed.
 
     Raises:
       InputError: the file is missing or malformed, or a label is out of range.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.config.stages import STAGES, Stage, search_stage
+from difnas_jax.config.stages import STAGES, Stage, retrain_stage, search_stage
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.scoring.accuracy import path_accuracy
@@ -67,7 +67,9 @@ SCORERS: dict[str, ScorerRow] = {
         name: ScorerRow(additive_scorer, frozenset({"indicator"}), additive=True)
         for name in ADDITIVE_RULES
     },
-    "accuracy": ScorerRow(accuracy_scorer, frozenset({"supernet", "data"})),
+    "accuracy": ScorerRow(
+        accuracy_scorer, frozenset({"supernet", "data", "validation"})
+    ),
 }
 
 
@@ -77,5 +79,13 @@ def scorer_row(config: ConfigDict) -> ScorerRow:
 
 
 def stage_of(name: str, config: ConfigDict) -> Stage:
-    """A stage of `STAGES`; what the search depends on follows from its score."""
-    return search_stage(scorer_row(config).needs) if name == "search" else STAGES[name]
+    """A stage of `STAGES`.
+
+    What the search depends on follows from its score, what retraining writes from the
+    number of its networks.
+    """
+    if name == "search":
+        return search_stage(scorer_row(config).needs)
+    if name == "retrain":
+        return retrain_stage(config.retrain.networks)
+    return STAGES[name]
