@@ -424,8 +424,8 @@ def test_kept_networks_are_the_best_that_differ(several, finished, tiny):
     scores = [found.score for found in kept]
     assert scores == sorted(scores, reverse=True)
     best = artifacts.FoundNetwork.load(finished[1] / artifacts.BEST, tiny)
-    assert kept[0] == best == artifacts.FoundNetwork.load(
-        workdir / artifacts.BEST, tiny
+    assert (
+        kept[0] == best == artifacts.FoundNetwork.load(workdir / artifacts.BEST, tiny)
     )
 
 
@@ -433,7 +433,6 @@ def test_several_networks_are_retrained_and_the_best_on_validation_is_the_result
     several, finished, tiny
 ):
     _, workdir, results = several
-    assert all((workdir / path).exists() for path in (artifacts.RETRAIN_RESULT,))
     kept = artifacts.FoundNetwork.load_kept(workdir / artifacts.BEST, tiny)
     result = files.read_json(workdir / artifacts.RETRAIN_RESULT)
     (other,) = result.pop("runners_up")
