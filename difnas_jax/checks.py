@@ -161,7 +161,20 @@ def check_data(config: ConfigDict) -> str:
       InputError: missing or malformed data.
     """
     stages = [stage_of(name, config) for name in chosen_stages(config)]
-    return data.check(config) if any(stage.reads_data for stage in stages) else ""
+    if not any(stage.reads_data for stage in stages):
+        return ""
+    return data.check(config, needing_validation(config))
+
+
+def needing_validation(config: ConfigDict) -> list[str]:
+    """The fields for which the stages of this run need a validation split."""
+    reads = {
+        "search": ("method.score", "validation" in scorer_row(config).needs),
+        "retrain": ("retrain.networks", config.retrain.networks > 1),
+    }
+    found = [reads[stage] for stage in chosen_stages(config) if stage in reads]
+    shown = {name: field(config, name) for name, needed in found if needed}
+    return [f"{name} = {value!r}" for name, value in shown.items()]
 
 
 def check_batch_sharing(config: ConfigDict, space: SearchSpace) -> None:

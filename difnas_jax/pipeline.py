@@ -95,9 +95,9 @@ def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None
     Raises:
       InputError: naming the first field that differs.
     """
-    for name, stage in STAGES.items():
-        marker = read_marker(workdir, name)
-        found = [path for path in stage.writes if (workdir / path).exists()]
+    for name in STAGES:
+        marker, writes = read_marker(workdir, name), stage_of(name, config).writes
+        found = [path for path in writes if (workdir / path).exists()]
         if found and not marker:
             raise InputError(
                 f"--workdir: {workdir / found[0]} has no stages/{name}.json that says "

@@ -10,6 +10,7 @@ from search_problems import DIGITS, additive, every_architecture, numbers, rando
 
 from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.algorithms import ALGORITHMS, Search
+from difnas_jax.search.candidates import far_apart
 from difnas_jax.search.equal_networks import highest_scoring_paths
 from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces.costs import cost_table
@@ -70,3 +71,23 @@ def test_every_search_scores_a_network_by_its_best_path_once(name: str) -> None:
     assert len(networks) == len(set(networks)) > 40
     best = best_scores(table)
     np.testing.assert_allclose(found.scores, [best[n] for n in networks], rtol=1e-12)
+
+
+@pytest.mark.parametrize("distance", range(1, SPACE.num_layers + 1))
+@pytest.mark.parametrize("count", [1, 4, 10**6])
+def test_networks_that_are_kept_are_the_best_that_differ(rng, count, distance):
+    paths = rng.permuted(every_architecture(SPACE), axis=0)[:120]
+    networks = SPACE.canonical(paths)
+    kept = far_apart(networks, count, distance)
+    chosen: list[int] = []
+    for index, network in enumerate(networks):  # each may be compared with all before
+        apart = [int((network != networks[other]).sum()) for other in chosen]
+        if len(chosen) < count and all(layers >= distance for layers in apart):
+            chosen.append(index)
+    assert kept.tolist() == chosen and kept[0] == 0
+    if distance == 1 and count > len(networks):
+        assert len(kept) == len(np.unique(networks, axis=0))
+
+
+def test_of_no_networks_none_is_kept():
+    assert far_apart(np.zeros((0, 3), int), 2, 1).shape == (0,)

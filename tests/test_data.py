@@ -2,15 +2,20 @@
 
 import contextlib
 import io
+import subprocess
+import sys
 import threading
 import time
 
+import jobs
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from difnas_jax import data
 from difnas_jax.config import default
-from difnas_jax.data.base import checked_arrays, hold_out
+from difnas_jax.data.base import checked_arrays, hold_out, stratified_counts
 from difnas_jax.data.images import random_crop
 from difnas_jax.errors import InputError
 from difnas_jax.training.log import TrainingLog
@@ -183,6 +188,108 @@ def test_hold_out_needs_examples_on_both_sides():
     split = checked_arrays("x", np.zeros((5, 2, 2), np.uint8), np.zeros(5, int), 2)
     with pytest.raises(InputError, match="data.validation_fraction.*0.01"):
         hold_out(split, 0.01, 0)
+
+
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=40).map(np.array),
+    st.floats(0.0, 0.9),
+)
+def test_every_class_gives_the_same_share(sizes, fraction):
+    counts = stratified_counts(sizes, fraction)
+    assert (abs(counts - fraction * sizes) < 1).all()
+    assert (counts >= 0).all() and (counts < sizes)[sizes > 1].all()
+    wanted = round(fraction * sizes.sum())
+    # A class gives nothing beyond its share rounded up, and never its last image.
+    most = np.minimum(np.ceil(fraction * sizes), np.maximum(sizes - 1, 1))
+    assert counts.sum() == min(wanted, most.sum())
+
+
+def labelled(labels):
+    """Arrays in which every image tells its position."""
+    numbers = np.arange(len(labels), dtype=np.uint16)
+    images = numbers.view(np.uint8).reshape(-1, 1, 2, 1)
+    return checked_arrays("x", images, labels, int(labels.max()) + 1)
+
+
+def positions(arrays):
+    """int[N]: where the images of `labelled` were."""
+    return np.ascontiguousarray(arrays.images).reshape(-1, 2).view(np.uint16)[:, 0]
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.37, 0.9])
+def test_a_hold_out_is_stratified_disjoint_and_complete(rng, fraction):
+    labels = rng.choice(7, size=500, p=np.array([1, 1, 2, 4, 8, 16, 32]) / 64)
+    labels = np.append(labels, [7, 7])  # two images of a rare class
+    train, held = hold_out(labelled(labels), fraction, seed=3)
+    both = np.concatenate([positions(train), positions(held)])
+    assert np.array_equal(np.sort(both), np.arange(len(labels)))
+    for part in (train, held):
+        assert (np.diff(positions(part).astype(int)) > 0).all()
+        assert np.array_equal(part.labels, labels[positions(part)])
+    counts = np.bincount(held.labels, minlength=8)
+    assert np.array_equal(counts, stratified_counts(np.bincount(labels), fraction))
+
+
+def test_every_image_of_a_class_is_held_out_as_often():
+    split = labelled(np.repeat([0, 1], [30, 10]))
+    times = np.zeros(40)
+    for seed in range(400):
+        times[positions(hold_out(split, 0.2, seed)[1])] += 1
+    assert times[:30].sum() == 6 * 400 and times[30:].sum() == 2 * 400
+    # 80 of 400 expected, with a standard deviation of 8.
+    assert abs(times - 80).max() < 32
+
+
+HELD = """
+import numpy as np
+from difnas_jax.data.base import Arrays, hold_out
+labels = np.arange(90) % 7 % 4
+split = Arrays(np.arange(90, dtype=np.uint8).reshape(90, 1, 1, 1), labels)
+print(*hold_out(split, 0.3, 5)[1].images.ravel())
+"""
+
+
+def test_every_process_holds_out_the_same_images():
+    command = [sys.executable, "-c", HELD]
+    runs = [
+        subprocess.run(
+            command,
+            env={**jobs.environment(), "PYTHONHASHSEED": seed},
+            cwd=jobs.ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1] and len(runs[0].split()) == 27
+
+
+def test_nothing_is_held_out_with_a_fraction_of_0(tmp_path):
+    config = arrays_config(tmp_path, **good_arrays())
+    config.data.validation_fraction = 0.0
+    dataset = data.load(config)
+    assert len(dataset.train) == 20 and dataset.validation is None
+    data.check(config)
+    with pytest.raises(InputError, match="validation_fraction.* above 0.* x.y needs"):
+        data.check(config, ["x.y"])
+    with pytest.raises(InputError, match="validation_fraction.* above 0.* x.y needs"):
+        dataset.validation_for("x.y")
+    digits = digits_config(image_size=8)
+    held = data.load(digits)
+    digits.data.validation_fraction = 0.0
+    whole = data.load(digits)
+    assert len(whole.train) == 1257 + 180 and whole.validation is None
+    assert whole.test.images.tobytes() == held.test.images.tobytes()
+    assert held.validation_for("x.y") is held.validation
+
+
+def test_a_split_of_its_own_stays_with_a_fraction_of_0(tmp_path):
+    own = {"x_validation": np.zeros((4, 8, 8, 1), np.uint8)}
+    own["y_validation"] = np.zeros(4, int)
+    config = arrays_config(tmp_path, **good_arrays(), **own)
+    config.data.validation_fraction = 0.0
+    assert len(data.load(config).validation_for("x.y")) == 4
 
 
 def test_normalised_pixels_have_mean_0_and_variance_1():

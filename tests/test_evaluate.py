@@ -12,7 +12,7 @@ from difnas_jax.data import Arrays, Normalizer, TrainBatches
 from difnas_jax.models.modules import MOMENTUM
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.scoring.accuracy import PATHS_PER_CALL, PathAccuracy
-from difnas_jax.training.evaluate import evaluate, sums_of_batch
+from difnas_jax.training.evaluate import evaluate, sums_of_batch, sums_of_logits
 
 RECALIBRATION_BATCHES = 2
 
@@ -90,3 +90,38 @@ def test_accuracy_does_not_depend_on_the_others_in_the_call(accuracy):
 
 def test_images_of_one_accuracy(accuracy):
     assert accuracy.images == RECALIBRATION_BATCHES * 8 + len(accuracy.split)
+
+
+def ranks(logits, labels):
+    """By numpy: how many classes come before the label; of equal ones the first."""
+    order = np.argsort(-logits, axis=1, kind="stable")
+    return np.argmax(order == labels[:, None], axis=1)
+
+
+@pytest.mark.parametrize("levels", [2, 8, 10**6], ids=["ties", "some ties", "no ties"])
+@pytest.mark.parametrize("classes", [10, 37, 1000])
+def test_top_1_and_top_5_are_those_of_numpy(rng, classes, levels):
+    logits = rng.integers(levels, size=(400, classes)).astype(np.float32) - levels / 2
+    labels = rng.integers(classes, size=400)
+    labels[:200] = np.argsort(-logits[:200], kind="stable")[:, :8][
+        np.arange(200), rng.integers(8, size=200)
+    ]  # near the top
+    mask = (rng.random(400) < 0.7).astype(np.float32)
+    sums = jax.jit(sums_of_logits)(logits, labels, mask)
+    before = ranks(logits, labels)[mask > 0]
+    assert float(sums["examples"]) == len(before)
+    assert float(sums["correct"]) == (before < 1).sum()
+    assert float(sums["correct_top5"]) == (before < 5).sum()
+    assert 0 < sums["correct"] < sums["correct_top5"] < sums["examples"]
+
+
+def test_top_5_of_few_classes_is_left_out(rng):
+    logits, labels = rng.random((3, 9), np.float32), np.arange(3)
+    assert "correct_top5" not in sums_of_logits(logits, labels, np.ones(3))
+
+
+def test_a_network_without_finite_logits_is_not_right():
+    """Five of all classes at the most, as by any guess."""
+    logits, labels = jnp.full((20, 20), jnp.nan), np.arange(20)
+    sums = sums_of_logits(logits, labels, np.ones(20))
+    assert float(sums["correct_top5"]) <= 5

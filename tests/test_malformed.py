@@ -84,7 +84,7 @@ VALUES = {
     "space.image_channels": ("0",),
     "space.num_classes": ("0", "5"),
     "data.flip": ("maybe",),
-    "data.validation_fraction": ("1",),
+    "data.validation_fraction": ("1", "-0.1"),
     "data.crop_padding": ("-1",),
     "data.mean": ("grey",),
     "data.std": ("0",),
@@ -95,11 +95,14 @@ VALUES = {
     "search.population": ("0",),
     "search.generations": ("0",),
     "search.mutation_probability": ("1.5",),
+    "search.keep": ("0",),
+    "search.distance": ("0",),
     "search.max_macs": ("1e-1", "1e999"),
     "search.max_params": ("1000",),
     "retrain.momentum": ("1.5",),
     "retrain.label_smoothing": ("1",),
     "retrain.dropout": ("1",),
+    "retrain.networks": ("0",),
     "retrain.keep_checkpoints": ("0",),
     "retrain.checkpoint_every": ("0",),
     "stages": ("report,search", "search,search", "train"),
@@ -108,6 +111,8 @@ VALUES = {
 # (field, value, what the line names instead)
 SHOWN = [
     ("data.source", "arrays", "data.path", ".npz"),
+    ("search.distance", "8", "search.distance", "7", "8"),
+    ("retrain.networks", "2", "retrain.networks", "search.keep = 1", "2"),
     ("data.mean", "0.5,0.5", "data.mean", "(0.5, 0.5)"),
     ("method.batch_sharing", "split", "supernet.batch_size", "64", "'split'"),
     ("retrain.architecture", "1,1", "architecture", "7", "2"),
@@ -129,6 +134,17 @@ SHOWN = [
 ]
 SHOWN += [(field, value, field, value) for field in VALUES for value in VALUES[field]]
 COMMANDS += [((DIGITS, f"--config.{n}={text}"), shown) for n, text, *shown in SHOWN]
+TWO = ("--config.search.keep=2", "--config.retrain.networks=2")
+GIVEN = "--config.retrain.architecture=0,0,0,0,0,0,0"
+UNHELD = "data.validation_fraction"
+COMMANDS += [
+    ((DIGITS, *TWO, GIVEN), ("retrain.networks", "retrain.architecture", "2")),
+    ((DIGITS, *TWO, f"--config.{UNHELD}=0"), (UNHELD, "0", "retrain.networks = 2")),
+    (
+        ("--config=spos:digits,smoke", f"--config.{UNHELD}=0"),
+        (UNHELD, "0", "method.score = 'accuracy'"),
+    ),
+]
 
 
 @pytest.mark.parametrize(("flags", "named"), COMMANDS)
@@ -314,6 +330,8 @@ DAMAGES = [
     (BEST, edit(costs=None), "retrain", "costs"),
     (BEST, edit(score="high"), "report", "score", "'high'"),
     (BEST, edit(space="mbv2"), "retrain", "'kills'", "'mbv2'"),
+    (BEST, edit(runners_up=1), "retrain"),
+    (BEST, edit(runners_up=[{"seed": 1}]), "report", "architecture"),
     (NPZ, cut, "search"),
     (NPZ, flip, "search"),
     (NPZ, write(""), "search"),

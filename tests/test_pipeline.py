@@ -18,6 +18,7 @@ from difnas_jax.config import default
 from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.models.initializers import KERNEL_RULES
+from difnas_jax.report import page
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.scoring.indicators import gamma
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
@@ -25,7 +26,7 @@ from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
-from difnas_jax.stages import search
+from difnas_jax.stages import retrain, search
 from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.log import TrainingLog
 from difnas_jax.training.paths import SAMPLERS, stream
@@ -383,6 +384,178 @@ def test_a_reference_that_fails_is_left_out(workdir, monkeypatch, capsys):
     rows = artifacts.load_comparison(workdir / artifacts.COMPARISON)
     assert [row["algorithm"] for row in rows] == ["evolution", "random"]
     assert "reference exact is left out (cannot)" in capsys.readouterr().out
+
+
+def several_networks(workdir):
+    """A config that retrains two networks, after the search of a finished run."""
+    config = search_again(workdir, keep=3, distance=2)
+    config.stages = ("search", "retrain", "report")
+    config.retrain.networks = 2
+    return config
+
+
+@pytest.fixture(scope="module")
+def several(finished, tmp_path_factory, tiny):
+    """A finished run that retrained two networks: (config, workdir, results)."""
+    workdir = tmp_path_factory.mktemp("several") / "workdir"
+    shutil.copytree(finished[1], workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(spaces.SPACES, "tiny", lambda **_: tiny)
+        config = several_networks(workdir)
+        return config, workdir, difnas_jax.run(config, workdir)
+
+
+def timeless(result):
+    return {name: value for name, value in result.items() if name != "seconds"}
+
+
+def metrics_of(folder):
+    times = ("images_per_second", "data_wait")
+    rows = files.read_json_lines(folder / "metrics.jsonl")
+    return [{n: v for n, v in row.items() if n not in times} for row in rows]
+
+
+def test_kept_networks_are_the_best_that_differ(several, finished, tiny):
+    _, workdir, _ = several
+    kept = artifacts.FoundNetwork.load_kept(workdir / artifacts.BEST, tiny)
+    networks = tiny.canonical(np.array([found.architecture for found in kept]))
+    assert len(kept) == 3
+    for one, other in itertools.combinations(networks, 2):
+        assert (one != other).sum() >= 2
+    scores = [found.score for found in kept]
+    assert scores == sorted(scores, reverse=True)
+    best = artifacts.FoundNetwork.load(finished[1] / artifacts.BEST, tiny)
+    assert (
+        kept[0] == best == artifacts.FoundNetwork.load(workdir / artifacts.BEST, tiny)
+    )
+
+
+def test_several_networks_are_retrained_and_the_best_on_validation_is_the_result(
+    several, finished, tiny
+):
+    _, workdir, results = several
+    kept = artifacts.FoundNetwork.load_kept(workdir / artifacts.BEST, tiny)
+    result = files.read_json(workdir / artifacts.RETRAIN_RESULT)
+    (other,) = result.pop("runners_up")
+    assert result["validation_accuracy"] >= other["validation_accuracy"]
+    both = sorted((result, other), key=lambda row: row["retrained_in"])
+    for number, (row, found) in enumerate(zip(both, kept, strict=False), start=1):
+        folder = workdir / f"retrain/networks/network-{number}"
+        assert workdir / row.pop("retrained_in") == folder
+        assert row.pop("score") == found.score
+        assert tuple(row["architecture"]) == found.architecture
+        assert row == files.read_json(folder / "result.json")
+        assert (folder / "checkpoints").exists()
+    # The same bits as those of the one network of a run without runners-up.
+    alone = finished[1]
+    one = files.read_json(alone / artifacts.RETRAIN_RESULT)
+    assert timeless(both[0]) == timeless(one)
+    assert metrics_of(workdir / "retrain/networks/network-1") == metrics_of(
+        alone / "retrain"
+    )
+    assert results.architecture == tuple(result["architecture"])
+    assert results.runners_up is not None and len(results.runners_up) == 1
+    assert results.test_accuracy == result["test_accuracy"]
+    assert 'class="retrained"' in (workdir / artifacts.REPORT).read_text()
+
+
+def test_a_run_of_several_networks_that_is_interrupted_goes_on(
+    several, finished, tmp_path, monkeypatch, capsys
+):
+    """In the second network, to the same bits; the first one is not trained again."""
+    workdir = shutil.copytree(finished[1], tmp_path / "broken")
+    config = several_networks(workdir)
+    original, calls = TrainingLog.wait_for, itertools.count()
+
+    def signalled(self, batches):
+        if next(calls) == 6:  # before the third update of the second network
+            os.kill(os.getpid(), shutdown.SIGNALS[0])
+        return original(self, batches)
+
+    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+    with pytest.raises(Stopped, match="network-2 is saved at step 3"):
+        difnas_jax.run(config, workdir)
+    assert not (workdir / artifacts.RETRAIN_RESULT).exists()
+    capsys.readouterr()
+    difnas_jax.run(config, workdir)
+    assert "network-1 is complete, skipped" in capsys.readouterr().out
+    assert next(calls) == 8  # one update was left
+    for number in (1, 2):
+        name = f"retrain/networks/network-{number}"
+        ours, theirs = (
+            timeless(files.read_json(run / name / "result.json"))
+            for run in (workdir, several[1])
+        )
+        assert ours == theirs
+        assert metrics_of(workdir / name) == metrics_of(several[1] / name)
+
+
+def test_other_networks_are_trained_anew(several, tmp_path, tiny, capsys):
+    """Another best.json: no result of the former networks stays."""
+    workdir = shutil.copytree(several[1], tmp_path / "workdir")
+    kept = artifacts.FoundNetwork.load_kept(workdir / artifacts.BEST, tiny)
+    kept[2].save(workdir / artifacts.BEST, kept[:1])
+    difnas_jax.run(several[0], workdir)
+    out = capsys.readouterr().out
+    assert "skipped" in out and "network-1 is complete" not in out
+    first = files.read_json(workdir / "retrain/networks/network-1/result.json")
+    assert tuple(first["architecture"]) == kept[2].architecture
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "order"),
+    [([0.5, 0.75], [1, 0]), ([0.75, 0.5], [0, 1]), ([0.5, 0.5], [0, 1])],
+)
+def test_the_result_has_the_best_validation_accuracy(
+    several, tmp_path, monkeypatch, accuracies, order, tiny
+):
+    """Of equal ones the higher score; the test accuracy has no part in it."""
+    workdir = shutil.copytree(several[1], tmp_path / "workdir")
+    shutil.rmtree(workdir / artifacts.RETRAIN_NETWORKS)
+    left = iter(accuracies)
+
+    def trained(config, architecture, folder):
+        accuracy = next(left)
+        result = {"validation_accuracy": accuracy, "test_accuracy": 1 - accuracy}
+        ops = {"architecture": list(architecture), "ops": tiny.op_names(architecture)}
+        return {**ops, **cost_table(tiny).of_one(architecture), **result}
+
+    monkeypatch.setattr(retrain, "retrain_network", trained)
+    retrain.run(several[0], workdir)
+    rows = artifacts.load_retrained(workdir / artifacts.RETRAIN_RESULT)
+    kept = artifacts.FoundNetwork.load_kept(workdir / artifacts.BEST, tiny)
+    expected = [list(kept[number].architecture) for number in order]
+    assert [row["architecture"] for row in rows] == expected
+    results = page.collect(several[0], workdir)
+    assert results["architecture"] == kept[order[0]].architecture
+    assert results["score"] == kept[order[0]].score
+    assert results["costs"] == kept[order[0]].costs
+
+
+def test_fewer_networks_than_asked_for_are_kept_and_said(workdir, tiny, capsys):
+    config = search_again(workdir, keep=50, distance=3)
+    difnas_jax.run(config, workdir)
+    kept = artifacts.FoundNetwork.load_kept(workdir / artifacts.BEST, tiny)
+    assert 0 < len(kept) <= 2  # of the two ops of the first layer
+    said = f"search: keeps {len(kept)} of search.keep = 50 networks"
+    assert said in capsys.readouterr().out
+
+
+def test_without_a_validation_split_all_of_train_trains(tmp_path):
+    """Retraining ends with the test alone; what needs validation is refused before."""
+    config = tiny_config()
+    config.data.validation_fraction = 0.0
+    config.stages = ("retrain", "report")
+    config.retrain.architecture = "k3e3,identity,identity"
+    results = difnas_jax.run(config, tmp_path / "run")
+    assert results.test_accuracy is not None and results.validation_accuracy is None
+    assert results.test_top5_accuracy is not None
+    assert results.test_accuracy <= results.test_top5_accuracy <= 1
+    result = files.read_json(tmp_path / "run" / artifacts.RETRAIN_RESULT)
+    rows = files.read_json_lines(tmp_path / "run" / artifacts.RETRAIN_METRICS)
+    names = {*result, *(name for row in rows for name in row)}
+    assert rows and not any(name.startswith("validation") for name in names)
+    assert "Validation accuracy" not in (tmp_path / "run/report.html").read_text()
 
 
 METHODS = [

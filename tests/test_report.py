@@ -18,7 +18,7 @@ from difnas_jax.errors import InputError
 from difnas_jax.report import diagrams, figures
 from difnas_jax.report import page as report
 from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.results import short
+from difnas_jax.runtime.results import Results, short
 from difnas_jax.search.candidates import Candidates, compare, non_dominated
 from difnas_jax.spaces.costs import cost_table
 
@@ -255,6 +255,108 @@ def test_accuracy_of_another_network_is_not_shown(tmp_path: Path) -> None:
     assert report.collect(config, tmp_path)["test_accuracy"] is None
     assert "91.25" not in page_text(tmp_path)
     assert "that of another network" in page_text(tmp_path)
+
+
+def write_two(config: ConfigDict, workdir: Path) -> list[artifacts.FoundNetwork]:
+    """As if the second of two kept networks had won."""
+    best = write_all(config, workdir)
+    space = build_space(config)
+    architecture = tuple(layer.ops[0] for layer in space.layers)
+    other = dataclasses.replace(
+        best,
+        architecture=architecture,
+        ops=space.op_names(architecture),
+        text=space.text(architecture),
+        score=1.25,
+        costs=cost_table(space).of_one(architecture),
+    )
+    best.save(workdir / artifacts.BEST, [other])
+    first, second = (
+        {
+            "architecture": list(network.architecture),
+            "ops": list(network.ops),
+            **network.costs,
+            "score": network.score,
+            "validation_accuracy": accuracy,
+            "test_accuracy": 1 - accuracy,
+            "test_top5_accuracy": 0.9975,
+            "retrained_in": f"retrain/networks/{number}",
+        }
+        for number, (network, accuracy) in enumerate([(other, 0.75), (best, 0.625)])
+    )
+    result = {**first, "runners_up": [second]}
+    files.write_json(workdir / artifacts.RETRAIN_RESULT, result)
+    (workdir / artifacts.RETRAIN_METRICS).unlink()
+    write_training(workdir, "retrain/networks/0")
+    config.search.keep = config.retrain.networks = 2
+    return [other, best]
+
+
+def test_the_retrained_winner_is_the_network_of_the_report(tmp_path: Path) -> None:
+    config = make_config()
+    winner, best = write_two(config, tmp_path)
+    report.run(config, tmp_path)
+    page = page_text(tmp_path)
+    table = page[page.index('class="retrained"') :]
+    table = table[: table.index("</table>")]
+    rows = table.split("<tr")[2:]
+    assert [row.startswith(' class="found"') for row in rows] == [True, False]
+    for row, network, shown in zip(
+        rows,
+        (winner, best),
+        (("75.00 %", "25.00 %"), ("62.50 %", "37.50 %")),
+        strict=True,
+    ):
+        for text in (*shown, f"{network.costs['macs']:,}", " ".join(network.ops)):
+            assert text in row
+    assert "top-5 99.75 %" in page and '"training"' in page
+    results = files.read_json(tmp_path / artifacts.RESULTS)
+    assert results["ops"] == list(winner.ops) and results["costs"] == winner.costs
+    assert results["score"] == 1.25 and results["test_accuracy"] == 0.25
+    assert [row["ops"] for row in results["runners_up"]] == [list(best.ops)]
+    lines = Results.of(tmp_path, results).lines()
+    assert f"architecture: {winner.text}" in lines
+    assert "test accuracy: 25.00 %, top-5 99.75 %" in lines
+    chosen = "chosen by validation accuracy: retrain/networks/0, of 2 networks"
+    assert chosen in lines
+
+
+def test_results_of_other_networks_than_those_kept_are_not_shown(
+    tmp_path: Path,
+) -> None:
+    config = make_config()
+    winner, best = write_two(config, tmp_path)
+    dataclasses.replace(best, score=2.0).save(tmp_path / artifacts.BEST)
+    results = report.collect(config, tmp_path)
+    assert results["test_accuracy"] is None and results["runners_up"] is None
+    assert results["ops"] == best.ops != winner.ops
+
+
+@pytest.mark.parametrize("key", ["score", "macs", "architecture", "test_accuracy"])
+def test_damaged_runners_up(key: str, tmp_path: Path) -> None:
+    config = make_config()
+    write_two(config, tmp_path)
+    path = tmp_path / artifacts.RETRAIN_RESULT
+    result = files.read_json(path)
+    del result["runners_up"][0][key]
+    files.write_json(path, result)
+    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*no {key}"):
+        report.run(config, tmp_path)
+
+
+def test_without_validation_nothing_is_said_of_it(tmp_path: Path) -> None:
+    config = make_config()
+    best = write_all(config, tmp_path)
+    values = {"architecture": list(best.architecture), "test_accuracy": 0.9125}
+    files.write_json(tmp_path / artifacts.RETRAIN_RESULT, values)
+    report.run(config, tmp_path)
+    page = page_text(tmp_path)
+    assert "91.25 %" in page and "Validation accuracy" not in page
+    assert "top-5" not in page and 'class="retrained"' not in page
+    results = files.read_json(tmp_path / artifacts.RESULTS)
+    for name in ("validation_accuracy", "test_top5_accuracy", "runners_up"):
+        assert results[name] is None
+    assert "test accuracy: 91.25 %" in Results.of(tmp_path, results).lines()
 
 
 def test_given_architecture_comes_before_the_found_one(tmp_path: Path) -> None:

@@ -105,6 +105,34 @@ def test_a_score_without_supernet_needs_no_supernet(
     assert compare.search_cost(tmp_path, results.values["seconds"])["images"] == 0
 
 
+def test_what_needs_a_validation_split_is_named(config):
+    config.search.keep = config.retrain.networks = 2
+    config.method.score = "accuracy"
+    score, networks = "method.score = 'accuracy'", "retrain.networks = 2"
+    assert checks.needing_validation(config) == [score, networks]
+    config.data.validation_fraction = 0.0
+    for stages, named in ((("search", "retrain"), score), (("retrain",), networks)):
+        config.stages = stages
+        with pytest.raises(InputError, match=f"validation_fraction.*{named}; got 0"):
+            checks.check_data(config)
+    # Nothing else needs one, nor what does not run.
+    config.stages = ("supernet", "indicator", "report")
+    assert checks.check_data(config)
+    config.stages = tuple(STAGES)
+    config.method.score, config.retrain.networks = "sum", 1
+    assert checks.needing_validation(config) == [] and checks.check_data(config)
+
+
+def test_several_retrained_networks_have_folders_of_their_own(config):
+    one = stage_of("retrain", config)
+    assert one == STAGES["retrain"]
+    config.retrain.networks = 2
+    several = stage_of("retrain", config)
+    assert one.reads == several.reads and one.sections == several.sections
+    assert set(several.writes) & set(one.writes) == {"retrain/result.json"}
+    assert "retrain/networks" in several.writes
+
+
 def test_what_a_score_needs_must_run_before(config, tmp_path):
     config.stages = ("search",)
     with pytest.raises(InputError, match="indicator.npz.*expected indicator"):

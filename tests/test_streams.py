@@ -19,6 +19,7 @@ import difnas_jax
 from difnas_jax import data, spaces
 from difnas_jax.commands import prepare
 from difnas_jax.config import default
+from difnas_jax.data import tfds
 from difnas_jax.data.base import Arrays
 from difnas_jax.data.images import (
     COLOUR_VALUES,
@@ -131,6 +132,33 @@ def test_tfds_gives_back_every_image_in_order(originals, tfds_dir):
         for split in (records.train, records.validation)
     )
     assert not kept & held
+    for part in (records.train, records.validation, records.test):
+        expected = [part.read(place)[1] for place in range(len(part))]
+        assert part.all_labels().tolist() == expected
+
+
+def test_labels_of_tfds_are_read_once_and_again_if_files_change(tfds_dir, tmp_path):
+    folder = shutil.copytree(tfds_dir / "cifar10", tmp_path / "cifar10") / "3.0.2"
+
+    def labels():
+        return tfds.read_prepared(folder).splits["test"].all_labels()
+
+    first, reads = labels(), tfds.read_labels.cache_info().misses
+    assert labels().tolist() == first.tolist()
+    assert tfds.read_labels.cache_info().misses == reads
+    (changed,) = folder.glob("*test*record*")
+    changed.write_bytes(b"")
+    with pytest.raises(InputError, match="data.path.*cifar10"):
+        labels()
+
+
+@pytest.mark.parametrize("source", ["tfds", "folder"])
+def test_nothing_is_held_out_with_a_fraction_of_0(source, tfds_dir, tree):
+    path = tfds_dir if source == "tfds" else tree
+    config = config_of(source, path, validation_fraction=0.0)
+    dataset = data.load(config)
+    assert len(dataset.train) == TRAIN and dataset.validation is None
+    data.check(config)
 
 
 @pytest.mark.parametrize("fields", [{"crop_padding": 4, "flip": True}, AUGMENTED])

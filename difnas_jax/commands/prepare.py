@@ -30,9 +30,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from difnas_jax.data.base import NamedSplits, Records, require
+from difnas_jax.data.base import NamedSplits, require
 from difnas_jax.data.convert import READERS, WRITERS
 from difnas_jax.data.tfds import VERSION, prepared_versions
 from difnas_jax.errors import InputError
@@ -195,19 +193,11 @@ def check_counts(data: NamedSplits, written: NamedSplits, target: Location) -> N
     named = set(written.classes) <= set(data.classes)
     classes = written.classes if named else data.classes
     for split, records in data.splits.items():
-        expected = Counter(data.classes[label] for label in labels_of(records))
-        there = labels_of(written.splits[split]) if split in written.splits else ()
+        expected = Counter(data.classes[label] for label in records.all_labels())
+        there = written.splits[split].all_labels() if split in written.splits else ()
         found = Counter(classes[label] for label in there)
         for name in data.classes:
             text = f"{expected[name]} images of class {name} in {split}"
             got = f"{found[name]} after writing; convert again"
             require(expected[name] == found[name], str(target), text, got)
         say(f"{split}: {len(records)} images of {len(expected)} classes")
-
-
-def labels_of(records: Records) -> np.ndarray:
-    """int[N]; reads every record where the labels are stored with the images."""
-    labels = getattr(records, "labels", None)
-    if labels is None:
-        labels = np.array([records.read(index)[1] for index in range(len(records))])
-    return labels

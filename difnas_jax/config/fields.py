@@ -49,7 +49,8 @@ def default() -> ConfigDict:
     config.data.train_split = "train"
     config.data.validation_split = ""
     config.data.test_split = "test"
-    # Share of the training split held out where a source has no validation split.
+    # Share of every class of the training split held out where a source has no
+    # validation split; 0: all of it trains, and retraining ends with the test alone.
     config.data.validation_fraction = 0.1
     # An image that cannot be decoded: `error`, or `skip`: the next one takes its place,
     # with a count in the metrics; in an evaluation it does not count.
@@ -146,6 +147,10 @@ def default() -> ConfigDict:
     # Evolution: evaluate the children of the highest score predicted by a linear model
     # of the scores so far; False: any that fit the budget, as in SPOS and BN-NAS.
     config.search.screening = False
+    # How many of the evaluated networks are kept, the best first; any two of them
+    # differ in at least `distance` layers.
+    config.search.keep = 1
+    config.search.distance = 1
     # Score `accuracy`: training batches from which each path gets its batch-norm
     # statistics, and the size of these and of the validation batches.
     config.search.recalibration_batches = 50
@@ -174,6 +179,9 @@ def default() -> ConfigDict:
     config.retrain.evaluate_every = 5000
     # Op names or indices separated by commas; empty: what the search found.
     config.retrain.architecture = ""
+    # How many of the `search.keep` networks are trained, one after another; that of the
+    # best validation accuracy is the result.
+    config.retrain.networks = 1
     return config.lock()
 
 

@@ -15,9 +15,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.crop_aspect": (1.0, 10.0),
     "data.crop_padding": (0, 64),
     "data.lighting": (0.0, 10.0),
+    "search.keep": (1, LARGEST),
+    "search.distance": (1, LARGEST),
     "search.recalibration_batches": (1, LARGEST),
     "search.recalibration_batch_size": (1, LARGEST),
     "retrain.dropout": (0.0, 0.99),
+    "retrain.networks": (1, LARGEST),
     "steps": (0, 2**31 - 1),
     "batch_size": (1, LARGEST),
     "reference_batch": (1, LARGEST),
@@ -45,3 +48,8 @@ def check_numbers(config: ConfigDict) -> None:
         epochs, steps = config[group].epochs, config[group].steps
         fits, fields = (epochs > 0) != (steps > 0), f"{group}.epochs, {group}.steps"
         require(fits, fields, "exactly one to be positive", f"{epochs} and {steps}")
+    networks, kept = config.retrain.networks, config.search.keep
+    given = bool(config.retrain.architecture)
+    most = "1, as retrain.architecture is one" if given else f"search.keep = {kept}"
+    fits = networks <= (1 if given else kept)
+    require(fits, "retrain.networks", f"at most {most}", networks)

@@ -114,6 +114,7 @@ NEEDS: dict[str, Need] = {
     "supernet": Need(("data", "supernet"), artifacts.SUPERNET_RESULT),
     "indicator": Need(("data", "supernet"), artifacts.INDICATOR),
     "data": Need(("data",)),
+    "validation": Need(("data",)),  # a validation split
 }
 
 
@@ -132,6 +133,13 @@ def search_stage(needs: Iterable[str]) -> Stage:
         reads=tuple(reads),
         reads_data="data" in names,
     )
+
+
+def retrain_stage(networks: int) -> Stage:
+    """The stage that retrains one network, or several in folders of their own."""
+    several = artifacts.RETRAIN_NETWORKS, artifacts.RETRAIN_RESULT
+    stage = STAGES["retrain"]
+    return dataclasses.replace(stage, writes=several) if networks > 1 else stage
 
 
 def maker_of(artefact: str) -> str:

@@ -4,7 +4,7 @@
 shape of the space, `batches` and `loader` make batches of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -24,10 +24,14 @@ from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
 
 
-def check(config: ConfigDict) -> str:
+def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
     """Check the data of the config without bringing them to the shape of the space.
 
     Of images that are not in memory, only the first of each split is decoded.
+
+    Args:
+      config: of the run.
+      validated: config fields, with values, that need a validation split.
 
     Returns:
       A checksum of all images and labels; of image files, of their names and sizes.
@@ -39,6 +43,8 @@ def check(config: ConfigDict) -> str:
     check_lighting(config)
     dataset, checksum = SOURCES[config.data.source](config), 0
     Normalizer.of(config, dataset.train)
+    for reader in validated:
+        dataset.validation_for(reader)
     for role, records, crop in _splits(dataset, config):
         check_records(role, records, crop, config)
         checksum = records.checksum(checksum)
@@ -49,7 +55,7 @@ def load(config: ConfigDict) -> Dataset[Any]:
     """The data of the config in the shape of its space.
 
     Returns:
-      Three splits of `Examples`; those that need no decoding are `Arrays`.
+      Splits of `Examples`; those that need no decoding are `Arrays`.
 
     Raises:
       InputError: missing or malformed data.
@@ -59,7 +65,7 @@ def load(config: ConfigDict) -> Dataset[Any]:
         role: to_examples(role, records, crop, config)
         for role, records, crop in _splits(dataset, config)
     }
-    return Dataset(**splits)
+    return Dataset(splits["train"], splits.get("validation"), splits["test"])
 
 
 def _splits(
@@ -68,5 +74,6 @@ def _splits(
     """Each split with its role and its crop."""
     crop, evaluation_crop = AUGMENTATIONS[config.data.augmentation](config)
     yield "train", dataset.train, crop
-    yield "validation", dataset.validation, evaluation_crop
+    if dataset.validation is not None:
+        yield "validation", dataset.validation, evaluation_crop
     yield "test", dataset.test, evaluation_crop

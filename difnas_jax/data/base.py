@@ -4,7 +4,7 @@ A `StoredImage` is one image as it is stored: an encoded file, or an array of pi
 `Records` are the labelled stored images of a split, read one by one in any order.
 `Examples` are labelled images in the shape of the space, taken many at a time.
 `Arrays` are labelled images in memory: they are `Records`, and can be `Examples`.
-A `Dataset` has three splits, for training, validation and test, all in one form.
+A `Dataset` has splits for training, validation (if any) and test, all in one form.
 
 `examples.py` turns `Records` into `Examples`.
 """
@@ -45,6 +45,10 @@ class Records(abc.ABC):
     @abc.abstractmethod
     def read(self, index: int) -> tuple[StoredImage, int]:
         """An image and its label; the label is -1 where there is none."""
+
+    @abc.abstractmethod
+    def all_labels(self) -> np.ndarray:
+        """int[N]; no image is read where the labels are stored apart."""
 
     @abc.abstractmethod
     def name(self, index: int) -> str:
@@ -103,6 +107,10 @@ class Arrays(Records):
         """uint8[H, W, C] and its label."""
         return self.images[index], int(self.labels[index])
 
+    def all_labels(self) -> np.ndarray:
+        """int32[N]."""
+        return self.labels
+
     def name(self, index: int) -> str:
         """The position in the array."""
         return f"image {index}"
@@ -130,11 +138,30 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Dataset(Generic[T]):
-    """Three splits in one form. The test split is read once, after retraining."""
+    """The splits in one form.
+
+    Attributes:
+      train: what trains.
+      validation: what networks are compared on; None where nothing is held out.
+      test: is read once for each network, after it was retrained.
+    """
 
     train: T
-    validation: T
+    validation: T | None
     test: T
+
+    def validation_for(self, reader: str) -> T:
+        """The validation split, which `reader` needs: a config field and its value.
+
+        Raises:
+          InputError: there is none.
+        """
+        if self.validation is None:
+            raise InputError(
+                "data.validation_fraction: expected a share above 0, or a source with "
+                f"a validation split of its own, for {reader}; got 0"
+            )
+        return self.validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,11 +208,11 @@ def checked_arrays(
 
 
 def hold_out(records: Records, fraction: float, seed: int) -> tuple[Records, Records]:
-    """Divide a split in two at random.
+    """Divide a split in two at random, with the same share of every class.
 
     Args:
       records: the split.
-      fraction: share of the second part.
+      fraction: share of the second part, below 1.
       seed: the same seed gives the same two parts.
 
     Returns:
@@ -194,10 +221,39 @@ def hold_out(records: Records, fraction: float, seed: int) -> tuple[Records, Rec
     Raises:
       InputError: one of the two would be empty.
     """
-    size = len(records)
-    count = round(fraction * size)
-    expected = f"a share that leaves examples on both sides of {size}"
-    require(0 < count < size, "data.validation_fraction", expected, fraction)
+    size, labels = len(records), records.all_labels()
+    sizes = np.unique(labels, return_counts=True)[1]
+    counts = stratified_counts(sizes, fraction)
+    expected = f"0, or a share that leaves examples on both sides of {size}"
+    fits = 0 < counts.sum() < size
+    require(fits, "data.validation_fraction", expected, fraction)
+    shuffled = np.random.default_rng(seed).permutation(size)
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    ranks = np.arange(size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     held = np.zeros(size, bool)
-    held[np.random.default_rng(seed).permutation(size)[:count]] = True
+    held[by_class] = ranks < np.repeat(counts, sizes)
     return records[~held], records[held]
+
+
+def stratified_counts(sizes: np.ndarray, fraction: float) -> np.ndarray:
+    """How many images of each class a share of all images has.
+
+    Each class gives its share rounded down; the images that are then missing come from
+    the classes with the largest remainders, of equal ones from the first.
+
+    Args:
+      sizes: int[C], images of each class, at least one.
+      fraction: the share, from 0 to below 1.
+
+    Returns:
+      int[C], each less than one image from its share. They sum to the rounded share of
+      all images, or to less where a class of two or more would lose its last image.
+    """
+    quotas = fraction * sizes
+    counts = np.floor(quotas).astype(int)
+    gives_one_more = np.ceil(quotas) <= np.where(sizes > 1, sizes - 1, 1)
+    by_remainder = np.argsort(counts - quotas, kind="stable")
+    by_remainder = by_remainder[(gives_one_more & (quotas > counts))[by_remainder]]
+    missing = round(fraction * sizes.sum()) - counts.sum()
+    counts[by_remainder[:missing]] += 1
+    return counts

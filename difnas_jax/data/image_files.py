@@ -46,6 +46,10 @@ class FileRecords(Records):
             text = f"data.path: expected a file that can be read, {file}"
             raise InputError(text) from error
 
+    def all_labels(self) -> np.ndarray:
+        """int32[N], by the folders of the files."""
+        return self.labels
+
     def name(self, index: int) -> str:
         """The path of a file."""
         return os.path.join(self.root, os.fsdecode(self.paths[index]))
@@ -138,6 +142,10 @@ class JpegRecords(Records):
         """The bytes of a file and its label."""
         start, end = self.bounds[index]
         return self.stream[start:end].tobytes(), int(self.labels[index])
+
+    def all_labels(self) -> np.ndarray:
+        """int[N]."""
+        return self.labels
 
     def name(self, index: int) -> str:
         """The split and the position in it."""

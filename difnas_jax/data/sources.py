@@ -19,9 +19,9 @@ SPLITS = ("train", "validation", "test")
 def digits(config: ConfigDict) -> Dataset[Records]:
     """The 1,797 grey 8x8 digits of this package (UCI optdigits, CC BY 4.0).
 
-    A fixed split by position into 1,257 train, 180 validation and 360 test images. The
-    images come in runs of 0 to 9 by writer; a stride that is prime to 1,797 mixes
-    digits and writers over the splits.
+    A fixed split by position into 1,257 train, 180 validation and 360 test images; with
+    `data.validation_fraction` 0 the 180 are of train. The images come in runs of 0 to 9
+    by writer; a stride that is prime to 1,797 mixes digits and writers over the splits.
     """
     file = resources.files("difnas_jax.data").joinpath("digits8x8.npz")
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as values:
@@ -29,8 +29,11 @@ def digits(config: ConfigDict) -> Dataset[Records]:
     images = (images.astype(np.uint16) * 255 // 16).astype(np.uint8)  # 0-16 -> 0-255
     whole = base.checked_arrays("digits", images, labels, config.space.num_classes)
     order = np.arange(len(whole)) * DIGITS_STRIDE % len(whole)
-    test, validation = order < 360, (order >= 360) & (order < 540)
-    return Dataset(whole[order >= 540], whole[validation], whole[test])
+    test, rest = whole[order < 360], order >= 360
+    if config.data.validation_fraction == 0:
+        return Dataset(whole[rest], None, test)
+    held = rest & (order < 540)
+    return Dataset(whole[rest & ~held], whole[held], test)
 
 
 def arrays(config: ConfigDict) -> Dataset[Records]:
@@ -38,8 +41,8 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
 
     Keys `x_train`, `y_train`, `x_test`, `y_test`, and optionally `x_validation`,
     `y_validation`; images uint8 [N, H, W, C] or [N, H, W] of any size, integer labels
-    [N]. Without a validation split, `data.validation_fraction` of train is held out, at
-    random from the seed.
+    [N]. Without a validation split, `data.validation_fraction` of every class of train
+    is held out, at random from the seed.
 
     Raises:
       InputError: the file is missing or malformed, or a label is out of range.
@@ -131,11 +134,13 @@ def _named(
 def _dataset(
     splits: Mapping[str, Records], names: Mapping[str, str], config: ConfigDict
 ) -> Dataset[Records]:
-    """The three splits; where there is no validation split, part of train is one."""
+    """The splits; where there is no validation split, part of train is one."""
     train, test = splits[names["train"]], splits[names["test"]]
     if names.get("validation") in splits:
         return Dataset(train, splits[names["validation"]], test)
     fraction = config.data.validation_fraction
+    if fraction == 0:
+        return Dataset(train, None, test)
     return Dataset(*base.hold_out(train, fraction, config.seed), test)
 
 

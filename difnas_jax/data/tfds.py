@@ -6,11 +6,11 @@ is needed only where TFDS prepares a data set from its originals;
 """
 
 import dataclasses
+import functools
 import json
 import os
 import re
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from difnas_jax.errors import InputError, require
 FORMAT = "array_record"
 NAME = re.compile(r"(?P<folder>[\w-]+(/[\w.-]+)?)(:(?P<version>\d+\.\d+\.\d+))?")
 VERSION = re.compile(r"\d+\.\d+\.\d+")
+LABELS_AT_ONCE = 32  # large images are slower by 256, small ones one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,9 @@ class TfdsRecords(Records):
 
     Attributes:
       title: of the split, for errors.
-      source: position -> {feature: value}, images as encoded bytes.
+      folder: of the data set.
+      split: its name.
+      source: of TFDS, position -> {feature: value}, images as encoded bytes.
       image: name of the image feature.
       label: name of the label feature.
       index: int[N], positions in the source.
@@ -38,7 +41,9 @@ class TfdsRecords(Records):
     """
 
     title: str
-    source: Sequence[Any]
+    folder: Path
+    split: str
+    source: Any
     image: str
     label: str
     index: np.ndarray
@@ -57,6 +62,10 @@ class TfdsRecords(Records):
         except (OSError, RuntimeError, ValueError) as error:
             raise _damaged(self.title, error) from error
         return example[self.image], int(example[self.label])
+
+    def all_labels(self) -> np.ndarray:
+        """int32[N]; see `read_labels`."""
+        return read_labels(self.folder, self.split, self.fingerprint)[self.index]
 
     def name(self, index: int) -> str:
         """The split and the position in it."""
@@ -84,6 +93,36 @@ def read_prepared(folder: Path, names: list[str] | None = None) -> NamedSplits:
         raise
     except Exception as error:  # TFDS raises many types for damaged files
         raise _damaged(str(folder), error) from error
+
+
+@functools.lru_cache(maxsize=8)
+def read_labels(folder: Path, split: str, fingerprint: str) -> np.ndarray:
+    """The labels of a whole split, read once in a process.
+
+    TFDS stores a label in the record of its image, so every byte of the split is read,
+    in batches, which several threads fetch; images are not decoded.
+
+    Args:
+      folder: of the data set.
+      split: its name.
+      fingerprint: of its files; labels of other files are read again.
+
+    Returns:
+      int32[N].
+
+    Raises:
+      InputError: the files are damaged.
+    """
+    records = read_prepared(folder, [split]).splits[split]
+    source, labels = records.source, np.empty(len(records), np.int32)
+    try:
+        for start in range(0, len(labels), LABELS_AT_ONCE):
+            part = records.index[start : start + LABELS_AT_ONCE]
+            examples = source.__getitems__(part.tolist())
+            labels[part] = [example[records.label] for example in examples]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _damaged(records.title, error) from error
+    return labels
 
 
 def _damaged(name: str, error: Exception) -> InputError:
@@ -116,7 +155,9 @@ def _open(tfds: Any, folder: Path, names: list[str] | None) -> NamedSplits:
         files = [(os.path.basename(path), os.path.getsize(path)) for path in paths]
         title, index = f"{info.full_name} {split}", np.arange(len(source))
         fingerprint = json.dumps([info.full_name, split, files])
-        splits[split] = TfdsRecords(title, source, image, label, index, fingerprint)
+        splits[split] = TfdsRecords(
+            title, folder, split, source, image, label, index, fingerprint
+        )
     return NamedSplits(splits, info.features[label].names)
 
 

@@ -6,7 +6,7 @@ that was not run, and says so; a damaged artefact is an error.
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,23 @@ from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.spaces import costs
+from difnas_jax.spaces.base import Architecture
 
 TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
 HISTORY_KEYS = ("generation", "evaluated", "best")
 METRIC_KEYS = ("step", "loss", "accuracy")
 MARKER_KEYS = ("complete", "versions")
-RETRAIN_KEYS = ("architecture", "test_accuracy")
 EARLIER = {name: stage for name, stage in stages.STAGES.items() if name != "report"}
+RETRAINED = (
+    "test_accuracy",
+    "test_top5_accuracy",
+    "test_examples",
+    "validation_accuracy",
+    "validation_top5_accuracy",
+    "runners_up",
+    "retrained_in",
+)
 NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
 FRONTS = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
 Values = dict[str, Any]
@@ -66,18 +75,18 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
       workdir: where its artefacts are.
 
     Returns:
-      The found network, its accuracies in 0..1, their provenance, the algorithms
-      compared, and the seconds of each finished stage before this one; None for a value
-      whose artefact is missing.
+      The found network (of several that were retrained the best one), its accuracies in
+      0..1, its runners-up, their provenance, the algorithms compared, and the seconds
+      of each finished stage before this one; None for a value whose artefact is
+      missing.
 
     Raises:
       InputError: a damaged artefact.
     """
-    network = _network(config, workdir)
-    path = workdir / artifacts.RETRAIN_RESULT
-    retrained = _read(files.read_json, path, RETRAIN_KEYS) or {}
-    if retrained.get("architecture") != list(network["architecture"] or ()):
-        retrained = {}  # there is none of this network
+    networks = _networks(config, workdir)
+    retrained = _retrained(workdir, networks)
+    chosen = tuple(retrained["architecture"]) if retrained else next(iter(networks), ())
+    network = networks.get(chosen, dict.fromkeys(NETWORK))
     markers = _markers(workdir)
     written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
     return {
@@ -85,9 +94,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "seed": config.seed,
         "data_source": config.data.source,
         **network,
-        "test_accuracy": retrained.get("test_accuracy"),
-        "test_examples": retrained.get("test_examples"),
-        "validation_accuracy": retrained.get("validation_accuracy"),
+        **{name: retrained.get(name) for name in RETRAINED},
         "comparison": _read(artifacts.load_comparison, workdir / artifacts.COMPARISON),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
@@ -95,17 +102,29 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
     }
 
 
-def _network(config: ConfigDict, workdir: Path) -> Values:
-    """The network that the config gives, or else the one that the search found."""
+def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
+    """What is to be retrained, best first: `NETWORK` by architecture.
+
+    It is the network that the config gives, or else what the search kept.
+    """
     space = build.build_space(config)
     given = build.given_architecture(config)
     if given is None:
-        best = _read(artifacts.FoundNetwork.load, workdir / artifacts.BEST, space)
-        return {name: getattr(best, name, None) for name in NETWORK}
+        path = workdir / artifacts.BEST
+        kept = _read(artifacts.FoundNetwork.load_kept, path, space) or []
+        found = kept[: config.retrain.networks]
+        return {f.architecture: {n: getattr(f, n) for n in NETWORK} for f in found}
     values: Values = dict.fromkeys(NETWORK)
     values |= {"architecture": given, "ops": space.op_names(given)}
     values |= {"text": space.text(given)}
-    return values | {"costs": costs.cost_table(space).of_one(given)}
+    return {given: values | {"costs": costs.cost_table(space).of_one(given)}}
+
+
+def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:
+    """The result of retraining, or {} where it is not of these networks."""
+    rows = _read(artifacts.load_retrained, workdir / artifacts.RETRAIN_RESULT) or [{}]
+    trained = {tuple(row.get("architecture", ())) for row in rows}
+    return rows[0] if trained == set(networks) else {}
 
 
 def _markers(workdir: Path) -> dict[str, Values]:
@@ -150,7 +169,8 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
         drawn["pareto"] = _draw_pareto(workdir, results)
     supernet = _rows(workdir / artifacts.SUPERNET_METRICS, METRIC_KEYS)
     trained = results["test_accuracy"] is not None
-    retrain = _rows(workdir / artifacts.RETRAIN_METRICS, METRIC_KEYS) if trained else []
+    path = workdir / (results["retrained_in"] or artifacts.RETRAIN) / "metrics.jsonl"
+    retrain = _rows(path, METRIC_KEYS) if trained else []
     if supernet or retrain:
         drawn["training"] = figures.training_curves(supernet, retrain)
     return drawn
@@ -193,12 +213,13 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["short"] = short
-    space = build.build_space(config)
+    space, others = build.build_space(config), results["runners_up"] or ()
     scored = _read(artifacts.load_candidates, workdir / artifacts.CANDIDATES)
     return environment.get_template(TEMPLATE).render(
         results=results,
         space=space,
         images={name: base64.b64encode(png).decode() for name, png in images.items()},
+        retrained=[{**results, **(results["costs"] or {})}, *others],
         costs=costs.cost_table(space),
         counting_rule=costs.COUNTING_RULE,
         candidates=None if scored is None else scored[:BEST_CANDIDATES],

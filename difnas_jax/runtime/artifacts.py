@@ -30,10 +30,15 @@ EXACT_FRONT = "search/exact_front.csv"
 RETRAIN_CHECKPOINTS = "retrain/checkpoints"
 RETRAIN_METRICS = "retrain/metrics.jsonl"
 RETRAIN_RESULT = "retrain/result.json"
+RETRAIN = "retrain"
+RETRAIN_NETWORKS = "retrain/networks"  # a folder for each, where there are several
 RESULTS = "results.json"
 REPORT = "report.html"
 FIGURES = "figures"
 OTHER_WORKDIR = "use the workdir of that space"
+# What the result of each of several retrained networks holds among other things.
+RUNNER_UP_KEYS = ("architecture", "ops", "score", MACS, PARAMS, "retrained_in")
+RUNNER_UP_KEYS += ("validation_accuracy", "test_accuracy")
 
 
 def versions() -> dict[str, str]:
@@ -118,21 +123,38 @@ class FoundNetwork:
     seed: int
     provenance: dict[str, Any]
 
-    def save(self, path: Path) -> None:
-        """Write `best.json`."""
-        files.write_json(path, dataclasses.asdict(self))
+    def save(self, path: Path, runners_up: Sequence[Self] = ()) -> None:
+        """Write `best.json`, with the other networks that were kept, best first."""
+        value = dataclasses.asdict(self)
+        if runners_up:
+            value["runners_up"] = [dataclasses.asdict(other) for other in runners_up]
+        files.write_json(path, value)
 
     @classmethod
     def load(cls, path: Path, space: SearchSpace) -> Self:
-        """Read `best.json` for `space`.
+        """Read the best network of `best.json`; see `load_kept`."""
+        return cls.load_kept(path, space)[0]
+
+    @classmethod
+    def load_kept(cls, path: Path, space: SearchSpace) -> list[Self]:
+        """Read all networks of `best.json` for `space`, best first.
 
         Raises:
           InputError: missing, damaged, for another space, or an architecture that the
             space does not allow.
         """
+        best = files.read_json(path)
+        with files.damage_as_input_error(path, "a network and its runners-up"):
+            values = [best, *map(dict, best.get("runners_up", ()))]
+        return [cls._of(value, path, space) for value in values]
+
+    @classmethod
+    def _of(cls, value: dict[str, Any], path: Path, space: SearchSpace) -> Self:
         names = [field.name for field in dataclasses.fields(cls)]
         written = [name for name in names if name not in ("ops", "text")]
-        value = files.read_json(path, written)
+        with files.damage_as_input_error(path, "a network of a search"):
+            if missing := [name for name in written if name not in value]:
+                raise ValueError("no " + ", ".join(missing))
         what, other = f"a network of space {space.name!r}", value["space"]
         got = f"one of {other!r}; {OTHER_WORKDIR}"
         require(other == space.name, str(path), what, got)
@@ -185,6 +207,23 @@ def load_comparison(path: Path) -> list[dict[str, Any]]:
                 raise ValueError(f"no number in one of {', '.join(keys)}")
             str(row["algorithm"])
     return rows
+
+
+def load_retrained(path: Path) -> list[dict[str, Any]]:
+    """Read `result.json`: the retrained network, then its runners-up, best first.
+
+    Raises:
+      InputError: missing or damaged.
+    """
+    result = files.read_json(path, ("architecture", "test_accuracy"))
+    with files.damage_as_input_error(path, "the result of retraining"):
+        others = [dict(row) for row in result.get("runners_up", ())]
+        for name in RUNNER_UP_KEYS if others else ():
+            if not all(name in row for row in (result, *others)):
+                raise ValueError(f"no {name}")
+        if not all(isinstance(r["architecture"], list) for r in (result, *others)):
+            raise ValueError("an architecture is not a list")
+    return [result, *others]
 
 
 def load_candidates(path: Path) -> Candidates:

@@ -23,6 +23,11 @@ class Results:
       params: parameters of the found network.
       score: of the found network in the search.
       test_accuracy: of the retrained network, 0 to 1.
+      test_top5_accuracy: the same for the label among the five likeliest classes; None
+        of fewer than 10 classes.
+      validation_accuracy: of the retrained network, 0 to 1; None without such a split.
+      runners_up: of several networks that were retrained the others, best first, as in
+        `retrain/result.json`; the found network is the best on validation.
       report: the HTML file.
       values: all of `results.json`.
     """
@@ -36,6 +41,9 @@ class Results:
     params: int | None
     score: float | None
     test_accuracy: float | None
+    test_top5_accuracy: float | None
+    validation_accuracy: float | None
+    runners_up: list[dict[str, Any]] | None
     report: str | None
     values: Mapping[str, Any]
 
@@ -51,17 +59,28 @@ class Results:
     def lines(self) -> list[str]:
         """The most important values, one a line."""
         indices = self.architecture and " ".join(map(str, self.architecture))
-        percent = None if self.test_accuracy is None else 100 * self.test_accuracy
         shown = {
             "architecture: {}": self.text,
             "op indices: {}": indices,
             "MACs: {:,}": self.macs,
             "parameters: {:,}": self.params,
             "score: {:.6g}": self.score,
-            "test accuracy: {:.2f} %": percent,
+            "test accuracy: {}": self._accuracies(),
+            "chosen by validation accuracy: {}": self._chosen(),
             "report: {}": self.report,
         }
         return [line.format(v) for line, v in shown.items() if v is not None]
+
+    def _accuracies(self) -> str | None:
+        top = {"": self.test_accuracy, "top-5 ": self.test_top5_accuracy}
+        shown = [f"{n}{100 * v:.2f} %" for n, v in top.items() if v is not None]
+        return ", ".join(shown) or None
+
+    def _chosen(self) -> str | None:
+        """The folder of the network, where several were retrained."""
+        if not self.runners_up:
+            return None
+        return f"{self.values['retrained_in']}, of {1 + len(self.runners_up)} networks"
 
     def _repr_html_(self) -> str:
         rows = (line.replace(": ", "</th><td>", 1) for line in self.lines())

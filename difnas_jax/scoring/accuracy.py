@@ -132,7 +132,7 @@ def path_accuracy(config: ConfigDict, workdir: Path) -> PathAccuracy:
             config, dataset.train, normalizer, search.recalibration_batch_size
         ),
         recalibration_batches=search.recalibration_batches,
-        split=dataset.validation,
+        split=dataset.validation_for("the score of paths"),
         mesh=mesh,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax.config.build import build_wiring
-from difnas_jax.config.stages import STAGES, Stage, search_stage
+from difnas_jax.config.stages import STAGES, Stage, retrain_stage, search_stage
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.scoring.accuracy import path_accuracy
@@ -80,7 +80,9 @@ SCORERS: dict[str, ScorerRow] = {
         name: ScorerRow(additive_scorer, frozenset({"indicator"}), additive=True)
         for name in ADDITIVE_RULES
     },
-    "accuracy": ScorerRow(accuracy_scorer, frozenset({"supernet", "data"})),
+    "accuracy": ScorerRow(
+        accuracy_scorer, frozenset({"supernet", "data", "validation"})
+    ),
 }
 
 
@@ -90,5 +92,13 @@ def scorer_row(config: ConfigDict) -> ScorerRow:
 
 
 def stage_of(name: str, config: ConfigDict) -> Stage:
-    """A stage of `STAGES`; what the search depends on follows from its score."""
-    return search_stage(scorer_row(config).needs) if name == "search" else STAGES[name]
+    """A stage of `STAGES`.
+
+    What the search depends on follows from its score, what retraining writes from the
+    number of its networks.
+    """
+    if name == "search":
+        return search_stage(scorer_row(config).needs)
+    if name == "retrain":
+        return retrain_stage(config.retrain.networks)
+    return STAGES[name]

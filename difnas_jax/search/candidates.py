@@ -64,6 +64,28 @@ class Candidates:
         return finite[np.lexsort(keys)]
 
 
+def far_apart(networks: np.ndarray, count: int, distance: int) -> np.ndarray:
+    """The best networks that are different ones, chosen greedily from the best down.
+
+    Ours: the paper speaks of several good subnets and does not say how they differ.
+
+    Args:
+      networks: int[N, L], canonical architectures, best first.
+      count: how many at most.
+      distance: in how many layers any two of them differ at least, 1 or more.
+
+    Returns:
+      int64[K] indices in order, K <= count; the first is 0. No other network before the
+      last of them is that far from all that come before it.
+    """
+    chosen, far = [], np.ones(len(networks), bool)
+    while far.any() and len(chosen) < count:
+        best = int(far.argmax())
+        chosen.append(best)
+        far &= (networks != networks[best]).sum(1) >= distance
+    return np.array(chosen, np.int64)
+
+
 def non_dominated(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
     """Which candidates no other one beats in score without costing more.
 

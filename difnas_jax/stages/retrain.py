@@ -1,4 +1,4 @@
-"""Stage 4: train the found network from scratch. Writes `retrain/`."""
+"""Stage 4: train the found networks from scratch. Writes `retrain/`."""
 
 import functools
 import time
@@ -13,7 +13,9 @@ from difnas_jax.config.build import build_space, given_architecture
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.mesh import data_mesh
+from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import cost_table
@@ -25,10 +27,58 @@ from difnas_jax.training.train import train
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Train all weights; the test split is read once, at the end."""
+    """Train the network that the config gives or the search found, or several found.
+
+    Several are trained one after another, each in a folder of its own; the one of the
+    best validation accuracy is the result, and of equal ones that of the higher score.
+    """
+    if config.retrain.networks == 1:
+        architecture = chosen_architecture(config, workdir)
+        retrain_network(config, architecture, workdir / artifacts.RETRAIN)
+        return
+    kept = FoundNetwork.load_kept(workdir / artifacts.BEST, build_space(config))
+    chosen, results = kept[: config.retrain.networks], []
+    for number, found in enumerate(chosen, start=1):
+        folder = f"{artifacts.RETRAIN_NETWORKS}/network-{number}"
+        say(f"retrain: network {number} of {len(chosen)}, {found.text}")
+        result = result_in(workdir / folder) or retrain_network(
+            config, found.architecture, workdir / folder
+        )
+        results.append({**result, "score": found.score, "retrained_in": folder})
+    best, *others = sorted(results, key=lambda result: -result["validation_accuracy"])
+    if is_main_process():
+        result = {**best, "runners_up": others}
+        files.write_json(workdir / artifacts.RETRAIN_RESULT, result)
+
+
+def result_in(folder: Path) -> dict[str, Any]:
+    """The result of a network that an earlier session trained to its end, or {}.
+
+    Raises:
+      InputError: a damaged file.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return {}
+    say(f"retrain: {folder.name} is complete, skipped")
+    return files.read_json(path, ("architecture", "validation_accuracy"))
+
+
+def retrain_network(
+    config: ConfigDict, architecture: Architecture, folder: Path
+) -> dict[str, Any]:
+    """Train all weights of a network; the test split is read once, at the end.
+
+    Args:
+      config: of the run.
+      architecture: of the network.
+      folder: of its checkpoints, metrics and result.
+
+    Returns:
+      What `result.json` holds; nothing of validation where there is no such split.
+    """
     start = time.monotonic()
     settings, space = config.retrain, build_space(config)
-    architecture = chosen_architecture(config, workdir)
     model = network(
         space.cut(architecture),
         dropout=settings.dropout,
@@ -51,8 +101,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
 
     def validate(variables: dict[str, Any]) -> dict[str, float]:
+        if dataset.validation is None:
+            return {}
         result = measure(variables, dataset.validation)
-        return {f"validation_{name}": result[name] for name in ("accuracy", "loss")}
+        del result["examples"]
+        return {f"validation_{name}": value for name, value in result.items()}
 
     state = train(
         model=model,
@@ -63,7 +116,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         ),
         recipe=recipe,
         mesh=mesh,
-        folder=workdir / "retrain",
+        folder=folder,
         evaluate=validate,
     )
     test = measure(state.variables, dataset.test)
@@ -73,14 +126,14 @@ def run(config: ConfigDict, workdir: Path) -> None:
         **cost_table(space).of_one(architecture),
         "steps": int(state.step),
         **validate(state.variables),
-        "test_accuracy": test["accuracy"],
-        "test_loss": test["loss"],
+        **{f"test_{name}": value for name, value in test.items()},
         "test_examples": int(test["examples"]),
         "seed": config.seed,
         "seconds": time.monotonic() - start,
     }
     if is_main_process():
-        files.write_json(workdir / artifacts.RETRAIN_RESULT, result)
+        files.write_json(folder / "result.json", result)
+    return result
 
 
 def chosen_architecture(config: ConfigDict, workdir: Path) -> Architecture:
@@ -88,5 +141,5 @@ def chosen_architecture(config: ConfigDict, workdir: Path) -> Architecture:
     given = given_architecture(config)
     if given is not None:
         return given
-    best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, build_space(config))
+    best = FoundNetwork.load(workdir / artifacts.BEST, build_space(config))
     return best.architecture

@@ -19,7 +19,13 @@ from difnas_jax.scoring.scorers import Scorer, scorer_row
 from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.algorithms import ALGORITHMS, Search
 from difnas_jax.search.base import Settings
-from difnas_jax.search.candidates import SCORE, Candidates, compare, non_dominated
+from difnas_jax.search.candidates import (
+    SCORE,
+    Candidates,
+    compare,
+    far_apart,
+    non_dominated,
+)
 from difnas_jax.search.nsga2 import check_objectives
 from difnas_jax.search.problem import Problem
 from difnas_jax.spaces.base import SearchSpace
@@ -75,7 +81,10 @@ def check_algorithms(config: ConfigDict) -> None:
         objective, or an algorithm that needs an additive score where the score is none.
     """
     Settings.of(config.search)
-    costs = cost_table(build_space(config)).tables
+    space, distance = build_space(config), config.search.distance
+    most = f"at most {space.num_layers}, the layers of space {space.name!r}"
+    require(distance <= space.num_layers, "search.distance", most, distance)
+    costs = cost_table(space).tables
     check_objectives(config.search.objectives, (SCORE, *costs))
     for name in config.search.references:
         known = f"some of {', '.join(ALGORITHMS)}"
@@ -150,8 +159,24 @@ def _write(
     if "exact" in found and build_budget(config).bounded <= {MACS}:
         front = front_of(found["exact"])
         artifacts.save_candidates(workdir / artifacts.EXACT_FRONT, front)
-    best = found_network(config, space, candidates)
-    best.save(workdir / artifacts.BEST)
+    best, *others = kept_networks(config, space, candidates)
+    best.save(workdir / artifacts.BEST, others)
+
+
+def kept_networks(
+    config: ConfigDict, space: SearchSpace, candidates: Candidates
+) -> list[FoundNetwork]:
+    """The best candidates that differ from each other as the config asks for."""
+    count, distance = config.search.keep, config.search.distance
+    networks = space.canonical(candidates.architectures)
+    kept = candidates[far_apart(networks, count, distance)]
+    if len(kept) < count:
+        say(
+            f"search: keeps {len(kept)} of search.keep = {count} networks, as no other "
+            f"of {len(candidates)} candidates differs from these in search.distance = "
+            f"{distance} layers"
+        )
+    return [found_network(config, space, kept, rank) for rank in range(len(kept))]
 
 
 def front_of(candidates: Candidates) -> Candidates:
@@ -160,16 +185,16 @@ def front_of(candidates: Candidates) -> Candidates:
 
 
 def found_network(
-    config: ConfigDict, space: SearchSpace, candidates: Candidates
+    config: ConfigDict, space: SearchSpace, candidates: Candidates, rank: int
 ) -> FoundNetwork:
-    """The first of the candidates with all that is known about it."""
-    architecture = space.validate(candidates.architectures[0])
+    """One of the candidates with all that is known about it."""
+    architecture = space.validate(candidates.architectures[rank])
     return FoundNetwork(
         space=space.name,
         architecture=architecture,
         ops=space.op_names(architecture),
         text=space.text(architecture),
-        score=float(candidates.scores[0]),
+        score=float(candidates.scores[rank]),
         costs=cost_table(space).of_one(architecture),
         budget=limits(config),
         seed=config.seed,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 from jax import Array
@@ -15,6 +16,8 @@ from difnas_jax.runtime.mesh import own_rows, shard_batch
 
 Sums = dict[str, Array]
 Variables = dict[str, Any]
+# Top-5 accuracy says little where there are not twice as many classes.
+TOP, LEAST_CLASSES = 5, 10
 
 
 def sums_of_batch(
@@ -23,17 +26,38 @@ def sums_of_batch(
     """Evaluate a path on a batch, with running statistics; a pure function.
 
     Returns:
-      Sums over the unmasked examples of the batch: `correct`, `loss` (cross-entropy
-      without smoothing) and `examples`.
+      The sums of `sums_of_logits`.
     """
     logits: Any = model.apply(variables, batch["image"], path, False)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-    correct, mask = logits.argmax(-1) == batch["label"], batch["mask"]
-    return {
-        "correct": (correct * mask).sum(),
+    return sums_of_logits(logits, batch["label"], batch["mask"])
+
+
+def sums_of_logits(logits: Array, labels: Array, mask: Array) -> Sums:
+    """Compare logits with labels; a pure function.
+
+    Of equal logits the first counts as the larger one.
+
+    Args:
+      logits: float[B, C].
+      labels: int[B].
+      mask: float[B], 1 for the examples that count, else 0.
+
+    Returns:
+      Sums over the examples that count: `correct`, `loss` (cross-entropy without
+      smoothing), `examples` and, of 10 classes or more, `correct_top5` (the label is
+      among the five largest logits).
+    """
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    sums = {
+        "correct": ((logits.argmax(-1) == labels) * mask).sum(),
         "loss": (losses * mask).sum(),
         "examples": mask.sum(),
     }
+    if logits.shape[-1] >= LEAST_CLASSES:
+        largest = jax.lax.top_k(logits, TOP)[1]  # [B, C] -> [B, 5]
+        among = (largest == labels[:, None]).any(-1)
+        sums["correct_top5"] = (among * mask).sum()
+    return sums
 
 
 def evaluate(
@@ -57,14 +81,17 @@ def evaluate(
       mesh: devices over which batches are split.
 
     Returns:
-      `accuracy` (0 to 1), `loss` (mean cross-entropy) and `examples`.
+      `accuracy` (0 to 1), `loss` (mean cross-entropy), `examples` and, of 10 classes or
+      more, `top5_accuracy`.
     """
-    totals = {"correct": 0.0, "loss": 0.0, "examples": 0.0}
+    totals: dict[str, float] = {}
     # numpy, since an array of one device is none of a program on several hosts.
     ops, rows = np.asarray(path, np.int32), own_rows(batch_size, mesh)
     for batch in evaluation_batches(examples, batch_size, normalizer, rows):
         sums = eval_step(variables, shard_batch(batch, mesh), ops)
-        totals = {name: total + float(sums[name]) for name, total in totals.items()}
+        totals = {name: totals.get(name, 0.0) + float(sums[name]) for name in sums}
     count = totals["examples"]
-    accuracy, loss = totals["correct"] / count, totals["loss"] / count
-    return {"accuracy": accuracy, "loss": loss, "examples": count}
+    means = {"accuracy": totals["correct"] / count, "loss": totals["loss"] / count}
+    if "correct_top5" in totals:
+        means["top5_accuracy"] = totals["correct_top5"] / count
+    return {**means, "examples": count}

@@ -28,6 +28,7 @@ FIELDS = (
     "images_per_second",
     "data_wait",
     "validation_accuracy",
+    "validation_top5_accuracy",
     "validation_loss",
     "corrupt_images",
 )

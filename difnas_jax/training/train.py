@@ -127,8 +127,8 @@ def fit(
         the row before.
       checkpoints: where the state is saved, the last one included.
       settings: `log_every`, `checkpoint_every` and, with `evaluate`, `evaluate_every`.
-      evaluate: variables -> `validation_accuracy` and `validation_loss`; the last
-        update is always followed by an evaluation.
+      evaluate: variables -> `validation_accuracy`, `validation_loss` and the like;
+        the last update is always followed by an evaluation.
 
     Returns:
       The state after the last update.
