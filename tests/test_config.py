@@ -54,7 +54,9 @@ def test_shipped_configs_have_names(tmp_path, monkeypatch):
     smoke = files.load_config(f"{CONFIG_FOLDER}/baselines/spos.py:digits,smoke")
     for name in ("spos:digits,smoke", "baselines/spos:digits,smoke"):
         assert files.load_config(name).to_dict() == smoke.to_dict()
-    with pytest.raises(InputError, match="expected .* digits, main_effect, .*; got 'nothing'"):
+    with pytest.raises(
+        InputError, match="expected .* digits, main_effect, .*; got 'nothing'"
+    ):
         files.load_config("nothing:smoke")
 
 

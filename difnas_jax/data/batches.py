@@ -169,7 +169,10 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationBatches:
-    """Every example once, in order; the last batch is padded and masked.
+    """Every example once, in order; the last batch is filled up with masked ones.
+
+    It is filled with examples from the start, so that the statistics of a batch are
+    those of images.
 
     Attributes:
       split: the examples.
@@ -196,16 +199,11 @@ class EvaluationBatches:
           {"image": float32[B, H, W, C], "label": int32[B], "mask": float32[B]}, and
           "corrupt" as in `TrainBatches`.
         """
-        index = np.arange(self.batch_size)[self.rows] + step * self.batch_size
-        index, rows = index[index < len(self.split)], len(index)
-        taken, corrupt = self.split.take(index, np.zeros((len(index), CROP_DRAWS)))
-        padding = (0, rows - len(index))
-        mask = np.pad(np.ones(len(index), np.float32), padding)
+        positions = np.arange(self.batch_size)[self.rows] + step * self.batch_size
+        index, draws = positions % len(self.split), np.zeros(CROP_DRAWS)
+        taken, corrupt = self.split.take(index, np.tile(draws, (len(index), 1)))
+        mask = (positions < len(self.split)).astype(np.float32)
         mask[list(corrupt)] = 0
         images = self.normalizer(taken.images)
-        batch = {
-            "image": np.pad(images, (padding, (0, 0), (0, 0), (0, 0))),
-            "label": np.pad(taken.labels, padding),
-            "mask": mask,
-        }
+        batch = {"image": images, "label": taken.labels, "mask": mask}
         return {**batch, "corrupt": corrupt} if corrupt else batch

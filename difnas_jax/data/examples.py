@@ -70,6 +70,10 @@ class DecodedExamples:
         part = resized(image, box, self.size, MODES[self.channels])
         return np.asarray(part).reshape(self.size, self.size, self.channels)
 
+    def all_labels(self) -> np.ndarray:
+        """See `Records`."""
+        return self.records.all_labels()
+
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Those of the records; grey images are repeated."""
         mean, std = self.records.pixel_statistics()

@@ -13,6 +13,7 @@ import numpy as np
 
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.layers import layer_name
+from difnas_jax.scoring.reliability import doubts_about_gammas
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.training.recipe import Memory
 
@@ -67,6 +68,17 @@ def gamma(evidence: Evidence) -> np.ndarray:
     return table
 
 
+def _gammas_of_blocks(evidence: Evidence) -> list[str]:
+    """`doubts_about_gammas` of the ops but identity, which may always be on."""
+    space, scales = evidence.space, _scales(evidence)
+    layers: dict[int, dict[str, np.ndarray]] = {}
+    for (layer, op), found in scales.items():
+        if op != space.identity:
+            ops = layers.setdefault(layer, {})
+            ops[space.ops[op].name] = np.concatenate(found)
+    return doubts_about_gammas(layers.values())
+
+
 def main_effect(evidence: Evidence) -> np.ndarray:
     """By how much an op lowers the loss of the paths through it, in nats.
 
@@ -119,16 +131,20 @@ class IndicatorRow(NamedTuple):
       unit: what the numbers are, for the label of a figure.
       memory: key of `MEMORIES`, what the training must remember for it.
       positive: whether the numbers are positive, so that ratios of them mean something.
+      doubts: evidence -> sentences about why the numbers are not to be believed.
     """
 
     measure: Callable[[Evidence], np.ndarray]
     unit: str
     memory: str = "nothing"
     positive: bool = False
+    doubts: Callable[[Evidence], list[str]] = lambda evidence: []
 
 
 INDICATORS: dict[str, IndicatorRow] = {
-    "gamma": IndicatorRow(gamma, "mean |γ| over channels", positive=True),
+    "gamma": IndicatorRow(
+        gamma, "mean |γ| over channels", positive=True, doubts=_gammas_of_blocks
+    ),
     "main_effect": IndicatorRow(
         main_effect, "loss it saves (nats)", memory="path_losses"
     ),

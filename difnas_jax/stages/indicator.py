@@ -4,29 +4,41 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax.runtime import artifacts
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.scoring.indicators import INDICATORS, raw_gammas
+from difnas_jax.scoring.reliability import doubts_about_accuracy
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
+
+RESULT_KEYS = ("accuracy", "examples", "split", "chance")
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Score every candidate of every layer from the last supernet checkpoint.
+
+    Warns where the supernet has learnt nothing, or the numbers tell no op from another.
 
     Raises:
       InputError: the supernet is not there or not trained to its end.
     """
     trained = trained_supernet(config, workdir)
     evidence = evidence_of(config, trained)
-    table = INDICATORS[config.method.indicator].measure(evidence)
+    row = INDICATORS[config.method.indicator]
+    result = files.read_json(workdir / artifacts.SUPERNET_RESULT, RESULT_KEYS)
+    warnings = [*doubts_about_accuracy(result), *row.doubts(evidence)]
+    for warning in warnings:
+        say(f"indicator: warning: {warning}")
     provenance = {
         "space": config.space.to_dict(),
         "method": config.method.to_dict(),
         "data": config.data.source,
         "seed": config.seed,
         "supernet_step": trained.step,
+        "warnings": warnings,
         "versions": artifacts.versions(),
     }
     if is_main_process():
+        table = row.measure(evidence)
         indicator = artifacts.Indicator(table, raw_gammas(evidence), provenance)
         indicator.save(workdir / artifacts.INDICATOR)

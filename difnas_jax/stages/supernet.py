@@ -1,5 +1,6 @@
 """Stage 1: train the supernet. Writes `supernet/`: checkpoints, metrics, last step."""
 
+import functools
 import zlib
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,17 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import data
+from difnas_jax.data import Normalizer
+from difnas_jax.data.base import Dataset
 from difnas_jax.models.initializers import initialize
+from difnas_jax.models.networks import Network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh
+from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.training.evaluate import evaluate, sums_over_paths
 from difnas_jax.training.fates import split
-from difnas_jax.training.paths import paths_per_update
+from difnas_jax.training.paths import paths_per_update, stream, strict_fair
 from difnas_jax.training.recipe import Recipe, build_sampler, build_supernet
 from difnas_jax.training.steps import BATCH_SHARING
 from difnas_jax.training.train import train
@@ -27,28 +33,61 @@ def run(config: ConfigDict, workdir: Path) -> None:
     params = initialize(
         model, config.seed, kernels=method.kernels, depthwise=method.depthwise
     )["params"]
-    images = data.load(config).train
-    normalizer = data.Normalizer.of(config, images)
+    dataset = data.load(config)
+    normalizer = Normalizer.of(config, dataset.train)
     sampler = build_sampler(config)
     state = train(
         model=model,
         # A supernet keeps no running statistics.
         variables=split({"params": params, "batch_stats": {}}, recipe.fates(params)),
         sampler=sampler,
-        batches=data.TrainBatches.of(config, images, normalizer, batch_size),
+        batches=data.TrainBatches.of(config, dataset.train, normalizer, batch_size),
         recipe=recipe,
         mesh=data_mesh(),
         folder=workdir / "supernet",
     )
+    measured = accuracy(config, model, state.variables, dataset, normalizer)
+    passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
     if is_main_process():
-        passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
         result = {
             "step": int(state.step),
             "images": int(state.step) * batch_size * passes,  # through a path
             # It tells one training from another.
             "checksum": _checksum(state.variables["params"]),
+            **measured,
         }
         files.write_json(workdir / artifacts.SUPERNET_RESULT, result)
+
+
+def accuracy(
+    config: ConfigDict,
+    model: Network,
+    variables: dict[str, Any],
+    dataset: Dataset[data.Examples],
+    normalizer: Normalizer,
+) -> dict[str, Any]:
+    """How well the trained supernet does on strictly fair paths.
+
+    Returns:
+      `accuracy` (0 to 1, mean over paths and images, with the statistics of each
+      batch), `split` (`validation`, or `train` where nothing is held out), how many
+      `examples` it has, and `chance`, the share of its largest class.
+    """
+    name = "train" if dataset.validation is None else "validation"
+    examples = dataset.validation or dataset.train
+    measured = evaluate(
+        jax.jit(functools.partial(sums_over_paths, model)),
+        variables,
+        examples,
+        path=strict_fair(model.space)(stream(config.seed, "accuracy", 0)),
+        batch_size=config.supernet.batch_size,
+        normalizer=normalizer,
+        mesh=data_mesh(),
+    )["accuracy"]
+    chance = np.bincount(examples.all_labels()).max() / len(examples)
+    say(f"supernet: accuracy {measured:.2%} on {name}, chance {chance:.2%}")
+    found = {"accuracy": measured, "split": name, "examples": len(examples)}
+    return {**found, "chance": float(chance)}
 
 
 def _checksum(tree: Any) -> str:

@@ -32,6 +32,30 @@ def sums_of_batch(
     return sums_of_logits(logits, batch["label"], batch["mask"])
 
 
+def sums_over_paths(
+    model: Network, variables: Variables, batch: dict[str, Array], paths: Array
+) -> Sums:
+    """Evaluate paths of a supernet on a batch, with its statistics; a pure function.
+
+    A supernet keeps no running statistics.
+
+    Args:
+      model: the supernet.
+      variables: of the supernet.
+      batch: images, labels and their mask.
+      paths: int32[K, L].
+
+    Returns:
+      The sums of `sums_of_logits` over all paths.
+    """
+
+    def of_path(path: Array) -> Sums:
+        logits: Any = model.apply(variables, batch["image"], path, True)
+        return sums_of_logits(logits, batch["label"], batch["mask"])
+
+    return jax.tree.map(lambda leaf: leaf.sum(0), jax.lax.map(of_path, paths))
+
+
 def sums_of_logits(logits: Array, labels: Array, mask: Array) -> Sums:
     """Compare logits with labels; a pure function.
 
@@ -72,10 +96,10 @@ def evaluate(
     """Accuracy and loss on some examples.
 
     Args:
-      eval_step: `sums_of_batch` of a model, compiled.
-      variables: of the network, running statistics included.
+      eval_step: `sums_of_batch` or `sums_over_paths` of a model, compiled.
+      variables: of the network.
       examples: what to evaluate.
-      path: int[L].
+      path: int[L], or int[K, L] for the mean over several.
       batch_size: a multiple of the devices; the last batch is padded and masked.
       normalizer: applied to the images.
       mesh: devices over which batches are split.

@@ -1,0 +1,64 @@
+"""Whether an indicator can be believed: what is read off noise looks like a result."""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+CONFIDENT = 2.576  # standard deviations on either side of a 99 % interval
+DISTINCT = 3.0  # standard errors between the means of two ops
+
+
+def doubts_about_accuracy(trained: Mapping[str, Any]) -> list[str]:
+    """A supernet that does no better than chance has learnt nothing to read.
+
+    Args:
+      trained: `accuracy`, `examples`, `split` and `chance`, see `stages.supernet`.
+
+    Returns:
+      A sentence where the 99 % interval of the accuracy (Wilson's, over the images)
+      does not lie above chance; else nothing.
+    """
+    accuracy, chance = trained["accuracy"], trained["chance"]
+    lowest = _lower_bound(accuracy, trained["examples"])
+    if lowest > chance:
+        return []
+    return [
+        f"the supernet is at chance: accuracy {accuracy:.2%} on {trained['examples']} "
+        f"images of {trained['split']}, chance {chance:.2%}; the indicator is noise; "
+        "train longer or at another learning rate"
+    ]
+
+
+def _lower_bound(share: float, count: int) -> float:
+    """The lower end of Wilson's score interval of a share of so many."""
+    square = CONFIDENT**2 / count
+    spread = CONFIDENT * math.sqrt(share * (1 - share) / count + square / (4 * count))
+    return (share + square / 2 - spread) / (1 + square)
+
+
+def doubts_about_gammas(layers: Iterable[Mapping[str, np.ndarray]]) -> list[str]:
+    """Gammas that differ no more than channels do tell no op from another.
+
+    Args:
+      layers: of each layer, float32[C] of the ops that compete in it, by name.
+
+    Returns:
+      A sentence where no layer has two ops whose mean |gamma| differ by three standard
+      errors over their channels; else nothing.
+    """
+    pairs = (pair for ops in layers for pair in itertools.combinations(ops.values(), 2))
+    if any(_standard_errors_between(*pair) >= DISTINCT for pair in pairs):
+        return []
+    return [
+        "no layer has two ops whose mean |gamma| differ by three standard errors over "
+        "their channels; the indicator tells no op from another; train longer"
+    ]
+
+
+def _standard_errors_between(one: np.ndarray, other: np.ndarray) -> float:
+    sizes = [np.abs(scale, dtype=np.float64) for scale in (one, other)]
+    error = math.sqrt(sum(size.var(ddof=1) / len(size) for size in sizes))
+    return abs(sizes[0].mean() - sizes[1].mean()) / max(error, np.finfo(float).tiny)
