@@ -48,7 +48,7 @@ def _run(flags: argparse.Namespace) -> None:
     for name in flags.rows or [name for name in ROWS if name not in kept]:
         result = _measured(name, flags)
         kept[name] = results.quantities(result)
-        if name == "default":
+        if name == next(iter(ROWS)):
             kept |= results.baseline_quantities(result)
         page.write(_in_order(kept))
 

@@ -9,7 +9,7 @@ class Row(NamedTuple):
     """A row of the evidence.
 
     Attributes:
-      title: what differs from the default.
+      title: the method, and what differs from its config.
       flags: of `nas_bench_macro`.
       size: side of the images in pixels.
     """
@@ -27,54 +27,83 @@ THREE = "--seeds=0,1,2"
 TWO = "--seeds=0,1"
 SHORT = "--updates=1000"
 FEW = "--networks=50", "--config.search.recalibration_batches=10"
+DINAS = ("--method=default",)
+EFFECTS = ("--method=main_effect",)
 SGD = (
     "--config.supernet.optimizer=sgd",
     "--config.supernet.weight_decay=5e-4",
     "--config.supernet.learning_rate=0.05",
     "--config.supernet.reference_batch=64",
 )
+PAPER = (
+    "--config.supernet.optimizer=sgd",
+    "--config.supernet.learning_rate=0.25",
+    "--config.supernet.reference_batch=512",
+)
 ROWS: dict[str, Row] = {
-    "default": Row("default, 2000 updates", (THREE,)),
-    "short": Row("default, 1000 updates", (TWO, SHORT)),
-    "shorter": Row("default, 500 updates", (TWO, "--updates=500")),
-    "shortest": Row("default, 250 updates", (TWO, "--updates=250")),
-    "frozen": Row("kernels frozen, 2000 updates", ("--method=frozen", THREE)),
-    "frozen_short": Row(
-        "kernels frozen, 1000 updates", ("--method=frozen", TWO, SHORT)
+    "dinas": Row("DI-NAS (the default), 2000 updates", (*DINAS, THREE)),
+    "dinas_candidate": Row(
+        "DI-NAS, identity is one more op",
+        (*DINAS, THREE, *_method(layer_indicator="candidate")),
     ),
-    "paper": Row("DI-NAS as in the paper", ("--method=dinas_paper", SHORT)),
-    "paper_rate": Row(
-        "likewise, learning rate 0.25 at batch 32",
-        ("--method=dinas_paper", SHORT, "--config.supernet.reference_batch=32"),
+    "dinas_shortcut": Row(
+        "DI-NAS, batch norm on the skip connection",
+        (*DINAS, THREE, *_method(layer_indicator="shortcut")),
+    ),
+    "dinas_shift": Row(
+        "DI-NAS, depthwise kernels `shift`", (*DINAS, *_method(depthwise="shift"))
+    ),
+    "dinas_tanh": Row("DI-NAS with tanh", (*DINAS, *_method(activation="tanh"))),
+    "dinas_looks_linear": Row(
+        "DI-NAS from looks-linear kernels", (*DINAS, *_method(kernels="looks_linear"))
+    ),
+    "dinas_he": Row(
+        "DI-NAS from `he_fan_out`", (*DINAS, *_method(kernels="he_fan_out"))
+    ),
+    "paper": Row("DI-NAS by the recipe of the paper", (*DINAS, *PAPER)),
+    "main_effect": Row("main effects, 2000 updates", (*EFFECTS, THREE)),
+    "short": Row("main effects, 1000 updates", (*EFFECTS, TWO, SHORT)),
+    "shorter": Row("main effects, 500 updates", (*EFFECTS, TWO, "--updates=500")),
+    "shortest": Row("main effects, 250 updates", (*EFFECTS, TWO, "--updates=250")),
+    "frozen": Row(
+        "main effects, kernels frozen, 2000 updates", ("--method=frozen", THREE)
+    ),
+    "frozen_short": Row(
+        "main effects, kernels frozen, 1000 updates", ("--method=frozen", TWO, SHORT)
     ),
     "bnnas": Row("BN-NAS", ("--method=bnnas", SHORT)),
     "he": Row(
-        "kernels start as `he_fan_out`", (TWO, SHORT, *_method(kernels="he_fan_out"))
+        "main effects, kernels start as `he_fan_out`",
+        (*EFFECTS, TWO, SHORT, *_method(kernels="he_fan_out")),
     ),
-    "qr": Row("depthwise kernels start as `qr`", (SHORT, *_method(depthwise="qr"))),
+    "qr": Row(
+        "main effects, depthwise kernels start as `qr`",
+        (*EFFECTS, SHORT, *_method(depthwise="qr")),
+    ),
     "spatial": Row(
-        "only k x k kernels and batch norms train",
-        (SHORT, *_method(trainable="spatial")),
+        "main effects, only k x k kernels and batch norms train",
+        (*EFFECTS, SHORT, *_method(trainable="spatial", train_classifier=True)),
     ),
     "indicator": Row(
-        "only indicator BNs and the classifier train",
-        (SHORT, *_method(trainable="indicator")),
+        "main effects, only indicator BNs and the classifier train",
+        (*EFFECTS, SHORT, *_method(trainable="indicator", train_classifier=True)),
     ),
     "classifier": Row(
-        "all BNs train, kernels and classifier frozen",
-        (SHORT, *_method(trainable="all_bn", train_classifier=False)),
+        "main effects, all BNs train, kernels and classifier frozen",
+        (*EFFECTS, SHORT, *_method(trainable="all_bn")),
     ),
     "uniform": Row(
-        "uniform sampling, three times the updates",
-        ("--updates=3000", *_method(sampling="uniform")),
+        "main effects, uniform sampling, three times the updates",
+        (*EFFECTS, "--updates=3000", *_method(sampling="uniform")),
     ),
     "candidate": Row(
-        "identity with batch norm", (SHORT, *_method(layer_indicator="candidate"))
+        "main effects, identity with batch norm",
+        (*EFFECTS, SHORT, *_method(layer_indicator="candidate")),
     ),
-    "sgd": Row("SGD", (SHORT, *SGD)),
+    "sgd": Row("main effects, SGD", (*EFFECTS, SHORT, *SGD)),
     "he_sgd": Row(
-        "SGD, kernels start as `he_fan_out`",
-        (SHORT, *SGD, *_method(kernels="he_fan_out")),
+        "main effects, SGD, kernels start as `he_fan_out`",
+        (*EFFECTS, SHORT, *SGD, *_method(kernels="he_fan_out")),
     ),
     "fairnas": Row(
         "FairNAS, accuracy of 50 networks",
@@ -84,5 +113,7 @@ ROWS: dict[str, Row] = {
         "SPOS, accuracy of 50 networks",
         ("--method=spos", "--updates=3000", *FEW),
     ),
-    "large": Row("default at 32 pixels, 500 updates", ("--updates=500",), 32),
+    "large": Row(
+        "main effects at 32 pixels, 500 updates", (*EFFECTS, "--updates=500"), 32
+    ),
 }

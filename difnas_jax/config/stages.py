@@ -73,6 +73,7 @@ STAGES: dict[str, Stage] = {
         reads=(),
         shows=(
             artifacts.SUPERNET_METRICS,
+            artifacts.SUPERNET_RESULT,
             artifacts.INDICATOR,
             artifacts.SEARCH_HISTORY,
             artifacts.CANDIDATES,

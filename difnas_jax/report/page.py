@@ -95,6 +95,8 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "data_source": config.data.source,
         **network,
         **{name: retrained.get(name) for name in RETRAINED},
+        **_supernet(workdir),
+        "warnings": _warnings(config, workdir),
         "comparison": _read(artifacts.load_comparison, workdir / artifacts.COMPARISON),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
@@ -118,6 +120,32 @@ def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
     values |= {"architecture": given, "ops": space.op_names(given)}
     values |= {"text": space.text(given)}
     return {given: values | {"costs": costs.cost_table(space).of_one(given)}}
+
+
+def _supernet(workdir: Path) -> Values:
+    """How well the trained supernet does, and what a constant answer has."""
+    path = workdir / artifacts.SUPERNET_RESULT
+    result = _read(files.read_json, path, ("accuracy", "chance")) or {}
+    return {f"supernet_{name}": result.get(name) for name in ("accuracy", "chance")}
+
+
+def _warnings(config: ConfigDict, workdir: Path) -> list[str]:
+    """Why the indicator is not to be believed."""
+    searched = build.build_wiring(config).searched
+    path = workdir / artifacts.INDICATOR
+    indicator = _read(artifacts.Indicator.load, path, searched)
+    return indicator.provenance.get("warnings", []) if indicator else []
+
+
+def method_in_words(config: ConfigDict) -> str:
+    """What made the indicator, in one sentence."""
+    method = config.method
+    row = INDICATORS[method.indicator]
+    return (
+        f"The indicator {method.indicator} ({row.unit}) of a supernet with "
+        f"{method.kernels} kernels in which {method.trainable} trained, on "
+        f"{method.sampling} paths, with the layer indicator {method.layer_indicator}."
+    )
 
 
 def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:
@@ -220,6 +248,7 @@ def render(
         space=space,
         images={name: base64.b64encode(png).decode() for name, png in images.items()},
         retrained=[{**results, **(results["costs"] or {})}, *others],
+        method=method_in_words(config),
         costs=costs.cost_table(space),
         counting_rule=costs.COUNTING_RULE,
         candidates=None if scored is None else scored[:BEST_CANDIDATES],
