@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -41,6 +40,7 @@ class Network(nn.Module):
         again in the backward pass: less memory, about a third more work.
       parallel_identity: layers with an always-on identity branch.
       layout: of the feature maps; None takes the fastest of this machine's backend.
+      activation: key of `modules.ACTIVATIONS`; empty is that of the space.
     """
 
     space: ImageSpace
@@ -49,6 +49,7 @@ class Network(nn.Module):
     rematerialize: bool
     parallel_identity: tuple[int, ...] = ()
     layout: Layout | None = None
+    activation: str = ""
 
     @nn.compact
     def __call__(self, images: Array, path: Array, train: bool) -> Array:
@@ -105,7 +106,7 @@ class Supernet(Network):
     ) -> Array:
         """See `Network.features`."""
         space = self.space
-        activation = modules.ACTIVATIONS[space.activation]
+        activation = modules.ACTIVATIONS[self.activation or space.activation]
         stem = modules.Conv(
             space.stem_channels, 3, space.stem_stride, layout, name="stem"
         )
@@ -139,10 +140,11 @@ class CellNetwork(Network):
         self, images: Array, path: Array, train: bool, layout: Layout
     ) -> Array:
         """See `Network.features`."""
-        space, relu = self.space, jax.nn.relu
+        space = self.space
+        activation = modules.ACTIVATIONS[self.activation or "relu"]
         widths = tuple(width for width in space.channels for _ in range(space.cells))
         edges = [
-            self.choice_layer(layer, layout, relu, widths=widths)
+            self.choice_layer(layer, layout, activation, widths=widths)
             for layer in range(space.num_layers)
         ]
         stem = modules.Conv(space.channels[0], 3, 1, layout, name="entry")
@@ -150,26 +152,27 @@ class CellNetwork(Network):
         for cell, width in enumerate(widths):
             stage, first = divmod(cell, space.cells)
             if stage and not first:
-                reduction = Reduction(width, layout, name=f"reduction_{stage}")
-                hidden = reduction(hidden, train)
+                name = f"reduction_{stage}"
+                hidden = Reduction(width, layout, activation, name=name)(hidden, train)
             # Each node is the sum of its incoming edges; the last one is the output.
             nodes: dict[int, Array] = {0: hidden}
             for edge, (source, target) in enumerate(space.edges):
                 output = edges[edge](nodes[source], path[edge], train, cell)
                 nodes[target] = nodes[target] + output if target in nodes else output
             hidden = nodes[space.num_nodes - 1]
-        return modules.BatchNorm(layout, relu, name="bn_last")(hidden, train)
+        return modules.BatchNorm(layout, activation, name="bn_last")(hidden, train)
 
 
 class Reduction(nn.Module):
     """The residual block between two stages: half the side, other channels.
 
-    Two ReLU - conv 3x3 - batch norm, the first with stride 2, beside a 2x2 average pool
-    and a 1x1 convolution without batch norm.
+    Two of activation - conv 3x3 - batch norm, the first with stride 2, beside a 2x2
+    average pool and a 1x1 convolution without batch norm.
     """
 
     out_channels: int
     layout: Layout
+    activation: Activation
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
@@ -177,7 +180,7 @@ class Reduction(nn.Module):
         outputs, op = inputs, Op("conv3", "relu_conv", 3)
         for name, stride in (("first", 2), ("second", 1)):
             conv = ReluConv(
-                op, self.out_channels, stride, self.layout, jax.nn.relu, name=name
+                op, self.out_channels, stride, self.layout, self.activation, name=name
             )
             outputs = conv(outputs, train)
         shortcut = modules.Pointwise(self.out_channels, self.layout, name="shortcut")

@@ -30,6 +30,7 @@ EXACT_FRONT = "search/exact_front.csv"
 RETRAIN_CHECKPOINTS = "retrain/checkpoints"
 RETRAIN_METRICS = "retrain/metrics.jsonl"
 RETRAIN_RESULT = "retrain/result.json"
+ISOMETRY = "isometry.json"  # of a command of its own
 RESULTS = "results.json"
 REPORT = "report.html"
 FIGURES = "figures"
