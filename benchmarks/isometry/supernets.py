@@ -16,7 +16,7 @@ from difnas_jax.config import default
 from difnas_jax.data import SOURCES, Arrays, Normalizer, TrainBatches
 from difnas_jax.data.examples import fitted
 from difnas_jax.isometry.cases import activation_of
-from difnas_jax.isometry.depth import depth, listed
+from difnas_jax.isometry.depth import Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
 from difnas_jax.models.initializers import initialize, variable_shapes
 from difnas_jax.models.networks import Network, network
@@ -142,7 +142,7 @@ def supernet_of(space: SearchSpace, indicator: str, activation: str = "") -> Net
 def _rows(model: Network, images: Arrays, setting: Setting) -> Iterator[Row]:
     config, space = _config(setting), model.space
     probe, normalizer = make_probe(model), Normalizer.of(config, images)
-    recipe, activation = Recipe.of_supernet(config), activation_of(space)
+    recipe, start = Recipe.of_supernet(config), Start(activation_of(space), False)
     train = trainer(model, recipe) if setting.updates else lambda values, _: (values, 0)
     for kernels in KERNELS:
         for seed in setting.seeds:
@@ -154,7 +154,7 @@ def _rows(model: Network, images: Arrays, setting: Setting) -> Iterator[Row]:
             drawn = (batches[draw] for draw in range(setting.draws))
             found = passes(probe, model, variables, drawn, seed)
             found_fairness = fairness.fairness(found, space)
-            by_layer = depth(found, space, activation, model.parallel_identity)
+            by_layer = depth(found, model, start)
             yield {
                 "kernels": kernels,
                 "seed": seed,

@@ -78,11 +78,13 @@ def _block_table(values: Values) -> list[str]:
             f"{row['op']}, stride {row['stride']}",
             row["part"],
             *(_against(row[key], row[f"{key}_law"]) for key in ("mean", "spread")),
+            *(f"{row[key]:.3f}" for key in ("plain_mean", "plain_spread")),
         ]
         for row in values["blocks"]
     ]
-    title = "Squared singular values of every block with batch norm"
-    return _table(title, ["block", "part", "mean", "normalised variance"], rows)
+    title = "Squared singular values of every block, mean and normalised variance (nv)"
+    head = ["block", "part", "mean", "nv", "mean without batch norm", "nv without"]
+    return _table(title, head, rows)
 
 
 def _depth_table(values: Values) -> list[str]:

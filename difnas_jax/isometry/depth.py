@@ -14,9 +14,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from difnas_jax.isometry import mean_field
+from difnas_jax.isometry.laws import aligned_pairs
 from difnas_jax.isometry.mean_field import Statistics
 from difnas_jax.isometry.passes import Passes
-from difnas_jax.spaces.base import Op, SearchSpace
+from difnas_jax.models.networks import Network
+from difnas_jax.spaces.base import Op
+
+
+class Start(NamedTuple):
+    """How a supernet starts.
+
+    Attributes:
+      activation: key of `ACTIVATIONS`.
+      aligned: whether its inverted residuals are made of looks-linear pairs.
+    """
+
+    activation: str
+    aligned: bool
+
+    @property
+    def phi(self) -> Statistics:
+        """The activation behind a batch norm."""
+        return mean_field.statistics(self.activation)
 
 
 class Transfer(NamedTuple):
@@ -34,31 +53,37 @@ class Transfer(NamedTuple):
     skip: float
 
 
-def inverted_residual(op: Op, normal: bool, phi: Statistics, q: float) -> Transfer:
+def inverted_residual(op: Op, normal: bool, start: Start, q: float) -> Transfer:
     """Batch norm at the end; one or two activations inside; a skip (P1, P3)."""
-    pairs = 2 if op.expansion > 1 else 1
-    return Transfer(1.0, phi.growth**pairs / q, float(normal))
+    if op.expansion == 1:
+        growth = start.phi.growth
+    elif start.aligned:
+        growth = aligned_pairs(start.activation, op.expansion).mean
+    else:
+        growth = start.phi.growth**2
+    return Transfer(1.0, growth / q, float(normal))
 
 
-def identity(op: Op, normal: bool, phi: Statistics, q: float) -> Transfer:
+def identity(op: Op, normal: bool, start: Start, q: float) -> Transfer:
     """With batch norm, or as it is."""
     if normal and not op.indicator:
         return Transfer(0.0, 0.0, 1.0)
     return Transfer(1.0, 1 / q, 0.0)
 
 
-def shuffle(op: Op, normal: bool, phi: Statistics, q: float) -> Transfer:
+def shuffle(op: Op, normal: bool, start: Start, q: float) -> Transfer:
     """Half of the channels passes, half comes out of an activation (P5)."""
-    return _halves(phi.growth**2, normal, phi, q)
+    return _halves(start.phi.growth**2, normal, start, q)
 
 
-def xception(op: Op, normal: bool, phi: Statistics, q: float) -> Transfer:
+def xception(op: Op, normal: bool, start: Start, q: float) -> Transfer:
     """The same with three pairs of batch norm and activation."""
-    return _halves(phi.growth**3, normal, phi, q)
+    return _halves(start.phi.growth**3, normal, start, q)
 
 
-def _halves(steady: float, normal: bool, phi: Statistics, q: float) -> Transfer:
+def _halves(steady: float, normal: bool, start: Start, q: float) -> Transfer:
     """`steady`: growth of the main branch at the variance of an activation."""
+    phi = start.phi
     branch = steady * phi.variance / q
     if normal:  # the half that passes gets to other channels
         return Transfer((q + phi.variance) / 2, (1 + branch) / 2, 0.0)
@@ -66,7 +91,7 @@ def _halves(steady: float, normal: bool, phi: Statistics, q: float) -> Transfer:
     return Transfer(phi.variance, (beside + branch) / 2, 0.0)
 
 
-TRANSFER: dict[str, Callable[[Op, bool, Statistics, float], Transfer]] = {
+TRANSFER: dict[str, Callable[[Op, bool, Start, float], Transfer]] = {
     "identity": identity,
     "inverted_residual": inverted_residual,
     "shuffle": shuffle,
@@ -84,16 +109,13 @@ def through_layer(transfer: Transfer, q: float, parallel: bool) -> tuple[float, 
     return transfer.variance + skip**2 * q, transfer.growth + skip**2
 
 
-def depth(
-    found: Passes, space: SearchSpace, activation: str, parallel: tuple[int, ...] = ()
-) -> dict[str, np.ndarray]:
+def depth(found: Passes, model: Network, start: Start) -> dict[str, np.ndarray]:
     """Signal and gradient by layer, geometric means over all passes.
 
     Args:
       found: draws of one supernet.
-      space: that its paths are in.
-      activation: key of `ACTIVATIONS`.
-      parallel: layers with an always-on identity with batch norm.
+      model: the supernet.
+      start: how it starts.
 
     Returns:
       float[L] each: `square` and `variance` of the output of each layer, and
@@ -103,7 +125,7 @@ def depth(
       for the first, and `growth_law` for the measured variance of its input.
     """
     growth = (found.gradient[..., :-1] / found.gradient[..., 1:]) ** 2
-    variance_law, growth_law = laws(found, space, activation, parallel)
+    variance_law, growth_law = laws(found, model, start)
     return {
         "square": geometric(found.square),
         "variance": geometric(found.variance),
@@ -114,19 +136,18 @@ def depth(
     }
 
 
-def laws(
-    found: Passes, space: SearchSpace, activation: str, parallel: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def laws(found: Passes, model: Network, start: Start) -> tuple[np.ndarray, np.ndarray]:
     """Variances by the maps alone [D, K, L], and growths [D, K, L - 1]."""
-    phi = mean_field.statistics(activation)
     variances, growths = found.variance.copy(), found.variance[..., 1:].copy()
     for draw, path, last in np.ndindex(growths.shape):
         layer = last + 1
-        op, normal = space.ops[found.paths[draw, path, layer]], space.layers[layer]
+        op = model.space.ops[found.paths[draw, path, layer]]
+        normal = model.space.layers[layer].is_normal
+        beside = layer in model.parallel_identity
         behind = []
         for q in (variances[draw, path, last], found.variance[draw, path, last]):
-            transfer = TRANSFER[op.kind](op, normal.is_normal, phi, q)
-            behind.append(through_layer(transfer, q, layer in parallel))
+            transfer = TRANSFER[op.kind](op, normal, start, q)
+            behind.append(through_layer(transfer, q, beside))
         variances[draw, path, layer] = behind[0][0]
         growths[draw, path, last] = behind[1][1]
     return variances, growths

@@ -117,7 +117,9 @@ def inverted_residual(case: Case, rule: Initialisation) -> Law:
     width, gaussian = case.inputs * case.op.expansion, rule.gaussian
     phi = mean_field.statistics(case.activation)
     if rule.aligned and case.op.expansion > 1 and width % 2 == 0:
-        return aligned_pairs(case)
+        pairs = aligned_pairs(case.activation, case.op.expansion)
+        project = pointwise(case.inputs, case.outputs, gaussian=False)
+        return chain(strided(case.pixels), pairs, project)
     taps, project = filters(case, rule), pointwise(width, case.outputs, gaussian)
     if case.op.expansion == 1:
         return chain(taps.map(), activated(phi), project, normalized(phi.variance))
@@ -138,16 +140,15 @@ def _twice(activation: str) -> mean_field.Function:
     return lambda inputs: function((function(inputs) - phi.mean) / deviation)
 
 
-def aligned_pairs(case: Case) -> Law:
-    """Looks-linear pairs behind batch norms, without the skip. Ours.
+def aligned_pairs(activation: str, expansion: int) -> Law:
+    """Looks-linear pairs behind batch norms, with as many outputs as inputs. Ours.
 
     A pair z, -z makes g(z) = phi(phi(z)) - phi(phi(-z)) of its pre-activation, and the
     Jacobian is that of A^T D A, D = diag g'(z): D compressed to the share 2/t of its
     dimensions, which multiplies its free cumulant of order n by (2/t)^(n - 1).
     """
-    twice = _twice(case.activation)
+    twice, share = _twice(activation), 2 / expansion
     pair = mean_field.statistics_of(lambda inputs: twice(inputs) - twice(-inputs))
-    share = 2 / case.op.expansion
     m1, m2, m3, m4 = pair.slopes
     k2 = share * (m2 - m1**2)
     k3 = share**2 * (m3 - 3 * m1 * m2 + 2 * m1**3)
@@ -156,9 +157,7 @@ def aligned_pairs(case: Case) -> Law:
     fourth = k4 + 4 * m1 * k3 + 2 * k2**2 + 6 * m1**2 * k2 + m1**4
     # What the last batch norm sees: the linear part of g adds up over the pairs.
     variance = m1**2 + share * (pair.square - m1**2)
-    core = Law(square / variance, fourth / square**2 - 1)
-    project = pointwise(case.inputs, case.outputs, gaussian=False)
-    return chain(strided(case.pixels), core, project)
+    return Law(square / variance, fourth / square**2 - 1)
 
 
 def identity(case: Case, rule: Initialisation) -> Law:

@@ -25,6 +25,7 @@ from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.initializers import filled
 from difnas_jax.models.modules import ACTIVATIONS, MOMENTUM, Block
 from difnas_jax.ops.layout import CHANNELS_LAST
+from difnas_jax.ops.normalization import EPSILON
 
 IMAGES = 256
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
@@ -66,8 +67,16 @@ def _standard_error(values: np.ndarray) -> float | None:
     return float(values.std(ddof=1) / len(values) ** 0.5)
 
 
-def measure(case: Case, rule: Initialisation, seed: int) -> dict[str, Any]:
+def measure(
+    case: Case, rule: Initialisation, seed: int, batch_norm: bool = True
+) -> dict[str, Any]:
     """Mean of s^2 for each input and its normalised variance.
+
+    Args:
+      case: the op and its shape.
+      rule: the initial kernels.
+      seed: of kernels and images.
+      batch_norm: False replaces the statistics of the batch by 0 and 1.
 
     Returns:
       (mean, spread) of the `op` and, where something passes beside it untouched, of
@@ -79,7 +88,8 @@ def measure(case: Case, rule: Initialisation, seed: int) -> dict[str, Any]:
     if case.is_activated:
         images = FUNCTIONS[case.activation](images)
     block, variables = _block(case), _variables(case, rule, rng)
-    variables = _with_statistics(block, variables, jnp.asarray(images))
+    take = _with_statistics if batch_norm else _without_statistics
+    variables = take(block, variables, jnp.asarray(images))
     rows = np.asarray(_jacobian(block, variables, images[0]), np.float64)
     parts = {"op": moments(rows)}
     if case.is_normal and case.op.kind in PASSING:
@@ -148,6 +158,15 @@ def _with_statistics(block: Block, variables: Any, images: Array) -> Any:
     moved: Any = changed["batch_stats"]
     batch = jax.tree.map(lambda a, b: a + (b - a) / (1 - MOMENTUM), old, moved)
     return {**variables, "batch_stats": batch}
+
+
+def _without_statistics(block: Block, variables: Any, images: Array) -> Any:
+    """The variables with statistics that make every batch norm the identity."""
+    leaves = flatten(variables)
+    for leaf, value in leaves.items():
+        if leaf[-1] == "var":
+            leaves[leaf] = jnp.full_like(value, 1 - EPSILON)
+    return flax.traverse_util.unflatten_dict(leaves)
 
 
 @functools.partial(jax.jit, static_argnums=0)

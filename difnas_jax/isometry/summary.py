@@ -19,10 +19,10 @@ from difnas_jax.config import build
 from difnas_jax.isometry import composition, mean_field
 from difnas_jax.isometry.cases import Initialisation, activation_of, blocks, reduced
 from difnas_jax.isometry.composition import Law
-from difnas_jax.isometry.depth import TRANSFER, depth, listed
+from difnas_jax.isometry.depth import TRANSFER, Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
-from difnas_jax.isometry.singular_values import against_law, flatten
-from difnas_jax.models.initializers import initialize
+from difnas_jax.isometry.singular_values import against_law, flatten, measure
+from difnas_jax.models.initializers import WHOLE_BLOCKS, initialize
 from difnas_jax.training.recipe import build_supernet
 
 CHANNELS, SIDE = 16, 6  # of the inputs of a block
@@ -60,18 +60,22 @@ def summary(config: ConfigDict, say: Callable[[str], None]) -> Values:
 def block_rows(
     config: ConfigDict, activation: str, say: Callable[[str], None]
 ) -> list[Values]:
-    """Every distinct (op, stride) of the supernet, see `singular_values.against_law`.
+    """Every distinct (op, stride) of the supernet.
 
     Returns:
-      Rows with `op` and `stride` beside those columns.
+      Rows of `op`, `stride`, the columns of `singular_values.against_law`, and
+      `plain_mean` and `plain_spread`, the same measured without batch norm.
     """
     rule = Initialisation(config.method.kernels, config.method.depthwise)
     pairs, rows = blocks(build.build_wiring(config).sampled), []
     for number, (op, stride) in enumerate(pairs, start=1):
         say(f"block {number}/{len(pairs)}: {op.name}, stride {stride}")
         case = reduced(op, activation, stride, CHANNELS, SIDE)
-        start = {"op": op.name, "stride": stride}
-        rows += [start | row for row in against_law(case, rule, SEEDS)]
+        plain = [measure(case, rule, seed, batch_norm=False) for seed in SEEDS]
+        for row in against_law(case, rule, SEEDS):
+            found = np.mean([parts[row["part"]] for parts in plain], 0).tolist()
+            names = {"plain_mean": found[0], "plain_spread": found[1]}
+            rows.append({"op": op.name, "stride": stride} | row | names)
     return rows
 
 
@@ -98,8 +102,7 @@ def depth_and_roles(
     variables = jax.tree.map(jnp.asarray, variables)
     batches = _noise(small)
     found = passes(make_probe(model), model, variables, batches, config.seed)
-    parallel = model.parallel_identity
-    columns = depth(found, model.space, activation, parallel)
+    columns = depth(found, model, Start(activation, method.kernels in WHOLE_BLOCKS))
     values = {name: listed(column) for name, column in columns.items()}
     return {"roles": roles, "depth": values}
 
@@ -129,7 +132,7 @@ def role_rows(params: Any, activation: str, kernels: str) -> list[Values]:
     """
     squares: dict[str, list[np.ndarray]] = {}
     for leaf, kernel in flatten(params).items():
-        if leaf[-1] == "kernel":
+        if leaf[-1] == "kernel" and leaf[0] != "classifier":
             rows = (kernel**2).sum(tuple(range(kernel.ndim - 1)))
             squares.setdefault(leaf[-2], []).append(rows)
     rows = []

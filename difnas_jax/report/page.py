@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build, stages
-from difnas_jax.report import diagrams, figures
+from difnas_jax.report import diagrams, figures, isometry
 from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
@@ -153,6 +153,8 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
     retrain = _rows(workdir / artifacts.RETRAIN_METRICS, METRIC_KEYS) if trained else []
     if supernet or retrain:
         drawn["training"] = figures.training_curves(supernet, retrain)
+    if measured := isometry.measured(config, workdir):
+        drawn["isometry"] = isometry.figure(measured)
     return drawn
 
 
@@ -208,5 +210,6 @@ def render(
             if not any((workdir / path).exists() for path in stage.writes)
         ],
         config=config,
+        isometry=isometry.measured(config, workdir),
         config_json=json.dumps(config.to_dict(), indent=2),
     )
