@@ -14,6 +14,7 @@ from difnas_jax.config.ranges import check_numbers
 from difnas_jax.config.stages import STAGES, maker_of
 from difnas_jax.errors import InputError, require
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
+from difnas_jax.models.modules import ACTIVATIONS
 from difnas_jax.models.networks import DTYPES
 from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
 from difnas_jax.scoring.indicators import INDICATORS
@@ -39,6 +40,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "data.augmentation": data.AUGMENTATIONS,
     "method.kernels": KERNEL_RULES,
     "method.depthwise": DEPTHWISE_RULES,
+    "method.activation": ("", *ACTIVATIONS),
     "method.trainable": TRAINABLE,
     "method.sampling": SAMPLERS,
     "method.batch_sharing": BATCH_SHARING,

@@ -18,7 +18,7 @@ from difnas_jax import checks
 from difnas_jax.config import build
 from difnas_jax.config.stages import HARMLESS, STAGES
 from difnas_jax.errors import InputError
-from difnas_jax.report import page
+from difnas_jax.report import numbers, page
 from difnas_jax.runtime import artifacts, compilation, files, processes, shutdown
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.results import Results
@@ -65,7 +65,7 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
         for name in checks.chosen_stages(config):
             shutdown.raise_if_stop_requested()
             run_stage(name, config, workdir, data_checksum)
-        return Results.of(workdir, page.collect(config, workdir))
+        return Results.of(workdir, numbers.collect(config, workdir))
 
 
 def _enter(config: ConfigDict, workdir: Path, held: contextlib.ExitStack) -> str:

@@ -19,6 +19,7 @@ LEVELS = {
     "stages": 6,
     "report": 6,
     "scoring": 5,
+    "isometry": 5,
     "training": 4,
     "models": 3,
     "ops": 2,
@@ -33,6 +34,7 @@ LEVELS = {
 # Within a level these may be imported by the others.
 WITHIN = {
     ("commands", "checks"),
+    ("commands", "main"),
     ("commands", "pipeline"),
     ("config", "runtime"),
     ("main", "pipeline"),

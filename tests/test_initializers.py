@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from plain_networks import initial, plain_network
 
-from benchmarks.isometry.cases import DEPTHWISE, Initialisation
 from difnas_jax import spaces
+from difnas_jax.isometry.cases import DEPTHWISE
 from difnas_jax.models.blocks import InvertedResidual
 from difnas_jax.models.initializers import (
     DEPTHWISE_RULES,
@@ -166,7 +166,7 @@ def block_jacobian(op, *, kernels, depthwise, batch_norm, seed, channels, side=4
     rng = np.random.default_rng(seed)
     images = jnp.asarray(rng.standard_normal((64, side, side, channels)), jnp.float32)
     shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), images, False))
-    rules = Initialisation(kernels, depthwise).rules
+    rules = kernel_rules(kernels, DEPTHWISE[depthwise])
     flat = {
         leaf: jnp.asarray(
             rules[leaf[-2]](rng, value.shape)

@@ -18,7 +18,7 @@ from difnas_jax.config import default
 from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.models.initializers import KERNEL_RULES
-from difnas_jax.report import page
+from difnas_jax.report import numbers
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.scoring.indicators import gamma
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
@@ -526,7 +526,7 @@ def test_the_result_has_the_best_validation_accuracy(
     kept = artifacts.FoundNetwork.load_kept(workdir / artifacts.BEST, tiny)
     expected = [list(kept[number].architecture) for number in order]
     assert [row["architecture"] for row in rows] == expected
-    results = page.collect(several[0], workdir)
+    results = numbers.collect(several[0], workdir)
     assert results["architecture"] == kept[order[0]].architecture
     assert results["score"] == kept[order[0]].score
     assert results["costs"] == kept[order[0]].costs

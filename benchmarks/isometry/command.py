@@ -4,11 +4,11 @@
     python -m benchmarks.isometry nas_bench_macro --data=cifar10.npz --seeds=5
 
 A part is `singular_values`, those of every op of every space under every
-initialisation, or the name of a chain space, in whose supernet signal, gradient and
-gamma gradients are measured through depth. Without a part, all of `DEFAULT_PARTS` are
-measured. Earlier results of parts that are not measured now are kept. Writes
-`isometry.json`, `isometry.md`, `isometry.png` and three CSV files; a part takes minutes
-on one core.
+initialisation; `stability`, the spread of trainings over seeds; or the name of a chain
+space, in whose supernet signal, gradient and gamma gradients are measured through
+depth. Without a part, all of `DEFAULT_PARTS` are measured. Earlier results of parts
+that are not measured now are kept. Writes `isometry.json`, `isometry.md`,
+`isometry.png` and three CSV files; a part takes minutes on one core.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.isometry import outputs
-from benchmarks.isometry.singular_values import spectra
+from benchmarks.isometry.spectra import spectra
+from benchmarks.isometry.stability import SEEDS, STABILITY, stability
 from benchmarks.isometry.supernets import Setting, supernet, training_images
 from benchmarks.isometry.tables import SINGULAR_VALUES, tables
 from benchmarks.provenance import provenance
@@ -33,7 +34,8 @@ from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 
-DEFAULT_PARTS = (SINGULAR_VALUES, "nas_bench_macro", "mbv2")
+OTHER_PARTS = (SINGULAR_VALUES, STABILITY)  # those that are no supernet of a space
+DEFAULT_PARTS = (*OTHER_PARTS, "nas_bench_macro", "mbv2")
 MOST_INPUTS = 8192  # of an op: the Jacobian has the square of it
 
 
@@ -49,21 +51,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(flags: argparse.Namespace, argv: Sequence[str] | None) -> None:
     setting = _setting(flags)
     parts = flags.parts or DEFAULT_PARTS
-    supernets = [part for part in parts if part != SINGULAR_VALUES]
+    supernets = [part for part in parts if part not in OTHER_PARTS]
     images = training_images(setting) if supernets else None
     results = outputs.load(flags.output)
     arguments = sys.argv[1:] if argv is None else argv
     command = " ".join(["python -m benchmarks.isometry", *arguments])
     compilation.keep_compiled_programs("auto")
     for part in parts:
-        source = provenance(command, setting.seeds)
-        if images is None or part == SINGULAR_VALUES:
+        seeds: Sequence[int] = setting.seeds
+        if part == STABILITY:
+            seeds, settings = range(SEEDS), {"updates": flags.training_updates}
+            rows = stability(flags.training_updates, say)
+        elif images is None or part == SINGULAR_VALUES:
             settings: dict[str, Any] = {"channels": flags.channels, "side": flags.side}
             rows = spectra(flags.channels, flags.side, setting.seeds, say)
         else:
             settings = dataclasses.asdict(setting)
             settings["data"] = Path(setting.data).name or "digits"
             rows = supernet(part, images, setting, say)
+        source = provenance(command, list(seeds))
         results[part] = {**source, "settings": settings, "rows": rows}
         outputs.write(flags.output, results)
     say("\n".join(tables(results)))
@@ -89,6 +95,7 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--draws", type=int, default=6, metavar="N", help="fair sets of paths")
     add("--updates", type=int, default=0, metavar="N", help="before measuring")
     add("--learning-rate", type=float, default=16.0, help="at 512 images")
+    add("--training-updates", type=int, default=200, metavar="N", help="of stability")
     return parser.parse_args(argv)
 
 
@@ -99,13 +106,12 @@ def _setting(flags: argparse.Namespace) -> Setting:
       InputError: anything that the flags do not allow.
     """
     for part in flags.parts:
-        if part != SINGULAR_VALUES and not _is_chain(part):
-            chains = ", ".join(filter(_is_chain, SPACES))
-            raise InputError(
-                f"part: expected {SINGULAR_VALUES} or one of {chains}; got {part!r}"
-            )
+        if part not in OTHER_PARTS and not _is_chain(part):
+            known = ", ".join([*OTHER_PARTS, *filter(_is_chain, SPACES)])
+            raise InputError(f"part: expected one of {known}; got {part!r}")
     smallest = {"seeds": 1, "channels": 2, "side": 2, "image_size": 1}
     smallest |= {"batch_size": 2, "draws": 1, "updates": 0}
+    smallest |= {"training_updates": 40}
     for name, least in smallest.items():
         if getattr(flags, name) < least:
             flag = "--" + name.replace("_", "-")

@@ -1,14 +1,13 @@
-"""Statistics of passes through a supernet: depth, and fairness of gradients."""
+"""Statistics of passes through a supernet: fairness of gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.isometry.composition import RECTIFIED_VARIANCE
-from benchmarks.isometry.gradients import Passes
+from difnas_jax.isometry.depth import listed
+from difnas_jax.isometry.passes import Passes
 from difnas_jax.spaces.base import SearchSpace
 
 
@@ -110,64 +109,9 @@ def measures(found: Fairness) -> dict[str, float]:
     return {name: float(values[name]) for name in MEASURES}
 
 
-def depth(
-    found: Passes, space: SearchSpace, parallel: Sequence[int] = ()
-) -> dict[str, np.ndarray]:
-    """Signal and gradient by layer, geometric means over all passes.
-
-    Args:
-      found: draws of one supernet.
-      space: that its paths are in.
-      parallel: layers with an always-on identity with batch norm.
-
-    Returns:
-      float[L] each: `square` and `variance` of the output of each layer, `gradient`,
-      the norm of the gradient there, as a multiple of that behind the last layer, and
-      `growth`, of the squared norm through the layer, NaN for the first; beside it
-      `growth_law`: 2.152 / q for a block, 1 / q for an identity with batch norm, q
-      being the variance of the input, and 1 more where the layer adds its input.
-    """
-    gradient = found.gradient / found.gradient[..., -1:]
-    growth = (found.gradient[..., :-1] / found.gradient[..., 1:]) ** 2
-    law = _growth_law(found, space, parallel)
-    return {
-        "square": _geometric(found.square),
-        "variance": _geometric(found.variance),
-        "gradient": _geometric(gradient),
-        "growth": np.append(np.nan, _geometric(growth)),
-        "growth_law": np.append(np.nan, _geometric(law)),
-    }
-
-
-def _growth_law(
-    found: Passes, space: SearchSpace, parallel: Sequence[int]
-) -> np.ndarray:
-    """[D, K, L - 1]: P1 and P3 for every layer but the first."""
-    is_block = np.array([op.kind != "identity" for op in space.ops])[found.paths]
-    has_indicator = np.array([op.indicator for op in space.ops])[found.paths]
-    normal = np.array([layer.is_normal for layer in space.layers])
-    beside = np.isin(np.arange(space.num_layers), parallel)
-    factor = np.where(is_block, RECTIFIED_VARIANCE**-2 / 4, 1.0) + beside
-    inverse = 1 / found.variance[..., :-1]
-    growth = factor[..., 1:] * inverse + (is_block & normal)[..., 1:]
-    passes = ~is_block & ~has_indicator & normal
-    return np.where(passes[..., 1:], 1.0, growth)
-
-
-def _geometric(values: np.ndarray) -> np.ndarray:
-    return np.exp(np.log(values).mean((0, 1)))
-
-
 def to_json(found: Fairness) -> dict[str, Any]:
     """The same as JSON values, None for NaN."""
     return {
         name: listed(value) if isinstance(value, np.ndarray) else value
         for name, value in found._asdict().items()
     }
-
-
-def listed(values: np.ndarray) -> list[Any]:
-    """An array as lists, None for NaN."""
-    if values.ndim > 1:
-        return [listed(row) for row in values]
-    return [None if np.isnan(value) else float(value) for value in values]

@@ -12,17 +12,20 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.isometry import fairness
-from benchmarks.isometry.gradients import make_probe, passes
 from difnas_jax.config import default
 from difnas_jax.data import SOURCES, Arrays, Normalizer, TrainBatches
 from difnas_jax.data.examples import fitted
-from difnas_jax.models.initializers import initialize, variable_shapes
+from difnas_jax.isometry.cases import activation_of
+from difnas_jax.isometry.depth import Start, depth, listed
+from difnas_jax.isometry.passes import make_probe, passes
+from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import Network, network
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces import build
+from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.training.fates import split
-from difnas_jax.training.optim import Packing, optimizer
+from difnas_jax.training.optim import optimizer
 from difnas_jax.training.paths import stream, strict_fair
 from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import create_state, make_train_step
@@ -31,7 +34,7 @@ KERNELS = ("orthogonal", "he_fan_out")
 IMAGES = 4096  # as many of the training split are used
 CHANNELS = 3
 Row = dict[str, Any]
-Train = Callable[[Any, TrainBatches], Any]
+Train = Callable[[Any, TrainBatches], tuple[Any, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +79,9 @@ def _config(setting: Setting) -> ConfigDict:
     config.data.update(source="arrays" if setting.data else "digits", path=setting.data)
     config.space.image_channels = CHANNELS
     config.space.num_classes = np.iinfo(np.int32).max  # as many as there are
+    # The indicators train alone, as in BN-NAS.
+    config.method.update(trainable="indicator", train_classifier=False)
+    config.method.update(kernels="orthogonal", depthwise="qr", memory="nothing")
     config.supernet.update(
         batch_size=setting.batch_size,
         steps=setting.updates,
@@ -109,14 +115,7 @@ def supernet(
     )
     rows = []
     for indicator in setting.layer_indicators:
-        wiring = LAYER_INDICATORS[indicator](space)
-        model = network(
-            wiring.sampled,
-            parallel_identity=wiring.parallel,
-            dropout=0.0,
-            dtype="float32",
-            rematerialize=False,
-        )
+        model = supernet_of(space, indicator)
         say(f"{name}, layer indicator {indicator}: compiling")
         with compilation.without_collection():
             for row in _rows(model, images, setting):
@@ -127,59 +126,72 @@ def supernet(
     return rows
 
 
+def supernet_of(space: SearchSpace, indicator: str, activation: str = "") -> Network:
+    """The supernet of a space under a layer indicator; `activation` as in `Network`."""
+    wiring = LAYER_INDICATORS[indicator](space)
+    return network(
+        wiring.sampled,
+        parallel_identity=wiring.parallel,
+        dropout=0.0,
+        dtype="float32",
+        rematerialize=False,
+        activation=activation,
+    )
+
+
 def _rows(model: Network, images: Arrays, setting: Setting) -> Iterator[Row]:
     config, space = _config(setting), model.space
     probe, normalizer = make_probe(model), Normalizer.of(config, images)
-    recipe = _recipe(config)
-    train = _trainer(model, recipe) if setting.updates else lambda values, _: values
+    recipe, start = Recipe.of_supernet(config), Start(activation_of(space), False)
+    train = trainer(model, recipe) if setting.updates else lambda values, _: (values, 0)
     for kernels in KERNELS:
         for seed in setting.seeds:
             batches = TrainBatches(
                 images, setting.batch_size, seed, normalizer, 0, False, 0.0
             )
-            variables = initialize(model, seed, kernels=kernels, depthwise="qr")
-            variables["batch_stats"] = {}  # a supernet keeps no running statistics
-            variables = split(variables, recipe.fates(variables["params"]))
-            variables = train(jax.tree.map(jnp.asarray, variables), batches)
-            found = passes(probe, model, variables, batches, setting.draws)
+            variables = initial(model, recipe, seed, kernels)
+            variables, _ = train(variables, batches)
+            drawn = (batches[draw] for draw in range(setting.draws))
+            found = passes(probe, model, variables, drawn, seed)
             found_fairness = fairness.fairness(found, space)
-            depth = fairness.depth(found, space, model.parallel_identity)
+            by_layer = depth(found, model, start)
             yield {
                 "kernels": kernels,
                 "seed": seed,
                 "ops": [op.name for op in space.ops],
                 "measures": fairness.measures(found_fairness),
                 "fairness": fairness.to_json(found_fairness),
-                "depth": {name: fairness.listed(v) for name, v in depth.items()},
+                "depth": {name: listed(value) for name, value in by_layer.items()},
             }
 
 
-def _recipe(config: ConfigDict) -> Recipe:
-    """The indicators train alone, as in the paper."""
-    return Recipe(
-        settings=config.supernet,
-        seed=0,
-        trainable="indicator",
-        train_classifier=False,
-        batch_sharing="same",
-        placement="batch",
-        memory="nothing",
-    )
+def initial(model: Network, recipe: Recipe, seed: int, kernels: str) -> Any:
+    """The initial variables, on the device, in the collections of the recipe."""
+    variables = initialize(model, seed, kernels=kernels, depthwise="qr")
+    variables["batch_stats"] = {}  # a supernet keeps no running statistics
+    variables = split(variables, recipe.fates(variables["params"]))
+    return jax.tree.map(jnp.asarray, variables)
 
 
-def _trainer(model: Network, recipe: Recipe) -> Train:
-    """Build (variables, batches) -> variables after the updates of the recipe."""
+def trainer(model: Network, recipe: Recipe) -> Train:
+    """Build a training by a recipe, compiled once.
+
+    Returns:
+      (variables, batches) -> the variables after its updates, and the metrics of each.
+    """
     steps = recipe.settings.steps
-    rule, sampler = optimizer(recipe.settings, steps), strict_fair(model.space)
-    packing = Packing.of(recipe.fates(variable_shapes(model)["params"]))
-    step = jax.jit(make_train_step(model, rule, packing, recipe))
+    rule = optimizer(recipe.settings, steps, recipe.fates)
+    sampler = strict_fair(model.space)
+    step = jax.jit(make_train_step(model, rule, recipe))
 
-    def train(variables: Any, batches: TrainBatches) -> Any:
-        state = create_state(variables, rule, packing, memory={})
+    def train(variables: Any, batches: TrainBatches) -> tuple[Any, list[Any]]:
+        state = create_state(variables, rule, memory={})
+        metrics = []
         for number in range(steps):
             paths = sampler(stream(batches.seed, "paths", number))
-            state, _ = step(state, batches[number], paths)
-        return state.variables
+            state, values = step(state, batches[number], paths)
+            metrics.append(jax.device_get(values))
+        return state.variables, metrics
 
     return train
 

@@ -6,12 +6,13 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.isometry.cases import INITIALISATIONS
 from benchmarks.isometry.fairness import MEASURES
-from benchmarks.isometry.singular_values import IMAGES
+from benchmarks.isometry.spectra import INITIALISATIONS
+from benchmarks.isometry.stability import STABILITY
 from benchmarks.isometry.supernets import KERNELS, of
+from difnas_jax.isometry.singular_values import IMAGES
 
-SINGULAR_VALUES = "singular_values"  # the part that is no supernet
+SINGULAR_VALUES = "singular_values"
 Row = dict[str, Any]
 Results = dict[str, dict[str, Any]]
 
@@ -59,11 +60,26 @@ and batches is compared. Columns:
 
 Values are means ± standard errors over seeds.
 """
+STABLE = """
+## Stability of training
+
+Supernets of the digits and of a deeper chain of the same blocks, trained as DI-NAS
+does: strictly fair paths, frozen kernels, batch norms alone by Adam at 0.03 and batch
+64, identity with batch norm in parallel ({settings}). Columns: loss and accuracy over
+the last 20 updates, mean over seeds ± standard deviation over seeds; standard deviation
+of the loss over seeds, root mean square over all updates; norm of the gradient at the
+start; of its logarithm the standard deviation over seeds, and its change from one
+update to the next, both root mean squares over all updates.
+"""
+COLUMNS = ("loss", "accuracy", "loss over seeds", "gradient norm at the start")
+COLUMNS += ("log norm over seeds", "log norm from update to update")
+SPREADS = ("loss_spread", "norm", "norm_sd", "norm_jumps")
 
 
 def supernets(results: Results) -> dict[str, dict[str, Any]]:
-    """The parts that are supernets."""
-    return {part: r for part, r in results.items() if part != SINGULAR_VALUES}
+    """The parts that are supernets of spaces."""
+    others = (SINGULAR_VALUES, STABILITY)
+    return {part: r for part, r in results.items() if part not in others}
 
 
 def tables(results: Results) -> list[str]:
@@ -73,6 +89,8 @@ def tables(results: Results) -> list[str]:
         lines.extend(_spectra_tables(results[SINGULAR_VALUES]))
     for part, result in supernets(results).items():
         lines.extend(_depth_table(part, result))
+    if STABILITY in results:
+        lines.extend(_stability_table(results[STABILITY]))
     if supernets(results):
         lines.extend([*FAIR.splitlines(), "", *_fair_table(supernets(results))])
         lines.extend(_layer_tables(supernets(results)))
@@ -192,6 +210,17 @@ def _layer_tables(parts: Results) -> Iterator[str]:
             ]
             shown = ("" if None in c else f"{statistics.mean(c):.3f}" for c in columns)
             yield _cells([layer, *shown])
+
+
+def _stability_table(result: Row) -> Iterator[str]:
+    yield from STABLE.format(settings=_settings(result["settings"])).splitlines()
+    yield ""
+    yield from _head("layers", "kernels", "activation", *COLUMNS)
+    for row in result["rows"]:
+        ends = (f"{row[n]:.3f} ± {row[f'{n}_sd']:.3f}" for n in ("loss", "accuracy"))
+        spreads = (f"{row[n]:.3f}" for n in SPREADS)
+        name = row["activation"] or "ReLU6"
+        yield _cells([row["layers"], row["kernels"], name, *ends, *spreads])
 
 
 def _sources(results: Results) -> Iterator[str]:

@@ -79,11 +79,15 @@ def default() -> ConfigDict:
 
     # A method is a combination of these fields.
     config.method = ConfigDict()
-    # `orthogonal` or `he_fan_out`.
+    # `orthogonal`, `he_fan_out` or `looks_linear` (inverted residuals of aligned pairs,
+    # without batch norm exactly linear).
     config.method.kernels = "orthogonal"
     # Depthwise kernels of the orthogonal family: `qr` (the paper: each filter an
     # orthogonal matrix) or `shift` (one tap, the isometry that tells sizes apart).
     config.method.depthwise = "qr"
+    # Activation of the supernet alone: `relu`, `relu6` or `tanh`; empty: that of the
+    # space, which the found network always has.
+    config.method.activation = ""
     # What trains: `all_bn` (scale and bias of every batch norm), `indicator` (of the
     # last one of each candidate, the release of BN-NAS), `spatial` (all, and kernels of
     # more than one pixel), `all`. Other kernels stay frozen as they were drawn; `all`
@@ -171,7 +175,7 @@ def default() -> ConfigDict:
     config.retrain.clip_norm = 5.0
     # Rate before the classifier.
     config.retrain.dropout = 0.2
-    # Initial kernels: `orthogonal` or `he_fan_out`.
+    # Initial kernels, as `method.kernels`.
     config.retrain.kernels = "he_fan_out"
     # Depthwise kernels of the orthogonal family, as `method.depthwise`.
     config.retrain.depthwise = "qr"

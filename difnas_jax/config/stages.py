@@ -83,6 +83,7 @@ STAGES: dict[str, Stage] = {
             artifacts.COMPARISON,
             artifacts.RETRAIN_METRICS,
             artifacts.RETRAIN_RESULT,
+            artifacts.ISOMETRY,
         ),
         writes=(artifacts.REPORT, artifacts.RESULTS, artifacts.FIGURES),
     ),

@@ -21,6 +21,7 @@ import numpy as np
 
 from difnas_jax.models.networks import Network
 
+Leaf = tuple[str, ...]
 Fill = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 RELU_GAIN = math.sqrt(2.0)
@@ -48,9 +49,50 @@ def stacked_haar(gain: float) -> Fill:
 
 def _haar(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Matrices with orthonormal columns, over the last two dimensions."""
-    q, r = np.linalg.qr(rng.standard_normal(shape))
-    # The sign makes Q Haar distributed.
+    return _orthonormal(rng.standard_normal(shape))
+
+
+def _orthonormal(matrices: np.ndarray) -> np.ndarray:
+    """The factors Q of matrices, with the sign that makes Gaussian ones Haar."""
+    q, r = np.linalg.qr(matrices)
     return q * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
+
+
+def looks_linear(
+    expand: np.ndarray, depthwise: np.ndarray, project: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Aligned pairs in an inverted residual: exactly linear, where batch norm is off.
+
+    With columns A of norm 1, orthogonal to each other, and R with orthonormal rows or
+    columns: expand = [A; -A], the centre tap 1, project = [R A^T, -R A^T]. A ReLU lets
+    one of each pair through, relu(Ax) - relu(-Ax) = Ax, so that the block is x -> R x,
+    of which all singular values are 1. Batch norm shifts what the second ReLU sees and
+    breaks it. Ours for this block; the pairs are those of Balduzzi et al. 2017
+    ("looks-linear") and Burkholz and Dubatovka 2019. With centre taps all kernel sizes
+    start as the same function. A pair takes two hidden channels: a block of an odd
+    number of them, and all others without an expansion of at least 2 (stem, head,
+    depthwise separable blocks, ShuffleNetV2, cells), keep orthogonal kernels.
+
+    Args:
+      expand: [C, tC], orthogonal; A is made from it.
+      depthwise: [k, k, 1, tC].
+      project: [tC, C'], orthogonal; R is made from it.
+
+    Returns:
+      The same shapes.
+    """
+    channels, width = expand.shape
+    if width % 2:
+        return expand, depthwise, project
+    columns = _orthonormal(expand[:, : width // 2].T)  # A: [tC / 2, C]
+    mix = project[:channels]  # R^T: [C, C']
+    wide = mix.shape[1] > channels
+    mix = _orthonormal(mix.T).T if wide else _orthonormal(mix)
+    taps = np.zeros_like(depthwise)
+    taps[depthwise.shape[0] // 2, depthwise.shape[1] // 2] = 1
+    pair = np.array([1, -1])[:, None, None]
+    project = (pair * (columns @ mix)).reshape(project.shape)
+    return np.concatenate([columns.T, -columns.T], axis=1), taps, project
 
 
 def depthwise_qr(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -99,10 +141,17 @@ DEPTHWISE_ROLES = ("depthwise", "spatial")
 DEPTHWISE_RULES: dict[str, Fill] = {"qr": depthwise_qr, "shift": depthwise_shift}
 
 # Role of a kernel -> rule. `kernel_rules` adds the depthwise roles that are not here.
+ORTHOGONAL = {role: stacked_haar(gain) for role, gain in GAINS.items()}
 KERNEL_RULES: dict[str, dict[str, Fill]] = {
-    "orthogonal": {role: stacked_haar(gain) for role, gain in GAINS.items()},
+    "orthogonal": ORTHOGONAL,
+    "looks_linear": ORTHOGONAL,
     "he_fan_out": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_out)
     | {"classifier": uniform_fan_in},
+}
+# Families that make the kernels of an inverted residual together, of those above.
+BLOCK_ROLES = ("expand", "depthwise", "project")
+WHOLE_BLOCKS: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
+    "looks_linear": looks_linear
 }
 
 
@@ -118,6 +167,39 @@ def kernel_rules(kernels: str, depthwise: Fill) -> dict[str, Fill]:
         "spatial": lambda rng, shape: depthwise(rng, shape) / RELU_GAIN,
         **KERNEL_RULES[kernels],
     }
+
+
+def filled(
+    shapes: dict[Leaf, Any],
+    kernels: str,
+    depthwise: Fill,
+    generator: Callable[[Leaf], np.random.Generator],
+) -> dict[Leaf, np.ndarray]:
+    """Initial values of the leaves of these shapes.
+
+    Args:
+      shapes: of a network or of one block, by name.
+      kernels: key of `KERNEL_RULES`.
+      depthwise: see `kernel_rules`.
+      generator: the random numbers of a leaf.
+
+    Returns:
+      float32 arrays by name.
+    """
+    rules, leaves = kernel_rules(kernels, depthwise), {}
+    for leaf, value in shapes.items():
+        *_, role, name = leaf
+        if name in CONSTANTS:
+            leaves[leaf] = np.full(value.shape, CONSTANTS[name])
+        else:
+            leaves[leaf] = rules[role](generator(leaf), value.shape)
+    if kernels in WHOLE_BLOCKS:
+        for block in {leaf[:-2] for leaf in leaves}:
+            own = [(*block, role, "kernel") for role in BLOCK_ROLES]
+            if set(own) <= leaves.keys():
+                new = WHOLE_BLOCKS[kernels](*(leaves[leaf] for leaf in own))
+                leaves.update(zip(own, new, strict=True))
+    return {leaf: value.astype(np.float32) for leaf, value in leaves.items()}
 
 
 def initialize(
@@ -137,17 +219,13 @@ def initialize(
     Returns:
       {"params", "batch_stats"}: nested dictionaries of float32 numpy arrays.
     """
-    rules = kernel_rules(kernels, DEPTHWISE_RULES[depthwise])
-    leaves: dict[tuple[str, ...], Any]
-    leaves = flax.traverse_util.flatten_dict(variable_shapes(model))
-    for path, leaf in leaves.items():
-        *_, role, name = path
-        if name in CONSTANTS:
-            value = np.full(leaf.shape, CONSTANTS[name])
-        else:
-            stream = zlib.crc32("/".join(path[1:]).encode())
-            value = rules[role](np.random.default_rng([seed, stream]), leaf.shape)
-        leaves[path] = value.astype(np.float32)
+
+    def generator(leaf: Leaf) -> np.random.Generator:
+        stream = zlib.crc32("/".join(leaf[1:]).encode())
+        return np.random.default_rng([seed, stream])
+
+    shapes: dict[Leaf, Any] = flax.traverse_util.flatten_dict(variable_shapes(model))
+    leaves = filled(shapes, kernels, DEPTHWISE_RULES[depthwise], generator)
     return flax.traverse_util.unflatten_dict(leaves)
 
 

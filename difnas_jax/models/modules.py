@@ -23,9 +23,14 @@ from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation, normalize, normalize_batch
 from difnas_jax.spaces.base import Op
 
-# Activations by the name that a space gives. Any elementwise function may join them;
-# `ops.normalization` has a fused form of some.
-ACTIVATIONS: dict[str, Activation] = {"relu": jax.nn.relu, "relu6": jax.nn.relu6}
+# Activations by the name that a space or a method gives. Any elementwise function may
+# join them here and in `isometry.mean_field.FUNCTIONS`; `ops.normalization` has a
+# fused form of some.
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "tanh": jnp.tanh,
+}
 
 MOMENTUM = 0.9
 

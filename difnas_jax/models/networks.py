@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -42,6 +41,7 @@ class Network(nn.Module):
       parallel_identity: layers with an always-on identity branch.
       own_skip: whether blocks keep their own skip connections in these layers.
       layout: of the feature maps; None takes the fastest of this machine's backend.
+      activation: key of `modules.ACTIVATIONS`; empty is that of the space.
     """
 
     space: ImageSpace
@@ -51,6 +51,7 @@ class Network(nn.Module):
     parallel_identity: tuple[int, ...] = ()
     own_skip: bool = True
     layout: Layout | None = None
+    activation: str = ""
 
     @nn.compact
     def __call__(self, images: Array, path: Array, train: bool) -> Array:
@@ -108,7 +109,7 @@ class Supernet(Network):
     ) -> Array:
         """See `Network.features`."""
         space = self.space
-        activation = modules.ACTIVATIONS[space.activation]
+        activation = modules.ACTIVATIONS[self.activation or space.activation]
         stem = modules.Conv(
             space.stem_channels, 3, space.stem_stride, layout, name="stem"
         )
@@ -142,10 +143,11 @@ class CellNetwork(Network):
         self, images: Array, path: Array, train: bool, layout: Layout
     ) -> Array:
         """See `Network.features`."""
-        space, relu = self.space, jax.nn.relu
+        space = self.space
+        activation = modules.ACTIVATIONS[self.activation or "relu"]
         widths = tuple(width for width in space.channels for _ in range(space.cells))
         edges = [
-            self.choice_layer(layer, layout, relu, widths=widths)
+            self.choice_layer(layer, layout, activation, widths=widths)
             for layer in range(space.num_layers)
         ]
         stem = modules.Conv(space.channels[0], 3, 1, layout, name="entry")
@@ -153,26 +155,27 @@ class CellNetwork(Network):
         for cell, width in enumerate(widths):
             stage, first = divmod(cell, space.cells)
             if stage and not first:
-                reduction = Reduction(width, layout, name=f"reduction_{stage}")
-                hidden = reduction(hidden, train)
+                name = f"reduction_{stage}"
+                hidden = Reduction(width, layout, activation, name=name)(hidden, train)
             # Each node is the sum of its incoming edges; the last one is the output.
             nodes: dict[int, Array] = {0: hidden}
             for edge, (source, target) in enumerate(space.edges):
                 output = edges[edge](nodes[source], path[edge], train, cell)
                 nodes[target] = nodes[target] + output if target in nodes else output
             hidden = nodes[space.num_nodes - 1]
-        return modules.BatchNorm(layout, relu, name="bn_last")(hidden, train)
+        return modules.BatchNorm(layout, activation, name="bn_last")(hidden, train)
 
 
 class Reduction(nn.Module):
     """The residual block between two stages: half the side, other channels.
 
-    Two ReLU - conv 3x3 - batch norm, the first with stride 2, beside a 2x2 average pool
-    and a 1x1 convolution without batch norm.
+    Two of activation - conv 3x3 - batch norm, the first with stride 2, beside a 2x2
+    average pool and a 1x1 convolution without batch norm.
     """
 
     out_channels: int
     layout: Layout
+    activation: Activation
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
@@ -180,7 +183,7 @@ class Reduction(nn.Module):
         outputs, op = inputs, Op("conv3", "relu_conv", 3)
         for name, stride in (("first", 2), ("second", 1)):
             conv = ReluConv(
-                op, self.out_channels, stride, self.layout, jax.nn.relu, name=name
+                op, self.out_channels, stride, self.layout, self.activation, name=name
             )
             outputs = conv(outputs, train)
         shortcut = modules.Pointwise(self.out_channels, self.layout, name="shortcut")

@@ -6,40 +6,25 @@ that was not run, and says so; a damaged artefact is an error.
 
 import base64
 import json
-from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from difnas_jax.config import build, stages
-from difnas_jax.report import diagrams, figures
+from difnas_jax.config import build
+from difnas_jax.report import diagrams, figures, isometry
+from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
 from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.spaces import costs
-from difnas_jax.spaces.base import Architecture
 
 TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
 HISTORY_KEYS = ("generation", "evaluated", "best")
 METRIC_KEYS = ("step", "loss", "accuracy")
-MARKER_KEYS = ("complete", "versions")
-EARLIER = {name: stage for name, stage in stages.STAGES.items() if name != "report"}
-RETRAINED = (
-    "test_accuracy",
-    "test_top5_accuracy",
-    "test_examples",
-    "validation_accuracy",
-    "validation_top5_accuracy",
-    "runners_up",
-    "retrained_in",
-)
-NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
 FRONTS = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
-Values = dict[str, Any]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -62,81 +47,6 @@ def run(config: ConfigDict, workdir: Path) -> None:
             file.write(content)
 
 
-def _read(read: Callable[..., Any], path: Path, *arguments: Any) -> Any:
-    """What `read(path, *arguments)` finds in an artefact; None if it is missing."""
-    return read(path, *arguments) if path.exists() else None
-
-
-def collect(config: ConfigDict, workdir: Path) -> Values:
-    """The numbers of a run, those of `results.json`.
-
-    Args:
-      config: the config of the run.
-      workdir: where its artefacts are.
-
-    Returns:
-      The found network (of several that were retrained the best one), its accuracies in
-      0..1, its runners-up, their provenance, the algorithms compared, and the seconds
-      of each finished stage before this one; None for a value whose artefact is
-      missing.
-
-    Raises:
-      InputError: a damaged artefact.
-    """
-    networks = _networks(config, workdir)
-    retrained = _retrained(workdir, networks)
-    chosen = tuple(retrained["architecture"]) if retrained else next(iter(networks), ())
-    network = networks.get(chosen, dict.fromkeys(NETWORK))
-    markers = _markers(workdir)
-    written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
-    return {
-        "space": config.space.name,
-        "seed": config.seed,
-        "data_source": config.data.source,
-        **network,
-        **{name: retrained.get(name) for name in RETRAINED},
-        **_supernet(workdir),
-        "warnings": _warnings(config, workdir),
-        "comparison": _read(artifacts.load_comparison, workdir / artifacts.COMPARISON),
-        "seconds": {name: marker["seconds"] for name, marker in markers.items()},
-        "versions": _versions(list(markers.values())),
-        "report": str(workdir / artifacts.REPORT) if written else None,
-    }
-
-
-def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
-    """What is to be retrained, best first: `NETWORK` by architecture.
-
-    It is the network that the config gives, or else what the search kept.
-    """
-    space = build.build_space(config)
-    given = build.given_architecture(config)
-    if given is None:
-        path = workdir / artifacts.BEST
-        kept = _read(artifacts.FoundNetwork.load_kept, path, space) or []
-        found = kept[: config.retrain.networks]
-        return {f.architecture: {n: getattr(f, n) for n in NETWORK} for f in found}
-    values: Values = dict.fromkeys(NETWORK)
-    values |= {"architecture": given, "ops": space.op_names(given)}
-    values |= {"text": space.text(given)}
-    return {given: values | {"costs": costs.cost_table(space).of_one(given)}}
-
-
-def _supernet(workdir: Path) -> Values:
-    """How well the trained supernet does, and what a constant answer has."""
-    path = workdir / artifacts.SUPERNET_RESULT
-    result = _read(files.read_json, path, ("accuracy", "chance")) or {}
-    return {f"supernet_{name}": result.get(name) for name in ("accuracy", "chance")}
-
-
-def _warnings(config: ConfigDict, workdir: Path) -> list[str]:
-    """Why the indicator is not to be believed."""
-    searched = build.build_wiring(config).searched
-    path = workdir / artifacts.INDICATOR
-    indicator = _read(artifacts.Indicator.load, path, searched)
-    return indicator.provenance.get("warnings", []) if indicator else []
-
-
 def method_in_words(config: ConfigDict) -> str:
     """What made the indicator, in one sentence."""
     method = config.method
@@ -146,29 +56,6 @@ def method_in_words(config: ConfigDict) -> str:
         f"{method.kernels} kernels in which {method.trainable} trained, on "
         f"{method.sampling} paths, with the layer indicator {method.layer_indicator}."
     )
-
-
-def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:
-    """The result of retraining, or {} where it is not of these networks."""
-    rows = _read(artifacts.load_retrained, workdir / artifacts.RETRAIN_RESULT) or [{}]
-    trained = {tuple(row.get("architecture", ())) for row in rows}
-    return rows[0] if trained == set(networks) else {}
-
-
-def _markers(workdir: Path) -> dict[str, Values]:
-    """The markers of the finished stages before this one, in their order."""
-    paths = {name: workdir / f"stages/{name}.json" for name in EARLIER}
-    read = {n: _read(files.read_json, p, MARKER_KEYS) for n, p in paths.items()}
-    return {n: marker for n, marker in read.items() if marker and marker["complete"]}
-
-
-def _versions(markers: list[Values]) -> dict[str, str]:
-    """Versions by package; all of them where stages ran with different ones."""
-    versions: dict[str, set[str]] = {}
-    for marker in markers:
-        for package, version in marker["versions"].items():
-            versions.setdefault(package, set()).add(version)
-    return {package: ", ".join(sorted(found)) for package, found in versions.items()}
 
 
 def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure]:
@@ -201,6 +88,8 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
     retrain = _rows(path, METRIC_KEYS) if trained else []
     if supernet or retrain:
         drawn["training"] = figures.training_curves(supernet, retrain)
+    if measured := isometry.measured(config, workdir):
+        drawn["isometry"] = isometry.figure(measured)
     return drawn
 
 
@@ -219,7 +108,7 @@ def _draw_pareto(workdir: Path, results: Values) -> Figure:
 
 
 def _rows(path: Path, keys: tuple[str, ...]) -> list[Values]:
-    return _read(files.read_json_lines, path, keys) or []
+    return found_in(path, files.read_json_lines, keys) or []
 
 
 def render(
@@ -242,7 +131,7 @@ def render(
     )
     environment.filters["short"] = short
     space, others = build.build_space(config), results["runners_up"] or ()
-    scored = _read(artifacts.load_candidates, workdir / artifacts.CANDIDATES)
+    scored = found_in(workdir / artifacts.CANDIDATES, artifacts.load_candidates)
     return environment.get_template(TEMPLATE).render(
         results=results,
         space=space,
@@ -258,5 +147,6 @@ def render(
             if not any((workdir / path).exists() for path in stage.writes)
         ],
         config=config,
+        isometry=isometry.measured(config, workdir),
         config_json=json.dumps(config.to_dict(), indent=2),
     )

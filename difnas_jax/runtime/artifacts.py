@@ -32,6 +32,7 @@ RETRAIN_METRICS = "retrain/metrics.jsonl"
 RETRAIN_RESULT = "retrain/result.json"
 RETRAIN = "retrain"
 RETRAIN_NETWORKS = "retrain/networks"  # a folder for each, where there are several
+ISOMETRY = "isometry.json"  # of a command of its own
 RESULTS = "results.json"
 REPORT = "report.html"
 FIGURES = "figures"

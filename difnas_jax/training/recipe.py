@@ -117,6 +117,7 @@ def build_supernet(config: ConfigDict) -> Network:
         dropout=0.0,
         dtype=config.supernet.dtype,
         rematerialize=config.supernet.rematerialize,
+        activation=config.method.activation,
     )
 
 

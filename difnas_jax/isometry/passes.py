@@ -1,8 +1,11 @@
-"""Signal, gradient and gamma gradients of a supernet along strictly fair paths."""
+"""Signal, gradient and gamma gradients of a supernet along strictly fair paths.
+
+Chains only: the cells of a network have no one order of depth.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -13,7 +16,6 @@ import numpy as np
 import optax
 from jax import Array
 
-from difnas_jax.data import TrainBatches
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.layers import ChoiceLayer, layer_name
 from difnas_jax.models.networks import Network
@@ -122,7 +124,11 @@ def _by_op(gradients: dict[tuple[str, ...], Array], space: SearchSpace) -> Array
 
 
 def passes(
-    probe: Probe, model: Network, variables: Any, batches: TrainBatches, draws: int
+    probe: Probe,
+    model: Network,
+    variables: Any,
+    batches: Iterable[dict[str, Any]],
+    seed: int,
 ) -> Passes:
     """Measure batches along strictly fair paths.
 
@@ -130,14 +136,13 @@ def passes(
       probe: of the model.
       model: the supernet.
       variables: its values.
-      batches: draw d has batch d, and its paths from the seed of the batches.
-      draws: D.
+      batches: D of them, `image` and `label`.
+      seed: of the paths.
     """
     sampler = jax.jit(strict_fair(model.space))
     paths, found = [], []
-    for draw in range(draws):
-        batch = batches[draw]
-        paths.append(sampler(stream(batches.seed, "isometry", draw)))
+    for draw, batch in enumerate(batches):
+        paths.append(sampler(stream(seed, "isometry", draw)))
         values = [probe(variables, batch, path) for path in paths[-1]]
         found.append([np.stack(field) for field in zip(*values, strict=True)])
     square, variance, gradient, gamma = map(np.stack, zip(*found, strict=True))

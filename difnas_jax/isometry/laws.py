@@ -2,25 +2,25 @@
 
 Mean squared singular value and its normalised variance of the Jacobian of a block with
 random kernels, batch-norm statistics held fixed, for independent inputs of variance 1,
-or the ReLU of such inputs. The numbers P1 to P5 of the theory are special cases: 2.152
-for every inverted residual far from the border, 1 + 2/t for its spread.
+or what an activation makes of such inputs. The activation enters by its moments for
+N(0, 1), since a batch norm comes before it. The numbers P1 to P5 of the theory are
+special cases for a ReLU: 2.152 for every inverted residual far from the border, 1 + 2/t
+for its spread.
 """
 
 from __future__ import annotations
 
 import functools
-import statistics
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.isometry.cases import Case, Initialisation
-from benchmarks.isometry.composition import (
-    ACTIVATION,
-    RECTIFIED_MEAN,
-    RECTIFIED_VARIANCE,
+from difnas_jax.isometry import mean_field
+from difnas_jax.isometry.cases import Case, Initialisation
+from difnas_jax.isometry.composition import (
     Law,
+    activated,
     chain,
     dense,
     half_identity,
@@ -30,6 +30,7 @@ from benchmarks.isometry.composition import (
     stacked,
     strided,
 )
+from difnas_jax.isometry.mean_field import Statistics
 
 FILTERS = 1000
 
@@ -53,24 +54,26 @@ class Filters(NamedTuple):
     uneven: float
     pixels: float
 
-    def padding(self, case: Case, mean: float, variance: float) -> float:
+    def padding(self, phi: Statistics) -> float:
         """Factor by which zeros outside the image lower E[s^2] behind the batch norm.
 
-        Inputs with a mean add the pattern of the border to the variance.
+        Inputs with a mean, those behind the activation, add the pattern of the border
+        to the variance.
         """
-        signal = self.inside * variance
-        return signal / (signal + self.uneven * mean**2)
+        signal = self.inside * phi.variance
+        return signal / (signal + self.uneven * phi.mean**2)
 
     def map(self) -> Law:
         """The depthwise convolution."""
         spread = self.pixels * (1 + self.overlap) - 1
         return Law(1 / self.pixels, spread, 1 / self.pixels)
 
-    def masked(self) -> Law:
-        """The same between two ReLUs."""
-        square = 2 + 2 * self.fourth + self.overlap + self.meeting
+    def masked(self, phi: Statistics) -> Law:
+        """The same between two activations."""
+        own = (1 + phi.spread) * (1 + phi.spread * self.fourth)
+        square = own + self.overlap + phi.spread * self.meeting
         spread = self.pixels * square - 1
-        return Law(0.25 / self.pixels, spread, 1 / self.pixels)
+        return Law(phi.slope**2 / self.pixels, spread, 1 / self.pixels)
 
 
 @functools.cache
@@ -78,7 +81,7 @@ def filters(case: Case, rule: Initialisation) -> Filters:
     """Of the depthwise kernels of an op, from many that are drawn by its rule."""
     side, stride = case.op.kernel, case.stride
     shape = side, side, 1, FILTERS
-    drawn = rule.rules["depthwise"](np.random.default_rng(0), shape)[:, :, 0]
+    drawn = rule.filters(np.random.default_rng(0), shape)[:, :, 0]
     drawn = drawn / np.linalg.norm(drawn, axis=(0, 1))  # [k, k, N]
     squares = drawn**2
     lags = _autocorrelation(drawn, stride)
@@ -112,31 +115,49 @@ def _taps_inside(side: int, size: int, stride: int) -> np.ndarray:
 def inverted_residual(case: Case, rule: Initialisation) -> Law:
     """Expand, depthwise, project (P1, P2), without the skip."""
     width, gaussian = case.inputs * case.op.expansion, rule.gaussian
+    phi = mean_field.statistics(case.activation)
+    if rule.aligned and case.op.expansion > 1 and width % 2 == 0:
+        pairs = aligned_pairs(case.activation, case.op.expansion)
+        project = pointwise(case.inputs, case.outputs, gaussian=False)
+        return chain(strided(case.pixels), pairs, project)
     taps, project = filters(case, rule), pointwise(width, case.outputs, gaussian)
     if case.op.expansion == 1:
-        return chain(taps.map(), ACTIVATION, project, normalized(RECTIFIED_VARIANCE))
+        return chain(taps.map(), activated(phi), project, normalized(phi.variance))
     expand = pointwise(case.inputs, width, gaussian)
-    padding = taps.padding(case, RECTIFIED_MEAN, RECTIFIED_VARIANCE)
-    middle, variance = taps.masked(), RECTIFIED_VARIANCE
-    if taps.fourth > 1 - 1e-6:
-        middle, variance = _one_tap(case.pixels)
-    scale = normalized(RECTIFIED_VARIANCE / padding)
+    middle, variance = taps.masked(phi), phi.variance
+    scale = normalized(phi.variance / taps.padding(phi))
+    if taps.fourth > 1 - 1e-6:  # of one tap
+        twice = mean_field.statistics_of(_twice(case.activation))
+        middle, variance = chain(strided(case.pixels), activated(twice)), twice.variance
+        scale = normalized(1 / taps.padding(phi))
     return chain(expand, scale, middle, project, normalized(variance))
 
 
-def _one_tap(pixels: float) -> tuple[Law, float]:
-    """Two ReLUs around a filter of one tap, and the variance behind them.
+def _twice(activation: str) -> mean_field.Function:
+    """An activation behind itself, with a batch norm and nothing else between them."""
+    function, phi = mean_field.FUNCTIONS[activation], mean_field.statistics(activation)
+    deviation = phi.variance**0.5
+    return lambda inputs: function((function(inputs) - phi.mean) / deviation)
 
-    The second sees what the first left, less its mean: it opens where the first was
-    above 0.399 standard deviations, and the other one is open there.
+
+def aligned_pairs(activation: str, expansion: int) -> Law:
+    """Looks-linear pairs behind batch norms, with as many outputs as inputs. Ours.
+
+    A pair z, -z makes g(z) = phi(phi(z)) - phi(phi(-z)) of its pre-activation, and the
+    Jacobian is that of A^T D A, D = diag g'(z): D compressed to the share 2/t of its
+    dimensions, which multiplies its free cumulant of order n by (2/t)^(n - 1).
     """
-    normal = statistics.NormalDist()
-    height = normal.pdf(RECTIFIED_MEAN)
-    share = 1 - normal.cdf(RECTIFIED_MEAN)
-    mean = height - RECTIFIED_MEAN * share
-    square = (1 + RECTIFIED_MEAN**2) * share - RECTIFIED_MEAN * height
-    mask = Law(share, 1 / share - 1)
-    return chain(strided(pixels), mask), (square - mean**2) / RECTIFIED_VARIANCE
+    twice, share = _twice(activation), 2 / expansion
+    pair = mean_field.statistics_of(lambda inputs: twice(inputs) - twice(-inputs))
+    m1, m2, m3, m4 = pair.slopes
+    k2 = share * (m2 - m1**2)
+    k3 = share**2 * (m3 - 3 * m1 * m2 + 2 * m1**3)
+    k4 = share**3 * (m4 - 4 * m1 * m3 - 2 * m2**2 + 10 * m1**2 * m2 - 5 * m1**4)
+    square = k2 + m1**2
+    fourth = k4 + 4 * m1 * k3 + 2 * k2**2 + 6 * m1**2 * k2 + m1**4
+    # What the last batch norm sees: the linear part of g adds up over the pairs.
+    variance = m1**2 + share * (pair.square - m1**2)
+    return Law(square / variance, fourth / square**2 - 1)
 
 
 def identity(case: Case, rule: Initialisation) -> Law:
@@ -148,15 +169,15 @@ def identity(case: Case, rule: Initialisation) -> Law:
 
 
 def relu_conv(case: Case, rule: Initialisation) -> Law:
-    """ReLU, convolution, batch norm."""
-    side = case.op.kernel
+    """Activation, convolution, batch norm."""
+    side, phi = case.op.kernel, mean_field.statistics(case.activation)
     taps = _taps_inside(side, case.side, 1)
     inside = np.multiply.outer(taps, taps)
-    signal = inside.mean() * RECTIFIED_VARIANCE
-    uneven = (inside - inside**2).mean() * RECTIFIED_MEAN**2
-    scale = normalized(RECTIFIED_VARIANCE * (1 + uneven / signal))
+    signal = inside.mean() * phi.variance
+    uneven = (inside - inside**2).mean() * phi.mean**2
+    scale = normalized(phi.variance * (1 + uneven / signal))
     kernel = dense(side, case.inputs, case.outputs, rule.gaussian)
-    return chain(ACTIVATION, kernel, scale)
+    return chain(activated(phi), kernel, scale)
 
 
 def avg_pool(case: Case, rule: Initialisation) -> Law:
@@ -169,12 +190,11 @@ def avg_pool(case: Case, rule: Initialisation) -> Law:
 
 
 def _separable(case: Case, rule: Initialisation, inputs: int, outputs: int) -> Law:
-    """Depthwise and 1x1 convolution behind a ReLU, a ReLU behind them."""
-    taps = filters(case, rule)
-    padding = taps.padding(case, RECTIFIED_MEAN, RECTIFIED_VARIANCE)
-    scale = normalized(RECTIFIED_VARIANCE / padding)
+    """Depthwise and 1x1 convolution behind an activation, another behind them."""
+    taps, phi = filters(case, rule), mean_field.statistics(case.activation)
+    scale = normalized(phi.variance / taps.padding(phi))
     mix = pointwise(inputs, outputs, rule.gaussian)
-    return chain(taps.map(), scale, mix, ACTIVATION)
+    return chain(taps.map(), scale, mix, activated(phi))
 
 
 def _beside(case: Case, rule: Initialisation, branch: Law) -> Law:
@@ -190,7 +210,8 @@ def shuffle(case: Case, rule: Initialisation) -> Law:
     hidden, outputs = case.outputs // 2, case.branch_outputs
     expand = pointwise(inputs, hidden, rule.gaussian)
     last = _separable(case, rule, hidden, outputs)
-    branch = chain(expand, normalized(RECTIFIED_VARIANCE), ACTIVATION, last)
+    phi = mean_field.statistics(case.activation)
+    branch = chain(expand, normalized(phi.variance), activated(phi), last)
     return _beside(case, rule, branch)
 
 
@@ -233,7 +254,7 @@ def law(case: Case, rule: Initialisation, part: str) -> Law:
     Args:
       case: the op and its shape.
       rule: the initial kernels.
-      part: `branch` or `op`, see `spectra.measure`.
+      part: `branch` or `op`, see `singular_values.measure`.
     """
     branch = BRANCHES[case.op.kind]
     if case.stride > 1 and rule.depthwise == "delta":

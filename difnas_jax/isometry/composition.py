@@ -7,12 +7,9 @@ Kernels have rows of norm 1: behind a batch norm no other scale is left.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
-# z ~ N(0, 1) behind a ReLU: mean 0.399 and variance 0.341.
-RECTIFIED_MEAN = 1 / math.sqrt(2 * math.pi)
-RECTIFIED_VARIANCE = 0.5 - RECTIFIED_MEAN**2
+from difnas_jax.isometry.mean_field import Statistics
 
 
 class Law(NamedTuple):
@@ -42,6 +39,15 @@ def chain(*maps: Law) -> Law:
     return Law(mean, spread, ratio)
 
 
+def repeated(layer: Law, depth: int) -> Law:
+    """So many equal layers, each with as many outputs as inputs (eq. 8).
+
+    The general law of Pennington et al.: mean chi^L, and a normalised variance of
+    L (mu_2 / mu_1^2 - 1 - s_1), s_1 = 0 for orthogonal and -1 for Gaussian kernels.
+    """
+    return chain(*[layer] * depth)
+
+
 def stacked(first: Law, second: Law) -> Law:
     """Two maps of the same input, outputs one behind the other."""
     mean = first.mean + second.mean
@@ -63,7 +69,9 @@ def half_identity(law: Law) -> Law:
     return Law(mean, square / mean**2 - 1)
 
 
-ACTIVATION = Law(0.5, 1.0)  # a ReLU, open one time in two
+def activated(phi: Statistics) -> Law:
+    """An activation: a ReLU is open one time in two, (1/2, 1)."""
+    return Law(phi.slope, phi.spread)
 
 
 def normalized(variance: float) -> Law:

@@ -1,4 +1,4 @@
-"""Squared singular values of every op of every space under every initialisation.
+"""Measured squared singular values of an op at a reduced shape.
 
 The Jacobian is exact. It is that of one image through the block of the supernet with
 its batch norms, whose statistics are those of a batch of independent Gaussian images
@@ -18,64 +18,47 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from benchmarks.isometry.cases import INITIALISATIONS, Case, Initialisation, cases
-from benchmarks.isometry.laws import PASSING, law
+from difnas_jax.isometry.cases import Case, Initialisation
+from difnas_jax.isometry.laws import PASSING, law
+from difnas_jax.isometry.mean_field import FUNCTIONS
 from difnas_jax.models.blocks import BLOCKS
-from difnas_jax.models.initializers import DEPTHWISE_ROLES
+from difnas_jax.models.initializers import filled
 from difnas_jax.models.modules import ACTIVATIONS, MOMENTUM, Block
 from difnas_jax.ops.layout import CHANNELS_LAST
+from difnas_jax.ops.normalization import EPSILON
 
 IMAGES = 256
-Row = dict[str, Any]
 flatten: Callable[..., dict[tuple[str, ...], Any]] = flax.traverse_util.flatten_dict
 
 
-def spectra(
-    channels: int, side: int, seeds: Sequence[int], say: Callable[[str], None]
-) -> list[Row]:
-    """Measure all ops under all initialisations.
+def against_law(
+    case: Case, rule: Initialisation, seeds: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Measure an op and compare it with its law.
 
     Args:
-      channels: see `cases`.
-      side: see `cases`.
+      case: the op and its shape.
+      rule: the initial kernels.
       seeds: of kernels and images.
-      say: takes a line of progress.
 
     Returns:
-      A row for each op, part and initialisation: `op`, `part` (`branch` without what
-      passes beside it, or the whole `op`), `spaces`, `initialisation`; and of `mean`
-      and `spread`: the mean over seeds, `<name>_error`, its standard error,
-      `<name>_law`, and `<name>_deviation` from the law as a share.
+      A row for each part of `measure`: `part`; and of `mean` and `spread`: the mean
+      over seeds, `<name>_error`, its standard error, `<name>_law`, and
+      `<name>_deviation` from the law as a share, None where that is 0.
     """
-    rows, all_cases = [], cases(channels, side)
-    for number, case in enumerate(all_cases):
-        say(f"singular values {number + 1}/{len(all_cases)}: {case.label}")
-        for name in _initialisations(case):
-            rule = INITIALISATIONS[name]
-            found = [measure(case, rule, seed) for seed in seeds]
-            rows += [_row(case, name, part, found) for part in found[0]]
+    found = [measure(case, rule, seed) for seed in seeds]
+    rows = []
+    for part in found[0]:
+        expected, row = law(case, rule, part), {"part": part}
+        for index, key in enumerate(("mean", "spread")):
+            values = np.array([parts[part][index] for parts in found])
+            mean, target = float(values.mean()), expected[index]
+            row[key] = mean
+            row[f"{key}_error"] = _standard_error(values)
+            row[f"{key}_law"] = target
+            row[f"{key}_deviation"] = mean / target - 1 if target else None
+        rows.append(row)
     return rows
-
-
-def _initialisations(case: Case) -> list[str]:
-    """Those that differ for the kernels that an op has."""
-    roles = {leaf[-2] for leaf in flatten(_shapes(case)) if leaf[-1] == "kernel"}
-    names = list(INITIALISATIONS)
-    return names if roles & {*DEPTHWISE_ROLES} else names[: 1 + bool(roles)]
-
-
-def _row(case: Case, name: str, part: str, found: Sequence[dict[str, Any]]) -> Row:
-    expected = law(case, INITIALISATIONS[name], part)
-    row: Row = {"op": case.label, "part": part, "spaces": " ".join(case.spaces)}
-    row |= {"initialisation": name}
-    for key, index in (("mean", 0), ("spread", 1)):
-        values = np.array([moments[part][index] for moments in found])
-        target = expected[index]
-        row[key] = float(values.mean())
-        row[f"{key}_error"] = _standard_error(values)
-        row[f"{key}_law"] = target
-        row[f"{key}_deviation"] = float(values.mean() / target - 1) if target else None
-    return row
 
 
 def _standard_error(values: np.ndarray) -> float | None:
@@ -84,8 +67,16 @@ def _standard_error(values: np.ndarray) -> float | None:
     return float(values.std(ddof=1) / len(values) ** 0.5)
 
 
-def measure(case: Case, rule: Initialisation, seed: int) -> dict[str, Any]:
+def measure(
+    case: Case, rule: Initialisation, seed: int, batch_norm: bool = True
+) -> dict[str, Any]:
     """Mean of s^2 for each input and its normalised variance.
+
+    Args:
+      case: the op and its shape.
+      rule: the initial kernels.
+      seed: of kernels and images.
+      batch_norm: False replaces the statistics of the batch by 0 and 1.
 
     Returns:
       (mean, spread) of the `op` and, where something passes beside it untouched, of
@@ -94,10 +85,11 @@ def measure(case: Case, rule: Initialisation, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, zlib.crc32(case.label.encode())])
     shape = IMAGES, case.side, case.side, case.inputs
     images = rng.standard_normal(shape).astype(np.float32)
-    if case.is_rectified:
-        images = np.maximum(images, 0)
+    if case.is_activated:
+        images = FUNCTIONS[case.activation](images)
     block, variables = _block(case), _variables(case, rule, rng)
-    variables = _with_statistics(block, variables, jnp.asarray(images))
+    take = _with_statistics if batch_norm else _without_statistics
+    variables = take(block, variables, jnp.asarray(images))
     rows = np.asarray(_jacobian(block, variables, images[0]), np.float64)
     parts = {"op": moments(rows)}
     if case.is_normal and case.op.kind in PASSING:
@@ -143,24 +135,17 @@ def _block(case: Case) -> Block:
 
 
 @functools.cache
-def _shapes(case: Case) -> Any:
+def shapes(case: Case) -> Any:
+    """The shapes of the variables of an op, nested."""
     images = jnp.zeros((1, case.side, case.side, case.inputs))
     key = jax.random.key(0)
     return jax.eval_shape(lambda: _block(case).init(key, images, False))
 
 
 def _variables(case: Case, rule: Initialisation, rng: np.random.Generator) -> Any:
-    rules = rule.rules
-    leaves = {
-        leaf: jnp.asarray(
-            rules[leaf[-2]](rng, value.shape)
-            if leaf[-1] == "kernel"
-            else np.full(value.shape, leaf[-1] in ("scale", "var")),
-            jnp.float32,
-        )
-        for leaf, value in flatten(_shapes(case)).items()
-    }
-    return flax.traverse_util.unflatten_dict(leaves)
+    leaves = filled(flatten(shapes(case)), rule.kernels, rule.fill, lambda leaf: rng)
+    arrays = {leaf: jnp.asarray(value) for leaf, value in leaves.items()}
+    return flax.traverse_util.unflatten_dict(arrays)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -173,6 +158,15 @@ def _with_statistics(block: Block, variables: Any, images: Array) -> Any:
     moved: Any = changed["batch_stats"]
     batch = jax.tree.map(lambda a, b: a + (b - a) / (1 - MOMENTUM), old, moved)
     return {**variables, "batch_stats": batch}
+
+
+def _without_statistics(block: Block, variables: Any, images: Array) -> Any:
+    """The variables with statistics that make every batch norm the identity."""
+    leaves = flatten(variables)
+    for leaf, value in leaves.items():
+        if leaf[-1] == "var":
+            leaves[leaf] = jnp.full_like(value, 1 - EPSILON)
+    return flax.traverse_util.unflatten_dict(leaves)
 
 
 @functools.partial(jax.jit, static_argnums=0)

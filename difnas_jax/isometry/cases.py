@@ -1,9 +1,8 @@
-"""Every op of every space at a reduced shape, and the initial kernels they get."""
+"""Ops at a reduced shape, and the initial kernels they get."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +10,17 @@ import numpy as np
 from difnas_jax.models.initializers import (
     DEPTHWISE_RULES,
     RELU_GAIN,
+    WHOLE_BLOCKS,
     Fill,
     kernel_rules,
 )
-from difnas_jax.spaces import SPACES, ImageSpace, build
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.image import ImageSpace
 
-# Blocks whose inputs come out of a ReLU, and which split their channels.
+# Blocks whose inputs come out of an activation, and which split their channels.
 SHUFFLING = ("shuffle", "xception")
+LABELS = {"relu": "ReLU", "relu6": "ReLU6"}
 
 
 def unit_norm(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -35,7 +36,7 @@ def delta(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return filters
 
 
-# Those of the product, and two that it does not offer.
+# Those of the methods, and two that none has, but laws.
 DEPTHWISE: dict[str, Fill] = {
     **DEPTHWISE_RULES,
     "unit_norm": unit_norm,
@@ -50,23 +51,23 @@ class Initialisation(NamedTuple):
     depthwise: str
 
     @property
-    def rules(self) -> dict[str, Fill]:
-        """The rule of every role."""
-        return kernel_rules(self.kernels, DEPTHWISE[self.depthwise])
+    def fill(self) -> Fill:
+        """The depthwise rule of the orthogonal family."""
+        return DEPTHWISE[self.depthwise]
+
+    def filters(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Depthwise kernels, [k, k, 1, C]."""
+        return kernel_rules(self.kernels, self.fill)["depthwise"](rng, shape)
 
     @property
     def gaussian(self) -> bool:
         """Whether the kernels are independent Gaussian numbers."""
         return self.kernels == "he_fan_out"
 
-
-INITIALISATIONS: dict[str, Initialisation] = {
-    "he": Initialisation("he_fan_out", "qr"),
-    **{
-        f"orthogonal, {rule}": Initialisation("orthogonal", rule)
-        for rule in ("qr", "unit_norm", "shift", "delta")
-    },
-}
+    @property
+    def aligned(self) -> bool:
+        """Whether the kernels of a block belong together."""
+        return self.kernels in WHOLE_BLOCKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,6 @@ class Case:
       inputs, outputs: channels.
       stride: 1, which keeps the shape, or 2, which doubles the channels.
       side: of the input in pixels.
-      spaces: the spaces that have it.
     """
 
     op: Op
@@ -88,7 +88,6 @@ class Case:
     outputs: int
     stride: int
     side: int
-    spaces: tuple[str, ...] = ()
 
     @property
     def is_normal(self) -> bool:
@@ -96,8 +95,8 @@ class Case:
         return self.stride == 1 and self.inputs == self.outputs
 
     @property
-    def is_rectified(self) -> bool:
-        """Whether the inputs come out of a ReLU."""
+    def is_activated(self) -> bool:
+        """Whether the inputs come out of an activation."""
         return self.op.kind in SHUFFLING
 
     @property
@@ -124,41 +123,38 @@ class Case:
     @property
     def label(self) -> str:
         """Short, for people."""
-        activation = "ReLU" if self.activation == "relu" else "ReLU6"
+        activation = LABELS.get(self.activation, self.activation)
         return f"{self.op.name}, stride {self.stride}, {activation}"
 
 
-def cases(channels: int, side: int) -> list[Case]:
-    """Every op of every space, once for each activation and stride.
+def reduced(op: Op, activation: str, stride: int, channels: int, side: int) -> Case:
+    """An op at a shape that is small enough for its exact Jacobian.
 
     Args:
-      channels: into the op; twice as many where it splits them. A stride of 2 doubles
-        them; layers that change the channels without a stride are not told apart.
+      op: what is computed.
+      activation: key of `ACTIVATIONS`.
+      stride: 1 keeps the channels, 2 doubles them.
+      channels: into the op; twice as many where it splits them.
       side: of the input in pixels.
     """
-    found: dict[tuple[Op, str, int], list[str]] = {}
-    for name in sorted(SPACES):
-        space = build(name, image_size=32, image_channels=3, num_classes=10)
-        for key in dict.fromkeys(_ops(space)):
-            found.setdefault(key, []).append(name)
-    return [
-        _case(op, activation, stride, channels, side, tuple(names))
-        for (op, activation, stride), names in sorted(
-            found.items(), key=lambda item: (item[0][0].kind, item[0][2], item[0][1])
-        )
-    ]
-
-
-def _case(op: Op, activation: str, stride: int, channels: int, side: int, names):
     inputs = channels * (2 if op.kind in SHUFFLING else 1)
-    return Case(op, activation, inputs, inputs * stride, stride, side, names)
+    return Case(op, activation, inputs, inputs * stride, stride, side)
 
 
-def _ops(space: ImageSpace) -> Iterator[tuple[Op, str, int]]:
-    is_chain = isinstance(space, ChainSpace)
-    activation = space.activation if is_chain else "relu"
-    for block in space.fixed if is_chain else ():
-        yield block.op, activation, block.stride
+def blocks(space: ImageSpace) -> list[tuple[Op, int]]:
+    """The distinct (op, stride) of a space; layers of one op that are fixed count not.
+
+    Layers that change the channels without a stride are not told apart from normal
+    ones.
+    """
+    fixed = space.fixed if isinstance(space, ChainSpace) else ()
+    found = [(block.op, block.stride) for block in fixed]
     for layer in space.layers:
-        for op in layer.ops if len(layer.ops) > 1 else ():
-            yield space.ops[op], activation, layer.stride
+        ops = layer.ops if len(layer.ops) > 1 else ()
+        found += [(space.ops[op], layer.stride) for op in ops]
+    return list(dict.fromkeys(found))
+
+
+def activation_of(space: ImageSpace) -> str:
+    """The key in `ACTIVATIONS` of the activation of a space; cells have a ReLU."""
+    return space.activation if isinstance(space, ChainSpace) else "relu"

@@ -1,0 +1,128 @@
+"""The numbers of a run, those of `results.json`."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from difnas_jax.config import build, stages
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.spaces import costs
+from difnas_jax.spaces.base import Architecture
+
+MARKER_KEYS = ("complete", "versions")
+EARLIER = {name: stage for name, stage in stages.STAGES.items() if name != "report"}
+RETRAINED = (
+    "test_accuracy",
+    "test_top5_accuracy",
+    "test_examples",
+    "validation_accuracy",
+    "validation_top5_accuracy",
+    "runners_up",
+    "retrained_in",
+)
+NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
+Values = dict[str, Any]
+
+
+def found_in(path: Path, read: Callable[..., Any], *arguments: Any) -> Any:
+    """What `read(path, *arguments)` finds in an artefact; None if it is missing."""
+    return read(path, *arguments) if path.exists() else None
+
+
+def collect(config: ConfigDict, workdir: Path) -> Values:
+    """The numbers of a run, those of `results.json`.
+
+    Args:
+      config: the config of the run.
+      workdir: where its artefacts are.
+
+    Returns:
+      The found network (of several that were retrained the best one), its accuracies in
+      0..1, its runners-up, their provenance, the algorithms compared, and the seconds
+      of each finished stage before this one; None for a value whose artefact is
+      missing.
+
+    Raises:
+      InputError: a damaged artefact.
+    """
+    networks = _networks(config, workdir)
+    retrained = _retrained(workdir, networks)
+    chosen = tuple(retrained["architecture"]) if retrained else next(iter(networks), ())
+    network = networks.get(chosen, dict.fromkeys(NETWORK))
+    markers = _markers(workdir)
+    written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
+    return {
+        "space": config.space.name,
+        "seed": config.seed,
+        "data_source": config.data.source,
+        **network,
+        **{name: retrained.get(name) for name in RETRAINED},
+        **_supernet(workdir),
+        "warnings": _warnings(config, workdir),
+        "comparison": found_in(
+            artifacts.load_comparison, workdir / artifacts.COMPARISON
+        ),
+        "seconds": {name: marker["seconds"] for name, marker in markers.items()},
+        "versions": _versions(list(markers.values())),
+        "report": str(workdir / artifacts.REPORT) if written else None,
+    }
+
+
+def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
+    """What is to be retrained, best first: `NETWORK` by architecture.
+
+    It is the network that the config gives, or else what the search kept.
+    """
+    space = build.build_space(config)
+    given = build.given_architecture(config)
+    if given is None:
+        path = workdir / artifacts.BEST
+        kept = found_in(path, artifacts.FoundNetwork.load_kept, space) or []
+        found = kept[: config.retrain.networks]
+        return {f.architecture: {n: getattr(f, n) for n in NETWORK} for f in found}
+    values: Values = dict.fromkeys(NETWORK)
+    values |= {"architecture": given, "ops": space.op_names(given)}
+    values |= {"text": space.text(given)}
+    return {given: values | {"costs": costs.cost_table(space).of_one(given)}}
+
+
+def _supernet(workdir: Path) -> Values:
+    """How well the trained supernet does, and what a constant answer has."""
+    path = workdir / artifacts.SUPERNET_RESULT
+    result = found_in(path, files.read_json, ("accuracy", "chance")) or {}
+    return {f"supernet_{name}": result.get(name) for name in ("accuracy", "chance")}
+
+
+def _warnings(config: ConfigDict, workdir: Path) -> list[str]:
+    """Why the indicator is not to be believed."""
+    searched = build.build_wiring(config).searched
+    path = workdir / artifacts.INDICATOR
+    indicator = found_in(path, artifacts.Indicator.load, searched)
+    return indicator.provenance.get("warnings", []) if indicator else []
+
+
+def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:
+    """The result of retraining, or {} where it is not of these networks."""
+    rows = found_in(artifacts.load_retrained, workdir / artifacts.RETRAIN_RESULT) or [
+        {}
+    ]
+    trained = {tuple(row.get("architecture", ())) for row in rows}
+    return rows[0] if trained == set(networks) else {}
+
+
+def _markers(workdir: Path) -> dict[str, Values]:
+    """The markers of the finished stages before this one, in their order."""
+    paths = {name: workdir / f"stages/{name}.json" for name in EARLIER}
+    read = {n: found_in(p, files.read_json, MARKER_KEYS) for n, p in paths.items()}
+    return {n: marker for n, marker in read.items() if marker and marker["complete"]}
+
+
+def _versions(markers: list[Values]) -> dict[str, str]:
+    """Versions by package; all of them where stages ran with different ones."""
+    versions: dict[str, set[str]] = {}
+    for marker in markers:
+        for package, version in marker["versions"].items():
+            versions.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(found)) for package, found in versions.items()}
