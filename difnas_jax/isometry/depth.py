@@ -147,6 +147,8 @@ def laws(found: Passes, model: Network, start: Start) -> tuple[np.ndarray, np.nd
         behind = []
         for q in (variances[draw, path, last], found.variance[draw, path, last]):
             transfer = TRANSFER[op.kind](op, normal, start, q)
+            if beside and not model.own_skip:
+                transfer = transfer._replace(skip=0.0)
             behind.append(through_layer(transfer, q, beside))
         variances[draw, path, layer] = behind[0][0]
         growths[draw, path, last] = behind[1][1]

@@ -51,7 +51,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
     retrained = _retrained(workdir, networks)
     chosen = tuple(retrained["architecture"]) if retrained else next(iter(networks), ())
     network = networks.get(chosen, dict.fromkeys(NETWORK))
-    markers = _markers(workdir)
+    markers, comparison = _markers(workdir), workdir / artifacts.COMPARISON
     written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
     return {
         "space": config.space.name,
@@ -61,9 +61,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         **{name: retrained.get(name) for name in RETRAINED},
         **_supernet(workdir),
         "warnings": _warnings(config, workdir),
-        "comparison": found_in(
-            artifacts.load_comparison, workdir / artifacts.COMPARISON
-        ),
+        "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
         "report": str(workdir / artifacts.REPORT) if written else None,
@@ -105,9 +103,8 @@ def _warnings(config: ConfigDict, workdir: Path) -> list[str]:
 
 def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:
     """The result of retraining, or {} where it is not of these networks."""
-    rows = found_in(artifacts.load_retrained, workdir / artifacts.RETRAIN_RESULT) or [
-        {}
-    ]
+    path = workdir / artifacts.RETRAIN_RESULT
+    rows = found_in(path, artifacts.load_retrained) or [{}]
     trained = {tuple(row.get("architecture", ())) for row in rows}
     return rows[0] if trained == set(networks) else {}
 
