@@ -46,9 +46,10 @@ def test_frozen_bytes_and_what_was_not_sampled_never_change(tiny, name, rng):
     model = plain_network(tiny)
     params = initialize(model, 0, kernels="orthogonal", depthwise="qr")["params"]
     variables = split({"params": params, "batch_stats": {}}, recipe.fates(params))
-    optimizer = optim.optimizer(recipe.settings, 100, recipe.fates)
-    state = create_state(jax.tree.map(jnp.asarray, variables), optimizer, {})
-    step = jax.jit(make_train_step(model, optimizer, recipe))
+    packing = optim.Packing.of(recipe.fates(variables["params"]))
+    optimizer = optim.optimizer(recipe.settings, 100)
+    state = create_state(jax.tree.map(jnp.asarray, variables), optimizer, packing, {})
+    step = jax.jit(make_train_step(model, optimizer, packing, recipe))
     images = rng.standard_normal((8, 8, 8, 1), np.float32)
     batch = {"image": images, "label": rng.integers(0, 10, 8)}
     for paths in ([[0, 0, 0], [1, 0, 2]], [[0, 0, 0], [1, 2, 2]]):

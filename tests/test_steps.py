@@ -23,7 +23,7 @@ from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
 from difnas_jax.training import optim
 from difnas_jax.training.evaluate import sums_of_batch
-from difnas_jax.training.fates import TRAINABLE, fates_of
+from difnas_jax.training.fates import HELD, TRAINABLE, fates_of
 from difnas_jax.training.paths import stream, strict_fair
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import Recipe
@@ -63,11 +63,12 @@ def training(
     train_classifier = recipe.train_classifier
     variables = initial(model, trainable=trainable, train_classifier=train_classifier)
     variables["batch_stats"] = {}
-    optimizer = optim.optimizer(recipe.settings, 100, recipe.fates)
-    step = make_train_step(model, optimizer, recipe, mesh)
+    packing = optim.Packing.of(recipe.fates(variables["params"]))
+    optimizer = optim.optimizer(recipe.settings, 100)
+    step = make_train_step(model, optimizer, packing, recipe, mesh)
     variables = jax.tree.map(jnp.asarray, variables)
     memory = recipe.remembers.begin(100, 7)
-    return create_state(variables, optimizer, memory), step
+    return create_state(variables, optimizer, packing, memory), step
 
 
 @pytest.fixture(scope="module")
@@ -347,14 +348,33 @@ def test_weight_decay_is_for_kernels_only(tiny):
     """With zero gradients only kernels shrink."""
     model = plain_network(tiny)
     params = initial(model)["params"]
-    fates = functools.partial(fates_of, trainable="all", train_classifier=True)
-    optimizer = optim.optimizer(settings(weight_decay=0.5), 10, fates)
-    everything = jax.tree.map(lambda leaf: jnp.asarray(True), params)
-    zeros, state = jax.tree.map(jnp.zeros_like, params), optimizer.init(params)
+    packing = optim.Packing.of(fates_of(params, "all", True))
+    optimizer = optim.optimizer(settings(weight_decay=0.5), 10)
+    packed = packing.pack(params)
+    everything = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), packed)
+    zeros = jax.tree.map(jnp.zeros_like, packed)
     updates: Any
-    updates, _ = optimizer.update(zeros, state, params, moves=everything)
-    for leaf, update in flatten(updates).items():
+    updates, _ = optimizer.update(
+        zeros, optimizer.init(packed), packed, moves=everything
+    )
+    for leaf, update in flatten(packing.unpack(updates, params)).items():
         assert bool(jnp.any(update != 0)) == (leaf[-1] == "kernel"), leaf
+
+
+@pytest.mark.parametrize("trainable", TRAINABLE)
+def test_packing_returns_what_it_was_given(tiny, trainable):
+    params = initial(plain_network(tiny), trainable=trainable)["params"]
+    packing = optim.Packing.of(fates_of(params, trainable, False))
+    packed = packing.pack(params)
+    chosen = {leaf for leaf in flatten(params) if RULES[trainable](leaf)}
+    trained = {name for name in packed if name != HELD}
+    sizes = sum(np.size(flatten(params)[leaf]) for leaf in chosen)
+    assert sum(packed[name].size for name in trained) == sizes
+    moved = {name: packed[name] + (name in trained) for name in packed}
+    again = packing.unpack(moved, params)
+    for leaf, value in flatten(params).items():
+        change = 1 if leaf in chosen else 0
+        np.testing.assert_array_equal(flatten(again)[leaf], value + np.float32(change))
 
 
 def test_the_classifier_would_move_without_the_mask_of_optax(tiny, batch):
@@ -363,9 +383,10 @@ def test_the_classifier_would_move_without_the_mask_of_optax(tiny, batch):
     paths = jnp.array([[0, 1, 2], [1, 0, 0]])
     recipe = Recipe(settings(), 0, "all_bn", False, "same", "batch", "nothing")
     plain = optim.only_moving(optax.adam(0.1))
-    unmasked = make_train_step(plain_network(tiny), plain, recipe)
     before = state.variables["params"]
-    free = create_state(state.variables, plain, {})
+    packing = optim.Packing.of(recipe.fates(before))
+    unmasked = make_train_step(plain_network(tiny), plain, packing, recipe)
+    free = create_state(state.variables, plain, packing, {})
     after = jax.jit(unmasked)(free, batch, paths)[0].variables["params"]
     assert {("classifier", "kernel"), ("classifier", "bias")} <= moved(before, after)
     after = jax.jit(step)(state, batch, paths)[0].variables["params"]

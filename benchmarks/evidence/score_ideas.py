@@ -77,9 +77,10 @@ def read_scales(
     variables = merge(trained.variables)
     variables = split(variables, recipe.fates(variables["params"]))
     # One step of plain descent at rate 1 moves every trained leaf by its gradient.
-    descent = optim.masked(optax.sgd(1.0), recipe.fates)
-    state = create_state(variables, descent, memory={})
-    step = jax.jit(make_train_step(trained.model, descent, recipe))
+    packing = optim.Packing.of(recipe.fates(variables["params"]))
+    descent = optim.masked(optax.sgd(1.0))
+    state = create_state(variables, descent, packing, memory={})
+    step = jax.jit(make_train_step(trained.model, descent, packing, recipe))
     sampler = strict_fair(evidence.space)
     found = []
     for number in range(trained.step, trained.step + UPDATES):

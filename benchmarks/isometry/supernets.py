@@ -18,14 +18,14 @@ from difnas_jax.data.examples import fitted
 from difnas_jax.isometry.cases import activation_of
 from difnas_jax.isometry.depth import Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
-from difnas_jax.models.initializers import initialize
+from difnas_jax.models.initializers import initialize, variable_shapes
 from difnas_jax.models.networks import Network, network
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces import build
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.training.fates import split
-from difnas_jax.training.optim import optimizer
+from difnas_jax.training.optim import Packing, optimizer
 from difnas_jax.training.paths import stream, strict_fair
 from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import create_state, make_train_step
@@ -180,12 +180,12 @@ def trainer(model: Network, recipe: Recipe) -> Train:
       (variables, batches) -> the variables after its updates, and the metrics of each.
     """
     steps = recipe.settings.steps
-    rule = optimizer(recipe.settings, steps, recipe.fates)
-    sampler = strict_fair(model.space)
-    step = jax.jit(make_train_step(model, rule, recipe))
+    rule, sampler = optimizer(recipe.settings, steps), strict_fair(model.space)
+    packing = Packing.of(recipe.fates(variable_shapes(model)["params"]))
+    step = jax.jit(make_train_step(model, rule, packing, recipe))
 
     def train(variables: Any, batches: TrainBatches) -> tuple[Any, list[Any]]:
-        state = create_state(variables, rule, memory={})
+        state = create_state(variables, rule, packing, memory={})
         metrics = []
         for number in range(steps):
             paths = sampler(stream(batches.seed, "paths", number))

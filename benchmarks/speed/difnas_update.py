@@ -77,13 +77,13 @@ def training(
         placement=placement,
         memory="nothing" if retrains else default().method.memory,
     )
-    optimizer = optim.optimizer(recipe.settings, SCHEDULED_STEPS, recipe.fates)
-    step = make_train_step(model, optimizer, recipe, mesh)
-    variables = jax.tree.map(
-        jnp.asarray, split(variables, recipe.fates(variables["params"]))
-    )
+    variables = split(variables, recipe.fates(variables["params"]))
+    packing = optim.Packing.of(recipe.fates(variables["params"]))
+    optimizer = optim.optimizer(recipe.settings, SCHEDULED_STEPS)
+    step = make_train_step(model, optimizer, packing, recipe, mesh)
+    variables = jax.tree.map(jnp.asarray, variables)
     memory = recipe.remembers.begin(SCHEDULED_STEPS, space.num_ops)
-    state = create_state(variables, optimizer, memory)
+    state = create_state(variables, optimizer, packing, memory)
     images, labels = map(jnp.asarray, network.noise_batch(space, batch_size))
     return step, state, {"image": images, "label": labels}
 

@@ -12,8 +12,8 @@ from jax import Array
 from jax.sharding import Mesh
 
 from difnas_jax.models.networks import Network
-from difnas_jax.training.fates import TRAINED
-from difnas_jax.training.optim import on_paths
+from difnas_jax.training.fates import HELD
+from difnas_jax.training.optim import Packed, Packing
 from difnas_jax.training.paths import stream
 from difnas_jax.training.placements import PLACEMENTS, PathsInOrder
 from difnas_jax.training.recipe import Memory, Recipe
@@ -44,10 +44,11 @@ TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 
 
 def create_state(
-    variables: dict[str, Any], optimizer: Optimizer, memory: Memory
+    variables: dict[str, Any], optimizer: Optimizer, packing: Packing, memory: Memory
 ) -> TrainState:
     """The state before the first update."""
-    state = optimizer.init(jax.tree.map(jnp.asarray, variables["params"]))
+    params = jax.tree.map(jnp.asarray, variables["params"])
+    state = optimizer.init(packing.pack(params))
     return TrainState(jnp.zeros((), jnp.int32), variables, state, memory)
 
 
@@ -92,7 +93,7 @@ class _Shared(NamedTuple):
 class _Sums(NamedTuple):
     """Sums over the paths of an update; of the losses float32[K], one path each."""
 
-    gradients: Any
+    gradients: Packed
     loss: Array
     losses: Array
     accuracy: Array
@@ -101,6 +102,7 @@ class _Sums(NamedTuple):
 def make_train_step(
     model: Network,
     optimizer: Optimizer,
+    packing: Packing,
     recipe: Recipe,
     mesh: Mesh | None = None,
 ) -> TrainStep:
@@ -112,8 +114,9 @@ def make_train_step(
     Args:
       model: supernet or found network.
       optimizer: from `optim.optimizer`.
-      recipe: what trains, label smoothing, seed of the dropout, and how paths share
-        batch and devices.
+      packing: of the parameters.
+      recipe: label smoothing, seed of the dropout, and how paths share batch and
+        devices.
       mesh: the devices; needed by the placement `paths`.
 
     Returns:
@@ -128,22 +131,26 @@ def make_train_step(
         variables, params = state.variables, state.variables["params"]
         key = stream(recipe.seed, "dropout", state.step)
         every = PathsInOrder(jnp.arange(len(paths)), paths, jnp.ones(len(paths)))
-        gradients = functools.partial(_gradients_of_paths, model, recipe, len(paths))
+        gradients = functools.partial(
+            _gradients_of_paths, model, packing, recipe, len(paths)
+        )
         spread = PLACEMENTS[recipe.placement].spread(gradients, mesh)
         batch_stats, sums = spread(_Shared(variables, batch, key), every)
+        packed = packing.pack(params)
         updates, optimizer_state = optimizer.update(
             sums.gradients,
             state.optimizer,
-            params,
-            moves=on_paths(params, paths, model.space),
+            packed,
+            moves=packing.moves(params, paths, model.space),
         )
-        params = optax.apply_updates(params, updates)
+        packed: Any = optax.apply_updates(packed, updates)
         metrics = {
             "loss": sums.loss / len(paths),
             "accuracy": sums.accuracy / len(paths),
-            "gradient_norm": _norm_of_trained(sums.gradients, recipe),
-            "parameter_norm": _norm_of_trained(params, recipe),
+            "gradient_norm": _norm_of_trained(sums.gradients),
+            "parameter_norm": _norm_of_trained(packed),
         }
+        params = packing.unpack(packed, params)
         new_state = TrainState(
             step=state.step + 1,
             variables={**variables, "params": params, "batch_stats": batch_stats},
@@ -155,15 +162,14 @@ def make_train_step(
     return train_step
 
 
-def _norm_of_trained(tree: Any, recipe: Recipe) -> Array:
-    """Euclidean norm over the leaves that train."""
-    fates = jax.tree.leaves(recipe.fates(tree))
-    leaves = zip(jax.tree.leaves(tree), fates, strict=True)
-    return optax.tree.norm([leaf for leaf, fate in leaves if fate == TRAINED])
+def _norm_of_trained(packed: Packed) -> Array:
+    """Euclidean norm of what trains."""
+    return optax.tree.norm([packed[name] for name in packed if name != HELD])
 
 
 def _gradients_of_paths(
     model: Network,
+    packing: Packing,
     recipe: Recipe,
     number_of_paths: int,
     shared: _Shared,
@@ -193,13 +199,13 @@ def _gradients_of_paths(
         # The cross-entropy stands at the position of its path: a sum over devices, each
         # with some of the paths, then has those of all.
         losses = entropy * jax.nn.one_hot(one.positions, number_of_paths)
-        values = _Sums(gradient, loss, losses, accuracy)
+        values = _Sums(packing.pack(gradient), loss, losses, accuracy)
         sums = jax.tree.map(
             lambda total, value: total + one.weights * value, sums, values
         )
         return (batch_stats, sums), None
 
-    gradients = jax.tree.map(jnp.zeros_like, params)
+    gradients = jax.tree.map(jnp.zeros_like, packing.pack(params))
     zeros: Any = _Sums(gradients, 0.0, jnp.zeros(number_of_paths), 0.0)  # type: ignore
     start = shared.variables["batch_stats"], zeros
     return jax.lax.scan(add_path, start, some)[0]

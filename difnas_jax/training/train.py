@@ -85,8 +85,9 @@ def train(
     settings, number_of_paths = recipe.settings, paths_per_update(sampler)
     passes = steps.BATCH_SHARING[recipe.batch_sharing].passes(number_of_paths)
     total = optim.total_steps(settings, len(batches.split), passes)
-    optimizer = optim.optimizer(settings, total, recipe.fates)
-    train_step = steps.make_train_step(model, optimizer, recipe, mesh)
+    packing = optim.Packing.of(recipe.fates(variables["params"]))
+    optimizer = optim.optimizer(settings, total)
+    train_step = steps.make_train_step(model, optimizer, packing, recipe, mesh)
     spec = PLACEMENTS[recipe.placement].batch
     rows = devices.own_rows(batches.batch_size, mesh, spec)
     updates = Updates(
@@ -100,7 +101,9 @@ def train(
         to_devices=functools.partial(devices.shard_batch, mesh=mesh, spec=spec),
     )
     memory = recipe.remembers.begin(total, number_of_paths)
-    state = devices.replicate(steps.create_state(variables, optimizer, memory), mesh)
+    state = devices.replicate(
+        steps.create_state(variables, optimizer, packing, memory), mesh
+    )
     with Checkpoints(folder / "checkpoints", settings.keep_checkpoints) as checkpoints:
         state, unwritten = restored(state, checkpoints)
         start = {"paths": updates.paths(int(state.step)), "variables": state.variables}
