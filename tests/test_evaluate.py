@@ -116,12 +116,12 @@ def test_top_1_and_top_5_are_those_of_numpy(rng, classes, levels):
 
 
 def test_top_5_of_few_classes_is_left_out(rng):
-    logits, labels = rng.random((3, 9), np.float32), np.arange(3)
-    assert "correct_top5" not in sums_of_logits(logits, labels, np.ones(3))
+    logits, labels = jnp.asarray(rng.random((3, 9), np.float32)), jnp.arange(3)
+    assert "correct_top5" not in sums_of_logits(logits, labels, jnp.ones(3))
 
 
 def test_a_network_without_finite_logits_is_not_right():
     """Five of all classes at the most, as by any guess."""
-    logits, labels = jnp.full((20, 20), jnp.nan), np.arange(20)
-    sums = sums_of_logits(logits, labels, np.ones(20))
+    logits, labels = jnp.full((20, 20), jnp.nan), jnp.arange(20)
+    sums = sums_of_logits(logits, labels, jnp.ones(20))
     assert float(sums["correct_top5"]) <= 5

@@ -422,7 +422,7 @@ def test_kept_networks_are_the_best_that_differ(several, finished, tiny):
     assert len(kept) == 3
     for one, other in itertools.combinations(networks, 2):
         assert (one != other).sum() >= 2
-    scores = [found.score for found in kept]
+    scores = [found.score or 0.0 for found in kept]
     assert scores == sorted(scores, reverse=True)
     best = artifacts.FoundNetwork.load(finished[1] / artifacts.BEST, tiny)
     assert (

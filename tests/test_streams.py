@@ -115,6 +115,7 @@ def test_tfds_gives_back_every_image_in_order(originals, tfds_dir):
     source = prepare.read(prepare.Location.of(originals, prepare.READERS))
     config = config_of("tfds", tfds_dir, validation_fraction=0.5)
     records = data.SOURCES["tfds"](config)
+    validation = records.validation_for("this test")
     original = source.splits["test"]
     assert len(records.test) == TEST
     for place in range(TEST):
@@ -126,13 +127,13 @@ def test_tfds_gives_back_every_image_in_order(originals, tfds_dir):
         if isinstance(theirs, bytes):
             assert ours == theirs
         assert np.array_equal(np.asarray(opened(ours)), np.asarray(opened(theirs)))
-    assert len(records.train) == len(records.validation) == TRAIN // 2
+    assert len(records.train) == len(validation) == TRAIN // 2
     kept, held = (
         {bytes(split.read(place)[0]) for place in range(len(split))}
-        for split in (records.train, records.validation)
+        for split in (records.train, validation)
     )
     assert not kept & held
-    for part in (records.train, records.validation, records.test):
+    for part in (records.train, validation, records.test):
         expected = [part.read(place)[1] for place in range(len(part))]
         assert part.all_labels().tolist() == expected
 
@@ -140,16 +141,19 @@ def test_tfds_gives_back_every_image_in_order(originals, tfds_dir):
 def test_labels_of_tfds_are_read_once_and_again_if_files_change(tfds_dir, tmp_path):
     folder = shutil.copytree(tfds_dir / "cifar10", tmp_path / "cifar10") / "3.0.2"
 
-    def labels():
-        return tfds.read_prepared(folder).splits["test"].all_labels()
+    def records():
+        split = tfds.read_prepared(folder).splits["test"]
+        assert isinstance(split, tfds.TfdsRecords)
+        return split
 
-    first, reads = labels(), tfds.read_labels.cache_info().misses
-    assert labels().tolist() == first.tolist()
-    assert tfds.read_labels.cache_info().misses == reads
+    first = records().all_labels()
+    unreadable = dataclasses.replace(records(), source=None)
+    assert unreadable.all_labels().tolist() == first.tolist()
+    assert unreadable[5:7].all_labels().tolist() == first[5:7].tolist()
     (changed,) = folder.glob("*test*record*")
     changed.write_bytes(b"")
     with pytest.raises(InputError, match="data.path.*cifar10"):
-        labels()
+        records().all_labels()
 
 
 @pytest.mark.parametrize("source", ["tfds", "folder"])

@@ -207,7 +207,10 @@ def checked_arrays(
     return Arrays(images, labels.astype(np.int32))
 
 
-def hold_out(records: Records, fraction: float, seed: int) -> tuple[Records, Records]:
+R = TypeVar("R", bound=Records)
+
+
+def hold_out(records: R, fraction: float, seed: int) -> tuple[R, R]:
     """Divide a split in two at random, with the same share of every class.
 
     Args:

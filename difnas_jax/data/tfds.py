@@ -6,7 +6,6 @@ is needed only where TFDS prepares a data set from its originals;
 """
 
 import dataclasses
-import functools
 import json
 import os
 import re
@@ -22,6 +21,8 @@ from difnas_jax.errors import InputError, require
 FORMAT = "array_record"
 NAME = re.compile(r"(?P<folder>[\w-]+(/[\w.-]+)?)(:(?P<version>\d+\.\d+\.\d+))?")
 VERSION = re.compile(r"\d+\.\d+\.\d+")
+# Of whole splits that were read, by folder and fingerprint.
+LABELS: dict[tuple[Path, str], np.ndarray] = {}
 LABELS_AT_ONCE = 32  # large images are slower by 256, small ones one by one
 
 
@@ -32,7 +33,6 @@ class TfdsRecords(Records):
     Attributes:
       title: of the split, for errors.
       folder: of the data set.
-      split: its name.
       source: of TFDS, position -> {feature: value}, images as encoded bytes.
       image: name of the image feature.
       label: name of the label feature.
@@ -42,7 +42,6 @@ class TfdsRecords(Records):
 
     title: str
     folder: Path
-    split: str
     source: Any
     image: str
     label: str
@@ -64,8 +63,28 @@ class TfdsRecords(Records):
         return example[self.image], int(example[self.label])
 
     def all_labels(self) -> np.ndarray:
-        """int32[N]; see `read_labels`."""
-        return read_labels(self.folder, self.split, self.fingerprint)[self.index]
+        """int32[N]; the first call in a process reads the whole split.
+
+        TFDS stores a label in the record of its image. Images are not decoded.
+
+        Raises:
+          InputError: the files are damaged.
+        """
+        key = self.folder, self.fingerprint
+        if key not in LABELS:
+            LABELS[key] = self._labels_of_source()
+        return LABELS[key][self.index]
+
+    def _labels_of_source(self) -> np.ndarray:
+        places, labels = range(len(self.source)), []
+        try:
+            for start in places[::LABELS_AT_ONCE]:
+                part = places[start : start + LABELS_AT_ONCE]
+                # Threads fetch the records of a batch.
+                labels += [e[self.label] for e in self.source.__getitems__(list(part))]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _damaged(self.title, error) from error
+        return np.array(labels, np.int32)
 
     def name(self, index: int) -> str:
         """The split and the position in it."""
@@ -93,36 +112,6 @@ def read_prepared(folder: Path, names: list[str] | None = None) -> NamedSplits:
         raise
     except Exception as error:  # TFDS raises many types for damaged files
         raise _damaged(str(folder), error) from error
-
-
-@functools.lru_cache(maxsize=8)
-def read_labels(folder: Path, split: str, fingerprint: str) -> np.ndarray:
-    """The labels of a whole split, read once in a process.
-
-    TFDS stores a label in the record of its image, so every byte of the split is read,
-    in batches, which several threads fetch; images are not decoded.
-
-    Args:
-      folder: of the data set.
-      split: its name.
-      fingerprint: of its files; labels of other files are read again.
-
-    Returns:
-      int32[N].
-
-    Raises:
-      InputError: the files are damaged.
-    """
-    records = read_prepared(folder, [split]).splits[split]
-    source, labels = records.source, np.empty(len(records), np.int32)
-    try:
-        for start in range(0, len(labels), LABELS_AT_ONCE):
-            part = records.index[start : start + LABELS_AT_ONCE]
-            examples = source.__getitems__(part.tolist())
-            labels[part] = [example[records.label] for example in examples]
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _damaged(records.title, error) from error
-    return labels
 
 
 def _damaged(name: str, error: Exception) -> InputError:
@@ -156,7 +145,7 @@ def _open(tfds: Any, folder: Path, names: list[str] | None) -> NamedSplits:
         title, index = f"{info.full_name} {split}", np.arange(len(source))
         fingerprint = json.dumps([info.full_name, split, files])
         splits[split] = TfdsRecords(
-            title, folder, split, source, image, label, index, fingerprint
+            title, folder, source, image, label, index, fingerprint
         )
     return NamedSplits(splits, info.features[label].names)
 

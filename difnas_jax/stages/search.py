@@ -166,7 +166,11 @@ def _write(
 def kept_networks(
     config: ConfigDict, space: SearchSpace, candidates: Candidates
 ) -> list[FoundNetwork]:
-    """The best candidates that differ from each other as the config asks for."""
+    """The best candidates that differ from each other as the config asks for.
+
+    Layers are compared in the canonical form, in which a dropped layer stands at the
+    end of its run: dropping one layer of a run may change several.
+    """
     count, distance = config.search.keep, config.search.distance
     networks = space.canonical(candidates.architectures)
     kept = candidates[far_apart(networks, count, distance)]
