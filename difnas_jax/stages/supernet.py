@@ -42,9 +42,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
     if is_main_process():
         passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
+        seen = int(state.step) * batch_size * passes
         result = {
             "step": int(state.step),
-            "images": int(state.step) * batch_size * passes,  # through a path
+            "images": seen,  # through a path
+            "epochs": seen / len(images),
             # It tells one training from another.
             "checksum": _checksum(state.variables["params"]),
         }
