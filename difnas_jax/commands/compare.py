@@ -9,17 +9,15 @@ interrupted comparison. Writes `comparison.md`, `comparison.csv` and `comparison
 
 The numbers of a row, by their titles:
   MACs, parameters, score, top-1, top-5
-      of the found network: score in the search, accuracies of the retrained network on
-      the test split (top-5 where there are at least 10 classes)
+      of the found network, after retraining on the test split
   epochs
       of the supernet; one is every training image once through one path, so that an
       update of K paths on the same batch counts as K batches
-  search [s], [device-days], [images]
-      supernet and search: wall seconds, these times the devices, images times paths
+  search [s], search [device-days], search [images]
+      of supernet and search: wall seconds; these times devices / 86,400; images x paths
   update [ms], path [ms]
-      forward pass, backward pass and optimizer of one update of the supernet on one
-      device, for --update-batch images of noise: the whole update, and of each of its
-      paths; measured once for each method
+      one update of the supernet (forward, backward, optimizer) on one device, for
+      --update-batch images of noise; this by its K paths; once for each method
 
 A method whose data are missing is timed all the same; its other cells read "not run",
 and the reason is printed. "-" is a number that a run does not have. The exit code is 1

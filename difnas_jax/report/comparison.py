@@ -18,8 +18,8 @@ NUMBERS = {
     "test_top5_accuracy": ("{:.2%}", "top-5"),
     "epochs": ("{:.4g}", "epochs"),
     "seconds": ("{:.1f}", "search [s]"),
-    "device_days": ("{:.3g}", "[device-days]"),
-    "images": ("{:,.0f}", "[images]"),
+    "device_days": ("{:.3g}", "search [device-days]"),
+    "images": ("{:,.0f}", "search [images]"),
     "update_ms": ("{:.1f}", "update [ms]"),
     "path_ms": ("{:.1f}", "path [ms]"),
 }
