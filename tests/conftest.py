@@ -37,7 +37,7 @@ from difnas_jax.spaces.chain import ChainSpace  # noqa: E402
 from difnas_jax.spaces.image import ImageLayer  # noqa: E402
 from difnas_jax.spaces.mobilenet import digits  # noqa: E402
 
-# On a host with an accelerator, JAX may have read the environment before this file.
+# A plugin of pytest may have imported JAX, which then has read the environment.
 jax.config.update("jax_platforms", "cpu")
 
 TINY_OPS = (

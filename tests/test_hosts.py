@@ -212,7 +212,7 @@ METADATA = {
 @pytest.fixture
 def cluster(monkeypatch):
     """name -> nothing: this process is one of two in such a cluster, or in none."""
-    for name in (*os.environ, "TPU_SKIP_MDS_QUERY"):  # JAX sets it where is no TPU
+    for name in (*os.environ, "TPU_SKIP_MDS_QUERY"):  # JAX sets it without a TPU
         if name.startswith(("JAX_NUM", "SLURM_", "OMPI_", "TPU_", "KUBERNETES_")):
             monkeypatch.delenv(name, raising=False)
 

@@ -57,8 +57,8 @@ def _detected_processes() -> int | None:
     """The number of processes of a cluster that JAX knows, None where there is none.
 
     `jax.distributed.initialize` detects it too, but joins at once, also where there is
-    one process alone, and then hides all of its GPUs but one. The module is private:
-    without it, or in another form, nothing is detected and --distributed is needed.
+    one process alone, and SLURM's then sees one GPU only. The module is private:
+    without it nothing is detected, and --distributed is needed.
     """
     try:
         from jax._src.clusters import ClusterEnv
@@ -66,11 +66,12 @@ def _detected_processes() -> int | None:
         detect = ClusterEnv.auto_detect_unset_distributed_params
     except (ImportError, AttributeError):
         return None
-    # What is given, here without meaning, is not asked for.
-    given = {"coordinator_address": "", "process_id": 0, "local_device_ids": ()}
+    # The cluster is asked for what is None, and so for the number alone.
     return detect(
-        **given,
+        coordinator_address="",
         num_processes=None,
+        process_id=0,
+        local_device_ids=(),
         cluster_detection_method=None,
         initialization_timeout=None,
     )[1]
