@@ -6,10 +6,11 @@
 
 --config is a config that comes with the package, or a file, with its arguments after a
 colon. Every field of the config is a flag, with an = and no space. All files are
-written to --workdir; the same command continues a run that was stopped. --distributed
-joins the other processes of this job, which JAX finds on TPU pods, SLURM, Open MPI and
-Kubernetes; elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID
-(launch/README.md). It waits for --join-timeout seconds, 300 by default.
+written to --workdir; the same command continues a run that was stopped. It joins the
+other processes of its job, which JAX finds on TPU pods, SLURM, Open MPI and Kubernetes;
+elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID
+(launch/README.md). It waits for them for --join-timeout seconds, 300 by default.
+--distributed is an error where there are none, --no-distributed runs alone.
 """
 
 import argparse
@@ -45,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> None:
     flags, config = parse_flags(argv)
-    if flags.distributed:
+    joins = flags.distributed
+    if joins is None:
+        joins = processes.number_of_processes() > 1
+    if joins:
         processes.join(flags.join_timeout)
     with shutdown.watch_for_failures():
         mesh.check_devices(config.devices)  # before any output, which needs a device
@@ -74,7 +78,8 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, ConfigD
     add = parser.add_argument
     add("--config", metavar="NAME[:ARGUMENTS]", required=True, help="name or file")
     add("--workdir", metavar="FOLDER", help="default: runs/<config>-<checksum>")
-    add("--distributed", action="store_true", help="join the other processes")
+    joining = argparse.BooleanOptionalAction
+    add("--distributed", action=joining, help="join others; default: where there are")
     add("--join-timeout", type=float, default=300.0, help="seconds to wait for them")
     known, rest = parser.parse_known_args(argv)
     config = load_config(known.config)

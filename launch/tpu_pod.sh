@@ -34,7 +34,7 @@ printf -v main '%q ' env "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1
 install="python3 -m pip install --quiet --user uv"
 install+=" && mkdir -p difnas_jax && tar -xzf difnas_jax.tar.gz -C difnas_jax"
 install+=" && cd difnas_jax && ~/.local/bin/uv venv --quiet --allow-existing -p 3.11"
-install+=" && ~/.local/bin/uv pip install --quiet -e '.[tpu,tfds]'"
+install+=" && ~/.local/bin/uv pip install --quiet -e '.[tpu]'"
 
 cd "$(dirname "$0")/.."
 archive="${TMPDIR:-/tmp}/difnas_jax.tar.gz"

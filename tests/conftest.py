@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import tempfile
 
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_PLATFORMS"] = "cpu"  # also of the processes that tests start
+# Tests on a host of a TPU pod or in a SLURM job run alone.
+os.environ["JAX_NUM_PROCESSES"] = "1"
 # Less work for the compiler: the programs of tests run for milliseconds.
 os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
@@ -25,6 +27,7 @@ from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from unittest.mock import patch  # noqa: E402
 
+import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
@@ -33,6 +36,9 @@ from difnas_jax.spaces.base import IDENTITY, Op  # noqa: E402
 from difnas_jax.spaces.chain import ChainSpace  # noqa: E402
 from difnas_jax.spaces.image import ImageLayer  # noqa: E402
 from difnas_jax.spaces.mobilenet import digits  # noqa: E402
+
+# A plugin of pytest may have imported JAX, which then has read the environment.
+jax.config.update("jax_platforms", "cpu")
 
 TINY_OPS = (
     Op("k3e3", "inverted_residual", 3, 3),

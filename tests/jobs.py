@@ -13,10 +13,14 @@ QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=
 
 
 def environment(**variables):
-    """That of this process, without the variables of devices and processes."""
+    """That of this process, without the variables of devices and processes.
+
+    A variable that is None is left out.
+    """
     names = ("XLA_FLAGS", "JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_ID")
     ours = {name: value for name, value in os.environ.items() if name not in names}
-    return {**ours, "XLA_FLAGS": QUICK, "JAX_PLATFORMS": "cpu", **variables}
+    ours |= {"XLA_FLAGS": QUICK, "JAX_PLATFORMS": "cpu", **variables}
+    return {name: value for name, value in ours.items() if value is not None}
 
 
 def fill(folder, leave=0):
@@ -29,28 +33,34 @@ def fill(folder, leave=0):
     return path
 
 
-def start_two(workdir, *flags, config="tests/tiny_run.py", **variables):
-    """Two processes that train the supernet of a config for 64 updates."""
+def free_port():
+    """A port of this machine that nothing listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+        return free.getsockname()[1]
+
+
+def start(workdir, *flags, config="tests/tiny_run.py", **variables):
+    """A process that trains the supernet of a config for 64 updates."""
+    path = f"tests:{os.environ.get('PYTHONPATH', '')}"
+    return subprocess.Popen(
+        [sys.executable, "-m", "difnas_jax.main"]
+        + [f"--config={config}", f"--workdir={workdir}"]
+        + ["--config.stages=supernet", "--config.supernet.steps=64"]
+        + ["--config.supernet.checkpoint_every=32", *flags],
+        cwd=ROOT,
+        env=environment(PYTHONPATH=path, **variables),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_two(workdir, *flags, **variables):
+    """Two processes of one run; see `start`."""
+    variables["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{free_port()}"
+    variables["JAX_NUM_PROCESSES"] = "2"
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", "difnas_jax.main", "--distributed"]
-            + [f"--config={config}", f"--workdir={workdir}"]
-            + ["--config.stages=supernet", "--config.supernet.steps=64"]
-            + ["--config.supernet.checkpoint_every=32", *flags],
-            cwd=ROOT,
-            env=environment(
-                JAX_COORDINATOR_ADDRESS=address,
-                JAX_NUM_PROCESSES="2",
-                JAX_PROCESS_ID=str(number),
-                PYTHONPATH=f"tests:{os.environ.get('PYTHONPATH', '')}",
-                **variables,
-            ),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        start(workdir, "--distributed", *flags, JAX_PROCESS_ID=str(number), **variables)
         for number in range(2)
     ]
 

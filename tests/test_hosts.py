@@ -14,7 +14,7 @@ import pytest
 import tiny_run
 from jobs import QUICK, ROOT, environment
 
-from difnas_jax import checks, data
+from difnas_jax import checks, data, main
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import processes
 from difnas_jax.runtime.artifacts import (
@@ -180,6 +180,99 @@ def test_processes_that_are_not_described_are_an_error(monkeypatch, variables, m
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
         processes.join(60)
+
+
+# What a cluster tells each of its processes, of which there are two.
+CLUSTERS = {
+    "JAX_NUM_PROCESSES": {"JAX_NUM_PROCESSES": "2"},
+    "SLURM": {
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_NODELIST": "node[1-2]",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": "1",
+        "SLURM_LOCALID": "0",
+    },
+    "Open MPI": {
+        "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1:34911",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": "1",
+        "OMPI_COMM_WORLD_LOCAL_RANK": "0",
+    },
+    "TPU pod of GKE": {"TPU_WORKER_HOSTNAMES": "one,two", "TPU_WORKER_ID": "1"},
+    # It says so in its metadata, see `cluster`.
+    "TPU pod": {},
+}
+METADATA = {
+    "agent-worker-number": "1",
+    "worker-network-endpoints": "one,two",
+    "tpu-env": "",
+}
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """name -> nothing: this process is one of two in such a cluster, or in none."""
+    for name in (*os.environ, "TPU_SKIP_MDS_QUERY"):  # JAX sets it without a TPU
+        if name.startswith(("JAX_NUM", "SLURM_", "OMPI_", "TPU_", "KUBERNETES_")):
+            monkeypatch.delenv(name, raising=False)
+
+    def enter(name):
+        tpu = "jax._src.clusters.cloud_tpu_cluster"
+        monkeypatch.setattr(f"{tpu}.running_in_cloud_tpu_vm", "TPU" in name)
+        monkeypatch.setattr(f"{tpu}.get_metadata", lambda key: (METADATA[key], 200))
+        for variable, value in CLUSTERS.get(name, {}).items():
+            monkeypatch.setenv(variable, value)
+
+    return enter
+
+
+@pytest.mark.parametrize("name", [*CLUSTERS, "none"])
+def test_processes_are_counted_as_jax_detects_them(cluster, name, capsys):
+    cluster(name)
+    assert processes.number_of_processes() == (1 if name == "none" else 2)
+    assert not capsys.readouterr().err
+
+
+def test_a_pod_of_kubernetes_alone_is_no_job(cluster, monkeypatch):
+    """Without the Python package of Kubernetes; JAX would warn, an error in tests."""
+    cluster("none")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    assert processes.number_of_processes() == 1
+
+
+def test_a_run_goes_on_where_jax_cannot_read_what_the_cluster_says(
+    cluster, monkeypatch, capsys
+):
+    cluster("SLURM")
+    monkeypatch.setenv("SLURM_NTASKS", "many")
+    assert processes.number_of_processes() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("processes: this one runs alone") and "'many'" in line
+
+
+def test_a_run_goes_on_without_the_private_module_of_jax(cluster, monkeypatch):
+    cluster("SLURM")
+    monkeypatch.setitem(sys.modules, "jax._src.clusters", None)
+    assert processes.number_of_processes() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "joins"),
+    [
+        ("SLURM", [], True),
+        ("SLURM", ["--no-distributed"], False),
+        ("none", [], False),
+        ("none", ["--distributed"], True),
+    ],
+)
+def test_a_run_joins_where_there_are_others(cluster, monkeypatch, name, flags, joins):
+    cluster(name)
+    joined = []
+    monkeypatch.setattr(processes, "join", joined.append)
+    monkeypatch.setattr(main, "_work", lambda flags, config: None)
+    assert main.main(["--config=digits", "--join-timeout=7", *flags]) == 0
+    assert joined == [7] * joins
 
 
 def test_fewer_devices_than_expected_are_refused():

@@ -115,6 +115,18 @@ def test_no_tensorflow_and_no_torch():
         }
 
 
+def test_data_libraries_are_imported_only_where_they_are_needed():
+    """They take half a second, and a run on arrays needs none of them."""
+    late = {"array_record", "grain", "tensorflow_datasets"}
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        found |= {name.split(".")[0] for name in imports(path)} & late
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert not set(re.split(r"[ .,]+", ast.unparse(node))) & late, path
+    assert found >= {"grain", "tensorflow_datasets"}
+
+
 def test_architecture_page_names_every_folder():
     page = (ROOT / "ARCHITECTURE.md").read_text()
     missing = [unit for unit in LEVELS if not re.search(rf"`{unit}(\.py|/)`", page)]

@@ -75,7 +75,6 @@ def digits_file(folder):
 @pytest.fixture(scope="module")
 def tfds_dir(originals, tmp_path_factory):
     """The images as a data set of TFDS; its name is one that TFDS knows."""
-    pytest.importorskip("tensorflow_datasets")
     folder = tmp_path_factory.mktemp("tfds")
     assert prepare.main([originals, f"tfds:{folder}/cifar10/3.0.2"]) == 0
     return folder

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from jobs import codes, ended, fill, start_two
+from jobs import codes, ended, fill, free_port, start, start_two
 from PIL import Image
 
 from difnas_jax.runtime.artifacts import SUPERNET_METRICS
@@ -46,6 +46,24 @@ def test_a_signal_to_one_stops_both_and_nothing_differs(
     assert codes(started) == [os.EX_TEMPFAIL] * 2
     assert 2 <= len(losses(tmp_path)) < 64
     assert codes(start_two(tmp_path)) == [0, 0]
+    assert losses(tmp_path) == unbroken
+
+
+def test_processes_of_a_cluster_join_by_themselves(tmp_path, unbroken):
+    """In an environment like that of `srun`, without --distributed."""
+    slurm = {
+        "JAX_NUM_PROCESSES": None,
+        "JAX_COORDINATOR_PORT": str(free_port()),
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+        "SLURM_LOCALID": "0",
+    }
+    started = [
+        start(tmp_path, "--config.devices=2", SLURM_PROCID=str(number), **slurm)
+        for number in range(2)
+    ]
+    assert codes(started) == [0, 0]
     assert losses(tmp_path) == unbroken
 
 

@@ -6,37 +6,47 @@
 A method is a config, by name or file; flags `--config.FIELD=VALUE` apply to all. Every
 (method, seed) is a run of its own below the workdir, and the same command resumes an
 interrupted comparison. Writes `comparison.md`, `comparison.csv` and `comparison.json`.
+
+The numbers of a row, by their titles:
+  MACs, parameters, score, top-1, top-5
+      of the found network, after retraining on the test split
+  epochs
+      of the supernet; one is every training image once through one path, so that an
+      update of K paths on the same batch counts as K batches
+  search [s], search [device-days], search [images]
+      of supernet and search: wall seconds; these times devices / 86,400; images x paths
+  update [ms], path [ms]
+      one update of the supernet (forward, backward, optimizer) on one device, for
+      --update-batch images of noise; this by its K paths; once for each method
+
+A method whose data are missing is timed all the same; its other cells read "not run",
+and the reason is printed. "-" is a number that a run does not have. The exit code is 1
+if a run failed, or if a method got neither a run nor a time.
 """
 
 import argparse
-import csv
-import statistics
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from difnas_jax import checks, pipeline
+from difnas_jax.config.build import build_wiring
 from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import InputError, TrainingError, require
-from difnas_jax.runtime import artifacts, files
+from difnas_jax.report.comparison import NOT_RUN, NUMBERS, Row, table, write
+from difnas_jax.runtime import artifacts, compilation, files
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.runtime.shutdown import Parser, exit_code
+from difnas_jax.training.timing import time_update
 
 TRAINING = ("supernet", "indicator")
-# Number of a row -> its format and its title in the table.
-NUMBERS = {
-    "macs": ("{:,.0f}", "MACs"),
-    "params": ("{:,.0f}", "parameters"),
-    "score": ("{:.5g}", "score"),
-    "test_accuracy": ("{:.2%}", "test accuracy"),
-    "seconds": ("{:.1f}", "search [s]"),
-    "images": ("{:,.0f}", "search [images]"),
-}
+SECONDS_OF_A_DAY = 86_400
+FAILED = "failed"
 NETWORK = ("macs", "params", "score", "test_accuracy")
-Row = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,35 +59,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _compare(argv: Sequence[str] | None) -> None:
-    names, seeds, workdir, flags = parse_flags(argv)
-    pairs = [(name, seed) for name in names for seed in seeds]
-    configs = [_checked_config(name, seed, flags) for name, seed in pairs]
-    rows, failed = [], []
-    for (name, seed), config in zip(pairs, configs, strict=True):
-        label, folder = _label(name), workdir / f"{_label(name)}-seed{seed}"
-        say(f"== {label}, seed {seed}: {folder}")
-        row: Row = {"method": label, "seed": seed, "architecture": "failed"}
-        rows.append(row | dict.fromkeys(NUMBERS))
-        try:
-            rows[-1] |= measured(config, folder)
-        except (InputError, TrainingError) as error:
-            say(f"failed: {error}")
-            failed.append(folder)
-    lines = table(rows)
+    known, flags = parse_flags(argv)
+    methods = {
+        _label(name): [_checked_config(name, seed, flags) for seed in known.seeds]
+        for name in known.configs
+    }
+    for first, *_ in methods.values() if known.update_batch else ():
+        with_batch(first, known.update_batch)
+    compilation.suggest_huge_pages()
+    rows = []
+    for label, configs in methods.items():
+        rows += rows_of(label, configs, known.workdir, known.update_batch)
+    images = f"; updates of {known.update_batch} images" if known.update_batch else ""
+    device = f"{jax.devices()[0].device_kind}, jax {jax.__version__}"
+    lines = [f"device: {device}{images}", "", *table(rows)]
     if is_main_process():
-        write(workdir, rows, lines)
+        write(known.workdir, rows, lines)
     say("\n".join(lines))
+    failed = [f"{row['method']}, seed {row['seed']}" for row in rows if has_failed(row)]
     if failed:
-        raise TrainingError(f"failed: {', '.join(map(str, failed))}; see above")
+        raise TrainingError(f"failed: {'; '.join(failed)}; see above")
 
 
-def parse_flags(
-    argv: Sequence[str] | None,
-) -> tuple[list[str], list[int], Path, list[str]]:
-    """Config names, seeds, workdir, and overrides for all configs.
+def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """`configs`, `seeds`, `workdir`, `update_batch`; and overrides for all configs.
 
     Raises:
-      InputError: two configs with the same file name, or invalid seeds.
+      InputError: a config given twice, or invalid numbers.
     """
     parser = Parser(
         prog="python -m difnas_jax compare",
@@ -85,17 +93,22 @@ def parse_flags(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("configs", nargs="+", metavar="NAME[:ARGUMENTS]")
-    parser.add_argument("--seeds", default="0", metavar="N,N,...")
-    parser.add_argument("--workdir", required=True, metavar="FOLDER", type=Path)
+    add = parser.add_argument
+    add("configs", nargs="+", metavar="NAME[:ARGUMENTS]")
+    add("--seeds", default="0", metavar="N,N,...")
+    add("--workdir", required=True, metavar="FOLDER", type=Path)
+    images = "images of a timed update, 32 by default as in the paper; 0: none is timed"
+    add("--update-batch", default=32, metavar="N", type=int, help=images)
     known, flags = parser.parse_known_intermixed_args(argv)
     labels = [_label(name) for name in known.configs]
     fits = len(set(labels)) == len(labels)
-    require(fits, "configs", "files of different names", ", ".join(labels))
-    seeds = parse_seeds(known.seeds)
+    require(fits, "configs", "different ones", " ".join(labels))
+    known.seeds = parse_seeds(known.seeds)
+    batch = known.update_batch
+    require(batch >= 0, "--update-batch", "a number of images, or 0", batch)
     if any(flag.startswith("--config.seed=") for flag in flags):
         raise InputError("--config.seed: expected --seeds=N,N,... instead")
-    return known.configs, seeds, known.workdir, flags
+    return known, flags
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -112,7 +125,9 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def _label(name: str) -> str:
-    return Path(name.partition(":")[0]).stem
+    """`spos:digits` of `configs/baselines/spos.py:digits`."""
+    file, colon, arguments = name.partition(":")
+    return Path(file).stem + colon + arguments
 
 
 def _checked_config(name: str, seed: int, flags: Sequence[str]) -> ConfigDict:
@@ -123,75 +138,113 @@ def _checked_config(name: str, seed: int, flags: Sequence[str]) -> ConfigDict:
     return config
 
 
+def with_batch(config: ConfigDict, batch_size: int) -> ConfigDict:
+    """The config with so many images in an update of its supernet.
+
+    Raises:
+      InputError: the paths of an update cannot share them.
+    """
+    config = config.copy_and_resolve_references()
+    config.supernet.batch_size = batch_size
+    try:
+        checks.check_batch_sharing(config, build_wiring(config).sampled)
+    except InputError as error:
+        raise InputError(f"--update-batch={batch_size}: {error}") from error
+    return config
+
+
+def rows_of(
+    label: str, configs: Sequence[ConfigDict], workdir: Path, update_batch: int
+) -> list[Row]:
+    """The rows of a method, one for each seed.
+
+    Args:
+      label: the name of the method.
+      configs: with each seed.
+      workdir: of the comparison.
+      update_batch: images of a timed update; 0: none is timed.
+    """
+    times, missing = timed(configs[0], update_batch), missing_data(configs[0])
+    rows = []
+    for config in configs:
+        folder = workdir / re.sub(r"[^\w.]+", "-", f"{label} seed{config.seed}")
+        say(f"== {label}, seed {config.seed}: {folder}")
+        row: Row = {"method": label, "seed": config.seed, "architecture": NOT_RUN}
+        row |= dict.fromkeys(NUMBERS) | times
+        rows.append(row | ({} if missing else attempted(config, folder)))
+        if missing:
+            say(f"{NOT_RUN}: {missing}")
+    return rows
+
+
+def has_failed(row: Row) -> bool:
+    """Whether a run failed, or nothing of its method could be measured."""
+    timed_only = row["architecture"] == NOT_RUN and row["update_ms"] is not None
+    return row["macs"] is None and not timed_only
+
+
+def timed(config: ConfigDict, batch_size: int) -> Row:
+    """`update_ms` and `path_ms`; empty for no images, and for no supernet."""
+    if not batch_size or "supernet" not in config.stages:
+        return {}
+    compilation.keep_compiled_programs(config.compilation_cache)
+    update = time_update(with_batch(config, batch_size))
+    ms = update.milliseconds
+    return {"update_ms": ms, "path_ms": ms / update.paths}
+
+
+def missing_data(config: ConfigDict) -> str:
+    """Why the data of a config cannot be read; empty where they can."""
+    try:
+        checks.check_data(config)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def attempted(config: ConfigDict, workdir: Path) -> Row:
+    """What `measured` returns, or that the run failed; the reason is printed."""
+    try:
+        return measured(config, workdir)
+    except (InputError, TrainingError) as error:
+        say(f"{FAILED}: {error}")
+        return {"architecture": FAILED}
+
+
 def measured(config: ConfigDict, workdir: Path) -> Row:
     """Run one method with one seed.
 
     Returns:
-      `architecture` (in one line) and `NUMBERS`: the found network, its test accuracy
-      (0 to 1), and the cost of finding it without the reference algorithms: wall
-      seconds until retraining (for a supernet that was interrupted, those of its last
-      session), and images that passed through a path.
+      `architecture` (in one line) and `NUMBERS` but the times of an update: the found
+      network, its test accuracies (0 to 1), and the cost of finding it without the
+      reference algorithms: wall seconds until retraining (for a supernet that was
+      interrupted, those of its last session), and images that passed through a path.
     """
     results = pipeline.run(config, workdir)
     found = {name: getattr(results, name) for name in NETWORK}
+    found["test_top5_accuracy"] = results.values.get("test_top5_accuracy")
     cost = search_cost(workdir, results.values["seconds"])
     return {"architecture": " ".join(results.ops or ()), **found, **cost}
 
 
 def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
-    """`seconds` and `images` of training the supernet and of the chosen search.
+    """What training the supernet and the chosen search cost, see `NUMBERS`.
 
     Args:
       workdir: of a finished run.
       stages: seconds of each stage.
     """
-    images, path = 0, workdir / artifacts.SUPERNET_RESULT
+    supernet, path = {"images": 0, "epochs": 0.0}, workdir / artifacts.SUPERNET_RESULT
     if path.exists():  # a score may do without a supernet
-        images = files.read_json(path, ("images",))["images"]
+        supernet = files.read_json(path, ("images", "epochs"))
     keys = ("chosen", "rows", "images")
     comparison = files.read_json(workdir / artifacts.COMPARISON, keys)
     rows = {row["algorithm"]: row for row in comparison["rows"]}
     chosen = rows[comparison["chosen"]]
+    seconds = chosen["seconds"] + sum(stages.get(s, 0.0) for s in TRAINING)
     return {
-        "seconds": chosen["seconds"] + sum(stages.get(s, 0.0) for s in TRAINING),
-        "images": images + chosen["evaluated"] * comparison["images"],
+        "epochs": supernet["epochs"],
+        "seconds": seconds,
+        "device_days": jax.device_count() * seconds / SECONDS_OF_A_DAY,
+        "images": supernet["images"] + chosen["evaluated"] * comparison["images"],
     }
-
-
-def table(rows: Sequence[Row]) -> list[str]:
-    """A Markdown table of the rows, with mean and standard deviation of each method."""
-    head = ["method", "seed", "architecture", *(title for _, title in NUMBERS.values())]
-    lines = [_line(head), _line(["---"] * len(head))]
-    for method in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == method]
-        for row in own:
-            numbers = (_shown(name, [row[name]]) for name in NUMBERS)
-            lines.append(_line([method, row["seed"], row["architecture"], *numbers]))
-        if len(own) > 1:
-            spreads = (_shown(name, [row[name] for row in own]) for name in NUMBERS)
-            lines.append(_line([method, "mean ± sd", f"{len(own)} seeds", *spreads]))
-    return lines
-
-
-def _line(cells: Sequence[Any]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def _shown(name: str, values: Sequence[Any]) -> str:
-    """A number, or the mean and standard deviation of several."""
-    if None in values:
-        return "not run"
-    several = len(values) > 1
-    shown = [statistics.mean(values), statistics.stdev(values)] if several else values
-    return " ± ".join(NUMBERS[name][0].format(number) for number in shown)
-
-
-def write(workdir: Path, rows: Sequence[Row], lines: Sequence[str]) -> None:
-    """Write the three files of the comparison."""
-    files.write_json(workdir / "comparison.json", {"rows": list(rows)})
-    with files.atomic_write(workdir / "comparison.md") as file:
-        file.writelines(f"{line}\n" for line in lines)
-    with files.atomic_write(workdir / "comparison.csv") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -121,7 +121,7 @@ def evaluation_batches(
 def check_workers(workers: int) -> None:
     """Raise `InputError` where worker processes are asked for and Grain is missing."""
     fits = not workers or importlib.util.find_spec("grain") is not None
-    got = f"{workers}; pip install 'difnas_jax[tfds]'"
+    got = f"{workers}; pip install grain"
     require(fits, "data.workers", "0 where Grain is not installed", got)
 
 

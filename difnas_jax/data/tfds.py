@@ -163,17 +163,17 @@ def _features(tfds: Any, info: Any) -> tuple[str, str]:
 
 
 def library() -> Any:
-    """TFDS, which is an optional dependency.
+    """TFDS, imported only where it is needed, as that takes half a second.
 
     Raises:
-      InputError: it is not installed.
+      InputError: it cannot be imported.
     """
     try:
         import tensorflow_datasets
     except ImportError as error:
         raise InputError(
             "data.source: expected tensorflow-datasets to be installed for 'tfds' "
-            f"({error}); pip install 'difnas_jax[tfds]'"
+            f"({error}); pip install --upgrade tensorflow-datasets"
         ) from error
     return tensorflow_datasets
 

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,50 @@ def is_main_process() -> bool:
     return jax.process_index() == 0
 
 
+def number_of_processes() -> int:
+    """How many processes this job has, by its environment; no device is asked for.
+
+    It is `JAX_NUM_PROCESSES` or else what JAX finds on a TPU pod, SLURM, Open MPI or
+    Kubernetes. Where nothing is found, or JAX fails to ask the cluster, it is 1.
+    """
+    given = _number_from(PROCESSES)
+    try:
+        # A pod of Kubernetes without its Python package is warned about.
+        with warnings.catch_warnings(action="ignore"):
+            return (_detected_processes() or 1) if given is None else given
+    except Exception as error:  # of the client of any cluster
+        print(
+            "processes: this one runs alone, JAX fails to detect the others "
+            f"({one_line(error)}); --distributed joins them",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _detected_processes() -> int | None:
+    """The number of processes of a cluster that JAX knows, None where there is none.
+
+    `jax.distributed.initialize` detects it too, but joins at once, also where there is
+    one process alone, and SLURM's then sees one GPU only. The module is private:
+    without it nothing is detected, and --distributed is needed.
+    """
+    try:
+        from jax._src.clusters import ClusterEnv
+
+        detect = ClusterEnv.auto_detect_unset_distributed_params
+    except (ImportError, AttributeError):
+        return None
+    # The cluster is asked for what is None, and so for the number alone.
+    return detect(
+        coordinator_address="",
+        num_processes=None,
+        process_id=0,
+        local_device_ids=(),
+        cluster_detection_method=None,
+        initialization_timeout=None,
+    )[1]
+
+
 def join(timeout: float) -> None:
     """Join the other processes of this job, before anything asks for devices.
 
@@ -51,7 +96,7 @@ def join(timeout: float) -> None:
     late = (
         f"--distributed: expected {count or 'all'} processes to join at {at} within "
         f"{timeout:g} s, some did not; start every one of them, where it can reach "
-        "process 0, or give them more time with --join-timeout"
+        "process 0, give them more time with --join-timeout, or use --no-distributed"
     )
     # A call that hangs in XLA cannot be interrupted, and JAX itself would end the
     # process with a core dump, a minute later.

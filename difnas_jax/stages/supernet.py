@@ -48,10 +48,12 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
     measured = accuracy(config, model, state.variables, dataset, normalizer)
     passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
+    seen = int(state.step) * batch_size * passes
     if is_main_process():
         result = {
             "step": int(state.step),
-            "images": int(state.step) * batch_size * passes,  # through a path
+            "images": seen,  # through a path
+            "epochs": seen / len(dataset.train),
             # It tells one training from another.
             "checksum": _checksum(state.variables["params"]),
             **measured,

@@ -82,27 +82,18 @@ def train(
         not the same on all hosts.
       TrainingError, Stopped: see `fit`.
     """
-    settings, number_of_paths = recipe.settings, paths_per_update(sampler)
-    passes = steps.BATCH_SHARING[recipe.batch_sharing].passes(number_of_paths)
+    settings = recipe.settings
+    passes = steps.BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
     total = optim.total_steps(settings, len(batches.split), passes)
-    packing = optim.Packing.of(recipe.fates(variables["params"]))
-    optimizer = optim.optimizer(settings, total)
-    train_step = steps.make_train_step(model, optimizer, packing, recipe, mesh)
+    state, train_step, paths = begin(model, variables, sampler, recipe, mesh, total)
     spec = PLACEMENTS[recipe.placement].batch
     rows = devices.own_rows(batches.batch_size, mesh, spec)
     updates = Updates(
         total=total,
-        train_step=jax.jit(train_step, donate_argnums=0),
-        paths=jax.jit(
-            lambda step: sampler(stream(recipe.seed, "paths", step)),
-            out_shardings=devices.replicated(mesh),
-        ),
+        train_step=train_step,
+        paths=paths,
         batches=dataclasses.replace(batches, rows=rows),
         to_devices=functools.partial(devices.shard_batch, mesh=mesh, spec=spec),
-    )
-    memory = recipe.remembers.begin(total, number_of_paths)
-    state = devices.replicate(
-        steps.create_state(variables, optimizer, packing, memory), mesh
     )
     with Checkpoints(folder / "checkpoints", settings.keep_checkpoints) as checkpoints:
         state, unwritten = restored(state, checkpoints)
@@ -111,6 +102,45 @@ def train(
         left, images = range(int(state.step), total), batches.batch_size * passes
         log = TrainingLog(folder, settings, left, images, unwritten)
         return fit(state, updates, log, checkpoints, settings, evaluate)
+
+
+def begin(
+    model: Network,
+    variables: dict[str, Any],
+    sampler: Sampler,
+    recipe: Recipe,
+    mesh: Mesh,
+    total: int,
+) -> tuple[steps.TrainState, steps.TrainStep, Callable[[int], Array]]:
+    """What a training needs beside its data.
+
+    Args:
+      model: supernet or found network.
+      variables: its initial variables, split by the fates of the recipe.
+      sampler: key -> int32[K, L], the paths of an update.
+      recipe: how it trains.
+      mesh: the devices.
+      total: updates of the whole training.
+
+    Returns:
+      The state before the first update, replicated over the mesh; the compiled step,
+      which takes the memory of the state that it is given; and step -> int32[K, L], the
+      paths of that update.
+    """
+    packing = optim.Packing.of(recipe.fates(variables["params"]))
+    optimizer = optim.optimizer(recipe.settings, total)
+    train_step = steps.make_train_step(model, optimizer, packing, recipe, mesh)
+    paths = jax.jit(
+        lambda step: sampler(stream(recipe.seed, "paths", step)),
+        out_shardings=devices.replicated(mesh),
+    )
+    memory = recipe.remembers.begin(total, paths_per_update(sampler))
+    state = steps.create_state(variables, optimizer, packing, memory)
+    return (
+        devices.replicate(state, mesh),
+        jax.jit(train_step, donate_argnums=0),
+        paths,
+    )
 
 
 def fit(
