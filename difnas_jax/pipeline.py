@@ -19,9 +19,10 @@ from difnas_jax.config import build
 from difnas_jax.config.stages import HARMLESS, STAGES
 from difnas_jax.errors import InputError
 from difnas_jax.report import numbers, page
-from difnas_jax.runtime import artifacts, compilation, files, processes, shutdown
+from difnas_jax.runtime import compilation, files, processes, shutdown
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.results import Results
+from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.scorers import stage_of
 from difnas_jax.stages import indicator, retrain, search, supernet
 
@@ -57,7 +58,7 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
         data_checksum = processes.on_all_processes(
             lambda: _enter(config, workdir, held)
         )
-        checksum = {DATA_CHECKSUM: data_checksum, **artifacts.versions()}
+        checksum = {DATA_CHECKSUM: data_checksum, **versions()}
         processes.check_same("config", build.flat(config, config) | checksum)
         if processes.is_main_process():
             files.write_json(workdir / "config.json", config.to_dict())
@@ -143,7 +144,7 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
         "complete": False,
         "config": dependencies(name, config, data_checksum),
         "inputs": inputs,
-        "versions": artifacts.versions(),
+        "versions": versions(),
     }
     processes.on_all_processes(
         lambda: _begin(workdir, marker, stage.writes if stale else ())

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from difnas_jax import data
 from difnas_jax.config import default
-from difnas_jax.data.base import checked_arrays, hold_out, stratified_counts
+from difnas_jax.data.base import checked_arrays
+from difnas_jax.data.hold_out import hold_out, stratified_counts
 from difnas_jax.data.images import random_crop
 from difnas_jax.errors import InputError
 from difnas_jax.training.log import TrainingLog
@@ -249,7 +250,8 @@ def test_every_image_of_a_class_is_held_out_as_often():
 
 HELD = """
 import numpy as np
-from difnas_jax.data.base import Arrays, hold_out
+from difnas_jax.data.base import Arrays
+    from difnas_jax.data.hold_out import hold_out
 labels = np.arange(90) % 7 % 4
 split = Arrays(np.arange(90, dtype=np.uint8).reshape(90, 1, 1, 1), labels)
 print(*hold_out(split, 0.3, 5)[1].images.ravel())

@@ -50,9 +50,10 @@ from difnas_jax.ranking.correlation import CORRELATIONS, correlations
 from difnas_jax.ranking.selection import cross_validate
 from difnas_jax.ranking.tables import BenchmarkTable, read_nas_bench_macro
 from difnas_jax.report.figures import indicator_heat_map, png
-from difnas_jax.runtime import artifacts, compilation, files
+from difnas_jax.runtime import compilation, files
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
+from difnas_jax.runtime.versions import versions
 
 MODULE = "python -m benchmarks.evidence.nas_bench_macro"
 
@@ -81,7 +82,7 @@ def _run(argv: Sequence[str]) -> None:
         **_others(ranked),
         "date": now(),
         "machine": machine(),
-        "versions": artifacts.versions(),
+        "versions": versions(),
     }
     folder = flags.output or Path("runs") / EXPERIMENT / f"result-{ranked.name}"
     write(folder, result, ranked)

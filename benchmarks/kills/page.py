@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.kills.campaign import SIGNALS
 from benchmarks.kills.interruption import Kill
 from difnas_jax.config.stages import STAGES
-from difnas_jax.runtime import artifacts
+from difnas_jax.runtime.versions import versions
 
 PAGE = Path(__file__).with_name("KILLS.md")
 
@@ -21,7 +21,7 @@ def page(kills: list[Kill], differ: list[list[str]], arguments: str) -> str:
     codes = collections.Counter((kill.signal, kill.code) for kill in kills)
     names = [number.name for number in SIGNALS]
     machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, Python "
-    versions = (f"{name} {text}" for name, text in artifacts.versions().items())
+    packages = (f"{name} {text}" for name, text in versions().items())
     writing = sum(kill.writing for kill in kills)
     lines = [
         "# Kill test",
@@ -49,6 +49,6 @@ def page(kills: list[Kill], differ: list[list[str]], arguments: str) -> str:
         + ", ".join(f"{n} x {code} on {name}" for (name, code), n in codes.items())
         + " (negative: the signal itself, before the handler is set; 75: saved).",
         "",
-        f"{machine}{platform.python_version()}, {', '.join(versions)}.",
+        f"{machine}{platform.python_version()}, {', '.join(packages)}.",
     ]
     return "\n".join(lines) + "\n"

@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.data import base, image_files, tfds
-from difnas_jax.data.base import Arrays, Dataset, NamedSplits, Records
+from difnas_jax.data import image_files, tfds
+from difnas_jax.data.base import (
+    Arrays,
+    Dataset,
+    NamedSplits,
+    Records,
+    checked_arrays,
+)
+from difnas_jax.data.hold_out import hold_out
 from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.runtime.files import DAMAGE
 
@@ -27,7 +34,7 @@ def digits(config: ConfigDict) -> Dataset[Records]:
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as values:
         images, labels = values["x"], values["y"]
     images = (images.astype(np.uint16) * 255 // 16).astype(np.uint8)  # 0-16 -> 0-255
-    whole = base.checked_arrays("digits", images, labels, config.space.num_classes)
+    whole = checked_arrays("digits", images, labels, config.space.num_classes)
     order = np.arange(len(whole)) * DIGITS_STRIDE % len(whole)
     test, rest = whole[order < 360], order >= 360
     if config.data.validation_fraction == 0:
@@ -106,7 +113,7 @@ def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
     for name in names:
         images, labels = values[f"x_{name}"], values[f"y_{name}"]
         title = f"{path}: {name}"
-        splits[name] = base.checked_arrays(title, images, labels, num_classes)
+        splits[name] = checked_arrays(title, images, labels, num_classes)
     return splits
 
 
@@ -141,7 +148,7 @@ def _dataset(
     fraction = config.data.validation_fraction
     if fraction == 0:
         return Dataset(train, None, test)
-    return Dataset(*base.hold_out(train, fraction, config.seed), test)
+    return Dataset(*hold_out(train, fraction, config.seed), test)
 
 
 SOURCES: dict[str, Callable[[ConfigDict], Dataset[Records]]] = {

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import importlib.metadata
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,19 +39,6 @@ OTHER_WORKDIR = "use the workdir of that space"
 # What the result of each of several retrained networks holds among other things.
 RUNNER_UP_KEYS = ("architecture", "ops", "score", MACS, PARAMS, "retrained_in")
 RUNNER_UP_KEYS += ("validation_accuracy", "test_accuracy")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes the numbers, for provenance."""
-    packages = ("difnas_jax", "jax", "jaxlib", "flax", "optax", "numpy")
-    return {name: _version(name) for name in packages}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"  # a clone on the path
 
 
 @dataclasses.dataclass(frozen=True)

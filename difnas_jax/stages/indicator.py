@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.indicators import INDICATORS, raw_gammas
 from difnas_jax.scoring.reliability import doubts_about_accuracy
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
@@ -36,7 +37,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         "seed": config.seed,
         "supernet_step": trained.step,
         "warnings": warnings,
-        "versions": artifacts.versions(),
+        "versions": versions(),
     }
     if is_main_process():
         table = row.measure(evidence)

@@ -15,6 +15,7 @@ from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.metrics import Progress, say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
+from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.scorers import Scorer, scorer_row
 from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.algorithms import ALGORITHMS, Search
@@ -206,6 +207,6 @@ def found_network(
             "score": config.method.score,
             "algorithm": config.search.algorithm,
             "method": config.method.to_dict(),
-            "versions": artifacts.versions(),
+            "versions": versions(),
         },
     )
