@@ -145,7 +145,8 @@ def laws(found: Passes, model: Network, start: Start) -> tuple[np.ndarray, np.nd
         normal = model.space.layers[layer].is_normal
         beside = layer in model.parallel_identity
         behind = []
-        for q in (variances[draw, path, last], found.variance[draw, path, last]):
+        for values in (variances, found.variance):
+            q = float(values[draw, path, last])
             transfer = TRANSFER[op.kind](op, normal, start, q)
             behind.append(through_layer(transfer, q, beside))
         variances[draw, path, layer] = behind[0][0]
