@@ -15,6 +15,7 @@ from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import InputError
 from difnas_jax.isometry import composition, laws, singular_values, summary
 from difnas_jax.isometry.cases import Case, Initialisation
+from difnas_jax.isometry.depth import TRANSFER, Start, through_layer
 from difnas_jax.isometry.passes import Passes
 from difnas_jax.isometry.singular_values import flatten
 from difnas_jax.models.initializers import (
@@ -28,6 +29,7 @@ from difnas_jax.report import page
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.base import Op
+from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.mobilenet import digits
 
 ROOT = Path(__file__).parents[1]
@@ -115,6 +117,25 @@ def test_every_op_of_every_space_has_a_law():
     assert {name for _, names in everything for name in names.split()} == {*SPACES}
     for case, _ in everything:
         assert laws.law(case, UNIT_NORM, "op").mean >= 0
+
+
+def test_laws_of_a_layer_in_a_chain():
+    """P1 and P3: a skip adds 1; beside it a parallel identity adds its amplitude."""
+    chains = [
+        build(name, image_size=32, image_channels=3, num_classes=10) for name in SPACES
+    ]
+    kinds = {op.kind for c in chains if isinstance(c, ChainSpace) for op in c.ops}
+    assert kinds == {*TRANSFER}
+    op, relu = Op("op", "inverted_residual", 3, 6), Start("relu", aligned=False)
+    growth = (math.pi / (math.pi - 1)) ** 2
+    for normal, beside, variance, passing in (
+        (False, False, 1, 0),
+        (True, False, 5, 1),
+        (True, True, 10, 9 / 4),
+    ):
+        transfer = TRANSFER["inverted_residual"](op, normal, relu, 4.0)
+        found = through_layer(transfer, 4.0, beside)
+        assert found == pytest.approx((variance, growth / 4 + passing), rel=1e-5)
 
 
 def passes(gamma):
