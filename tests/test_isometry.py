@@ -15,6 +15,7 @@ from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import InputError
 from difnas_jax.isometry import composition, laws, singular_values, summary
 from difnas_jax.isometry.cases import Case, Initialisation
+from difnas_jax.isometry.depth import TRANSFER, Start, through_layer
 from difnas_jax.isometry.passes import Passes
 from difnas_jax.isometry.singular_values import flatten
 from difnas_jax.models.initializers import (
@@ -28,6 +29,8 @@ from difnas_jax.report import page
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.base import Op
+from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.mobilenet import digits
 
 ROOT = Path(__file__).parents[1]
 HE = INITIALISATIONS["he"]
@@ -114,6 +117,25 @@ def test_every_op_of_every_space_has_a_law():
     assert {name for _, names in everything for name in names.split()} == {*SPACES}
     for case, _ in everything:
         assert laws.law(case, UNIT_NORM, "op").mean >= 0
+
+
+def test_laws_of_a_layer_in_a_chain():
+    """P1 and P3: a skip adds 1; beside it a parallel identity adds its amplitude."""
+    chains = [
+        build(name, image_size=32, image_channels=3, num_classes=10) for name in SPACES
+    ]
+    kinds = {op.kind for c in chains if isinstance(c, ChainSpace) for op in c.ops}
+    assert kinds == {*TRANSFER}
+    op, relu = Op("op", "inverted_residual", 3, 6), Start("relu", aligned=False)
+    growth = (math.pi / (math.pi - 1)) ** 2
+    for normal, beside, variance, passing in (
+        (False, False, 1, 0),
+        (True, False, 5, 1),
+        (True, True, 10, 9 / 4),
+    ):
+        transfer = TRANSFER["inverted_residual"](op, normal, relu, 4.0)
+        found = through_layer(transfer, 4.0, beside)
+        assert found == pytest.approx((variance, growth / 4 + passing), rel=1e-5)
 
 
 def passes(gamma):
@@ -206,8 +228,11 @@ def test_an_activation_of_the_method_is_that_of_the_supernet(tiny, rng):
     own, other = plain_network(space), plain_network(space, activation="tanh")
     same = plain_network(dataclasses.replace(space, activation="tanh"))
     variables = initial(own)
-    logits = [net.apply(variables, images, path, False) for net in (own, other, same)]
-    assert (logits[1] == logits[2]).all() and (logits[0] != logits[1]).any()
+    first, second, third = (
+        np.asarray(net.apply(variables, images, path, False))
+        for net in (own, other, same)
+    )
+    assert (second == third).all() and (first != second).any()
 
 
 def test_cells_take_an_activation_too(rng):
@@ -217,7 +242,9 @@ def test_cells_take_an_activation_too(rng):
     images = rng.standard_normal((2, 8, 8, 3)).astype(np.float32)
     networks = plain_network(space), plain_network(space, activation="tanh")
     variables = initial(networks[0])
-    own, other = (net.apply(variables, images, np.zeros(6), False) for net in networks)
+    own, other = (
+        np.asarray(net.apply(variables, images, np.zeros(6), False)) for net in networks
+    )
     assert (own != other).any() and np.isfinite(other).all()
 
 
@@ -307,7 +334,7 @@ def test_bad_input_of_the_command(few_blocks, flags, complaint, capsys):
 
 
 def test_a_chain_of_more_layers(tiny):
-    space = build("digits", image_size=16, image_channels=1, num_classes=10)
+    space = digits(image_size=16, image_channels=1, num_classes=10)
     for extra in (0, 3):
         found = stability.deeper(space, extra)
         assert found.num_layers == space.num_layers + 2 * extra

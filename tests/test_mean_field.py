@@ -2,6 +2,7 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ def test_every_activation_is_there_in_numpy():
     assert mean_field.FUNCTIONS.keys() == ACTIVATIONS.keys()
     for name, function in ACTIVATIONS.items():
         ours = mean_field.FUNCTIONS[name](inputs.astype(np.float64))
-        np.testing.assert_allclose(ours, function(inputs), atol=1e-6)
+        np.testing.assert_allclose(ours, function(jnp.asarray(inputs)), atol=1e-6)
 
 
 def test_relu_has_its_exact_statistics():

@@ -7,7 +7,7 @@ batch norms alone move, Adam at 0.03 and batch 64, the layer indicator in parall
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,7 +109,7 @@ def stability(updates: int, say: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def summary(curves: dict[str, Sequence[Sequence[float]]]) -> Row:
+def summary(curves: Mapping[str, Any]) -> Row:
     """What a table shows of some trainings that differ by their seed.
 
     Args:

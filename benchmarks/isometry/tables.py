@@ -65,11 +65,12 @@ STABLE = """
 
 Supernets of the digits and of a deeper chain of the same blocks, trained as DI-NAS
 does: strictly fair paths, frozen kernels, batch norms alone by Adam at 0.03 and batch
-64, identity with batch norm in parallel ({settings}). Columns: loss and accuracy over
-the last 20 updates, mean over seeds ± standard deviation over seeds; standard deviation
-of the loss over seeds, root mean square over all updates; norm of the gradient at the
-start; of its logarithm the standard deviation over seeds, and its change from one
-update to the next, both root mean squares over all updates.
+64, identity with batch norm in parallel ({settings}); four seeds, three of the rows
+that compare neither kernels nor depth. Columns: loss and accuracy over the last 20
+updates, mean over seeds ± standard deviation over seeds; standard deviation of the loss
+over seeds, root mean square over all updates; norm of the gradient at the start; of its
+logarithm the standard deviation over seeds, and its change from one update to the next,
+both root mean squares over all updates.
 """
 COLUMNS = ("loss", "accuracy", "loss over seeds", "gradient norm at the start")
 COLUMNS += ("log norm over seeds", "log norm from update to update")

@@ -112,7 +112,7 @@ def _role_table(values: Values) -> list[str]:
             f"{row['weights']:.3g}",
             ", ".join(map(_interval, row["fixed_points"])) or "none",
             f"{row['chi']:.3g} at {row['q']:.3g}",
-            f"{row['spread']:.3g} L",
+            f"{row['spread']:.3f} L",
         ]
         for row in values["roles"]
     ]

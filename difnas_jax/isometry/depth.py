@@ -145,7 +145,8 @@ def laws(found: Passes, model: Network, start: Start) -> tuple[np.ndarray, np.nd
         normal = model.space.layers[layer].is_normal
         beside = layer in model.parallel_identity
         behind = []
-        for q in (variances[draw, path, last], found.variance[draw, path, last]):
+        for values in (variances, found.variance):
+            q = float(values[draw, path, last])
             transfer = TRANSFER[op.kind](op, normal, start, q)
             if beside and not model.own_skip:
                 transfer = transfer._replace(skip=0.0)

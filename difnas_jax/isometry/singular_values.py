@@ -49,7 +49,8 @@ def against_law(
     found = [measure(case, rule, seed) for seed in seeds]
     rows = []
     for part in found[0]:
-        expected, row = law(case, rule, part), {"part": part}
+        expected = law(case, rule, part)
+        row: dict[str, Any] = {"part": part}
         for index, key in enumerate(("mean", "spread")):
             values = np.array([parts[part][index] for parts in found])
             mean, target = float(values.mean()), expected[index]

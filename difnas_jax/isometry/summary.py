@@ -45,7 +45,7 @@ def summary(config: ConfigDict, say: Callable[[str], None]) -> Values:
       JSON values: `config`, the fields that matter; `activation`; `layers`, L;
       `roles`, `normalized`, `blocks` and `depth` of the functions below.
     """
-    space = build.build_wiring(config).sampled
+    space = build.build_space(config)
     activation = config.method.activation or activation_of(space)
     return {
         "config": build.flat(config, FIELDS),
@@ -67,7 +67,8 @@ def block_rows(
       `plain_mean` and `plain_spread`, the same measured without batch norm.
     """
     rule = Initialisation(config.method.kernels, config.method.depthwise)
-    pairs, rows = blocks(build.build_wiring(config).sampled), []
+    space: Any = build.build_wiring(config).sampled  # `ImageSpace`
+    pairs, rows = blocks(space), []
     for number, (op, stride) in enumerate(pairs, start=1):
         say(f"block {number}/{len(pairs)}: {op.name}, stride {stride}")
         case = reduced(op, activation, stride, CHANNELS, SIDE)
