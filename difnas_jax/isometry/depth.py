@@ -103,7 +103,8 @@ def through_layer(transfer: Transfer, q: float, parallel: bool) -> tuple[float, 
     """Variance behind a layer, and growth of the squared gradient through it.
 
     A parallel identity with batch norm, x / sqrt(q), and a skip point the same way, so
-    that their amplitudes add.
+    that their amplitudes add. The half of a ShuffleNetV2 block that passes gets to
+    other channels; that these are correlated after some layers is left out.
     """
     skip = transfer.skip + parallel / q**0.5
     return transfer.variance + skip**2 * q, transfer.growth + skip**2
