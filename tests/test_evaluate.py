@@ -12,7 +12,12 @@ from difnas_jax.data import Arrays, Normalizer, TrainBatches
 from difnas_jax.models.modules import MOMENTUM
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.scoring.accuracy import PATHS_PER_CALL, PathAccuracy
-from difnas_jax.training.evaluate import evaluate, sums_of_batch, sums_of_logits
+from difnas_jax.training.evaluate import (
+    means,
+    sums_of_batch,
+    sums_of_examples,
+    sums_of_logits,
+)
 
 RECALIBRATION_BATCHES = 2
 
@@ -62,7 +67,7 @@ def of_cut_network(accuracy, path):
             )
         )
     mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *found)
-    return evaluate(
+    sums = sums_of_examples(
         jax.jit(functools.partial(sums_of_batch, model)),
         {**variables, "batch_stats": mean},
         accuracy.split,
@@ -70,7 +75,8 @@ def of_cut_network(accuracy, path):
         batch_size=8,
         normalizer=accuracy.recalibration.normalizer,
         mesh=accuracy.mesh,
-    )["accuracy"]
+    )
+    return means(sums)["accuracy"]
 
 
 def test_accuracy_is_that_of_the_recalibrated_cut_network(accuracy):

@@ -400,17 +400,26 @@ def quality(table: np.ndarray, budget: Budget, **settings: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    "kind, mean, worst",
-    [("normal", 0.99, 0.98), ("uniform", 0.99, 0.98), ("follows MACs", 0.99, 0.97)],
+    "screening, kind, mean, worst",
+    [
+        (True, "normal", 0.99, 0.98),
+        (True, "uniform", 0.99, 0.98),
+        (True, "follows MACs", 0.99, 0.97),
+        (False, "normal", 0.97, 0.94),
+        (False, "uniform", 0.97, 0.94),
+        (False, "follows MACs", 0.92, 0.85),
+    ],
 )
 def test_evolution_comes_close_to_the_exact_optimum(
-    kind: str, mean: float, worst: float
+    screening: bool, kind: str, mean: float, worst: float
 ) -> None:
     """Measured over 24 seeds, mean and worst, in the order above.
 
-    1.000 and 0.989; 1.000 and 1.000; 0.999 and 0.983.
+    With screening 1.000 and 0.989; 1.000 and 1.000; 0.999 and 0.983. Without, as in
+    SPOS, 0.988 and 0.953; 0.990 and 0.951; MACS_MEASURED.
     """
-    reached = [quality(TABLES[kind](seed), CAP) for seed in range(6)]
+    tables = [TABLES[kind](seed) for seed in range(6)]
+    reached = [quality(table, CAP, screening=screening) for table in tables]
     assert min(reached) > worst
     assert np.mean(reached) > mean
 

@@ -16,6 +16,7 @@ from difnas_jax.data.batches import Normalizer, check_lighting
 from difnas_jax.data.batches import TrainBatches as TrainBatches
 from difnas_jax.data.examples import Examples as Examples
 from difnas_jax.data.examples import check_records, to_examples
+from difnas_jax.data.examples import spread_over as spread_over
 from difnas_jax.data.images import AUGMENTATIONS, Crop
 from difnas_jax.data.loader import Loader as Loader
 from difnas_jax.data.loader import check_workers

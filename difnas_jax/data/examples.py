@@ -70,10 +70,6 @@ class DecodedExamples:
         part = resized(image, box, self.size, MODES[self.channels])
         return np.asarray(part).reshape(self.size, self.size, self.channels)
 
-    def all_labels(self) -> np.ndarray:
-        """See `Records`."""
-        return self.records.all_labels()
-
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Those of the records; grey images are repeated."""
         mean, std = self.records.pixel_statistics()
@@ -82,6 +78,14 @@ class DecodedExamples:
 
 # Images in the shape of the space.
 Examples = Arrays | DecodedExamples
+
+
+def spread_over(examples: Examples, most: int) -> Examples:
+    """All of some examples, or so many of them, evenly spaced."""
+    every = slice(None, None, -(-len(examples) // most))
+    if isinstance(examples, Arrays):
+        return examples[every]
+    return dataclasses.replace(examples, records=examples.records[every])
 
 
 def first_readable(

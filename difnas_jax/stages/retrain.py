@@ -19,7 +19,7 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import cost_table
-from difnas_jax.training.evaluate import evaluate, sums_of_batch
+from difnas_jax.training.evaluate import means, sums_of_batch, sums_of_examples
 from difnas_jax.training.fates import split
 from difnas_jax.training.paths import fixed
 from difnas_jax.training.recipe import Recipe
@@ -92,7 +92,7 @@ def retrain_network(
     normalizer = data.Normalizer.of(config, dataset.train)
 
     measure = functools.partial(
-        evaluate,
+        sums_of_examples,
         jax.jit(functools.partial(sums_of_batch, model)),
         path=architecture,
         batch_size=settings.batch_size,
@@ -103,7 +103,7 @@ def retrain_network(
     def validate(variables: dict[str, Any]) -> dict[str, float]:
         if dataset.validation is None:
             return {}
-        result = measure(variables, dataset.validation)
+        result = means(measure(variables, dataset.validation))
         del result["examples"]
         return {f"validation_{name}": value for name, value in result.items()}
 
@@ -119,7 +119,7 @@ def retrain_network(
         folder=folder,
         evaluate=validate,
     )
-    test = measure(state.variables, dataset.test)
+    test = means(measure(state.variables, dataset.test))
     result = {
         "architecture": list(architecture),
         "ops": list(space.op_names(architecture)),

@@ -18,12 +18,14 @@ from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
-from difnas_jax.training.evaluate import evaluate, sums_over_paths
+from difnas_jax.training.evaluate import means, sums_of_examples, sums_over_paths
 from difnas_jax.training.fates import split
 from difnas_jax.training.paths import paths_per_update, stream, strict_fair
 from difnas_jax.training.recipe import Recipe, build_sampler, build_supernet
 from difnas_jax.training.steps import BATCH_SHARING
 from difnas_jax.training.train import train
+
+MOST_EXAMPLES = 10_000  # that tell how well a supernet does
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -72,12 +74,13 @@ def accuracy(
 
     Returns:
       `accuracy` (0 to 1, mean over paths and images, with the statistics of each
-      batch), `split` (`validation`, or `train` where nothing is held out), how many
-      `examples` it has, and `chance`, the share of its largest class.
+      batch), `split` (`validation`, or `train` where nothing is held out), of how many
+      `examples` of it, and `chance`, the share of their largest class.
     """
     name = "train" if dataset.validation is None else "validation"
-    examples = dataset.validation or dataset.train
-    measured = evaluate(
+    whole = dataset.train if dataset.validation is None else dataset.validation
+    examples = data.spread_over(whole, MOST_EXAMPLES)
+    sums = sums_of_examples(
         jax.jit(functools.partial(sums_over_paths, model)),
         variables,
         examples,
@@ -85,11 +88,12 @@ def accuracy(
         batch_size=config.supernet.batch_size,
         normalizer=normalizer,
         mesh=data_mesh(),
-    )["accuracy"]
-    chance = np.bincount(examples.all_labels()).max() / len(examples)
+    )
+    measured = means(sums)["accuracy"]
+    chance = float(sums["labels"].max() / sums["labels"].sum())
     say(f"supernet: accuracy {measured:.2%} on {name}, chance {chance:.2%}")
     found = {"accuracy": measured, "split": name, "examples": len(examples)}
-    return {**found, "chance": float(chance)}
+    return {**found, "chance": chance}
 
 
 def _checksum(tree: Any) -> str:

@@ -1,6 +1,6 @@
 """Exact evaluation: every example counts once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -46,14 +46,17 @@ def sums_over_paths(
       paths: int32[K, L].
 
     Returns:
-      The sums of `sums_of_logits` over all paths.
+      The sums of `sums_of_logits` over all paths, and `labels`, float[C], how many
+      examples each class has.
     """
 
     def of_path(path: Array) -> Sums:
         logits: Any = model.apply(variables, batch["image"], path, True)
         return sums_of_logits(logits, batch["label"], batch["mask"])
 
-    return jax.tree.map(lambda leaf: leaf.sum(0), jax.lax.map(of_path, paths))
+    sums = jax.tree.map(lambda leaf: leaf.sum(0), jax.lax.map(of_path, paths))
+    of_class = jax.nn.one_hot(batch["label"], model.space.num_classes)
+    return {**sums, "labels": batch["mask"] @ of_class}
 
 
 def sums_of_logits(logits: Array, labels: Array, mask: Array) -> Sums:
@@ -84,7 +87,7 @@ def sums_of_logits(logits: Array, labels: Array, mask: Array) -> Sums:
     return sums
 
 
-def evaluate(
+def sums_of_examples(
     eval_step: Callable[[Variables, dict[str, Array], Any], Sums],
     variables: Variables,
     examples: Examples,
@@ -92,30 +95,36 @@ def evaluate(
     batch_size: int,
     normalizer: Normalizer,
     mesh: Mesh,
-) -> dict[str, float]:
-    """Accuracy and loss on some examples.
+) -> dict[str, np.ndarray]:
+    """The sums of `eval_step` over all batches of some examples.
 
     Args:
       eval_step: `sums_of_batch` or `sums_over_paths` of a model, compiled.
       variables: of the network.
       examples: what to evaluate.
-      path: int[L], or int[K, L] for the mean over several.
-      batch_size: a multiple of the devices; the last batch is padded and masked.
+      path: int[L], or int[K, L] for several.
+      batch_size: a multiple of the devices.
       normalizer: applied to the images.
       mesh: devices over which batches are split.
+    """
+    totals: dict[str, Any] = {}
+    # numpy, since an array of one device is none of a program on several hosts.
+    ops, rows = np.asarray(path, np.int32), own_rows(batch_size, mesh)
+    for batch in evaluation_batches(examples, batch_size, normalizer, rows):
+        sums = eval_step(variables, shard_batch(batch, mesh), ops)
+        for name, value in sums.items():
+            totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
+    return totals
+
+
+def means(sums: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """What `sums_of_examples` sums, for each example.
 
     Returns:
       `accuracy` (0 to 1), `loss` (mean cross-entropy), `examples` and, of 10 classes or
       more, `top5_accuracy`.
     """
-    totals: dict[str, float] = {}
-    # numpy, since an array of one device is none of a program on several hosts.
-    ops, rows = np.asarray(path, np.int32), own_rows(batch_size, mesh)
-    for batch in evaluation_batches(examples, batch_size, normalizer, rows):
-        sums = eval_step(variables, shard_batch(batch, mesh), ops)
-        totals = {name: totals.get(name, 0.0) + float(sums[name]) for name in sums}
-    count = totals["examples"]
-    means = {"accuracy": totals["correct"] / count, "loss": totals["loss"] / count}
-    if "correct_top5" in totals:
-        means["top5_accuracy"] = totals["correct_top5"] / count
-    return {**means, "examples": count}
+    count = float(sums["examples"])
+    names = {"correct": "accuracy", "loss": "loss", "correct_top5": "top5_accuracy"}
+    found = {names[name]: float(sums[name]) / count for name in names if name in sums}
+    return {**found, "examples": count}
