@@ -19,6 +19,7 @@ from difnas_jax.report import diagrams, figures
 from difnas_jax.report import page as report
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.results import Results, short
+from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.search.candidates import Candidates, compare, non_dominated
 from difnas_jax.spaces.costs import cost_table
 
@@ -472,3 +473,20 @@ def test_diagram_of_a_cell_names_every_edge() -> None:
     assert texts.count("nor_conv_3x3") == 2
     assert {"none", "avg_pool_3x3", "skip_connect", "nor_conv_1x1"} < set(texts)
     assert "5 cells, 8 × 8 × 64" in axes.get_title()
+
+
+def test_a_warning_about_the_indicator_is_shown(tmp_path):
+    config = make_config()
+    space = build_space(config)
+    table = np.where(space.allowed, 1.0, np.nan)
+    warned = {"warnings": ["the supernet is at chance"]}
+    artifacts.Indicator(table, {}, warned).save(tmp_path / artifacts.INDICATOR)
+    measured = {"accuracy": 0.125, "chance": 0.1}
+    files.write_json(tmp_path / artifacts.SUPERNET_RESULT, measured)
+    report.run(config, tmp_path)
+    page = (tmp_path / artifacts.REPORT).read_text()
+    assert "Warning:</strong> the supernet is at chance." in page
+    assert "12.50 %" in page and "10.00 %" in page
+    unit = INDICATORS[config.method.indicator].unit
+    assert f"The indicator {config.method.indicator} ({unit})" in page
+    assert config.method.layer_indicator in page
