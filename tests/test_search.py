@@ -416,7 +416,7 @@ def test_evolution_comes_close_to_the_exact_optimum(
     """Measured over 24 seeds, mean and worst, in the order above.
 
     With screening 1.000 and 0.989; 1.000 and 1.000; 0.999 and 0.983. Without, as in
-    SPOS, 0.988 and 0.953; 0.990 and 0.951; MACS_MEASURED.
+    SPOS, 0.988 and 0.953; 0.990 and 0.951; 0.953 and 0.872.
     """
     tables = [TABLES[kind](seed) for seed in range(6)]
     reached = [quality(table, CAP, screening=screening) for table in tables]
