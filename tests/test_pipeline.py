@@ -170,7 +170,7 @@ def test_another_config_is_refused_and_nothing_is_touched(workdir):
     with pytest.raises(
         InputError,
         match="holds the supernet stage of another config: "
-        "supernet.learning_rate is 0.1 there .* and 0.125 here",
+        "supernet.learning_rate is 0.03 there .* and 0.125 here",
     ):
         difnas_jax.run(config, workdir)
     assert files == {

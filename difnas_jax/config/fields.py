@@ -123,7 +123,7 @@ def default() -> ConfigDict:
     config.supernet = _training()
     config.supernet.epochs = 120.0
     config.supernet.optimizer = "adam"
-    config.supernet.learning_rate = 0.1
+    config.supernet.learning_rate = 0.03
     config.supernet.clip_value = 5.0
     # What several devices share among them: `batch`, of which each has its part in
     # every path, or `paths`, of which each has its own and the whole batch. On two CPU
