@@ -23,7 +23,8 @@ def get_config(arg=None):
     config.supernet.batch_size = 64
     config.supernet.epochs = 0.0
     config.supernet.steps = 4 if args.smoke else 1000
-    config.supernet.learning_rate, config.supernet.reference_batch = 0.1, 64
+    config.supernet.reference_batch = 64
+    config.supernet.learning_rate = 0.1
     config.supernet.log_every = 100
     config.supernet.checkpoint_every = 250
 
