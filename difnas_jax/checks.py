@@ -71,7 +71,8 @@ def check(config: ConfigDict) -> None:
     check_numbers(config)
     check_devices(config.devices)
     for name, allowed in CHOICES.items():
-        value, expected = field(config, name), f"one of {', '.join(allowed)}"
+        value = field(config, name)
+        expected = f"one of {', '.join(choice or 'nothing' for choice in allowed)}"
         require(value in allowed, name, expected, repr(value))
     wiring, stages = build.build_wiring(config), chosen_stages(config)
     build.given_architecture(config)
