@@ -44,14 +44,11 @@ ROWS: dict[str, Row] = {
     "dinas": Row("DI-NAS (the default), 2000 updates", (*DINAS, THREE)),
     "dinas_candidate": Row(
         "DI-NAS, identity is one more op",
-        (*DINAS, THREE, *_method(layer_indicator="candidate")),
+        (*DINAS, *_method(layer_indicator="candidate")),
     ),
     "dinas_shortcut": Row(
         "DI-NAS, batch norm on the skip connection",
-        (*DINAS, THREE, *_method(layer_indicator="shortcut")),
-    ),
-    "dinas_shift": Row(
-        "DI-NAS, depthwise kernels `shift`", (*DINAS, *_method(depthwise="shift"))
+        (*DINAS, *_method(layer_indicator="shortcut")),
     ),
     "dinas_tanh": Row("DI-NAS with tanh", (*DINAS, *_method(activation="tanh"))),
     "dinas_looks_linear": Row(
