@@ -90,7 +90,8 @@ def _line(title: str, row: dict[str, Quantity]) -> str:
 
     tau = row["tau_b"]
     between = f" [{float(tau.low):.3f}, {float(tau.high):.3f}]" if tau.low else ""
-    scales = [number(f"tau_b of gamma {rule}") for rule in ("sum", "ratio")]
+    always_on = "" if "tau_b of gamma sum" in row else " zero"  # identity beside blocks
+    scales = [number(f"tau_b of gamma {rule}{always_on}") for rule in ("sum", "ratio")]
     cells = (
         title,
         number("n", ".0f"),

@@ -69,8 +69,8 @@ def no_score(known: np.ndarray, positions: np.ndarray, identity: int) -> np.ndar
 
     Then layers go only where the budget makes it pay, those with the smallest score
     first. The scale of an always-on identity says where in the stage it stands, not
-    that the block beside it is useless: it is largest in the first normal layer of a
-    stage and exceeds that of nearly every block.
+    that the block beside it is useless: it tends to be largest in the first normal
+    layer of a stage, and it exceeds that of most blocks (docs/methods.md).
 
     Args:
       known: float64[A, O], the indicator of the layers whose identity is always on.
