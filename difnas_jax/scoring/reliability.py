@@ -54,7 +54,7 @@ def doubts_about_gammas(layers: Iterable[Mapping[str, np.ndarray]]) -> list[str]
         return []
     return [
         "no layer has two ops whose mean |gamma| differ by three standard errors over "
-        "their channels; the indicator tells no op from another; train longer"
+        "their channels; the indicator tells no op from another"
     ]
 
 
