@@ -1,6 +1,7 @@
 """What runs by default is DI-NAS: frozen orthogonal kernels, batch norms that train."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +84,7 @@ def test_the_layer_indicator_has_a_gradient_at_the_end_of_a_stage(tiny, name, rn
         identity = {"bn_identity": {"scale": scale, "bias": jnp.zeros_like(scale)}}
         layer = {**params["layer_02"], "identity": identity}
         variables = {"params": {**params, "layer_02": layer}}
-        logits = model.apply(variables, images, path, True)
+        logits: Any = model.apply(variables, images, path, True)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     gradient = jax.jit(jax.grad(loss))(jnp.ones(12), params)
@@ -99,7 +100,7 @@ def test_the_layer_indicator_has_a_gradient_at_the_end_of_a_stage(tiny, name, rn
 def test_the_shortcut_is_no_second_skip(tiny, rng):
     """f(x) + BN(x) is block(x) + BN(x) without the x of the block's own skip."""
     images = rng.standard_normal((8, 8, 8, 1), np.float32)
-    hidden = {}
+    hidden: dict[str, Any] = {}
     for name in ("off", "parallel", "shortcut"):
         model = plain_supernet(LAYER_INDICATORS[name](tiny))
         variables = initialize(model, 0, kernels="orthogonal", depthwise="qr")
@@ -107,7 +108,7 @@ def test_the_shortcut_is_no_second_skip(tiny, rng):
             model.apply, capture_intermediates=True, mutable=["intermediates"]
         )
         params = {"params": variables["params"]}
-        _, found = run(params, images, jnp.array([0, 0, 0]), True)
+        found: Any = run(params, images, jnp.array([0, 0, 0]), True)[1]
         hidden[name] = found["intermediates"]["layer_01"]["__call__"][0]
         inputs = found["intermediates"]["layer_00"]["__call__"][0]
     assert np.abs(hidden["parallel"] - hidden["off"]).max() > 0.1  # the batch norm

@@ -20,9 +20,9 @@ from difnas_jax.spaces.base import SearchSpace
 # (the indicator with what dropping scores float64[L, O], what each layer is measured by
 # float64[L], the space) -> score table float64[L, O]
 AdditiveRule = Callable[[np.ndarray, np.ndarray, SearchSpace], np.ndarray]
-# (indicator float64[L, O], layers whose identity is always on, their positions in the
-# stage, index of identity) -> what identity counts for in these layers
-DroppedLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+# (indicator float64[A, O] of the layers whose identity is always on, their positions in
+# the stage int[A], index of identity) -> float64[A], what identity counts for in them
+DroppedLayer = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def score_table(

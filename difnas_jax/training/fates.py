@@ -79,7 +79,8 @@ def fates_of(params: Any, trainable: str, train_classifier: bool) -> Fates:
         untrained = FROZEN if kind.endswith("kernel") else HELD
         return TRAINED if kind in trained else untrained
 
-    return flax.traverse_util.path_aware_map(fate, params)
+    leaves = leaves_of(params).items()
+    return tree_of({leaf: fate(leaf, array) for leaf, array in leaves})
 
 
 def split(variables: dict[str, Any], fates: Fates) -> dict[str, Any]:

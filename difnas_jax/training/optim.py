@@ -12,7 +12,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Self
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import optax
@@ -100,13 +99,11 @@ class Packing:
             for op in space.layers[layer].ops
         }
         always = jnp.asarray(True)
-        masks = flax.traverse_util.path_aware_map(
-            lambda leaf, array: jnp.broadcast_to(
-                sampled.get(leaf[:2], always), array.shape
-            ),
-            params,
-        )
-        return self.pack(masks)
+        masks = {
+            leaf: jnp.broadcast_to(sampled.get(leaf[:2], always), array.shape)
+            for leaf, array in leaves_of(params).items()
+        }
+        return self.pack(tree_of(masks))
 
 
 def only_moving(
