@@ -29,7 +29,7 @@ def get_config(arg=None):
     config.supernet.checkpoint_every = 250
 
     config.search.max_macs = 2_000_000
-    # Scores by accuracy: half of the 1,257 training images, 64 at once.
+    # Scores by accuracy: half of the 1,293 training images, 64 at once.
     config.search.recalibration_batches = 10
     config.search.recalibration_batch_size = 64
     if args.smoke:

@@ -65,10 +65,10 @@ def splits_of(dataset):
     return dataset.train, held_out(dataset), dataset.test
 
 
-def test_digits_split_is_fixed_disjoint_and_complete():
+def test_digits_splits_are_disjoint_and_complete():
     dataset = data.load(digits_config(image_size=8))
     sizes = [len(split) for split in splits_of(dataset)]
-    assert sizes == [1257, 180, 360]
+    assert sizes == [1293, 144, 360]
     raw = np.concatenate([split.images for split in splits_of(dataset)])
     assert len(np.unique(raw.reshape(len(raw), -1), axis=0)) == 1797
     assert data.check(digits_config(image_size=8)) == "30b6ff84"
@@ -80,11 +80,11 @@ def test_digits_split_is_fixed_disjoint_and_complete():
 
 def test_images_are_resized_and_grey_is_repeated():
     dataset = data.load(digits_config(image_size=16, image_channels=3))
-    assert dataset.train.images.shape == (1257, 16, 16, 3)
+    assert dataset.train.images.shape == (1293, 16, 16, 3)
     assert (dataset.train.images[..., 0] == dataset.train.images[..., 2]).all()
     small = data.load(digits_config(image_size=8)).train.images.astype(float)
     large = dataset.train.images[..., :1].astype(float)
-    blocks = large.reshape(1257, 8, 2, 8, 2, 1).mean((2, 4))
+    blocks = large.reshape(1293, 8, 2, 8, 2, 1).mean((2, 4))
     assert np.corrcoef(blocks.ravel(), small.ravel())[0, 1] > 0.97  # not scrambled
 
 
@@ -288,7 +288,7 @@ def test_nothing_is_held_out_with_a_fraction_of_0(tmp_path):
     held = data.load(digits)
     digits.data.validation_fraction = 0.0
     whole = data.load(digits)
-    assert len(whole.train) == 1257 + 180 and whole.validation is None
+    assert len(whole.train) == 1437 and whole.validation is None
     assert whole.test.images.tobytes() == held.test.images.tobytes()
     assert held.validation_for("x.y") is held.validation
 
@@ -314,11 +314,11 @@ def test_an_epoch_shows_every_example_once():
     config = digits_config(image_size=8)
     train = data.load(config).train
     batches = stream(config, train, batch_size=100)
-    epochs = np.concatenate([batches[step]["label"] for step in range(26)])[: 2 * 1257]
-    images = np.concatenate([batches[step]["image"] for step in range(26)])[: 2 * 1257]
-    for part in (slice(0, 1257), slice(1257, 2514)):
-        assert len(np.unique(images[part].reshape(1257, -1), axis=0)) == 1257
-    assert not np.array_equal(epochs[:1257], epochs[1257:])
+    epochs = np.concatenate([batches[step]["label"] for step in range(26)])[: 2 * 1293]
+    images = np.concatenate([batches[step]["image"] for step in range(26)])[: 2 * 1293]
+    for part in (slice(0, 1293), slice(1293, 2586)):
+        assert len(np.unique(images[part].reshape(1293, -1), axis=0)) == 1293
+    assert not np.array_equal(epochs[:1293], epochs[1293:])
 
 
 def test_batches_replay_from_seed_and_step():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from plain_networks import plain_network, plain_supernet
+from plain_networks import plain_supernet
 
 from difnas_jax.config import load_config
 from difnas_jax.models.initializers import initialize, variable_shapes
@@ -44,7 +44,7 @@ def test_frozen_bytes_and_what_was_not_sampled_never_change(tiny, name, rng):
     config = load_config(name)
     config.supernet.batch_size = 8
     recipe = Recipe.of_supernet(config)
-    model = plain_network(tiny)
+    model = plain_supernet(LAYER_INDICATORS[config.method.layer_indicator](tiny))
     params = initialize(model, 0, kernels="orthogonal", depthwise="qr")["params"]
     variables = split({"params": params, "batch_stats": {}}, recipe.fates(params))
     packing = optim.Packing.of(recipe.fates(variables["params"]))
@@ -53,7 +53,7 @@ def test_frozen_bytes_and_what_was_not_sampled_never_change(tiny, name, rng):
     step = jax.jit(make_train_step(model, optimizer, packing, recipe))
     images = rng.standard_normal((8, 8, 8, 1), np.float32)
     batch = {"image": images, "label": rng.integers(0, 10, 8)}
-    for paths in ([[0, 0, 0], [1, 0, 2]], [[0, 0, 0], [1, 2, 2]]):
+    for paths in ([[0, 0, 0], [1, 0, 0]], [[1, 0, 0], [0, 0, 0]]):
         state, _ = step(state, batch, jnp.array(paths, jnp.int32))
     before, after = leaves_of(variables), leaves_of(state.variables)
     same = {leaf for leaf in before if np.array_equal(before[leaf], after[leaf])}
@@ -66,8 +66,9 @@ def test_frozen_bytes_and_what_was_not_sampled_never_change(tiny, name, rng):
     held = {leaf for leaf in before if leaf[0] == "frozen" or leaf[1] == "classifier"}
     assert len(held) > 10 and len(unsampled) > 10
     assert unsampled | held <= same
-    moving = before.keys() - unsampled - held
-    assert len(same & moving) <= 0.1 * len(moving)  # a later batch norm may undo some
+    # All others move: the only gradients of zero are those of biases and scales that
+    # the next batch norm undoes, and Adam makes steps of their rounding errors.
+    assert same == unsampled | held
 
 
 @pytest.mark.parametrize("name", ["parallel", "shortcut", "candidate"])

@@ -93,25 +93,20 @@ def test_moments_through_depth_are_those_of_the_paper():
     assert orthogonal[:2] == pytest.approx((1, depth))
 
 
-WIDTH = 128
+DRAWS = {"orthogonal": stacked_haar(1.0), "gaussian": mean_field.gaussian}
 
 
 def jacobian(rng, kernels, activation, depth):
-    """Of a network of square layers at criticality, and the variances on the way."""
-    rule = {"orthogonal": stacked_haar(1.0), "gaussian": gaussian}[kernels]
-    gain = CRITICAL.get(activation, 1.0) ** 0.5
+    """Of a network of square layers at criticality."""
     function = mean_field.FUNCTIONS.get(activation, lambda inputs: inputs)
-    state, product = 0.1 * rng.standard_normal(WIDTH), np.eye(WIDTH)
-    for _ in range(depth):
-        weights = gain * rule(rng, (WIDTH, WIDTH)).T
-        slopes = (function(state + 1e-6) - function(state - 1e-6)) / 2e-6
-        product = weights @ (slopes[:, None] * product)
-        state = weights @ function(state)
-    return product
-
-
-def gaussian(rng, shape):
-    return rng.standard_normal(shape) / shape[0] ** 0.5
+    return mean_field.random_jacobian(
+        rng,
+        DRAWS[kernels],
+        function,
+        weights=CRITICAL.get(activation, 1.0),
+        q=0.01,
+        layers=depth,
+    )
 
 
 @pytest.mark.parametrize("depth", [4, 8])
@@ -159,7 +154,7 @@ def test_chain_of_an_activation_and_a_kernel(rng):
     phi = mean_field.statistics("tanh")
     layer = chain(activated(phi), Law(1.0, 1.0))
     slopes = 1 - np.tanh(rng.standard_normal(2000)) ** 2
-    matrix = gaussian(rng, (2000, 2000))
+    matrix = mean_field.gaussian(rng, (2000, 2000))
     assert moments(matrix * slopes) == pytest.approx(layer[:2], rel=0.1)
 
 
@@ -194,7 +189,7 @@ def test_gaussian_filters_spread_the_distances(rng):
     for filters in (FAN_IN, 4 * FAN_IN):
         found = []
         for _ in range(800):
-            kernel = gaussian(rng, (FAN_IN, filters))
+            kernel = mean_field.gaussian(rng, (FAN_IN, filters))
             found.append(distance_ratios(rng, kernel, pairs=1)[0])
         expected = filters * KERNEL**2 / FAN_IN
         assert np.mean(found) == pytest.approx(expected, rel=0.02)

@@ -3,18 +3,18 @@
 Train the supernet of a method on CIFAR-10 and compare its score with the table:
 
     python -m benchmarks.evidence.nas_bench_macro --data=cifar10.npz \
-        --table=nas-bench-macro_cifar10.json --method=dinas --updates=1000 --seeds=0,1,2
+        --table=nas-bench-macro_cifar10.json --method=default --seeds=0,1,2
 
 or compare a stored indicator:
 
     python -m benchmarks.evidence.nas_bench_macro --indicator=indicator.npz \
         --table=nas-bench-macro_cifar10.json
 
-A method is a file of `configs/baselines/`, or `default` for the product as it is; any
-field of its config is a flag, `--config.method.score=sum`. Trainings are kept below
-`--workdir` and continued or reused by the same command. Accuracies of the table come
-from the test set of CIFAR-10; the supernet sees the training set only, less a tenth
-held out for validation.
+A method is a config over other experiments (`main_effect`, `bnnas`, ...), or `default`
+for `nas_bench_macro` as it is; any field of its config is a flag,
+`--config.method.score=sum`. Trainings are kept below `--workdir` and continued or
+reused by the same command. Accuracies of the table come from the test set of CIFAR-10; the
+supernet sees the training set only, less a tenth held out for validation.
 """
 
 from __future__ import annotations

@@ -132,6 +132,7 @@ def supernet_of(space: SearchSpace, indicator: str, activation: str = "") -> Net
     return network(
         wiring.sampled,
         parallel_identity=wiring.parallel,
+        own_skip=wiring.own_skip,
         dropout=0.0,
         dtype="float32",
         rematerialize=False,

@@ -66,6 +66,8 @@ def _compare(argv: Sequence[str] | None) -> None:
     }
     for first, *_ in methods.values() if known.update_batch else ():
         with_batch(first, known.update_batch)
+    if is_main_process():
+        files.make_folder(known.workdir)
     compilation.suggest_huge_pages()
     rows = []
     for label, configs in methods.items():

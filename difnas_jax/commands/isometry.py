@@ -20,7 +20,7 @@ from difnas_jax import checks, pipeline
 from difnas_jax import main as run
 from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import require
-from difnas_jax.isometry.summary import Values, summary
+from difnas_jax.isometry.summary import LAYERS, Values, summary
 from difnas_jax.runtime import artifacts, compilation, files
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
@@ -112,12 +112,12 @@ def _role_table(values: Values) -> list[str]:
             f"{row['weights']:.3g}",
             ", ".join(map(_interval, row["fixed_points"])) or "none",
             f"{row['chi']:.3g} at {row['q']:.3g}",
-            f"{row['spread']:.3f} L",
+            _against(row["spread"], row["spread_law"]),
         ]
         for row in values["roles"]
     ]
     title = f"Without batch norm, a layer of these kernels and {values['activation']}"
-    head = ["kernels", "variance", "fixed points q*", "chi", "nv of L layers"]
+    head = ["kernels", "variance", "fixed points q*", "chi", f"nv of {LAYERS} layers"]
     with_batch_norm = f"With batch norm: q* = 1, chi {values['normalized']:.4g}"
     return [*_table(title, head, rows), with_batch_norm]
 

@@ -200,8 +200,8 @@ class EvaluationBatches:
           "corrupt" as in `TrainBatches`.
         """
         positions = np.arange(self.batch_size)[self.rows] + step * self.batch_size
-        index, draws = positions % len(self.split), np.zeros(CROP_DRAWS)
-        taken, corrupt = self.split.take(index, np.tile(draws, (len(index), 1)))
+        draws = np.zeros((len(positions), CROP_DRAWS))
+        taken, corrupt = self.split.take(positions % len(self.split), draws)
         mask = (positions < len(self.split)).astype(np.float32)
         mask[list(corrupt)] = 0
         images = self.normalizer(taken.images)

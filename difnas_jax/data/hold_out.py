@@ -50,11 +50,11 @@ def stratified_counts(sizes: np.ndarray, fraction: float) -> np.ndarray:
 
     Returns:
       int[C], each less than one image from its share. They sum to the rounded share of
-      all images, or to less where a class of two or more would lose its last image.
+      all images, or to less where a class would lose its last image.
     """
     quotas = fraction * sizes
     counts = np.floor(quotas).astype(int)
-    gives_one_more = np.ceil(quotas) <= np.where(sizes > 1, sizes - 1, 1)
+    gives_one_more = np.ceil(quotas) < sizes
     by_remainder = np.argsort(counts - quotas, kind="stable")
     by_remainder = by_remainder[(gives_one_more & (quotas > counts))[by_remainder]]
     missing = round(fraction * sizes.sum()) - counts.sum()

@@ -26,9 +26,8 @@ SPLITS = ("train", "validation", "test")
 def digits(config: ConfigDict) -> Dataset[Records]:
     """The 1,797 grey 8x8 digits of this package (UCI optdigits, CC BY 4.0).
 
-    A fixed split by position into 1,257 train, 180 validation and 360 test images; with
-    `data.validation_fraction` 0 the 180 are of train. The images come in runs of 0 to 9
-    by writer; a stride that is prime to 1,797 mixes digits and writers over the splits.
+    The 360 test images are fixed by their position. The images come in runs of 0 to 9
+    by writer; a stride that is prime to 1,797 mixes digits and writers.
     """
     file = resources.files("difnas_jax.data").joinpath("digits8x8.npz")
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as values:
@@ -36,11 +35,7 @@ def digits(config: ConfigDict) -> Dataset[Records]:
     images = (images.astype(np.uint16) * 255 // 16).astype(np.uint8)  # 0-16 -> 0-255
     whole = checked_arrays("digits", images, labels, config.space.num_classes)
     order = np.arange(len(whole)) * DIGITS_STRIDE % len(whole)
-    test, rest = whole[order < 360], order >= 360
-    if config.data.validation_fraction == 0:
-        return Dataset(whole[rest], None, test)
-    held = rest & (order < 540)
-    return Dataset(whole[rest & ~held], whole[held], test)
+    return _with_hold_out(whole[order >= 360], whole[order < 360], config)
 
 
 def arrays(config: ConfigDict) -> Dataset[Records]:
@@ -145,6 +140,13 @@ def _dataset(
     train, test = splits[names["train"]], splits[names["test"]]
     if names.get("validation") in splits:
         return Dataset(train, splits[names["validation"]], test)
+    return _with_hold_out(train, test, config)
+
+
+def _with_hold_out(
+    train: Records, test: Records, config: ConfigDict
+) -> Dataset[Records]:
+    """Part of train is the validation split, unless the fraction is 0."""
     fraction = config.data.validation_fraction
     if fraction == 0:
         return Dataset(train, None, test)

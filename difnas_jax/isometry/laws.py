@@ -100,12 +100,13 @@ def relu_conv(case: Case, rule: Initialisation) -> Law:
 
 
 def avg_pool(case: Case, rule: Initialisation) -> Law:
-    """Mean over neighbours and batch norm: exact, there is nothing random in it."""
+    """Mean over neighbours, and batch norm if any: exact, nothing in it is random."""
     pixels = np.arange(case.side)
     near = abs(pixels[:, None] - pixels) <= case.op.kernel // 2
     rows = near / near.sum(1, keepdims=True)
     axis = case.side * np.sum((rows @ rows.T) ** 2) / np.sum(rows**2) ** 2
-    return Law(1.0, float(axis**2 - 1))
+    mean = 1.0 if case.op.indicator else (np.sum(rows**2) / case.side) ** 2
+    return Law(float(mean), float(axis**2 - 1))
 
 
 def _separable(case: Case, rule: Initialisation, inputs: int, outputs: int) -> Law:

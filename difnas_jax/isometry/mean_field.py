@@ -31,6 +31,7 @@ CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 DENSITY = np.exp(-(CENTRES**2) / 2) / np.exp(-(CENTRES**2) / 2).sum()
 
 VARIANCES = np.logspace(-6, 4, 501)  # among which fixed points are looked for
+WIDTH = 128  # of random networks
 KEPT = 1e-6  # a variance that changes by no larger share is kept
 
 
@@ -141,3 +142,38 @@ def chi(activation: str, weights: float, q: float) -> float:
     Below 1 gradients vanish (order), above 1 they explode (chaos).
     """
     return weights * statistics(activation, q).slope
+
+
+def random_jacobian(
+    rng: np.random.Generator,
+    draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray],
+    function: Function,
+    weights: float,
+    q: float,
+    layers: int,
+) -> np.ndarray:
+    """The Jacobian of a random network of square layers, for comparison with the laws.
+
+    Args:
+      rng: of kernels and input.
+      draw: kernels of rows with a mean squared norm of 1, transposed.
+      function: the activation.
+      weights: variance of a layer's outputs for inputs of second moment 1.
+      q: variance of the input.
+      layers: how many.
+
+    Returns:
+      float64[WIDTH, WIDTH].
+    """
+    state, product = q**0.5 * rng.standard_normal(WIDTH), np.eye(WIDTH)
+    for _ in range(layers):
+        kernel = weights**0.5 * draw(rng, (WIDTH, WIDTH)).T
+        slopes = (function(state + 1e-6) - function(state - 1e-6)) / 2e-6
+        product = kernel @ (slopes[:, None] * product)
+        state = kernel @ function(state)
+    return product
+
+
+def gaussian(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Independent kernels for `random_jacobian`."""
+    return rng.standard_normal(shape) / shape[0] ** 0.5

@@ -18,15 +18,22 @@ from ml_collections import ConfigDict
 from difnas_jax.config import build
 from difnas_jax.isometry import composition, mean_field
 from difnas_jax.isometry.cases import Initialisation, activation_of, blocks, reduced
-from difnas_jax.isometry.composition import Law
+from difnas_jax.isometry.composition import Law, repeated
 from difnas_jax.isometry.depth import TRANSFER, Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
-from difnas_jax.isometry.singular_values import against_law, flatten, measure
-from difnas_jax.models.initializers import WHOLE_BLOCKS, initialize
+from difnas_jax.isometry.singular_values import against_law, flatten, measure, moments
+from difnas_jax.models.initializers import (
+    DEPTHWISE_ROLES,
+    WHOLE_BLOCKS,
+    initialize,
+    stacked_haar,
+)
 from difnas_jax.training.recipe import build_supernet
 
 CHANNELS, SIDE = 16, 6  # of the inputs of a block
 SEEDS = range(2)
+LAYERS, NETWORKS = 4, 3  # of random networks of equal layers
+WHOLE_BLOCKS_ROLES = ("expand", "project")
 IMAGE_SIZE, BATCH_SIZE, DRAWS = 32, 32, 2  # of the depth
 # The config fields on which a summary depends.
 FIELDS = ("seed", "space", "method.kernels", "method.depthwise", "method.activation")
@@ -124,16 +131,21 @@ def _noise(config: ConfigDict) -> list[dict[str, Any]]:
 def role_rows(params: Any, activation: str, kernels: str) -> list[Values]:
     """Mean-field theory of a layer of each role, if batch norm were off.
 
+    Depthwise layers are left out, which mix no channels, and so are the parts of
+    looks-linear pairs, which are not independent.
+
     Returns:
       Rows of `role`; `weights`, the variance of its outputs for inputs of second moment
       1, from the kernels themselves; `fixed_points` of the variance map, as intervals;
-      `q`, the largest of them up to 1, or 1 where there is none; `chi` there; and
-      `spread`, the normalised variance of one such layer with as many outputs as
-      inputs.
+      `q`, the largest of them up to 1, or 1 where there is none; `chi` there; and the
+      normalised variance of `LAYERS` such layers with as many outputs as inputs
+      (eq. 8), `spread_law` and, of random networks in numpy, `spread`.
     """
+    gaussian, left_out = kernels == "he_fan_out", DEPTHWISE_ROLES
+    left_out += WHOLE_BLOCKS_ROLES if kernels in WHOLE_BLOCKS else ()
     squares: dict[str, list[np.ndarray]] = {}
     for leaf, kernel in flatten(params).items():
-        if leaf[-1] == "kernel" and leaf[0] != "classifier":
+        if leaf[-1] == "kernel" and leaf[-2] not in (*left_out, "classifier"):
             rows = (kernel**2).sum(tuple(range(kernel.ndim - 1)))
             squares.setdefault(leaf[-2], []).append(rows)
     rows = []
@@ -141,10 +153,28 @@ def role_rows(params: Any, activation: str, kernels: str) -> list[Values]:
         weights = float(np.concatenate(values).mean())
         fixed = mean_field.fixed_points(activation, weights, 0.0)
         q = max((min(high, 1.0) for low, high in fixed if low <= 1), default=1.0)
-        law = layer_law(activation, weights, q, kernels == "he_fan_out")
+        law = layer_law(activation, weights, q, gaussian)
         row = {"role": role, "weights": weights, "fixed_points": fixed, "q": q}
-        rows.append(row | {"chi": law.mean, "spread": law.spread})
+        row |= {"chi": law.mean, "spread_law": repeated(law, LAYERS).spread}
+        rows.append(row | {"spread": measured_spread(activation, weights, q, gaussian)})
     return rows
+
+
+def measured_spread(activation: str, weights: float, q: float, gaussian: bool) -> float:
+    """Normalised variance through `LAYERS` layers, mean of some random networks."""
+    rng = np.random.default_rng(0)
+    found = [
+        mean_field.random_jacobian(
+            rng,
+            mean_field.gaussian if gaussian else stacked_haar(1.0),
+            mean_field.FUNCTIONS[activation],
+            weights=weights,
+            q=q,
+            layers=LAYERS,
+        )
+        for _ in range(NETWORKS)
+    ]
+    return float(np.mean([moments(jacobian)[1] for jacobian in found]))
 
 
 def layer_law(activation: str, weights: float, q: float, gaussian: bool) -> Law:

@@ -51,10 +51,12 @@ def method_in_words(config: ConfigDict) -> str:
     """What made the indicator, in one sentence."""
     method = config.method
     row = INDICATORS[method.indicator]
+    activation = f" and {method.activation}" if method.activation else ""
     return (
         f"The indicator {method.indicator} ({row.unit}) of a supernet with "
-        f"{method.kernels} kernels in which {method.trainable} trained, on "
-        f"{method.sampling} paths, with the layer indicator {method.layer_indicator}."
+        f"{method.kernels} kernels (depthwise: {method.depthwise}){activation}, in "
+        f"which {method.trainable} trained, on {method.sampling} paths, with the layer "
+        f"indicator {method.layer_indicator}."
     )
 
 

@@ -41,6 +41,30 @@ WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 LOCK = ".lock"
 
 
+def make_folder(folder: Path) -> None:
+    """Make a workdir, if needed.
+
+    Raises:
+      InputError: it cannot be made.
+    """
+    with _as_workdir(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _as_workdir(folder: Path) -> Iterator[None]:
+    """Report a folder that cannot be used as bad input; a full disk is none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise
+        raise InputError(
+            f"--workdir: expected a folder that can be made and written, {folder} "
+            f"cannot ({error.strerror})"
+        ) from error
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Lock a folder for this process; the system unlocks it however the process ends.
@@ -51,16 +75,9 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
       InputError: another process has locked it, or it cannot be made or written.
     """
-    try:
+    with _as_workdir(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / LOCK, "a+")
-    except OSError as error:
-        if error.errno in FULL_DISK:
-            raise
-        raise InputError(
-            f"--workdir: expected a folder that can be made and written, {folder} "
-            f"cannot ({error.strerror})"
-        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

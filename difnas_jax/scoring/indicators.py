@@ -29,12 +29,14 @@ class Evidence:
       paths: int32[T, K, L], the K paths of each update.
       memory: what the training remembers of them, see `training.recipe`.
       space: the searched space. The identity of a layer scores by its layer indicator.
+      always_on: layers whose identity ran beside every block.
     """
 
     params: Any
     paths: np.ndarray
     memory: Memory
     space: SearchSpace
+    always_on: tuple[int, ...] = ()
 
 
 def raw_gammas(evidence: Evidence) -> dict[str, np.ndarray]:
@@ -68,12 +70,12 @@ def gamma(evidence: Evidence) -> np.ndarray:
     return table
 
 
-def _gammas_of_blocks(evidence: Evidence) -> list[str]:
-    """`doubts_about_gammas` of the ops but identity, which may always be on."""
+def _doubts_about_gammas(evidence: Evidence) -> list[str]:
+    """Whether they tell the ops that compete apart; an always-on identity does not."""
     space, scales = evidence.space, _scales(evidence)
     layers: dict[int, dict[str, np.ndarray]] = {}
     for (layer, op), found in scales.items():
-        if op != space.identity:
+        if op != space.identity or layer not in evidence.always_on:
             ops = layers.setdefault(layer, {})
             ops[space.ops[op].name] = np.concatenate(found)
     return doubts_about_gammas(layers.values())
@@ -143,7 +145,7 @@ class IndicatorRow(NamedTuple):
 
 INDICATORS: dict[str, IndicatorRow] = {
     "gamma": IndicatorRow(
-        gamma, "mean |γ| over channels", positive=True, doubts=_gammas_of_blocks
+        gamma, "mean |γ| over channels", positive=True, doubts=_doubts_about_gammas
     ),
     "main_effect": IndicatorRow(
         main_effect, "loss it saves (nats)", memory="path_losses"

@@ -60,5 +60,6 @@ def doubts_about_gammas(layers: Iterable[Mapping[str, np.ndarray]]) -> list[str]
 
 def _standard_errors_between(one: np.ndarray, other: np.ndarray) -> float:
     sizes = [np.abs(scale, dtype=np.float64) for scale in (one, other)]
-    error = math.sqrt(sum(size.var(ddof=1) / len(size) for size in sizes))
-    return abs(sizes[0].mean() - sizes[1].mean()) / max(error, np.finfo(float).tiny)
+    error = math.sqrt(sum(size.var() / max(len(size) - 1, 1) for size in sizes))
+    difference = abs(sizes[0].mean() - sizes[1].mean())
+    return difference / error if error else 0.0

@@ -71,11 +71,13 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
 
 def evidence_of(config: ConfigDict, trained: TrainedSupernet) -> Evidence:
     """What indicators read."""
+    wiring = build_wiring(config)
     return Evidence(
         params=trained.variables["params"],
         paths=_paths(config, trained.step),
         memory=trained.memory,
-        space=build_wiring(config).searched,
+        space=wiring.searched,
+        always_on=wiring.parallel,
     )
 
 

@@ -74,26 +74,29 @@ def accuracy(
 
     Returns:
       `accuracy` (0 to 1, mean over paths and images, with the statistics of each
-      batch), `split` (`validation`, or `train` where nothing is held out), of how many
-      `examples` of it, and `chance`, the share of their largest class.
+      batch) and, of 10 classes or more, `top5_accuracy`; `split` (`validation`, or
+      `train` where nothing is held out), how many `examples` of it were read, and
+      `chance`, the share of their largest class.
     """
     name = "train" if dataset.validation is None else "validation"
     whole = dataset.train if dataset.validation is None else dataset.validation
     examples = data.spread_over(whole, MOST_EXAMPLES)
+    size = config.supernet.batch_size
     sums = sums_of_examples(
         jax.jit(functools.partial(sums_over_paths, model)),
         variables,
         examples,
         path=strict_fair(model.space)(stream(config.seed, "accuracy", 0)),
-        batch_size=config.supernet.batch_size,
+        # `supernet.placement` may need no multiple of the devices; this does.
+        batch_size=size + -size % jax.device_count(),
         normalizer=normalizer,
         mesh=data_mesh(),
     )
-    measured = means(sums)["accuracy"]
+    found = means(sums)
     chance = float(sums["labels"].max() / sums["labels"].sum())
-    say(f"supernet: accuracy {measured:.2%} on {name}, chance {chance:.2%}")
-    found = {"accuracy": measured, "split": name, "examples": len(examples)}
-    return {**found, "chance": chance}
+    say(f"supernet: accuracy {found['accuracy']:.2%} on {name}, chance {chance:.2%}")
+    del found["loss"]
+    return {**found, "examples": len(examples), "split": name, "chance": chance}
 
 
 def _checksum(tree: Any) -> str:
