@@ -11,10 +11,10 @@ or compare a stored indicator:
         --table=nas-bench-macro_cifar10.json
 
 A method is a config over other experiments (`main_effect`, `bnnas`, ...), or `default`
-for `nas_bench_macro` as it is; any field of its config is a flag,
+for `nas_bench_macro` as it is; any field of its config is a flag, such as
 `--config.method.score=sum`. Trainings are kept below `--workdir` and continued or
-reused by the same command. Accuracies of the table come from the test set of CIFAR-10; the
-supernet sees the training set only, less a tenth held out for validation.
+reused by the same command. Accuracies of the table come from the test set of CIFAR-10;
+the supernet sees the training set only, less a tenth held out for validation.
 """
 
 from __future__ import annotations
