@@ -81,7 +81,7 @@ GOLDEN = {
         macs=322_918_720,
         params=3_558_464,
     ),
-    # Ours: what the demo prints, not a publication.
+    # Ours, not of a publication.
     "digits": Golden((16, 1, 10), MACS, "4 6 6 3 6 1 0", 1_622_144, 64_930),
     # One row of each benchmark table.
     "nas_bench_macro": Golden(
