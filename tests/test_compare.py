@@ -16,6 +16,7 @@ from difnas_jax.training import timing
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 BASELINES = sorted((CONFIGS / "baselines").glob("*.py"))
+BASELINES.append(CONFIGS / "main_effect.py")
 METHODS = [f"{CONFIGS}/digits.py:smoke", *(f"{p}:digits,smoke" for p in BASELINES)]
 TINY = {
     "space.name": "tiny",
@@ -45,6 +46,7 @@ RECIPE = {
     ("supernet", "clip_value"),
     ("supernet", "epochs"),
     ("search", "references"),
+    ("search", "screening"),
 }
 
 
@@ -116,7 +118,7 @@ def test_a_method_differs_in_its_row_only(path, base):
 
 @pytest.mark.parametrize("path", BASELINES, ids=lambda path: path.stem)
 def test_an_unknown_experiment_is_named(path):
-    with pytest.raises(InputError, match="config argument 'smoke'.*digits, mbv2"):
+    with pytest.raises(InputError, match="config argument 'smoke'.*digits, main_effect, mbv2"):
         load_config(f"{path}:smoke")
     assert load_config(f"{path}:digits,seed=4").seed == 4
 
