@@ -2,9 +2,13 @@
 
     python -m difnas_jax --config=main_effect:digits
 
-What ranks best on NAS-Bench-Macro, see docs/evidence.md: all weights train, from
-orthogonal kernels on, and a candidate scores by how much it lowers the loss of the
-paths through it. Identity is sampled as it is in the found network, without batch norm.
+All weights train, from orthogonal kernels on, and a candidate scores by how much it
+lowers the loss of the paths through it. Identity is sampled as it is in the found
+network, without batch norm.
+
+It ranks best on NAS-Bench-Macro (docs/evidence.md): tau-b 0.818 [0.798, 0.835] over
+three seeds, where counting layers has 0.675 and DI-NAS 0.350; under 60 M MACs its
+network has 0.22 points less than the best there, that of DI-NAS 2.32.
 """
 
 from difnas_jax.config import experiment
