@@ -14,7 +14,8 @@ for 240 epochs. Not run at full size.
 `:paper` is the recipe of the paper, which takes it from BN-NAS: SGD at 0.25 for 512
 images with cosine annealing, and no validation split: all of train trains, and the test
 is read once, at the end. Differs from the paper without it: Adam, with which the same
-supernet learns at 32 pixels, where the paper's recipe stayed at chance (docs/methods.md).
+supernet learns at 32 pixels; there the paper's recipe stayed at chance
+(docs/methods.md).
 
 `:smoke` walks the same 21 layers x 7 ops through every stage in a few updates, at 32
 pixels on the shipped digits:
