@@ -115,7 +115,9 @@ def _check_same_config(
     then, absent = marker["config"], "absent"
     version = marker.get("versions", {}).get("difnas_jax", "unknown")
     unread = {DATA_CHECKSUM} - (then.keys() & now.keys())
-    for field in sorted((then.keys() | now.keys()) - unread):
+    fields = (then.keys() | now.keys()) - unread
+    # The checksum last: a field such as the seed may be why the data differ.
+    for field in sorted(fields, key=lambda name: (name == DATA_CHECKSUM, name)):
         there, here = then.get(field, absent), now.get(field, absent)
         if there != here:  # an added or removed field may change the result
             raise InputError(
