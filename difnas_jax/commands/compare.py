@@ -1,7 +1,6 @@
 """Methods side by side, each from the data to a retrained network.
 
-    python -m difnas_jax compare --workdir=runs/compare --seeds=0,1,2 \
-        digits spos:digits
+    python -m difnas_jax compare --workdir=runs/compare --seeds=0,1 digits spos:digits
 
 A method is a config, by name or file; flags `--config.FIELD=VALUE` apply to all. Every
 (method, seed) is a run of its own below the workdir, and the same command resumes an
@@ -19,9 +18,8 @@ The numbers of a row, by their titles:
       one update of the supernet (forward, backward, optimizer) on one device, for
       --update-batch images of noise; this by its K paths; once for each method
 
-A method whose data are missing is timed all the same; its other cells read "not run",
-and the reason is printed. "-" is a number that a run does not have. The exit code is 1
-if a run failed, or if a method got neither a run nor a time.
+A method whose data are missing is timed all the same; other cells read "not run". "-" is
+a number that a run does not have. Exit code 1: a run failed, or a method got neither.
 """
 
 import argparse
