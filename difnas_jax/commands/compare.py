@@ -18,8 +18,8 @@ The numbers of a row, by their titles:
       one update of the supernet (forward, backward, optimizer) on one device, for
       --update-batch images of noise; this by its K paths; once for each method
 
-A method whose data are missing is timed all the same; other cells read "not run". "-" is
-a number that a run does not have. Exit code 1: a run failed, or a method got neither.
+A method whose data are missing is timed all the same; other cells read "not run". "-"
+is a number that a run does not have. Exit code 1: a run failed, or a method got none.
 """
 
 import argparse
