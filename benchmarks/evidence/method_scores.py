@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
 import dataclasses
-import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks.evidence.indicator_tables import indicator_tables, summed
 from benchmarks.evidence.score_ideas import IDEAS, read_scales
 from difnas_jax import checks, pipeline
 from difnas_jax.commands.compare import parse_seeds
@@ -27,16 +26,13 @@ from difnas_jax.ranking.tables import BenchmarkTable
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.metrics import say
-from difnas_jax.scoring.indicators import INDICATORS, Evidence
+from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import scorer_row, table_of
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 from difnas_jax.search.additive import (
     ADDITIVE_RULES,
-    DROPPED_LAYERS,
-    sum_along_paths,
 )
 from difnas_jax.search.candidates import SCORE
-from difnas_jax.search.equal_networks import highest_scoring_paths
 from difnas_jax.spaces.base import SearchSpace
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -209,7 +205,7 @@ def _scored(
     start = time.monotonic()
     supernet = trained_supernet(config, folder)
     evidence = evidence_of(config, supernet)
-    tables = _indicator_tables(config, evidence)
+    tables = indicator_tables(config, evidence)
     scales = read_scales(config, supernet, evidence)
     tables |= {name: idea(scales) for name, idea in IDEAS.items()}
     others = {name: summed(values, table, space) for name, values in tables.items()}
@@ -231,36 +227,6 @@ def _scored(
     seconds["supernet"] = marker["seconds"]
     images += files.read_json(folder / artifacts.SUPERNET_RESULT, ("images",))["images"]
     return Scored(scores, values, others, seconds, images)
-
-
-def _indicator_tables(config: ConfigDict, evidence: Evidence) -> dict[str, np.ndarray]:
-    """`<indicator> <score>` -> float64[L, O] of all that this training can give.
-
-    Behind it, where the identity was always on, what dropping a layer scores.
-    """
-    tables, config = {}, copy.deepcopy(config)
-    always_on = build_wiring(config).parallel
-    dropped = list(DROPPED_LAYERS) if always_on else [config.method.dropped_layer]
-    for (name, indicator), rule, drop in itertools.product(
-        INDICATORS.items(), ADDITIVE_RULES, dropped
-    ):
-        config.method.update(score=rule, dropped_layer=drop)
-        config.method.indicator = name
-        if indicator.memory in ("nothing", config.method.memory):
-            # A ratio to something negative, or paths that the supernet does not have.
-            with contextlib.suppress(InputError):
-                checks.check_indicator(config, build_wiring(config))
-                values = table_of(config, indicator.measure(evidence))
-                tables[f"{name} {rule} {drop}" if always_on else f"{name} {rule}"] = (
-                    values
-                )
-    return tables
-
-
-def summed(values: np.ndarray, table: BenchmarkTable, space: SearchSpace) -> np.ndarray:
-    """float64[N]: the score of each name, along the best path of its network."""
-    paths = highest_scoring_paths(table.architectures, values, space)
-    return sum_along_paths(values, paths)
 
 
 def _part(table: BenchmarkTable, space: SearchSpace, networks: int) -> BenchmarkTable:

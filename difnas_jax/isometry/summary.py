@@ -23,6 +23,7 @@ from difnas_jax.isometry.depth import TRANSFER, Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
 from difnas_jax.isometry.singular_values import against_law, flatten, measure, moments
 from difnas_jax.models.initializers import (
+    BLOCK_ROLES,
     DEPTHWISE_ROLES,
     WHOLE_BLOCKS,
     initialize,
@@ -33,7 +34,6 @@ from difnas_jax.training.recipe import build_supernet
 CHANNELS, SIDE = 16, 6  # of the inputs of a block
 SEEDS = range(2)
 LAYERS, NETWORKS = 4, 3  # of random networks of equal layers
-WHOLE_BLOCKS_ROLES = ("expand", "project")
 IMAGE_SIZE, BATCH_SIZE, DRAWS = 32, 32, 2  # of the depth
 # The config fields on which a summary depends.
 FIELDS = ("seed", "space", "method.kernels", "method.depthwise", "method.activation")
@@ -142,7 +142,7 @@ def role_rows(params: Any, activation: str, kernels: str) -> list[Values]:
       (eq. 8), `spread_law` and, of random networks in numpy, `spread`.
     """
     gaussian, left_out = kernels == "he_fan_out", DEPTHWISE_ROLES
-    left_out += WHOLE_BLOCKS_ROLES if kernels in WHOLE_BLOCKS else ()
+    left_out += BLOCK_ROLES if kernels in WHOLE_BLOCKS else ()
     squares: dict[str, list[np.ndarray]] = {}
     for leaf, kernel in flatten(params).items():
         if leaf[-1] == "kernel" and leaf[-2] not in (*left_out, "classifier"):

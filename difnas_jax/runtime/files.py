@@ -75,8 +75,8 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
       InputError: another process has locked it, or it cannot be made or written.
     """
+    make_folder(folder)
     with _as_workdir(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / LOCK, "a+")
     with file:
         try:

@@ -12,16 +12,19 @@ from ml_collections import ConfigDict
 from difnas_jax import data
 from difnas_jax.data import Normalizer
 from difnas_jax.data.base import Dataset
-from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import Network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.training.evaluate import means, sums_of_examples, sums_over_paths
-from difnas_jax.training.fates import split
 from difnas_jax.training.paths import paths_per_update, stream, strict_fair
-from difnas_jax.training.recipe import Recipe, build_sampler, build_supernet
+from difnas_jax.training.recipe import (
+    Recipe,
+    build_sampler,
+    build_supernet,
+    initial_variables,
+)
 from difnas_jax.training.steps import BATCH_SHARING
 from difnas_jax.training.train import train
 
@@ -30,18 +33,13 @@ MOST_EXAMPLES = 10_000  # that tell how well a supernet does
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Train what the method trains, on sampled paths, with batch statistics."""
-    method, batch_size = config.method, config.supernet.batch_size
+    batch_size, dataset = config.supernet.batch_size, data.load(config)
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
-    params = initialize(
-        model, config.seed, kernels=method.kernels, depthwise=method.depthwise
-    )["params"]
-    dataset = data.load(config)
     normalizer = Normalizer.of(config, dataset.train)
     sampler = build_sampler(config)
     state = train(
         model=model,
-        # A supernet keeps no running statistics.
-        variables=split({"params": params, "batch_stats": {}}, recipe.fates(params)),
+        variables=initial_variables(config, model),
         sampler=sampler,
         batches=data.TrainBatches.of(config, dataset.train, normalizer, batch_size),
         recipe=recipe,
@@ -78,8 +76,9 @@ def accuracy(
       `train` where nothing is held out), how many `examples` of it were read, and
       `chance`, the share of their largest class.
     """
-    name = "train" if dataset.validation is None else "validation"
-    whole = dataset.train if dataset.validation is None else dataset.validation
+    name, whole = "validation", dataset.validation
+    if whole is None:
+        name, whole = "train", dataset.train
     examples = data.spread_over(whole, MOST_EXAMPLES)
     size = config.supernet.batch_size
     sums = sums_of_examples(

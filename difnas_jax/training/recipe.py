@@ -14,8 +14,9 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from difnas_jax.config.build import build_wiring
+from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import Network, network
-from difnas_jax.training.fates import Fates, fates_of
+from difnas_jax.training.fates import Fates, fates_of, split
 from difnas_jax.training.paths import SAMPLERS, Sampler
 
 Memory = dict[str, Any]  # arrays by name
@@ -119,6 +120,18 @@ def build_supernet(config: ConfigDict) -> Network:
         rematerialize=config.supernet.rematerialize,
         activation=config.method.activation,
     )
+
+
+def initial_variables(config: ConfigDict, model: Network) -> dict[str, Any]:
+    """The supernet of a config before training, split by the fates of its method.
+
+    `batch_stats` is empty: a supernet keeps no running statistics.
+    """
+    method, recipe = config.method, Recipe.of_supernet(config)
+    params = initialize(
+        model, config.seed, kernels=method.kernels, depthwise=method.depthwise
+    )["params"]
+    return split({"params": params, "batch_stats": {}}, recipe.fates(params))
 
 
 def build_sampler(config: ConfigDict) -> Sampler:

@@ -9,11 +9,14 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from difnas_jax.models.initializers import initialize
 from difnas_jax.runtime.mesh import DEVICES, shard_batch
-from difnas_jax.training.fates import split
 from difnas_jax.training.placements import PLACEMENTS
-from difnas_jax.training.recipe import Recipe, build_sampler, build_supernet
+from difnas_jax.training.recipe import (
+    Recipe,
+    build_sampler,
+    build_supernet,
+    initial_variables,
+)
 from difnas_jax.training.train import begin
 
 # The first update compiles, the second one fills caches and allocates.
@@ -44,14 +47,11 @@ def time_update(config: ConfigDict) -> UpdateTime:
     The images are noise, as many and as large as the config says.
     """
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
-    method, space, rng = config.method, model.space, np.random.default_rng(config.seed)
-    params = initialize(
-        model, config.seed, kernels=method.kernels, depthwise=method.depthwise
-    )["params"]
+    space, rng = model.space, np.random.default_rng(config.seed)
     mesh = Mesh(np.array(jax.devices()[:1]), (DEVICES,))
     state, train_step, paths = begin(
         model=model,
-        variables=split({"params": params, "batch_stats": {}}, recipe.fates(params)),
+        variables=initial_variables(config, model),
         sampler=build_sampler(config),
         recipe=recipe,
         mesh=mesh,
