@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from difnas_jax import data
@@ -27,11 +25,11 @@ from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
 from difnas_jax.training.fates import TRAINABLE
+from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES
 from difnas_jax.training.paths import SAMPLERS, paths_per_update
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import MEMORIES, Recipe
-from difnas_jax.training.steps import BATCH_SHARING
 
 CHOICES: dict[str, Iterable[str]] = {
     "space.name": SPACES,
@@ -81,7 +79,7 @@ def check(config: ConfigDict) -> None:
         recipe = recipes[stage](config)
         if PLACEMENTS[recipe.placement].batch == OVER_DEVICES:
             check_divides(f"{stage}.batch_size", recipe.settings.batch_size)
-    check_batch_sharing(config, wiring.sampled)
+    check_paths(config, wiring.sampled)
     if "indicator" in scorer_row(config).needs:
         check_indicator(config, wiring)
     if "search" in stages:
@@ -180,23 +178,31 @@ def needing_validation(config: ConfigDict) -> list[str]:
     return [f"{name} = {value!r}" for name, value in shown.items()]
 
 
-def check_batch_sharing(config: ConfigDict, space: SearchSpace) -> None:
-    """Refuse a batch that cannot be shared among the paths of an update.
+def check_paths(config: ConfigDict, space: SearchSpace) -> None:
+    """Refuse a batch or groups that do not fit the number of paths of an update.
 
     Raises:
-      InputError: naming the batch size and the number of paths.
+      InputError: naming the field and the number of paths.
     """
     sharing, size = config.method.batch_sharing, config.supernet.batch_size
     paths = paths_per_update(SAMPLERS[config.method.sampling](space))
-    labels = {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}
-    share = BATCH_SHARING[sharing].share
-    try:
-        jax.eval_shape(lambda batch: share(batch, jnp.asarray(0), paths), labels)
-    except TypeError as error:
-        raise InputError(
-            f"supernet.batch_size: expected a multiple of the {paths} paths of an "
-            f"update (method.batch_sharing = {sharing!r}), got {size}"
-        ) from error
+    fits = BATCH_SHARING[sharing].passes(paths) == paths or size % paths == 0
+    require(
+        fits,
+        "supernet.batch_size",
+        f"a multiple of the {paths} paths of an update "
+        f"(method.batch_sharing = {sharing!r})",
+        size,
+    )
+    at_once, placement = config.supernet.paths_at_once, config.supernet.placement
+    most = paths if placement == "batch" else 1
+    require(
+        at_once <= most and (at_once == 0 or paths % at_once == 0),
+        "supernet.paths_at_once",
+        f"0 or a divisor of {most} (paths of an update: {paths}, "
+        f"supernet.placement = {placement!r})",
+        at_once,
+    )
 
 
 def chosen_stages(config: ConfigDict) -> list[str]:

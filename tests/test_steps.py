@@ -24,11 +24,11 @@ from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
 from difnas_jax.training import optim
 from difnas_jax.training.evaluate import sums_of_batch
 from difnas_jax.training.fates import HELD, TRAINABLE, fates_of
+from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.paths import stream, strict_fair
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import (
-    BATCH_SHARING,
     TrainState,
     TrainStep,
     create_state,
@@ -57,6 +57,7 @@ def training(
         train_classifier=False,
         batch_sharing="same",
         placement="batch",
+        paths_at_once=0,
         memory="path_losses",
     )
     recipe = dataclasses.replace(recipe, **(columns or {}))
@@ -214,18 +215,26 @@ def test_gradients_of_the_paths_are_summed(tiny, batch):
 
 
 def test_split_gives_each_path_its_own_images(tiny, batch):
+    """Every second image, of what stem and fixed block make of the whole batch."""
     paths = jnp.array([[0, 1, 2], [1, 0, 0]], jnp.int32)
-    state, step = training(tiny, "indicator", columns={"batch_sharing": "split"})
+    model = plain_network(tiny)
+    columns = {"batch_sharing": "split"}
+    state, step = training(tiny, "indicator", model=model, columns=columns)
     _, metrics = jax.jit(step)(state, batch, paths)
-    _, same = training(tiny, "indicator")
-    parts = [
-        jax.tree.map(lambda leaf, n=n: leaf[7 * n : 7 * n + 7], batch) for n in (0, 1)
-    ]
-    losses = [
-        jax.jit(same)(state, part, path[None])[1]["loss"]
-        for part, path in zip(parts, paths, strict=True)
-    ]
-    assert metrics["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+    @jax.jit
+    def entropy(variables):
+        hidden = model.apply(variables, batch["image"], True, method="enter")
+        maps = hidden[0::2], hidden[1::2]
+        logits = model.apply(variables, maps, paths, True, method="follow")
+        labels = jnp.stack([batch["label"][0::2], batch["label"][1::2]])
+        picked = jax.nn.log_softmax(logits) * jax.nn.one_hot(labels, 10)
+        return -picked.sum(-1).mean()
+
+    after = jax.jit(step)(state, batch, paths)[0].memory["path_losses"]
+    assert np.asarray(after[0, :2]).mean() == pytest.approx(
+        float(entropy(state.variables)), rel=1e-5
+    )
     assert {name: rule.passes(2) for name, rule in BATCH_SHARING.items()} == {
         "same": 2,
         "split": 1,
@@ -381,7 +390,7 @@ def test_the_classifier_would_move_without_the_mask_of_optax(tiny, batch):
     """It lies in `params` and has a gradient; only the mask holds it."""
     state, step = training(tiny, "all_bn")
     paths = jnp.array([[0, 1, 2], [1, 0, 0]])
-    recipe = Recipe(settings(), 0, "all_bn", False, "same", "batch", "nothing")
+    recipe = Recipe(settings(), 0, "all_bn", False, "same", "batch", 0, "nothing")
     plain = optim.only_moving(optax.adam(0.1))
     before = state.variables["params"]
     packing = optim.Packing.of(recipe.fates(before))
@@ -406,6 +415,60 @@ def relative_difference(left, right, start):
     difference = jax.tree.map(lambda a, b: a - b, left, right)
     change = jax.tree.map(lambda a, b: a - b, right, start)
     return float(optax.tree.norm(difference) / optax.tree.norm(change))
+
+
+@pytest.mark.parametrize("rematerialize", [False, True])
+@pytest.mark.parametrize("sharing", BATCH_SHARING)
+def test_paths_side_by_side_take_the_step_of_a_scan(
+    tiny, batch, sharing, rematerialize
+):
+    """A layer with two ops chooses one of its three paths by a switch."""
+    batch = jax.tree.map(lambda leaf: leaf[:12], batch)
+    start = initial(plain_network(tiny), trainable="all")["params"]
+    (scan, scan_metrics), (together, metrics) = (
+        updated(
+            tiny,
+            batch,
+            trainable="all",
+            columns={"batch_sharing": sharing, "paths_at_once": at_once},
+            model=plain_network(tiny, rematerialize=rematerialize),
+        )
+        for at_once in (1, 3)
+    )
+    assert relative_difference(together, scan, start) < 1e-5
+    for name, value in scan_metrics.items():
+        assert float(metrics[name]) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_strictly_fair_paths_side_by_side_need_no_switch(tiny, batch):
+    def switches(space, at_once):
+        state, step = training(space, "all_bn", columns={"paths_at_once": at_once})
+        paths = jax.jit(strict_fair(space))(stream(0, "paths", 0))
+        return (
+            jax.jit(step).lower(state, batch, paths).as_text().count("stablehlo.case")
+        )
+
+    layers = [dataclasses.replace(layer, ops=(0, 1)) for layer in tiny.layers]
+    even = dataclasses.replace(tiny, layers=tuple(layers))
+    assert switches(even, 2) == 0
+    assert switches(even, 1) == 2 * 3  # forward and backward
+    assert switches(tiny, 3) == 2 * 1  # the layer with fewer ops than paths
+
+
+def test_paths_side_by_side_on_two_devices_equal_one(tiny, batch):
+    mesh, columns = data_mesh(), {"paths_at_once": 3}
+
+    def on_devices(step):
+        def run(state, batch, paths):
+            whole = replicate(state, mesh), shard_batch(batch, mesh)
+            return jax.jit(step)(*whole, replicate(paths, mesh))
+
+        return run
+
+    start = initial(plain_network(tiny), trainable="all_bn")["params"]
+    one, _ = updated(tiny, batch, columns=columns)
+    two, _ = updated(tiny, batch, columns=columns, mesh=mesh, jit=on_devices)
+    assert relative_difference(two, one, start) < 1e-4
 
 
 VARIANTS = {

@@ -71,6 +71,7 @@ def read_scales(
         train_classifier=False,
         batch_sharing="same",
         placement="batch",
+        paths_at_once=0,
         memory="nothing",
     )
     # Whatever trained before: now the indicators alone do.

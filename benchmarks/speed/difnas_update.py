@@ -42,6 +42,7 @@ def training(
     layout: Layout | None = None,
     rematerialize: bool = False,
     placement: str = "batch",
+    paths_at_once: int = 0,
     mesh: Mesh | None = None,
 ) -> tuple[TrainStep, TrainState, Batch]:
     """The step (not compiled), its first state and a batch.
@@ -54,6 +55,7 @@ def training(
       layout: of the feature maps; that of the backend by default.
       rematerialize: compute activations again in the backward pass.
       placement: key of `placements.PLACEMENTS`.
+      paths_at_once: see `Recipe`.
       mesh: the devices; needed by the placement `paths`.
     """
     retrains = section == "retrain"
@@ -75,6 +77,7 @@ def training(
         train_classifier=False,
         batch_sharing="same",
         placement=placement,
+        paths_at_once=paths_at_once,
         memory="nothing" if retrains else default().method.memory,
     )
     variables = split(variables, recipe.fates(variables["params"]))

@@ -147,7 +147,7 @@ def with_batch(config: ConfigDict, batch_size: int) -> ConfigDict:
     config = config.copy_and_resolve_references()
     config.supernet.batch_size = batch_size
     try:
-        checks.check_batch_sharing(config, build_wiring(config).sampled)
+        checks.check_paths(config, build_wiring(config).sampled)
     except InputError as error:
         raise InputError(f"--update-batch={batch_size}: {error}") from error
     return config

@@ -19,7 +19,7 @@ from jax import Array
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.layers import ChoiceLayer, layer_name
 from difnas_jax.models.networks import Network
-from difnas_jax.ops.layout import Layout, fastest
+from difnas_jax.ops.layout import Layout
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.training.paths import stream, strict_fair
 
@@ -54,7 +54,7 @@ def make_probe(model: Network) -> Probe:
     Batch norms use the statistics of the batch, as in training, and the loss is the
     cross-entropy.
     """
-    space, layout = model.space, model.layout or fastest()
+    space, layout = model.space, model.map_layout
 
     def run(variables: Any, images: Array, path: Array, shifts: Maps):
         """Logits, and the outputs of the layers, each with its shift added."""

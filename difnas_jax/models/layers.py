@@ -10,13 +10,15 @@ import functools
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.modules import Block
-from difnas_jax.ops.choice import Branch, choose
+from difnas_jax.models.path_maps import PathMaps, fair_order
+from difnas_jax.ops.choice import Branch, choose, run_branch
 from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation
 from difnas_jax.spaces.base import IDENTITY, Op
@@ -83,6 +85,43 @@ class ChoiceLayer(nn.Module):
                 block = self._block(op, None)
             setattr(self, op.name, block)
 
+    def together(
+        self,
+        paths: PathMaps,
+        ops: Array,
+        train: bool,
+        fair: bool,
+        cell: int | None = None,
+    ) -> PathMaps:
+        """Pass the feature maps of K paths through their ops.
+
+        Args:
+          paths: the inputs.
+          ops: int32[K].
+          train: see `BatchNorm`.
+          fair: the K paths take every op of the layer K // M times at least, where the
+            layer has M. Then no index chooses an op: the paths are permuted so that
+            each op finds its own in a fixed place, and only those of the K % M ops
+            that are taken once more are chosen by an index.
+          cell: for an edge, the number of the cell.
+        """
+        allowed = self._allowed()
+        if len(allowed) == 1 or self.is_initializing():
+            return paths.each(lambda inputs: self(inputs, ops[0], train, cell))
+        if not fair or len(ops) < len(allowed):
+            pairs = zip(paths.in_order(), ops, strict=True)
+            outputs = [self(inputs, op, train, cell) for inputs, op in pairs]
+            return PathMaps.of(tuple(outputs), len(ops))
+        order = fair_order(self._numbers(ops), len(allowed))
+        outputs = []
+        for slot, inputs in enumerate(paths.arranged(order)):
+            turn, number = divmod(slot, len(allowed))
+            if turn < len(ops) // len(allowed):
+                outputs.append(self._through_one(allowed[number], inputs, train, cell))
+            else:
+                outputs.append(self(inputs, ops[order[slot]], train, cell))
+        return PathMaps(tuple(outputs), jnp.argsort(order))
+
     def __call__(
         self, inputs: Array, op: Array, train: bool, cell: int | None = None
     ) -> Array:
@@ -99,15 +138,28 @@ class ChoiceLayer(nn.Module):
         if len(ops) == 1:
             run = nn.remat(through[0]) if self.rematerialize else through[0]
             return run(self, inputs)
-        # Index among all ops of the space -> index among those of this layer.
-        numbers = np.zeros(len(self.ops), np.int32)
-        numbers[list(self.layer.ops)] = np.arange(len(ops))
-        branch = jnp.asarray(numbers)[op]
+        branch = self._numbers(op)
         if not self.is_mutable_collection("batch_stats"):
             branches = tuple(self._branch(op, train, cell) for op in ops)
             variables = tuple(self._variables(op, cell) for op in ops)
             return choose(branches, self.rematerialize, branch, variables, inputs)
         return nn.switch(branch, through, self, inputs)
+
+    def _numbers(self, ops: Array) -> Array:
+        """Indices among all ops of the space -> indices among those of this layer."""
+        numbers = np.zeros(len(self.ops), np.int32)
+        numbers[list(self.layer.ops)] = np.arange(len(self.layer.ops))
+        return jnp.asarray(numbers)[ops]
+
+    def _through_one(
+        self, op: Op, inputs: Array, train: bool, cell: int | None
+    ) -> Array:
+        """`through` of an op that no index chooses, traced once for equal layers."""
+        run = run_branch
+        if self.rematerialize:
+            run = jax.checkpoint(run, static_argnums=0)
+        branch, variables = self._branch(op, train, cell), self._variables(op, cell)
+        return run(branch, variables, inputs)
 
     def through(self, op: Op, inputs: Array, train: bool, cell: int | None) -> Array:
         """The op, plus the always-on identity where the layer has one.

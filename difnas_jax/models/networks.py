@@ -4,6 +4,7 @@ The found network is the supernet over a space of size one, `space.cut(architect
 and its variables are a subtree of the supernet's.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from jax import Array
 from difnas_jax.models import modules
 from difnas_jax.models.blocks import BLOCKS, ReluConv
 from difnas_jax.models.layers import ChoiceLayer, layer_name
-from difnas_jax.models.modules import normed
+from difnas_jax.models.path_maps import PathMaps
 from difnas_jax.ops.layout import Layout, fastest
 from difnas_jax.ops.normalization import Activation
 from difnas_jax.spaces.base import Op, SearchSpace
@@ -53,7 +54,18 @@ class Network(nn.Module):
     layout: Layout | None = None
     activation: str = ""
 
-    @nn.compact
+    @property
+    def map_layout(self) -> Layout:
+        """The layout of the feature maps."""
+        return self.layout or fastest()
+
+    def setup(self) -> None:
+        """Make what every network has; `make_parts` makes the rest."""
+        self.make_parts(self.map_layout)
+        self.drop = nn.Dropout(self.dropout)
+        classes, bias = self.space.num_classes, self.space.classifier_bias
+        self.classifier = modules.Linear(classes, bias)
+
     def __call__(self, images: Array, path: Array, train: bool) -> Array:
         """Classify images along one path.
 
@@ -66,20 +78,57 @@ class Network(nn.Module):
         Returns:
           float32[B, num_classes] logits.
         """
-        layout = self.layout or fastest()
-        images = layout.arrange(images).astype(DTYPES[self.dtype])
-        hidden = self.features(images, path, train, layout)
-        pooled = hidden.astype(jnp.float32).mean(layout.spatial)
-        if layout.channel == 0:
-            pooled = pooled.T  # [C, B] -> [B, C]
-        pooled = nn.Dropout(self.dropout, deterministic=not train)(pooled)
-        classes, bias = self.space.num_classes, self.space.classifier_bias
-        return modules.Linear(classes, bias, name="classifier")(pooled)
+        return self.follow((self.enter(images, train),), path[None], train)[0]
 
-    def features(
-        self, images: Array, path: Array, train: bool, layout: Layout
+    def enter(self, images: Array, train: bool) -> Array:
+        """What all paths have in common, before the first searchable layer.
+
+        Args:
+          images: float32[B, H, W, C].
+          train: see `__call__`.
+
+        Returns:
+          A feature map in the layout and type of this network.
+        """
+        return self.begin(
+            self.map_layout.arrange(images).astype(DTYPES[self.dtype]), train
+        )
+
+    def follow(
+        self, maps: tuple[Array, ...], paths: Array, train: bool, fair: bool = False
     ) -> Array:
-        """Images in the layout -> the last feature map; makes its submodules."""
+        """Classify what `enter` returned along K paths, side by side.
+
+        Args:
+          maps: the feature map of all paths, or one for each of them.
+          paths: int32[K, L]; see `__call__`.
+          train: see `__call__`.
+          fair: the paths are strictly fair, see `ChoiceLayer.together`.
+
+        Returns:
+          float32[K, B, num_classes] logits.
+        """
+        ends = self.along(PathMaps.of(maps, len(paths)), paths, train, fair)
+        logits = ends.each(lambda hidden: self.classify(hidden, train))
+        return jnp.stack(logits.in_order())
+
+    def classify(self, hidden: Array, train: bool) -> Array:
+        """The last feature map -> float32[B, num_classes]."""
+        pooled = hidden.astype(jnp.float32).mean(self.map_layout.spatial)
+        if self.map_layout.channel == 0:
+            pooled = pooled.T  # [C, B] -> [B, C]
+        return self.classifier(self.drop(pooled, deterministic=not train))
+
+    def make_parts(self, layout: Layout) -> None:
+        """Make the submodules of `begin` and `along`."""
+        raise NotImplementedError
+
+    def begin(self, images: Array, train: bool) -> Array:
+        """Images in the layout -> the input of the first searchable layers."""
+        raise NotImplementedError
+
+    def along(self, paths: PathMaps, ops: Array, train: bool, fair: bool) -> PathMaps:
+        """The outputs of `begin` -> the last feature maps, along int32[K, L] ops."""
         raise NotImplementedError
 
     def choice_layer(
@@ -104,30 +153,41 @@ class Supernet(Network):
 
     space: ChainSpace
 
-    def features(
-        self, images: Array, path: Array, train: bool, layout: Layout
-    ) -> Array:
-        """See `Network.features`."""
+    def make_parts(self, layout: Layout) -> None:
+        """See `Network.make_parts`."""
         space = self.space
         activation = modules.ACTIVATIONS[self.activation or space.activation]
-        stem = modules.Conv(
-            space.stem_channels, 3, space.stem_stride, layout, name="stem"
-        )
-        hidden = normed(stem, images, train, activation)
-        for index, block in enumerate(space.fixed):
-            hidden = BLOCKS[block.op.kind](
+        self.stem = modules.Conv(space.stem_channels, 3, space.stem_stride, layout)
+        self.bn_stem = modules.BatchNorm(layout, activation)
+        self.fixed = [
+            BLOCKS[block.op.kind](
                 op=block.op,
                 out_channels=block.out_channels,
                 stride=block.stride,
                 layout=layout,
                 activation=activation,
-                name=f"fixed_{index}",
-            )(hidden, train)
-        for layer in range(space.num_layers):
-            choice = self.choice_layer(layer, layout, activation)
-            hidden = choice(hidden, path[layer], train)
-        head = modules.Pointwise(space.head_channels, layout, name="head")
-        return normed(head, hidden, train, activation)
+            )
+            for block in space.fixed
+        ]
+        self.choices = [
+            self.choice_layer(layer, layout, activation)
+            for layer in range(space.num_layers)
+        ]
+        self.head = modules.Pointwise(space.head_channels, layout)
+        self.bn_head = modules.BatchNorm(layout, activation)
+
+    def begin(self, images: Array, train: bool) -> Array:
+        """See `Network.begin`."""
+        hidden = self.bn_stem(self.stem(images), train)
+        for block in self.fixed:
+            hidden = block(hidden, train)
+        return hidden
+
+    def along(self, paths: PathMaps, ops: Array, train: bool, fair: bool) -> PathMaps:
+        """See `Network.along`."""
+        for layer, choice in enumerate(self.choices):
+            paths = choice.together(paths, ops[:, layer], train, fair)
+        return paths.each(lambda hidden: self.bn_head(self.head(hidden), train))
 
 
 class CellNetwork(Network):
@@ -139,31 +199,45 @@ class CellNetwork(Network):
 
     space: CellSpace
 
-    def features(
-        self, images: Array, path: Array, train: bool, layout: Layout
-    ) -> Array:
-        """See `Network.features`."""
+    def make_parts(self, layout: Layout) -> None:
+        """See `Network.make_parts`."""
         space = self.space
         activation = modules.ACTIVATIONS[self.activation or "relu"]
-        widths = tuple(width for width in space.channels for _ in range(space.cells))
-        edges = [
-            self.choice_layer(layer, layout, activation, widths=widths)
+        self.widths = tuple(c for c in space.channels for _ in range(space.cells))
+        self.edges = [
+            self.choice_layer(layer, layout, activation, widths=self.widths)
             for layer in range(space.num_layers)
         ]
-        stem = modules.Conv(space.channels[0], 3, 1, layout, name="entry")
-        hidden = normed(stem, images, train)
-        for cell, width in enumerate(widths):
+        self.entry = modules.Conv(space.channels[0], 3, 1, layout)
+        self.bn_entry = modules.BatchNorm(layout)
+        self.reductions = [
+            Reduction(width, layout, activation, name=f"reduction_{stage}")
+            for stage, width in enumerate(space.channels)
+            if stage
+        ]
+        self.bn_last = modules.BatchNorm(layout, activation)
+
+    def begin(self, images: Array, train: bool) -> Array:
+        """See `Network.begin`."""
+        return self.bn_entry(self.entry(images), train)
+
+    def along(self, paths: PathMaps, ops: Array, train: bool, fair: bool) -> PathMaps:
+        """See `Network.along`."""
+        space = self.space
+        for cell in range(len(self.widths)):
             stage, first = divmod(cell, space.cells)
             if stage and not first:
-                name = f"reduction_{stage}"
-                hidden = Reduction(width, layout, activation, name=name)(hidden, train)
+                reduction = self.reductions[stage - 1]
+                paths = paths.each(functools.partial(reduction, train=train))
             # Each node is the sum of its incoming edges; the last one is the output.
-            nodes: dict[int, Array] = {0: hidden}
+            nodes = {0: paths}
             for edge, (source, target) in enumerate(space.edges):
-                output = edges[edge](nodes[source], path[edge], train, cell)
+                output = self.edges[edge].together(
+                    nodes[source], ops[:, edge], train, fair, cell
+                )
                 nodes[target] = nodes[target] + output if target in nodes else output
-            hidden = nodes[space.num_nodes - 1]
-        return modules.BatchNorm(layout, activation, name="bn_last")(hidden, train)
+            paths = nodes[space.num_nodes - 1]
+        return paths.each(lambda hidden: self.bn_last(hidden, train))
 
 
 class Reduction(nn.Module):

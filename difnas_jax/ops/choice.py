@@ -83,7 +83,7 @@ def choose(
     """
 
     def run(number: int, variables: tuple[Any, ...], inputs: Array) -> Array:
-        return _run(branches[number], variables[number], inputs)
+        return run_branch(branches[number], variables[number], inputs)
 
     return _switch(index, run, variables, inputs)
 
@@ -96,7 +96,8 @@ def _switch(index: Array, run: Callable[..., Any], variables: Any, *operands: An
 
 # `jit` with the branch as a static argument finds equal branches already traced.
 @functools.partial(jax.jit, static_argnums=0)
-def _run(branch: Branch, variables: Any, inputs: Array) -> Array:
+def run_branch(branch: Branch, variables: Any, inputs: Array) -> Array:
+    """A branch on its own."""
     return branch(variables, inputs)
 
 

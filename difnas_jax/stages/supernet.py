@@ -18,6 +18,7 @@ from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.training.evaluate import means, sums_of_examples, sums_over_paths
+from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.paths import paths_per_update, stream, strict_fair
 from difnas_jax.training.recipe import (
     Recipe,
@@ -25,7 +26,6 @@ from difnas_jax.training.recipe import (
     build_supernet,
     initial_variables,
 )
-from difnas_jax.training.steps import BATCH_SHARING
 from difnas_jax.training.train import train
 
 MOST_EXAMPLES = 10_000  # that tell how well a supernet does

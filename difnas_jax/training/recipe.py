@@ -61,6 +61,8 @@ class Recipe:
       train_classifier: see `fates.fates_of`.
       batch_sharing: key of `steps.BATCH_SHARING`.
       placement: key of `placements.PLACEMENTS`.
+      paths_at_once: how many of the K paths of an update run side by side, a divisor of
+        K; 0 for what is fastest, see `gradients.paths_at_once`.
       memory: key of `MEMORIES`.
     """
 
@@ -70,6 +72,7 @@ class Recipe:
     train_classifier: bool
     batch_sharing: str
     placement: str
+    paths_at_once: int
     memory: str
 
     @classmethod
@@ -82,6 +85,7 @@ class Recipe:
             train_classifier=config.method.train_classifier,
             batch_sharing=config.method.batch_sharing,
             placement=config.supernet.placement,
+            paths_at_once=config.supernet.paths_at_once,
             memory=config.method.memory,
         )
 
@@ -95,6 +99,7 @@ class Recipe:
             train_classifier=True,
             batch_sharing="same",
             placement="batch",
+            paths_at_once=1,
             memory="nothing",
         )
 

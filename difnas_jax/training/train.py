@@ -25,6 +25,7 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.training import optim, steps
+from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.log import MetricRows, TrainingLog
 from difnas_jax.training.paths import Sampler, paths_per_update, stream
 from difnas_jax.training.placements import PLACEMENTS
@@ -83,7 +84,7 @@ def train(
       TrainingError, Stopped: see `fit`.
     """
     settings = recipe.settings
-    passes = steps.BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
+    passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
     total = optim.total_steps(settings, len(batches.split), passes)
     state, train_step, paths = begin(model, variables, sampler, recipe, mesh, total)
     spec = PLACEMENTS[recipe.placement].batch

@@ -1,0 +1,205 @@
+"""The gradients of the paths of an update.
+
+What all paths have in common, stem and fixed blocks, runs once. The paths run in
+groups: one after another in a scan, each by a switch in every layer, or all at once,
+side by side. On the CPU the scan is faster and takes less memory; a GPU would halt at
+every switch.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from difnas_jax.models.networks import Network
+from difnas_jax.training.optim import Packed, Packing
+from difnas_jax.training.placements import PathsInOrder
+from difnas_jax.training.recipe import Recipe
+
+Batch = dict[str, Array]
+
+
+class BatchSharing(NamedTuple):
+    """How the K paths of an update share the examples of its batch.
+
+    Attributes:
+      share: (array, its batch dimension, positions of G paths, K) -> what these paths
+        see of it: one array for all, or one for each.
+      passes: K -> how often each image passes through a path in one update.
+    """
+
+    share: Callable[[Array, int, Array, int], tuple[Array, ...]]
+    passes: Callable[[int], int]
+
+
+def _same(
+    array: Array, batch_axis: int, positions: Array, paths: int
+) -> tuple[Array, ...]:
+    """Every path sees all examples."""
+    return (array,)
+
+
+def _split(
+    array: Array, batch_axis: int, positions: Array, paths: int
+) -> tuple[Array, ...]:
+    """Path k sees the examples k, k + K, k + 2 K, ... of the batch.
+
+    So each of the devices among which a batch is split has a part for every path.
+    """
+    size = array.shape[batch_axis]
+    shape = *array.shape[:batch_axis], -1, paths, *array.shape[batch_axis + 1 :]
+    if size % paths:
+        raise ValueError(f"{size} examples for {paths} paths")
+    parts = array.reshape(shape)
+    return tuple(
+        jax.lax.dynamic_index_in_dim(parts, position, batch_axis + 1, keepdims=False)
+        for position in positions
+    )
+
+
+BATCH_SHARING: dict[str, BatchSharing] = {
+    "same": BatchSharing(_same, lambda paths: paths),
+    "split": BatchSharing(_split, lambda paths: 1),
+}
+
+
+class Shared(NamedTuple):
+    """What all paths of an update share."""
+
+    variables: dict[str, Any]
+    batch: Batch
+    dropout_key: Array
+
+
+class Sums(NamedTuple):
+    """Sums over the paths of an update; of the losses float32[K], one path each."""
+
+    gradients: Packed
+    loss: Array
+    losses: Array
+    accuracy: Array
+
+
+def paths_at_once(recipe: Recipe, number_of_paths: int) -> int:
+    """How many of the K paths of an update run at once.
+
+    That is `recipe.paths_at_once`; where this is 0, one on the CPU and where the paths
+    are divided among devices, all elsewhere.
+    """
+    if recipe.paths_at_once:
+        return recipe.paths_at_once
+    on_cpu = jax.default_backend() == "cpu"
+    return 1 if on_cpu or recipe.placement == "paths" else number_of_paths
+
+
+def gradients_of_paths(
+    model: Network,
+    packing: Packing,
+    recipe: Recipe,
+    number_of_paths: int,
+    shared: Shared,
+    some: PathsInOrder,
+) -> tuple[Any, Sums]:
+    """Run some of the K paths, forward and backward.
+
+    Returns:
+      The batch statistics after the last of them, and the sums over them.
+    """
+    at_once = paths_at_once(recipe, number_of_paths)
+    loss_of_group = functools.partial(_loss_of_group, model, recipe, number_of_paths)
+    gradients_of_group = jax.grad(loss_of_group, argnums=(0, 1), has_aux=True)
+    params = shared.variables["params"]
+    hidden, enter_backward, batch_stats = jax.vjp(
+        lambda params: _enter(model, params, shared), params, has_aux=True
+    )
+
+    def add_group(carry: Any, group: PathsInOrder) -> tuple[Any, None]:
+        batch_stats, of_hidden, sums = carry
+        variables = {**shared.variables, "batch_stats": batch_stats}
+        seen = shared._replace(variables=variables)
+        gradients, (batch_stats, *values) = gradients_of_group(
+            params, hidden, seen, group
+        )
+        new = Sums(packing.pack(gradients[0]), *values)
+        sums = jax.tree.map(jnp.add, sums, new)
+        return (batch_stats, of_hidden + gradients[1], sums), None
+
+    nothing = jax.tree.map(jnp.zeros_like, packing.pack(params))
+    zeros = Sums(nothing, jnp.zeros(()), jnp.zeros(number_of_paths), jnp.zeros(()))
+    start = batch_stats, jnp.zeros(hidden.shape, jnp.float32), zeros
+    groups = jax.tree.map(lambda leaf: leaf.reshape(-1, at_once, *leaf.shape[1:]), some)
+    batch_stats, of_hidden, sums = jax.lax.scan(add_group, start, groups)[0]
+    (of_entry,) = enter_backward(of_hidden.astype(hidden.dtype))
+    gradients = jax.tree.map(jnp.add, sums.gradients, packing.pack(of_entry))
+    return batch_stats, sums._replace(gradients=gradients)
+
+
+def _enter(model: Network, params: Any, shared: Shared) -> tuple[Array, Any]:
+    """What all paths have in common; its output, and the batch statistics."""
+    hidden, batch_stats = _apply(
+        model, params, shared, shared.batch["image"], method="enter"
+    )
+    return hidden, batch_stats
+
+
+def _loss_of_group(
+    model: Network,
+    recipe: Recipe,
+    number_of_paths: int,
+    params: Any,
+    hidden: Array,
+    shared: Shared,
+    group: PathsInOrder,
+) -> tuple[Array, tuple[Any, ...]]:
+    """The sum of the smoothed losses of some paths, each times its weight.
+
+    Returns:
+      It; batch statistics, the same sum, cross-entropies in nats, sum of accuracies.
+    """
+    share = functools.partial(
+        BATCH_SHARING[recipe.batch_sharing].share,
+        positions=group.positions,
+        paths=number_of_paths,
+    )
+    maps = share(hidden, model.map_layout.dims.index("B"))
+    logits, batch_stats = _apply(
+        model,
+        params,
+        shared,
+        maps,
+        paths=group.paths,
+        fair=len(group.paths) == number_of_paths,
+        method="follow",
+    )
+    labels = jnp.stack(share(shared.batch["label"], 0))  # [1 or G, B]
+    one_hot = jax.nn.one_hot(labels, logits.shape[-1])
+    targets = optax.smooth_labels(one_hot, recipe.settings.label_smoothing)
+    losses = optax.softmax_cross_entropy(logits, targets).mean(-1)  # [G, B] -> [G]
+    entropies = optax.softmax_cross_entropy(logits, one_hot).mean(-1)
+    accuracies = (logits.argmax(-1) == labels).mean(-1)
+    loss = group.weights @ losses
+    # The cross-entropy stands at the position of its path: a sum over devices, each
+    # with some of the paths, then has those of all.
+    positions = jax.nn.one_hot(group.positions, number_of_paths)  # [G, K]
+    entropies = (group.weights * entropies) @ positions
+    return loss, (batch_stats, loss, entropies, group.weights @ accuracies)
+
+
+def _apply(
+    model: Network, params: Any, shared: Shared, inputs: Any, **options: Any
+) -> tuple[Array, Any]:
+    """A part of the network in training; its output, and the batch statistics."""
+    batch_stats = shared.variables["batch_stats"]
+    outputs, changed = model.apply(
+        {**shared.variables, "params": params},
+        inputs,
+        train=True,
+        rngs={"dropout": shared.dropout_key},
+        mutable=["batch_stats"] if batch_stats else [],
+        **options,
+    )
+    return outputs, changed.get("batch_stats", batch_stats)
