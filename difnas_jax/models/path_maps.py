@@ -42,8 +42,7 @@ class PathMaps(NamedTuple):
         """The map of each path, for the paths in the order int32[K], a permutation."""
         if len(self.maps) == 1:
             return self.maps * len(order)
-        stacked = permute(jnp.stack(self.maps), self.slots[order])
-        return tuple(stacked[slot] for slot in range(len(order)))
+        return permute(self.maps, self.slots[order])
 
     def in_order(self) -> tuple[Array, ...]:
         """The map of each path."""
@@ -51,20 +50,26 @@ class PathMaps(NamedTuple):
 
 
 @jax.custom_vjp
-def permute(stacked: Array, order: Array) -> Array:
-    """`stacked[order]` for a permutation; backward, that of the inverse permutation.
+def permute(maps: tuple[Array, ...], order: Array) -> tuple[Array, ...]:
+    """The maps in the order of a permutation, int32[K].
 
-    JAX would scatter: it cannot know that no index comes twice.
+    Backward, the cotangents in that of the inverse permutation. JAX would add each of
+    them to zeros for all maps: it cannot know that no map comes twice.
     """
-    return stacked[order]
+    stacked = jnp.stack(maps)
+    return tuple(stacked[source] for source in order)
 
 
-def _permute_forward(stacked: Array, order: Array) -> tuple[Array, Array]:
-    return stacked[order], order
+def _permute_forward(
+    maps: tuple[Array, ...], order: Array
+) -> tuple[tuple[Array, ...], Array]:
+    return permute(maps, order), order
 
 
-def _permute_backward(order: Array, cotangent: Array) -> tuple[Array, None]:
-    return cotangent[jnp.argsort(order)], None
+def _permute_backward(
+    order: Array, cotangents: tuple[Array, ...]
+) -> tuple[tuple[Array, ...], None]:
+    return permute(cotangents, jnp.argsort(order)), None
 
 
 permute.defvjp(_permute_forward, _permute_backward)
