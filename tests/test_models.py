@@ -70,10 +70,11 @@ SIZES = pytest.mark.parametrize(
         (4, 5, 2),
         (1, 7, 1),
         (6, 7, 2),
-        # In several tiles.
+        # In several blocks of rows.
         (9, 3, 1),
         (16, 5, 1),
         (19, 7, 2),
+        (35, 3, 2),
     ],
 )
 
