@@ -66,7 +66,10 @@ def test_the_last_lines_say_what_was_found(unbroken):
 
 
 def test_compiling_is_announced_and_kept(unbroken, environment):
-    assert "supernet: compiling\nsupernet: compiled in " in unbroken[1]
+    what = "the update of kills: 2 layers x 2 ops, 8 px, batch 32, float32"
+    assert f"supernet: compiling {what}, for 1 x cpu\n" in unbroken[1]
+    for title in ("supernet", "retrain"):
+        assert unbroken[1].count(f"{title}: compiled in ") == 2  # and its evaluation
     kept = Path(environment["XDG_CACHE_HOME"]) / "difnas_jax" / "compilation"
     assert list(kept.glob("jit_train_step-*"))
 

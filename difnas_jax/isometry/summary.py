@@ -29,6 +29,7 @@ from difnas_jax.models.initializers import (
     initialize,
     stacked_haar,
 )
+from difnas_jax.training import programs
 from difnas_jax.training.recipe import build_supernet
 
 CHANNELS, SIDE = 16, 6  # of the inputs of a block
@@ -60,7 +61,7 @@ def summary(config: ConfigDict, say: Callable[[str], None]) -> Values:
         "layers": space.num_layers,
         "normalized": mean_field.statistics(activation).growth,
         "blocks": block_rows(config, activation, say),
-        **depth_and_roles(config, activation, say),
+        **depth_and_roles(config, activation),
     }
 
 
@@ -87,9 +88,7 @@ def block_rows(
     return rows
 
 
-def depth_and_roles(
-    config: ConfigDict, activation: str, say: Callable[[str], None]
-) -> Values:
+def depth_and_roles(config: ConfigDict, activation: str) -> Values:
     """The supernet with its initial kernels.
 
     Returns:
@@ -105,11 +104,13 @@ def depth_and_roles(
     roles = role_rows(variables["params"], activation, method.kernels)
     if not {op.kind for op in model.space.ops} <= TRANSFER.keys():
         return {"roles": roles, "depth": None}
-    say(f"depth: compiling {model.space.num_layers} layers")
     variables = {**variables, "batch_stats": {}}
     variables = jax.tree.map(jnp.asarray, variables)
     batches = _noise(small)
-    found = passes(make_probe(model), model, variables, batches, config.seed)
+    probe = programs.of_network(
+        make_probe(model), "depth", "the probe", model, BATCH_SIZE
+    )
+    found = passes(probe, model, variables, batches, config.seed)
     columns = depth(found, model, Start(activation, method.kernels in WHOLE_BLOCKS))
     values = {name: listed(column) for name, column in columns.items()}
     return {"roles": roles, "depth": values}

@@ -50,6 +50,10 @@ def without_collection() -> Iterator[None]:
 def keep_compiled_programs(cache: str) -> None:
     """Keep compiled programs on disk, so that a later run need not compile them again.
 
+    JAX keeps XLA's results of autotuning on a GPU beside them, for other programs with
+    the same kernels (`jax_persistent_cache_enable_xla_caches`, on by default); only the
+    first process writes them.
+
     Args:
       cache: a folder, made if needed; `auto` is `difnas_jax/compilation` in the user's
         cache folder, or where `JAX_COMPILATION_CACHE_DIR` points; empty is off.

@@ -1,10 +1,9 @@
 """Output of a run, by process 0 only: metrics to a file, progress to the terminal."""
 
-import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from difnas_jax.runtime.processes import is_main_process
 
 
 def say(text: str) -> None:
-    """Print a line on process 0."""
+    """Print a line on process 0, above the bars of a terminal."""
     if is_main_process():
-        print(text, flush=True)
+        with tqdm.external_write_mode():
+            print(text, flush=True)
 
 
 class MetricsWriter:
@@ -78,19 +78,6 @@ class Progress:
         if self._start is None:
             self._start, self._first = time.monotonic(), self._first + 1
         self._bar.update()
-
-    @contextlib.contextmanager
-    def compiling(self) -> Iterator[None]:
-        """Print that the work is being compiled and, at the end, how long it took."""
-        self.say("compiling")
-        start = time.monotonic()
-        yield
-        self.say(f"compiled in {time.monotonic() - start:.1f} s")
-
-    def say(self, text: str) -> None:
-        """Print a line after the title, above the bar if there is one."""
-        with tqdm.external_write_mode():
-            say(f"{self._title}: {text}")
 
     def report(self, done: int, **values: float | None) -> None:
         """Show values after `done` units; None and the step itself are left out."""

@@ -20,6 +20,7 @@ from difnas_jax.models.networks import Network
 from difnas_jax.runtime.mesh import data_mesh, own_rows, replicate, shard_batch
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.scoring.trained_supernet import trained_supernet
+from difnas_jax.training import programs
 from difnas_jax.training.evaluate import Sums, Variables, sums_of_batch
 
 # Paths that one call of a compiled program evaluates.
@@ -80,11 +81,21 @@ class PathAccuracy:
 
     @functools.cached_property
     def _statistics_step(self) -> Any:
-        return jax.jit(functools.partial(path_statistics, self.model))
+        return self._announced(path_statistics, "the statistics of paths")
 
     @functools.cached_property
     def _eval_step(self) -> Any:
-        return jax.jit(functools.partial(sums_of_paths, self.model))
+        return self._announced(sums_of_paths, "the accuracy of paths")
+
+    def _announced(self, function: Any, name: str) -> Any:
+        """A function of the supernet, compiled."""
+        return programs.of_network(
+            jax.jit(functools.partial(function, self.model)),
+            title="search",
+            name=name,
+            model=self.model,
+            batch_size=self.recalibration.batch_size,
+        )
 
     @property
     def _rows(self) -> slice:

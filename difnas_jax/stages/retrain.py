@@ -19,6 +19,7 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import cost_table
+from difnas_jax.training import programs
 from difnas_jax.training.evaluate import means, sums_of_batch, sums_of_examples
 from difnas_jax.training.fates import split
 from difnas_jax.training.paths import fixed
@@ -93,7 +94,13 @@ def retrain_network(
 
     measure = functools.partial(
         sums_of_examples,
-        jax.jit(functools.partial(sums_of_batch, model)),
+        programs.of_network(
+            jax.jit(functools.partial(sums_of_batch, model)),
+            title=folder.name,
+            name="the evaluation",
+            model=model,
+            batch_size=settings.batch_size,
+        ),
         path=architecture,
         batch_size=settings.batch_size,
         normalizer=normalizer,

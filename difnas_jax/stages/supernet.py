@@ -17,6 +17,7 @@ from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.training import programs
 from difnas_jax.training.evaluate import means, sums_of_examples, sums_over_paths
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.paths import paths_per_update, stream, strict_fair
@@ -80,14 +81,21 @@ def accuracy(
     if whole is None:
         name, whole = "train", dataset.train
     examples = data.spread_over(whole, MOST_EXAMPLES)
-    size = config.supernet.batch_size
+    # `supernet.placement` may need no multiple of the devices; this does.
+    batch_size = config.supernet.batch_size
+    batch_size += -batch_size % jax.device_count()
     sums = sums_of_examples(
-        jax.jit(functools.partial(sums_over_paths, model)),
+        programs.of_network(
+            jax.jit(functools.partial(sums_over_paths, model)),
+            title="supernet",
+            name="the accuracy of paths",
+            model=model,
+            batch_size=batch_size,
+        ),
         variables,
         examples,
         path=strict_fair(model.space)(stream(config.seed, "accuracy", 0)),
-        # `supernet.placement` may need no multiple of the devices; this does.
-        batch_size=size + -size % jax.device_count(),
+        batch_size=batch_size,
         normalizer=normalizer,
         mesh=data_mesh(),
     )

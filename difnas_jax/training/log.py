@@ -1,6 +1,5 @@
 """The log of a training: the metrics of its updates, checked, written and shown."""
 
-import contextlib
 import math
 import statistics
 import time
@@ -14,7 +13,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax.errors import TrainingError
-from difnas_jax.runtime.compilation import without_collection
 from difnas_jax.runtime.metrics import MetricsWriter, Progress
 from difnas_jax.training import optim
 
@@ -129,16 +127,6 @@ class TrainingLog:
         batch = next(batches)
         self._waited += time.monotonic() - start
         return batch
-
-    @contextlib.contextmanager
-    def compiling(self) -> Iterator[None]:
-        """Report how long the first update takes, which compiles; then start the clock.
-
-        Tracing makes millions of objects that stay, so the garbage collector pauses.
-        """
-        with self._progress.compiling(), without_collection():
-            yield
-        self.restart()
 
     def add(self, metrics: dict[str, Any]) -> None:
         """Record the metrics of one update."""

@@ -4,7 +4,6 @@
 is the loop.
 """
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
-from difnas_jax.training import optim, steps
+from difnas_jax.training import optim, programs, steps
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.log import MetricRows, TrainingLog
 from difnas_jax.training.paths import Sampler, paths_per_update, stream
@@ -91,7 +90,9 @@ def train(
     rows = devices.own_rows(batches.batch_size, mesh, spec)
     updates = Updates(
         total=total,
-        train_step=train_step,
+        train_step=programs.of_network(
+            train_step, folder.name, "the update", model, batches.batch_size
+        ),
         paths=paths,
         batches=dataclasses.replace(batches, rows=rows),
         to_devices=functools.partial(devices.shard_batch, mesh=mesh, spec=spec),
@@ -176,8 +177,9 @@ def fit(
     with Loader(updates.batches, range(first, total), updates.to_devices) as ahead:
         for step in range(first, total):
             batch = log.wait_for(ahead)
-            with log.compiling() if step == first else contextlib.nullcontext():
-                state, metrics = updates.train_step(state, batch, updates.paths(step))
+            state, metrics = updates.train_step(state, batch, updates.paths(step))
+            if step == first:  # which compiled
+                log.restart()
             log.add(metrics)
             # Batches wait on the device until their update is done: keep few of them.
             jax.block_until_ready(log.unwritten[-in_flight:][0]["loss"])

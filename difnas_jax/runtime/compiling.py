@@ -1,0 +1,117 @@
+"""What is being compiled, for how long already, and where the time went."""
+
+import contextlib
+import functools
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jax import monitoring
+from tqdm import tqdm
+
+from difnas_jax.runtime.compilation import without_collection
+from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.processes import is_main_process
+
+# Seconds between two signs of life, in a terminal and elsewhere.
+RENEWED, REPEATED = 1.0, 30.0
+
+# The durations that JAX reports of each program, in their order.
+TRACE = "/jax/core/compile/jaxpr_trace_duration"
+LOWER = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+COMPILE = "/jax/core/compile/backend_compile_duration"
+CACHE_HIT = "/jax/compilation_cache/cache_hits"
+
+
+class Compilation:
+    """The longest compilation since the last `begin`, as JAX reports it.
+
+    A trace contains those of the functions that it calls, so durations do not add up.
+    """
+
+    def __init__(self) -> None:
+        """Listen from now on; JAX 0.7 has no way to stop listening."""
+        self.begin()
+        monitoring.register_event_listener(self._event)
+        monitoring.register_event_duration_secs_listener(self._duration)
+
+    def begin(self) -> None:
+        """Forget what was."""
+        self._seconds = {TRACE: 0.0, LOWER: 0.0, COMPILE: 0.0}
+        self._hit = self._cached = False
+
+    def __str__(self) -> str:
+        """Seconds by phase."""
+        last = "read from the cache" if self._cached else "compile"
+        phases = zip(("trace", "lower", last), self._seconds.values(), strict=True)
+        return ", ".join(f"{name} {seconds:.1f}" for name, seconds in phases)
+
+    def _event(self, event: str, **_: Any) -> None:
+        self._hit |= event == CACHE_HIT
+
+    def _duration(self, event: str, duration_secs: float, **_: Any) -> None:
+        longest = duration_secs >= self._seconds.get(event, float("inf"))
+        if longest:
+            self._seconds[event] = duration_secs
+        if event == COMPILE:  # of which reading from the cache is a part
+            self._cached = self._hit if longest else self._cached
+            self._hit = False
+
+
+_listening = functools.cache(Compilation)
+
+
+@contextlib.contextmanager
+def compiling(title: str, what: str) -> Iterator[None]:
+    """Report a first call, which compiles: at its start, while it lasts, at its end.
+
+    The garbage collector pauses meanwhile.
+
+    Args:
+      title: of the work that needs the program.
+      what: is being compiled.
+    """
+    say(f"{title}: compiling {what}")
+    compilation, start, over = _listening(), time.monotonic(), threading.Event()
+    compilation.begin()
+    clock = threading.Thread(target=_tell_time, args=(title, over), daemon=True)
+    clock.start()
+    try:
+        with without_collection():
+            yield
+    finally:
+        over.set()
+        clock.join()
+    seconds = time.monotonic() - start
+    say(f"{title}: compiled in {seconds:.1f} s ({compilation})")
+
+
+def announced(program: Callable[..., Any], title: str, what: str) -> Callable[..., Any]:
+    """A program of `jax.jit` whose first call is reported by `compiling`."""
+    calls = 0
+
+    def call(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        first = calls == 1
+        with compiling(title, what) if first else contextlib.nullcontext():
+            return program(*arguments)
+
+    return call
+
+
+def _tell_time(title: str, over: threading.Event) -> None:
+    """Show the elapsed time until it is over: a line that is renewed, or many."""
+    in_terminal, start = sys.stderr.isatty(), time.monotonic()
+    with tqdm(
+        desc=f"{title}: compiling",
+        bar_format="{desc} {elapsed}",
+        leave=False,
+        disable=not (in_terminal and is_main_process()),
+    ) as line:
+        while not over.wait(RENEWED if in_terminal else REPEATED):
+            line.refresh()
+            if not in_terminal:
+                say(f"{title}: compiling for {time.monotonic() - start:.0f} s")

@@ -1,0 +1,32 @@
+"""The long compilations of networks, announced."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from difnas_jax.models.networks import Network
+from difnas_jax.runtime.compiling import announced
+
+
+def of_network(
+    program: Callable[..., Any], title: str, name: str, model: Network, batch_size: int
+) -> Callable[..., Any]:
+    """The program, whose first call says what it compiles, and for how long.
+
+    Args:
+      program: of `jax.jit`.
+      title: of the work that needs it.
+      name: of the program, for people.
+      model: the network that it contains.
+      batch_size: images of one call.
+    """
+    space, device = model.space, jax.devices()[0].device_kind
+    most = max(len(layer.ops) for layer in space.layers)
+    ops = "1 op" if most == 1 else f"{most} ops"
+    what = (
+        f"{name} of {space.name}: {space.num_layers} layers x {ops}, "
+        f"{space.image_size} px, batch {batch_size}, {model.dtype}, "
+        f"for {jax.device_count()} x {device}"
+    )
+    return announced(program, title, what)

@@ -1,0 +1,93 @@
+"""What is said of a compilation: what it is, for how long, where the time went."""
+
+import gc
+import io
+import sys
+import threading
+import time
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from difnas_jax.runtime import compiling
+from difnas_jax.runtime.compiling import announced
+
+
+def threads():
+    """But those of tqdm, which outlive its bars."""
+    return [t for t in threading.enumerate() if "TMonitor" not in type(t).__name__]
+
+
+def test_the_first_call_alone_is_reported(capsys):
+    double = announced(jax.jit(lambda x: 2 * x), "supernet", "the update")
+    assert double(2.0) == 4.0
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "supernet: compiling the update"
+    assert last.startswith("supernet: compiled in ") and "(trace " in last
+    assert double(3.0) == 6.0
+    assert capsys.readouterr().out == ""
+
+
+def test_elapsed_time_is_told_while_it_lasts_and_no_longer(capsys, monkeypatch):
+    monkeypatch.setattr(compiling, "REPEATED", 0.02)
+    before = threads()
+    announced(lambda: time.sleep(0.3), "search", "paths")()
+    lines = capsys.readouterr().out.splitlines()
+    assert "search: compiling for 0 s" in lines[1:-1]
+    assert threads() == before
+    time.sleep(0.1)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_gets_one_line_that_is_renewed(capsys, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(compiling, "RENEWED", 0.02)
+    announced(lambda: time.sleep(0.3), "search", "paths")()
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    shown = terminal.getvalue()
+    assert "search: compiling 00:00" in shown and "\n" not in shown
+    assert not shown.split("\r")[-1].strip()  # it is cleared at the end
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_ends_the_report(capsys, error):
+    before = threads()
+
+    def fail():
+        raise error
+
+    with pytest.raises(error):
+        announced(fail, "search", "paths")()
+    assert threads() == before and gc.isenabled()
+    assert "compiled" not in capsys.readouterr().out
+
+
+def test_a_second_process_is_silent(capsys, monkeypatch):
+    for module in ("metrics", "compiling"):
+        name = f"difnas_jax.runtime.{module}.is_main_process"
+        monkeypatch.setattr(name, lambda: False)
+    monkeypatch.setattr(compiling, "REPEATED", 0.02)
+    announced(lambda: time.sleep(0.1), "search", "paths")()
+    assert capsys.readouterr().out == ""
+
+
+def test_it_says_whether_the_cache_had_the_program(capsys, monkeypatch, tmp_path):
+    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in zip(names, (str(tmp_path), 0.0), strict=True):
+        jax.config.update(name, value)
+    try:
+        compilation_cache.reset_cache()
+        for expected in ("compile ", "read from the cache "):
+            program = jax.jit(lambda x: jnp.sin(x) * 7)
+            announced(program, "search", "paths")(jnp.arange(3.0))
+            assert expected in capsys.readouterr().out.splitlines()[-1]
+            jax.clear_caches()
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
