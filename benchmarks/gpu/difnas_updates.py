@@ -22,7 +22,7 @@ def measure(session: Session) -> None:
     program = session.part.program
     compilation.keep_compiled_programs(str(session.compiled))
     space = network.SPACES[program.space]()
-    with session.phase("initialize"):
+    with session.beside_others(), session.phase("initialize"):
         step, state, batch = difnas_update.training(
             space,
             section=program.section,

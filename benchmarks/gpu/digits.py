@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+from benchmarks import kills
 from benchmarks.gpu.session import Session, say
 from difnas_jax.config.stages import STAGES
 from difnas_jax.runtime import files
 
+SMALL = Path(kills.__file__).with_name("small_run.py")
 _COMPILED = re.compile(r"^(\S+): compiled in ([\d.]+) s", re.MULTILINE)
 
 
@@ -18,7 +21,7 @@ def measure(session: Session) -> None:
     workdir = session.folder / "workdir"
     command = [
         *(sys.executable, "-m", "difnas_jax", f"--workdir={workdir}"),
-        f"--config=digits{':smoke' if session.small else ''}",
+        f"--config={f'{SMALL}:steps=4' if session.small else 'digits'}",
         f"--config.compilation_cache={session.compiled}",
     ]
     with session.beside_others():

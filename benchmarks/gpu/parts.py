@@ -14,6 +14,7 @@ SMALL_SPACES = {
     "six_ops": "tiny",
     "short": "tiny",
 }
+SMALL_PATHS = {"fair": "common", "once": "mixed"}  # those that the tiny network has
 SMALL_BATCH = 4
 # Paths of a set, where it has several.
 PATHS = {"fair": 6, "common": 2}
@@ -52,11 +53,14 @@ class Part:
 
     def small(self) -> Self:
         """The same with a tiny network, to try it out."""
-        space = SMALL_SPACES.get(self.program.space, self.program.space)
-        fields = {"space": space, "batch_size": SMALL_BATCH}
-        return dataclasses.replace(
-            self, program=dataclasses.replace(self.program, **fields)
+        program = self.program
+        small = dataclasses.replace(
+            program,
+            space=SMALL_SPACES.get(program.space, program.space),
+            paths=SMALL_PATHS.get(program.paths, program.paths),
+            batch_size=SMALL_BATCH,
         )
+        return dataclasses.replace(self, program=small)
 
 
 _row = dataclasses.replace
@@ -64,7 +68,7 @@ _row = dataclasses.replace
 # Fields of a training section.
 BFLOAT16: dict[str, Any] = {"dtype": "bfloat16"}
 SCAN: dict[str, Any] = {}
-SIDE_BY_SIDE: dict[str, Any] = {"paths_at_once": 0}
+SIDE_BY_SIDE: dict[str, Any] = {}
 # The step of plain SGD is the gradient; that of Adam hangs on the sign of its noise.
 GRADIENT: dict[str, Any] = {"optimizer": "sgd"}
 

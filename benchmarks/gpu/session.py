@@ -61,7 +61,7 @@ class Session:
         return self._turn(fcntl.LOCK_EX)
 
     def beside_others(self) -> contextlib.AbstractContextManager[None]:
-        """No other part is timed meanwhile: to compile, which uses the GPU as well."""
+        """No other part is timed meanwhile: to initialize and compile on the GPU."""
         return self._turn(fcntl.LOCK_SH)
 
     @contextlib.contextmanager

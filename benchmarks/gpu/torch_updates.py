@@ -26,7 +26,7 @@ def measure(session: Session) -> None:
     torch.backends.cudnn.benchmark = False
     on_gpu = torch.cuda.is_available()
     wait = torch.cuda.synchronize if on_gpu else (lambda: None)
-    with session.phase("initialize"):
+    with session.beside_others(), session.phase("initialize"):
         update = torch_update.build_on(program, "cuda" if on_gpu else "cpu")
         layers = network.SPACES[program.space]().num_layers
         sets = network.path_sets(program.paths, layers)
