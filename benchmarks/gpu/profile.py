@@ -37,7 +37,9 @@ def recorded(folder: Path) -> Iterator[dict[str, Any]]:
       the most, all runs of a kernel together.
     """
     found: dict[str, Any] = {}
-    with jax.profiler.trace(str(folder)):
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = options.host_tracer_level = 0  # the device alone
+    with jax.profiler.trace(str(folder), profiler_options=options):
         yield found
     kernels: dict[str, float] = collections.defaultdict(float)
     for path in folder.rglob("*.xplane.pb"):
