@@ -50,16 +50,15 @@ def measure(session: Session) -> None:
         jax.block_until_ready(state.step)
 
     arguments = itertools.cycle(sets)
-    with session.alone():
-        with session.phase("first"):
+    session.alone()
+    with session.phase("first"):
+        update(next(arguments))
+        wait()
+    session.record(**seconds_of(update, wait, arguments, session.small), **_peak())
+    with profile.recorded(session.folder / "profile") as kernels:
+        for _ in range(profile.UPDATES):
             update(next(arguments))
-            wait()
-        session.record(**seconds_of(update, wait, arguments, session.small))
-        session.record(**_peak())
-        with profile.recorded(session.folder / "profile") as kernels:
-            for _ in range(profile.UPDATES):
-                update(next(arguments))
-            wait()
+        wait()
     session.record(kernels=kernels)
 
 

@@ -16,14 +16,14 @@ REPEATS = 20
 
 def measure(session: Session) -> None:
     """Record `bandwidth`, bytes read plus written a second, and `rate`, FLOP/s."""
+    session.alone()  # before others compile
     # 2 GiB are far more than any cache holds.
     count, side = (2**18, 128) if session.small else (2**29, 8192)
-    with session.alone():  # from the start, before others compile
-        values = jnp.arange(count, dtype=jnp.float32)
-        keys = jax.random.split(jax.random.key(0))
-        matrices = [jax.random.normal(key, (side, side), jnp.bfloat16) for key in keys]
-        copied = _seconds(jax.jit(jnp.copy), values)
-        multiplied = _seconds(jax.jit(jnp.matmul), *matrices)
+    values = jnp.arange(count, dtype=jnp.float32)
+    keys = jax.random.split(jax.random.key(0))
+    matrices = [jax.random.normal(key, (side, side), jnp.bfloat16) for key in keys]
+    copied = _seconds(jax.jit(jnp.copy), values)
+    multiplied = _seconds(jax.jit(jnp.matmul), *matrices)
     session.record(
         device=jax.devices()[0].device_kind,
         bandwidth=2 * values.nbytes / copied,

@@ -48,14 +48,16 @@ class Part:
     @property
     def in_flight(self) -> int:
         """Images x paths of which the activations are held at once."""
-        at_once = self.program.fields.get("paths_at_once", 1) or self.paths
-        return self.program.batch_size * at_once
+        return self.program.batch_size * self.program.fields.get("paths_at_once", 1)
 
     def small(self) -> Self:
         """The same with a tiny network, to try it out."""
-        program = self.program
+        program, fields = self.program, dict(self.program.fields)
+        if fields.get("paths_at_once", 1) > 1:
+            fields |= TWO
         small = dataclasses.replace(
             program,
+            fields=fields,
             space=SMALL_SPACES.get(program.space, program.space),
             paths=SMALL_PATHS.get(program.paths, program.paths),
             batch_size=SMALL_BATCH,
@@ -67,8 +69,8 @@ _row = dataclasses.replace
 
 # Fields of a training section.
 BFLOAT16: dict[str, Any] = {"dtype": "bfloat16"}
-SCAN: dict[str, Any] = {}
-SIDE_BY_SIDE: dict[str, Any] = {}
+# Paths of an update that run at once.
+SCAN, SIX, TWO = ({"paths_at_once": paths} for paths in (1, 6, 2))
 # The step of plain SGD is the gradient; that of Adam hangs on the sign of its noise.
 GRADIENT: dict[str, Any] = {"optimizer": "sgd"}
 
@@ -108,12 +110,12 @@ def _correct(title: str, **fields: Any) -> Part:
 
 
 SCANNED = _ours("fair, BN only, bf16, paths in a scan", FAIR, limit=200, **SCAN)
-BESIDE = _ours("fair, BN only, bf16, paths side by side", FAIR, **SIDE_BY_SIDE)
+BESIDE = _ours("fair, BN only, bf16, paths side by side", FAIR, **SIX)
 
 PARTS: dict[str, Part] = {
     "machine": Part("bandwidth and rate", "machine", 45),
     "correct_scan": _correct("paths in a scan", **SCAN),
-    "correct_side_by_side": _correct("paths side by side", **SIDE_BY_SIDE),
+    "correct_side_by_side": _correct("paths side by side", **TWO),
     "fair_scan": SCANNED,
     "fair_side_by_side": BESIDE,
     "fair_torch": _torch("fair, BN only, bf16", FAIR),
@@ -124,11 +126,11 @@ PARTS: dict[str, Part] = {
     "path_torch": _torch("one path, BN only, bf16", ONE_PATH),
     "fair_scan_warm": _row(SCANNED, compiled_by="fair_scan"),
     "fair_side_by_side_warm": _row(BESIDE, compiled_by="fair_side_by_side"),
-    "weights": _ours("fair, all weights, bf16", WEIGHTS),
+    "weights": _ours("fair, all weights, bf16", WEIGHTS, **SIX),
     "weights_torch": _torch("fair, all weights, bf16", WEIGHTS),
     "digits": Part("the digits from config to report", "digits", 180),
-    "cifar": _ours("fair, BN only, bf16, 32 px, batch 512", CIFAR),
+    "cifar": _ours("fair, BN only, bf16, 32 px, batch 512", CIFAR, **SIX),
     "cifar_torch": _torch("fair, BN only, bf16, 32 px, batch 512", CIFAR),
-    "float32": _ours("fair, BN only, float32", FLOAT32),
+    "float32": _ours("fair, BN only, float32", FLOAT32, **SIX),
     "float32_torch": _torch("fair, BN only, float32", FLOAT32),
 }

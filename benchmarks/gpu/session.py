@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.gpu.parts import PARTS, Part
 from difnas_jax.runtime import files
@@ -56,21 +56,25 @@ class Session:
         yield
         self.record(**{name: time.perf_counter() - start})
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
-        """No other part compiles or is timed meanwhile: to be timed."""
-        return self._turn(fcntl.LOCK_EX)
+    def alone(self) -> None:
+        """From now on no other part is on the device: to be timed.
 
-    def beside_others(self) -> contextlib.AbstractContextManager[None]:
-        """No other part is timed meanwhile: to initialize and compile on the GPU."""
-        return self._turn(fcntl.LOCK_SH)
+        It lasts until the process ends, and with it its hold on the memory.
+        """
+        self._held = self._turn(fcntl.LOCK_EX)
 
     @contextlib.contextmanager
-    def _turn(self, kind: int) -> Iterator[None]:
-        left = signal.alarm(0)  # waiting does not count
-        with open(self._turns, "a") as file:
-            fcntl.flock(file, kind)
-            signal.alarm(left)
+    def beside_others(self) -> Iterator[None]:
+        """No other part is timed meanwhile: to initialize and compile on the device."""
+        with self._turn(fcntl.LOCK_SH):
             yield
+
+    def _turn(self, kind: int) -> IO[str]:
+        left = signal.alarm(0)  # waiting does not count
+        file = open(self._turns, "a")  # the lock is gone when it is closed
+        fcntl.flock(file, kind)
+        signal.alarm(left)
+        return file
 
 
 def values_file(folder: Path, name: str) -> Path:

@@ -35,9 +35,9 @@ def measure(session: Session) -> None:
     with session.beside_others(), session.phase("first"):  # compiles, if anything does
         update(next(arguments))
         wait()
-    with session.alone():
-        if on_gpu:
-            torch.cuda.reset_peak_memory_stats()
-        session.record(**seconds_of(update, wait, arguments, session.small))
+    session.alone()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    session.record(**seconds_of(update, wait, arguments, session.small))
     if on_gpu:
         session.record(peak_bytes=torch.cuda.max_memory_allocated())

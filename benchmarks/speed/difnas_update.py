@@ -41,7 +41,6 @@ def training(
     *,
     layout: Layout | None = None,
     placement: str = "batch",
-    paths_at_once: int = 0,
     mesh: Mesh | None = None,
     fields: Mapping[str, Any] = {},
 ) -> tuple[TrainStep, TrainState, Batch]:
@@ -54,7 +53,6 @@ def training(
       batch_size: B.
       layout: of the feature maps; that of the backend by default.
       placement: key of `placements.PLACEMENTS`.
-      paths_at_once: see `Recipe`.
       mesh: the devices; needed by the placement `paths`.
       fields: of the section, where they differ from the default config.
     """
@@ -78,7 +76,7 @@ def training(
         train_classifier=False,
         batch_sharing="same",
         placement=placement,
-        paths_at_once=paths_at_once,
+        paths_at_once=settings.get("paths_at_once", 1),
         memory="nothing" if retrains else default().method.memory,
     )
     variables = split(variables, recipe.fates(variables["params"]))
