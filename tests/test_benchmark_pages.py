@@ -7,6 +7,7 @@ import numpy as np
 from benchmarks import result_files
 from benchmarks.evidence import page as evidence
 from benchmarks.evidence import results
+from benchmarks.gpu import page as gpu
 from benchmarks.isometry import outputs
 from benchmarks.isometry.tables import tables
 from benchmarks.speed import page as speed
@@ -16,6 +17,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 def test_speed():
     assert speed.page(result_files.load(speed.RESULTS)) == speed.PAGE.read_text()
+
+
+def test_gpu():
+    results = result_files.load(gpu.FOLDER / gpu.RESULTS)
+    assert gpu.page(results) == (gpu.FOLDER / gpu.PAGE).read_text()
 
 
 def test_evidence():

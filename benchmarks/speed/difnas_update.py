@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -40,10 +40,9 @@ def training(
     batch_size: int,
     *,
     layout: Layout | None = None,
-    rematerialize: bool = False,
     placement: str = "batch",
-    paths_at_once: int = 0,
     mesh: Mesh | None = None,
+    fields: Mapping[str, Any] = {},
 ) -> tuple[TrainStep, TrainState, Batch]:
     """The step (not compiled), its first state and a batch.
 
@@ -53,31 +52,31 @@ def training(
       trainable: key of `fates.TRAINABLE`; the classifier trains under `all` only.
       batch_size: B.
       layout: of the feature maps; that of the backend by default.
-      rematerialize: compute activations again in the backward pass.
       placement: key of `placements.PLACEMENTS`.
-      paths_at_once: see `Recipe`.
       mesh: the devices; needed by the placement `paths`.
+      fields: of the section, where they differ from the default config.
     """
+    settings = network.settings(section, batch_size, fields)
     retrains = section == "retrain"
     dropout = default().retrain.dropout if retrains else 0.0
     model = networks.network(
         space,
         dropout=dropout,
-        dtype="float32",
-        rematerialize=rematerialize,
+        dtype=settings.dtype,
+        rematerialize=settings.rematerialize,
         layout=layout,
     )
     variables = initialize(model, network.SEED, kernels="orthogonal", depthwise="qr")
     if not retrains:
         variables["batch_stats"] = {}
     recipe = Recipe(
-        settings=network.settings(section, batch_size),
+        settings=settings,
         seed=network.SEED,
         trainable=trainable,
         train_classifier=False,
         batch_sharing="same",
         placement=placement,
-        paths_at_once=paths_at_once,
+        paths_at_once=settings.get("paths_at_once", 1),
         memory="nothing" if retrains else default().method.memory,
     )
     variables = split(variables, recipe.fates(variables["params"]))
@@ -105,6 +104,7 @@ def updates(
         trainable=program.trainable,
         batch_size=program.batch_size,
         layout=CHANNELS_LAST if plain else None,
+        fields=program.fields,
     )
     compiled = jax.jit(step, donate_argnums=0)
 

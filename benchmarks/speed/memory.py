@@ -39,7 +39,7 @@ def measure(form: str) -> dict[str, int]:
         trainable="indicator",
         batch_size=BATCH_SIZE,
         layout=CHANNELS_LAST,
-        rematerialize=form == "rematerialized",
+        fields={"rematerialize": form == "rematerialized"},
     )
     paths = jnp.zeros((space.num_ops, space.num_layers), jnp.int32)
     compiled = jax.jit(step, donate_argnums=0).lower(state, batch, paths).compile()

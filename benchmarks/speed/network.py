@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 from difnas_jax import config
 from difnas_jax.spaces.chain import ChainSpace, stage_layers
 from difnas_jax.spaces.image import ImageSpace
-from difnas_jax.spaces.mobilenet import OPS, fairnas19
+from difnas_jax.spaces.mobilenet import OPS, fairnas19, mbv2
 
 SEED = 0
 # (out channels, stride of the first layer, layers)
@@ -44,9 +45,26 @@ def two_ops() -> ChainSpace:
     return dataclasses.replace(space, layers=layers)
 
 
-def found() -> ChainSpace:
-    """One network of the space, op `FOUND_OP` in every layer."""
-    space = six_ops()
+def imagenet() -> ChainSpace:
+    """The network of the accelerators: `mbv2` at 224 pixels without identity."""
+    sizes = {"image_size": 224, "image_channels": 3, "num_classes": 1000}
+    return mbv2(**sizes).without_identity()
+
+
+def short() -> ChainSpace:
+    """The first five layers of `two_ops`, which are compiled in seconds."""
+    space = two_ops()
+    return dataclasses.replace(space, layers=space.layers[:5])
+
+
+def tiny() -> ChainSpace:
+    """One layer of `two_ops` at 8 pixels, to try out a benchmark."""
+    space = two_ops()
+    return dataclasses.replace(space, image_size=8, layers=space.layers[:1])
+
+
+def found(space: ChainSpace) -> ChainSpace:
+    """One network of a space, its op `FOUND_OP` in every layer."""
     return space.cut((FOUND_OP,) * space.num_layers)
 
 
@@ -54,7 +72,12 @@ SPACES: dict[str, Callable[[], ChainSpace]] = {
     "six_ops": six_ops,
     "seven_ops": seven_ops,
     "two_ops": two_ops,
-    "found": found,
+    "imagenet": imagenet,
+    "short": short,
+    "tiny": tiny,
+    "found": lambda: found(six_ops()),
+    "imagenet_found": lambda: found(imagenet()),
+    "tiny_found": lambda: tiny().cut((0,)),
 }
 
 
@@ -76,6 +99,8 @@ PATH_SETS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     # The found network, a few updates in a row, or once.
     "repeated": lambda rng, layers: np.full((4, layers), FOUND_OP),
     "once": lambda rng, layers: np.full((1, layers), FOUND_OP),
+    # One path that takes each of the six ops in every sixth layer.
+    "mixed": lambda rng, layers: np.arange(layers)[None] % 6,
 }
 
 
@@ -103,6 +128,14 @@ def noise_batch(space: ImageSpace, batch_size: int) -> tuple[np.ndarray, np.ndar
     return images.astype(np.float32), labels.astype(np.int32)
 
 
-def settings(section: str, batch_size: int) -> ConfigDict:
-    """The default training section `supernet` or `retrain` with another batch size."""
-    return ConfigDict({**config.default()[section], "batch_size": batch_size})
+def settings(
+    section: str, batch_size: int, fields: Mapping[str, Any] = {}
+) -> ConfigDict:
+    """The default training section `supernet` or `retrain` with some other fields.
+
+    Raises:
+      KeyError: a field that the section does not have.
+    """
+    settings = config.default()[section]
+    settings.update(batch_size=batch_size, **fields)
+    return settings

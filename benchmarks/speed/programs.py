@@ -36,6 +36,7 @@ class TimedProgram:
       batch_size: images of an update.
       paths: key of `network.PATH_SETS`.
       together: one update for a set of paths instead of one for each path.
+      fields: of the training section, where they differ from the default config.
     """
 
     module: str
@@ -47,6 +48,7 @@ class TimedProgram:
     batch_size: int = 32
     paths: str = "fair"
     together: bool = False
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 DIFNAS = TimedProgram("difnas_update", environment=HUGE_PAGES)

@@ -1,0 +1,1 @@
+"""Training on one GPU: correctness, time, memory and compilation, also of PyTorch."""

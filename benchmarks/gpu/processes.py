@@ -1,0 +1,128 @@
+"""The parts in processes: a few at once, each with its limit, all with a common one."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.parts import PARTS
+from benchmarks.gpu.session import say, values_file
+from difnas_jax.runtime import files
+
+# Several processes share the memory of the GPU.
+ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+_ERROR = re.compile(r"^[\w.]*(Error|Exception|Exit|Interrupt)\b.*")
+LONGEST_REASON = 300
+
+# `values`, what a part has recorded; `seconds` of its process; `not_run`, why it is not
+# complete, where it is not.
+Result = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Campaign:
+    """How parts run.
+
+    Attributes:
+      folder: for their files.
+      small: the small form.
+      minutes: of all parts together.
+      limit: seconds of each part; None takes its own.
+      at_once: how many processes there are at a time; they compile beside each other,
+        and are timed alone.
+      site: folder of packages that this Python lacks; None without.
+    """
+
+    folder: Path
+    small: bool
+    minutes: float
+    limit: int | None
+    at_once: int
+    site: Path | None
+
+    def run(self, names: Sequence[str], ended: Callable[[str, Result], None]) -> None:
+        """Run parts; `ended` is called with each result."""
+        deadline = time.monotonic() + 60 * self.minutes
+        running: dict[str, concurrent.futures.Future[Result]] = {}
+        with concurrent.futures.ThreadPoolExecutor(self.at_once) as pool:
+            for name in names:
+                before = running.get(PARTS[name].compiled_by)
+                running[name] = pool.submit(self._result, name, deadline, before)
+            by_future = {future: name for name, future in running.items()}
+            for future in concurrent.futures.as_completed(by_future):
+                ended(by_future[future], future.result())
+
+    def _result(
+        self,
+        name: str,
+        deadline: float,
+        before: concurrent.futures.Future[Result] | None,
+    ) -> Result:
+        if before:
+            before.result()
+        elif PARTS[name].compiled_by:
+            return {"not_run": f"needs {PARTS[name].compiled_by}", "values": {}}
+        start = time.monotonic()
+        if start >= deadline:
+            return {"not_run": self._over(), "values": {}}
+        say(f"{name}: started")
+        reason = self._reason(name, deadline - start)
+        seconds = time.monotonic() - start
+        say(f"{name}: {reason or 'done'} ({seconds:.0f} s)")
+        path = values_file(self.folder, name)
+        values = files.read_json(path) if path.exists() else {}
+        result = {"values": values, "seconds": seconds}
+        return {"not_run": reason, **result} if reason else result
+
+    def _reason(self, name: str, left: float) -> str:
+        """Run a process; why it did not complete, or nothing."""
+        log = self.folder / f"{name}.log"
+        limit = self.limit or PARTS[name].limit
+        command = [sys.executable, "-m", "benchmarks.gpu.worker", name]
+        command += [str(self.folder), f"--limit={limit}"]
+        with open(log, "w") as file:
+            process = subprocess.Popen(
+                [*command, "--small"] if self.small else command,
+                env=self._environment(),
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(left)
+            except subprocess.TimeoutExpired:
+                return self._over()
+            finally:  # also its own processes
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        if code == -signal.SIGALRM:
+            return f"over its limit of {limit} s"
+        if code:
+            say(log.read_text())
+            return last_error(log.read_text()) or f"exit code {code}"
+        return ""
+
+    def _over(self) -> str:
+        return f"the {self.minutes:g} minutes of all parts were over"
+
+    def _environment(self) -> dict[str, str]:
+        known = os.environ.get("PYTHONPATH", "")
+        folders = [str(self.site)] * bool(self.site) + [known] * bool(known)
+        return {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(folders)}
+
+
+def last_error(log: str) -> str:
+    """The last line of a log that names an exception, or else its last line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.match(line)]
+    return (errors or lines or [""])[-1][:LONGEST_REASON]
