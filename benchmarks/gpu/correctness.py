@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.gpu.session import Session
 from benchmarks.speed import difnas_update, network
+from difnas_jax.runtime.compilation import compiled
 
 # Name -> precision of products, other fields of the section.
 PRECISIONS: dict[str, tuple[str | None, Mapping[str, Any]]] = {
@@ -69,7 +70,7 @@ def gradient(
     )
     paths = jnp.asarray(next(network.path_sets(program.paths, space.num_layers)))
     with jax.default_matmul_precision(precision):
-        state, _ = jax.jit(step)(state, batch, paths)
+        state, _ = compiled(step)(state, batch, paths)
     leaves = map(np.asarray, jax.tree.leaves(state.optimizer))
     return [leaf for leaf in leaves if leaf.dtype == np.float32]
 

@@ -35,10 +35,10 @@ def measure(session: Session) -> None:
         jax.block_until_ready((state, batch, sets))
     with compilation.without_collection():  # as in training
         with session.phase("trace"):
-            traced = jax.jit(step, donate_argnums=0).trace(state, batch, sets[0])
+            traced = compilation.compiled(step, donate=0).trace(state, batch, sets[0])
         with session.phase("lower"):
             lowered = traced.lower()
-        with session.beside_others(), session.phase("compile"):
+        with session.phase("compile"):  # which needs no device
             compiled = lowered.compile()
     session.record(program_bytes=_program_bytes(compiled))
 

@@ -106,7 +106,7 @@ def updates(
         layout=CHANNELS_LAST if plain else None,
         fields=program.fields,
     )
-    compiled = jax.jit(step, donate_argnums=0)
+    compiled = compilation.compiled(step, donate=0)
 
     def update(paths: np.ndarray, batch: Batch) -> None:
         nonlocal state

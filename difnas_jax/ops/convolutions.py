@@ -1,10 +1,11 @@
 """Convolutions, each in the form that is right for the platform.
 
-On GPU and TPU the native convolution is right, on the CPU sums and matrix products are:
-there, XLA's grouped convolution is 17 to 170 times slower than a sum of shifted
-multiply-adds (see `shifted`), forward and backward. The choice falls when the program
-is lowered. Where the batch is last, the CPU also takes matrix products with band
-matrices (see `banded`).
+On TPU the native convolution is right. On the CPU sums and matrix products are: there,
+XLA's grouped convolution is 17 to 170 times slower than a sum of shifted multiply-adds
+(see `shifted`), forward and backward; where the batch is last, the CPU also takes
+matrix products with band matrices (see `banded`). On an NVIDIA GPU kernels of our own
+are (see `depthwise_kernels`), and no convolution is left whose algorithms XLA would
+have to time. The choice falls when the program is lowered.
 All forms pad symmetrically by k // 2, as the reference networks do at stride 2 (`SAME`
 would align differently).
 """
@@ -19,8 +20,12 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from difnas_jax.ops import banded, shifted
-from difnas_jax.ops.layout import Layout
+from difnas_jax.ops import banded, depthwise_kernels, shifted
+from difnas_jax.ops.layout import CHANNELS_LAST, Layout
+from difnas_jax.runtime.compilation import has_triton
+
+# What takes the place of XLA's convolution, by platform.
+Forms = dict[str, Callable[..., Array]]
 
 
 def dense_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
@@ -35,17 +40,22 @@ def dense_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Arr
     Returns:
       A feature map of height ceil(H / stride) and width ceil(W / stride).
     """
-    return _by_platform(unfolded_conv, images, kernel, stride, layout)
-
-
-def _by_platform(
-    on_cpu: Callable, images: Array, kernel: Array, stride: int, layout: Layout
-) -> Array:
-    """`on_cpu` on the CPU, XLA's convolution elsewhere."""
+    forms = {"cpu": unfolded_conv, **_on_gpu(unfolded_conv, images.shape, layout)}
     options = {"stride": stride, "layout": layout}
-    cpu = functools.partial(on_cpu, **options)
-    default = functools.partial(native_conv, **options)
-    return jax.lax.platform_dependent(images, kernel, cpu=cpu, default=default)
+    forms = {name: functools.partial(form, **options) for name, form in forms.items()}
+    native = functools.partial(native_conv, **options)
+    return jax.lax.platform_dependent(images, kernel, default=native, **forms)
+
+
+def _on_gpu(
+    form: Callable[..., Array], shape: tuple[int, ...], layout: Layout
+) -> Forms:
+    """A form that an NVIDIA GPU of this process takes for maps of a shape, if it can.
+
+    Without such a GPU a program lowered for one has XLA's convolutions.
+    """
+    fits = layout == CHANNELS_LAST and depthwise_kernels.fits(shape)
+    return {"cuda": form} if fits and has_triton() else {}
 
 
 def native_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
@@ -115,14 +125,20 @@ def depthwise_conv(images: Array, kernel: Array, stride: int, layout: Layout) ->
     Returns:
       A feature map of height ceil(H / stride) and width ceil(W / stride).
     """
-    return _by_platform(_depthwise_on_cpu, images, kernel, stride, layout)
 
+    def on_cpu(images: Array, kernel: Array) -> Array:
+        if banded.pays(images.shape, kernel.shape[0], layout):
+            return banded.convolve(images, kernel, stride)
+        return shifted.convolve(images, kernel, stride, layout)
 
-def _depthwise_on_cpu(images: Array, kernel: Array, stride: int, layout: Layout):
-    """Matrix products where the map is small, else shifted multiply-adds."""
-    if banded.pays(images.shape, kernel.shape[0], layout):
-        return banded.convolve(images, kernel, stride)
-    return shifted.convolve(images, kernel, stride, layout)
+    def on_gpu(images: Array, kernel: Array) -> Array:
+        return depthwise_kernels.convolve(images, kernel, stride)
+
+    def native(images: Array, kernel: Array) -> Array:
+        return native_conv(images, kernel, stride, layout)
+
+    forms = {"cpu": on_cpu, **_on_gpu(on_gpu, images.shape, layout)}
+    return jax.lax.platform_dependent(images, kernel, default=native, **forms)
 
 
 def _images_gradient(
@@ -133,12 +149,16 @@ def _images_gradient(
             return banded.images_gradient(shape, kernel, cotangent, stride)
         return shifted.images_gradient(shape, kernel, cotangent, stride, layout)
 
+    def on_gpu(kernel: Array, cotangent: Array) -> Array:
+        return depthwise_kernels.images_gradient(shape, kernel, cotangent, stride)
+
     def native(kernel: Array, cotangent: Array) -> Array:
         options = {"kernel": kernel, "stride": stride, "layout": layout}
         conv = functools.partial(native_conv, **options)
         return _transposed(conv, shape, cotangent)
 
-    return jax.lax.platform_dependent(kernel, cotangent, cpu=on_cpu, default=native)
+    forms = {"cpu": on_cpu, **_on_gpu(on_gpu, shape, layout)}
+    return jax.lax.platform_dependent(kernel, cotangent, default=native, **forms)
 
 
 def _kernel_gradient(
@@ -150,11 +170,15 @@ def _kernel_gradient(
             return banded.kernel_gradient(images, shape[0], cotangent, stride)
         return shifted.kernel_gradient(images, shape[0], cotangent, stride, layout)
 
+    def on_gpu(images: Array, cotangent: Array) -> Array:
+        return depthwise_kernels.kernel_gradient(images, shape[0], cotangent, stride)
+
     def native(images: Array, cotangent: Array) -> Array:
         conv = functools.partial(native_conv, images, stride=stride, layout=layout)
         return _transposed(conv, shape, cotangent)
 
-    return jax.lax.platform_dependent(images, cotangent, cpu=on_cpu, default=native)
+    forms = {"cpu": on_cpu, **_on_gpu(on_gpu, images.shape, layout)}
+    return jax.lax.platform_dependent(images, cotangent, default=native, **forms)
 
 
 def _transposed(linear: Any, shape: tuple[int, ...], cotangent: Array) -> Array:

@@ -5,7 +5,8 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -45,6 +46,34 @@ def without_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def has_triton() -> bool:
+    """Whether this process computes on GPUs that XLA compiles Triton kernels for."""
+    device = jax.devices()[0]
+    if device.platform != "gpu" or "cuda" not in device.client.platform_version:
+        return False
+    return int(device.compute_capability.split(".")[0]) >= 8
+
+
+def compiled(function: Callable[..., Any], donate: int | None = None) -> Any:
+    """`jax.jit` of a function that contains a network, with the options it wants.
+
+    On an NVIDIA GPU XLA times many algorithms for every shape of a convolution and a
+    matrix product, and that is most of the minutes that a supernet would compile. Our
+    convolutions need no choice there, and cuBLAS chooses well by itself. Without
+    timing, the same program is also made of the same kernels each time.
+
+    Args:
+      function: to compile.
+      donate: the argument whose memory the result may take.
+    """
+    fixed = {"xla_gpu_autotune_level": 0, "xla_gpu_enable_triton_gemm": False}
+    return jax.jit(
+        function,
+        donate_argnums=() if donate is None else donate,
+        compiler_options=fixed if has_triton() else None,
+    )
 
 
 def keep_compiled_programs(cache: str) -> None:

@@ -17,6 +17,7 @@ from difnas_jax.data import Examples, Loader, TrainBatches, evaluation_batches
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.modules import MOMENTUM
 from difnas_jax.models.networks import Network
+from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.mesh import data_mesh, own_rows, replicate, shard_batch
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.scoring.trained_supernet import trained_supernet
@@ -90,7 +91,7 @@ class PathAccuracy:
     def _announced(self, function: Any, name: str) -> Any:
         """A function of the supernet, compiled."""
         return programs.of_network(
-            jax.jit(functools.partial(function, self.model)),
+            compiled(functools.partial(function, self.model)),
             title="search",
             name=name,
             model=self.model,

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from difnas_jax import data
@@ -14,6 +13,7 @@ from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import FoundNetwork
+from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
@@ -95,7 +95,7 @@ def retrain_network(
     measure = functools.partial(
         sums_of_examples,
         programs.of_network(
-            jax.jit(functools.partial(sums_of_batch, model)),
+            compiled(functools.partial(sums_of_batch, model)),
             title=folder.name,
             name="the evaluation",
             model=model,

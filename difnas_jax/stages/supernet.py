@@ -14,6 +14,7 @@ from difnas_jax.data import Normalizer
 from difnas_jax.data.base import Dataset
 from difnas_jax.models.networks import Network
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
@@ -86,7 +87,7 @@ def accuracy(
     batch_size += -batch_size % jax.device_count()
     sums = sums_of_examples(
         programs.of_network(
-            jax.jit(functools.partial(sums_over_paths, model)),
+            compiled(functools.partial(sums_over_paths, model)),
             title="supernet",
             name="the accuracy of paths",
             model=model,

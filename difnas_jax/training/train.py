@@ -20,6 +20,7 @@ from difnas_jax.errors import Stopped
 from difnas_jax.models.networks import Network
 from difnas_jax.runtime import mesh as devices
 from difnas_jax.runtime.checkpoint import Checkpoints
+from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
@@ -140,7 +141,7 @@ def begin(
     state = steps.create_state(variables, optimizer, packing, memory)
     return (
         devices.replicate(state, mesh),
-        jax.jit(train_step, donate_argnums=0),
+        compiled(train_step, donate=0),
         paths,
     )
 
