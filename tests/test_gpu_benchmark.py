@@ -9,17 +9,26 @@ import jobs
 import pytest
 
 from benchmarks import result_files
-from benchmarks.gpu import goals, page
+from benchmarks.gpu import goals, page, profile
 from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.processes import last_error
 
 TORCH = [name for name, part in PARTS.items() if part.module == "torch_updates"]
+SOURCE = {"command": "", "date": "", "seed": 0, "machine": "", "versions": {}}
 BROKEN = "ImportError: this PyTorch is a test"
 
 
 def measure(out, *flags):
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu", "--small", f"--out={out}", *flags],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.gpu",
+            "--small",
+            "--at-once=2",
+            f"--out={out}",
+            *flags,
+        ],
         cwd=jobs.ROOT,
         env=jobs.environment(),
         capture_output=True,
@@ -125,3 +134,30 @@ def test_reason_is_the_last_error():
 def test_page_without_results_says_so():
     text = page.page({})
     assert all(f"| `{name}` | not asked for |" in text for name in PARTS)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("sm90_xmma_dgrad_implicit_gemm_indexed_bf16bf16_bf16f32", "convolution"),
+        ("void cudnn::ops::nchwToNhwcKernel<__half>", "copy"),
+        ("nvjet_tst_128x128_64x5", "matrix product"),
+        ("gemm_fusion_dot_12", "matrix product"),
+        ("input_multiply_reduce_fusion_3", "reduction"),
+        ("loop_convert_fusion", "loop fusion"),
+        ("MemcpyD2D", "copy"),
+        ("something", "other"),
+    ],
+)
+def test_kind_of_a_kernel(kernel, kind):
+    assert profile.kind(kernel) == kind
+
+
+def test_page_shows_the_profile():
+    kernels = {f"loop_fusion_{i}": float(i) for i in range(12)} | {"MemcpyD2D": 0.5}
+    found = profile.summary(kernels)
+    assert list(found["longest"].values()) == [float(i) for i in range(11, 1, -1)]
+    assert sum(found["kinds"].values()) == sum(kernels.values())
+    text = page.page({"fair_scan": {**SOURCE, "values": {"kernels": found}}})
+    assert "| all | 66.50 |" in text
+    assert "| copy | 0.50 |" in text

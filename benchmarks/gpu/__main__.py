@@ -47,7 +47,7 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--wheels", type=Path, help="folder of wheels that this Python lacks")
     add("--minutes", type=float, default=8.0, help="of all parts; %(default)s")
     add("--limit", type=int, help="seconds of each part; its own by default")
-    add("--at-once", type=int, default=3, help="processes at a time; %(default)s")
+    add("--at-once", type=int, default=4, help="processes at a time; %(default)s")
     add("--small", action="store_true", help="tiny networks, on any device")
     return parser.parse_args(argv)
 

@@ -34,22 +34,15 @@ def measure(session: Session) -> None:
         [*sys.orig_argv, "--module=reference"],
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
     )
+    found: dict[str, float] = {}
     with session.beside_others():
-        gradients = {
-            name: gradient(session, precision, fields)
-            for name, (precision, fields) in PRECISIONS.items()
-        }
-    if reference.wait():
-        raise RuntimeError("the reference on the CPU failed; its error is above")
-    with np.load(reference_file(session), allow_pickle=False) as leaves:
-        expected = list(leaves.values())
-    scale = _norm(expected)
-    session.record(
-        errors={
-            name: _norm([a - b for a, b in zip(found, expected, strict=True)]) / scale
-            for name, found in gradients.items()
-        }
-    )
+        for name, (precision, fields) in PRECISIONS.items():
+            leaves = gradient(session, precision, fields)
+            if reference.wait():
+                raise RuntimeError("the reference on the CPU failed, see above")
+            with np.load(reference_file(session), allow_pickle=False) as kept:
+                found[name] = _distance(leaves, list(kept.values()))
+            session.record(errors=found)
 
 
 def gradient(
@@ -78,6 +71,12 @@ def gradient(
 def reference_file(session: Session) -> Path:
     """Where the process of the CPU puts its gradient."""
     return session.folder / "reference.npz"
+
+
+def _distance(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
+    """Euclidean, over the norm of what is expected."""
+    distance = [a - b for a, b in zip(found, expected, strict=True)]
+    return _norm(distance) / _norm(expected)
 
 
 def _norm(leaves: list[np.ndarray]) -> float:

@@ -40,7 +40,6 @@ def measure(session: Session) -> None:
             lowered = traced.lower()
         with session.phase("compile"):  # which needs no device
             compiled = lowered.compile()
-    session.record(program_bytes=_program_bytes(compiled))
 
     def update(paths: jax.Array) -> None:
         nonlocal state
@@ -55,6 +54,7 @@ def measure(session: Session) -> None:
         update(next(arguments))
         wait()
     session.record(**seconds_of(update, wait, arguments, session.small), **_peak())
+    session.record(program_bytes=_program_bytes(compiled))
     with profile.recorded(session.folder / "profile") as kernels:
         for _ in range(profile.UPDATES):
             update(next(arguments))

@@ -165,20 +165,25 @@ def _digits(results: result_files.Results) -> Iterator[str]:
 
 
 def _profiles(results: result_files.Results) -> Iterator[str]:
-    yield "Milliseconds of an update on the device, by kind of kernel, and the longest."
+    yield (
+        "Milliseconds of an update on the device: of all kernels, by kind, and of the "
+        "longest ones. What they lack of the time of an update the device waits."
+    )
     for name in PARTS:
         kernels = _values(results, name).get("kernels")
         if not kernels:
             continue
-        yield ""
-        yield f"**{PARTS[name].title}**"
-        yield ""
-        yield from markdown.head(("kernel", "ms"))
-        for kernel, milliseconds in (
-            *kernels["kinds"].items(),
-            *((f"`{name}`", value) for name, value in kernels["longest"].items()),
-        ):
-            yield markdown.row((kernel, f"{milliseconds:,.2f}"))
+        yield from ("", f"**{PARTS[name].title}**", "")
+        yield from markdown.head(("kernels", "ms"))
+        yield _kernels("all", sum(kernels["kinds"].values()))
+        for kind, milliseconds in kernels["kinds"].items():
+            yield _kernels(kind, milliseconds)
+        for kernel, milliseconds in kernels["longest"].items():
+            yield _kernels(f"`{kernel}`", milliseconds)
+
+
+def _kernels(name: str, milliseconds: float) -> str:
+    return markdown.row((name, f"{milliseconds:,.2f}"))
 
 
 def _not_run(results: result_files.Results) -> Iterator[str]:

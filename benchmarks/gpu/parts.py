@@ -96,7 +96,7 @@ def _ours(title: str, program: TimedProgram, limit: int = 150, **fields: Any) ->
 
 def _torch(title: str, program: TimedProgram) -> Part:
     program = _row(program, module="torch_update", variant="channels_last")
-    return Part(f"PyTorch, {title}", "torch_updates", 60, program)
+    return Part(f"PyTorch, {title}", "torch_updates", 90, program)
 
 
 def _torch_compiled(title: str, program: TimedProgram) -> Part:
@@ -106,7 +106,7 @@ def _torch_compiled(title: str, program: TimedProgram) -> Part:
 
 def _correct(title: str, **fields: Any) -> Part:
     program = _row(TWO_PATHS, fields={**GRADIENT, **fields})
-    return Part(title, "correctness", 90, program)
+    return Part(title, "correctness", 120, program)
 
 
 SCANNED = _ours("fair, BN only, bf16, paths in a scan", FAIR, limit=200, **SCAN)
@@ -126,7 +126,7 @@ PARTS: dict[str, Part] = {
     "path_torch": _torch("one path, BN only, bf16", ONE_PATH),
     "fair_scan_warm": _row(SCANNED, compiled_by="fair_scan"),
     "fair_side_by_side_warm": _row(BESIDE, compiled_by="fair_side_by_side"),
-    "weights": _ours("fair, all weights, bf16", WEIGHTS, **SIX),
+    "weights": _ours("fair, all weights, bf16", WEIGHTS, 200, **SIX),
     "weights_torch": _torch("fair, all weights, bf16", WEIGHTS),
     "digits": Part("the digits from config to report", "digits", 180),
     "cifar": _ours("fair, BN only, bf16, 32 px, batch 512", CIFAR, **SIX),

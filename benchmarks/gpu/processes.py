@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,8 @@ from difnas_jax.runtime import files
 # Several processes share the memory of the GPU.
 ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 _ERROR = re.compile(r"^[\w.]*(Error|Exception|Exit|Interrupt)\b.*")
-LONGEST_REASON = 300
+LONGEST_REASON = 200
+POLL_SECONDS = 0.1
 
 # `values`, what a part has recorded; `seconds` of its process; `not_run`, why it is not
 # complete, where it is not.
@@ -52,31 +54,33 @@ class Campaign:
 
     def run(self, names: Sequence[str], ended: Callable[[str, Result], None]) -> None:
         """Run parts; `ended` is called with each result."""
-        deadline = time.monotonic() + 60 * self.minutes
-        running: dict[str, concurrent.futures.Future[Result]] = {}
+        over, running = threading.Event(), {}
+        clock = threading.Timer(60 * self.minutes, over.set)
+        clock.start()
         with concurrent.futures.ThreadPoolExecutor(self.at_once) as pool:
-            for name in names:
-                before = running.get(PARTS[name].compiled_by)
-                running[name] = pool.submit(self._result, name, deadline, before)
-            by_future = {future: name for name, future in running.items()}
-            for future in concurrent.futures.as_completed(by_future):
-                ended(by_future[future], future.result())
+            try:
+                for name in names:
+                    before = running.get(PARTS[name].compiled_by)
+                    running[name] = pool.submit(self._result, name, before, over)
+                by_future = {future: name for name, future in running.items()}
+                for future in concurrent.futures.as_completed(by_future):
+                    ended(by_future[future], future.result())
+            finally:  # also where the user interrupts
+                clock.cancel()
+                over.set()
 
     def _result(
         self,
         name: str,
-        deadline: float,
         before: concurrent.futures.Future[Result] | None,
+        over: threading.Event,
     ) -> Result:
         if before:
             before.result()
         elif PARTS[name].compiled_by:
             return {"not_run": f"needs {PARTS[name].compiled_by}", "values": {}}
         start = time.monotonic()
-        if start >= deadline:
-            return {"not_run": self._over(), "values": {}}
-        say(f"{name}: started")
-        reason = self._reason(name, deadline - start)
+        reason = self._reason(name, over)
         seconds = time.monotonic() - start
         say(f"{name}: {reason or 'done'} ({seconds:.0f} s)")
         path = values_file(self.folder, name)
@@ -84,32 +88,35 @@ class Campaign:
         result = {"values": values, "seconds": seconds}
         return {"not_run": reason, **result} if reason else result
 
-    def _reason(self, name: str, left: float) -> str:
+    def _reason(self, name: str, over: threading.Event) -> str:
         """Run a process; why it did not complete, or nothing."""
+        if over.is_set():
+            return self._over()
+        say(f"{name}: started")
         log = self.folder / f"{name}.log"
         limit = self.limit or PARTS[name].limit
         command = [sys.executable, "-m", "benchmarks.gpu.worker", name]
-        command += [str(self.folder), f"--limit={limit}"]
+        command += [str(self.folder), f"--limit={limit}", *["--small"] * self.small]
         with open(log, "w") as file:
             process = subprocess.Popen(
-                [*command, "--small"] if self.small else command,
+                command,
                 env=self._environment(),
                 stdout=file,
                 stderr=file,
-                start_new_session=True,
+                process_group=0,
             )
-            try:
-                code = process.wait(left)
-            except subprocess.TimeoutExpired:
-                return self._over()
-            finally:  # also its own processes
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-        if code == -signal.SIGALRM:
+            while process.poll() is None and not over.wait(POLL_SECONDS):
+                pass
+            with contextlib.suppress(ProcessLookupError):  # also its own processes
+                os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode is None:
+            process.wait()
+            return self._over()
+        if process.returncode == -signal.SIGALRM:
             return f"over its limit of {limit} s"
-        if code:
+        if process.returncode:
             say(log.read_text())
-            return last_error(log.read_text()) or f"exit code {code}"
+            return last_error(log.read_text()) or f"exit code {process.returncode}"
         return ""
 
     def _over(self) -> str:

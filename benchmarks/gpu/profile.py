@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ LONGEST = 10
 LETTERS = 100  # of the name of a kernel
 # The first pattern that is found in the name of a kernel decides.
 KINDS = {
-    "copy": r"memcpy|memset|copy|transpose",
-    "convolution": r"conv|fprop|dgrad|wgrad|depthwise|cudnn|implicit",
-    "matrix product": r"gemm|dot|matmul|nvjet|cutlass|cublas|xmma",
-    "reduction": r"reduc|scan|softmax|welford",
-    "loop fusion": r"fusion|wrapped|triton|elementwise",
+    "copy": r"memcpy|memset|copy|transpose|nchwto|nhwcto",
+    "convolution": r"conv(?!ert)|fprop|dgrad|wgrad|depthwise|implicit",
+    "matrix product": r"gemm|dot|matmul|nvjet|cutlass|cublas",
+    "reduction": r"reduc|softmax",
+    "loop fusion": r"fusion|wrapped|triton",
 }
 
 
@@ -45,13 +45,19 @@ def recorded(folder: Path) -> Iterator[dict[str, Any]]:
     for path in folder.rglob("*.xplane.pb"):
         for name, milliseconds in _kernels(path):
             kernels[name] += milliseconds / UPDATES
+    if kernels:
+        found |= summary(kernels)
+
+
+def summary(kernels: Mapping[str, float]) -> dict[str, Any]:
+    """Kinds and longest of kernels with their milliseconds, the longest first."""
     kinds: dict[str, float] = collections.defaultdict(float)
     for name, milliseconds in kernels.items():
-        kinds[_kind(name)] += milliseconds
-    longest = sorted(kernels, key=lambda name: -kernels[name])[:LONGEST]
-    if kernels:
-        found |= {"kinds": dict(sorted(kinds.items(), key=lambda item: -item[1]))}
-        found |= {"longest": {name: kernels[name] for name in longest}}
+        kinds[kind(name)] += milliseconds
+    by_kind, by_name = (
+        sorted(times.items(), key=lambda item: -item[1]) for times in (kinds, kernels)
+    )
+    return {"kinds": dict(by_kind), "longest": dict(by_name[:LONGEST])}
 
 
 def _kernels(path: Path) -> Iterator[tuple[str, float]]:
@@ -65,6 +71,7 @@ def _kernels(path: Path) -> Iterator[tuple[str, float]]:
                     yield event.name[:LETTERS], event.duration_ns / 1e6
 
 
-def _kind(name: str) -> str:
+def kind(name: str) -> str:
+    """What a kernel does, by its name."""
     matches = (kind for kind, text in KINDS.items() if re.search(text, name.lower()))
     return next(matches, "other")
