@@ -20,7 +20,7 @@ from difnas_jax.ops.layout import CHANNELS_LAST, Layout
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.training import optim
-from difnas_jax.training.fates import split
+from difnas_jax.training.fates import split, trains_kernels
 from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import (
     TrainState,
@@ -106,7 +106,8 @@ def updates(
         layout=CHANNELS_LAST if plain else None,
         fields=program.fields,
     )
-    compiled = compilation.compiled(step, donate=0)
+    frozen = not trains_kernels(state.variables["params"])
+    compiled = compilation.compiled(step, frozen, donate=(0,))
 
     def update(paths: np.ndarray, batch: Batch) -> None:
         nonlocal state
@@ -124,5 +125,10 @@ def build(program: TimedProgram) -> Callable[[np.ndarray], None]:
 
 def use_native_convolutions() -> None:
     """XLA's convolutions with their own autodiff; 1x1 ones stay matrix products."""
-    plain: Any = convolutions.native_conv
+
+    def plain(
+        images: jax.Array, kernel: jax.Array, stride: int, layout: Layout, frozen: bool
+    ) -> jax.Array:
+        return convolutions.native_conv(images, kernel, stride, layout)
+
     modules.depthwise_conv = modules.dense_conv = plain

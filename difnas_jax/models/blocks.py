@@ -187,7 +187,7 @@ def average_pool(inputs: Array, side: int, layout: Layout) -> Array:
     """Mean over the `side` x `side` neighbours inside the image, at stride 1."""
     channels = inputs.shape[layout.channel]
     ones = jnp.ones((side, side, 1, channels), inputs.dtype)
-    sums: Any = depthwise_conv(inputs, ones, 1, layout)
+    sums: Any = depthwise_conv(inputs, ones, 1, layout, frozen=True)
     height, width = (_neighbours(inputs.shape[axis], side) for axis in layout.spatial)
     counts = height[:, None] * width  # [H, W]
     shape = layout.around(len(height), len(width), 1)

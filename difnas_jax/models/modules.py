@@ -38,9 +38,13 @@ MOMENTUM = 0.9
 class Weighted(nn.Module):
     """A module with weights: float32 leaves, cast to the type of the inputs."""
 
+    def is_frozen(self, name: str = "kernel") -> bool:
+        """Whether the collection `frozen` has the leaf `name`."""
+        return self.has_variable("frozen", name)
+
     def weight(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """The leaf `name` of `frozen` if that collection has it, else of `params`."""
-        if self.has_variable("frozen", name):
+        if self.is_frozen(name):
             value: Any = self.get_variable("frozen", name)
         else:
             value = self.param(name, nn.initializers.zeros, shape)
@@ -64,7 +68,7 @@ class Conv(Weighted):
         channels = inputs.shape[self.layout.channel]
         shape = self.kernel, self.kernel, channels, self.features
         kernel = self.weight("kernel", shape, inputs.dtype)
-        return dense_conv(inputs, kernel, self.stride, self.layout)
+        return dense_conv(inputs, kernel, self.stride, self.layout, self.is_frozen())
 
 
 class Pointwise(Weighted):
@@ -99,7 +103,9 @@ class Depthwise(Weighted):
         """A feature map -> one of the same channels."""
         shape = (self.kernel, self.kernel, 1, inputs.shape[self.layout.channel])
         kernel = self.weight("kernel", shape, inputs.dtype)
-        return depthwise_conv(inputs, kernel, self.stride, self.layout)
+        return depthwise_conv(
+            inputs, kernel, self.stride, self.layout, self.is_frozen()
+        )
 
 
 class Linear(Weighted):

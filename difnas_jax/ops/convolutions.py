@@ -1,16 +1,19 @@
 """Convolutions, each in the form that is right for the platform.
 
-On TPU the native convolution is right. On the CPU sums and matrix products are: there,
-XLA's grouped convolution is 17 to 170 times slower than a sum of shifted multiply-adds
-(see `shifted`), forward and backward; where the batch is last, the CPU also takes
-matrix products with band matrices (see `banded`). On an NVIDIA GPU kernels of our own
-are (see `depthwise_kernels`), and no convolution is left whose algorithms XLA would
-have to time. The choice falls when the program is lowered.
+On GPU and TPU the native convolution is right, on the CPU sums and matrix products are:
+there, XLA's grouped convolution is 17 to 170 times slower than a sum of shifted
+multiply-adds (see `shifted`), forward and backward. The choice falls when the program
+is lowered. Where the batch is last, the CPU also takes matrix products with band
+matrices (see `banded`). Of a frozen kernel an NVIDIA GPU takes kernels of our own (see
+`depthwise_kernels`) and matrix products, so that XLA has no convolution whose
+algorithms it would time for minutes.
+
 All forms pad symmetrically by k // 2, as the reference networks do at stride 2 (`SAME`
 would align differently).
 """
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -21,14 +24,13 @@ from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
 from difnas_jax.ops import banded, depthwise_kernels, shifted
-from difnas_jax.ops.layout import CHANNELS_LAST, Layout
+from difnas_jax.ops.layout import Layout
 from difnas_jax.runtime.compilation import has_triton
 
-# What takes the place of XLA's convolution, by platform.
-Forms = dict[str, Callable[..., Array]]
 
-
-def dense_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
+def dense_conv(
+    images: Array, kernel: Array, stride: int, layout: Layout, frozen: bool = False
+) -> Array:
     """Convolve all channels with each other.
 
     Args:
@@ -36,26 +38,24 @@ def dense_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Arr
       kernel: [k, k, C_in, C_out], k odd.
       stride: 1 or 2.
       layout: of the images.
+      frozen: no gradient of the kernel is wanted.
 
     Returns:
       A feature map of height ceil(H / stride) and width ceil(W / stride).
     """
-    forms = {"cpu": unfolded_conv, **_on_gpu(unfolded_conv, images.shape, layout)}
+    if frozen and has_triton():
+        return unfolded_conv(images, kernel, stride, layout)
+    return _by_platform(unfolded_conv, images, kernel, stride, layout)
+
+
+def _by_platform(
+    on_cpu: Callable, images: Array, kernel: Array, stride: int, layout: Layout
+) -> Array:
+    """`on_cpu` on the CPU, XLA's convolution elsewhere."""
     options = {"stride": stride, "layout": layout}
-    forms = {name: functools.partial(form, **options) for name, form in forms.items()}
-    native = functools.partial(native_conv, **options)
-    return jax.lax.platform_dependent(images, kernel, default=native, **forms)
-
-
-def _on_gpu(
-    form: Callable[..., Array], shape: tuple[int, ...], layout: Layout
-) -> Forms:
-    """A form that an NVIDIA GPU of this process takes for maps of a shape, if it can.
-
-    Without such a GPU a program lowered for one has XLA's convolutions.
-    """
-    fits = layout == CHANNELS_LAST and depthwise_kernels.fits(shape)
-    return {"cuda": form} if fits and has_triton() else {}
+    cpu = functools.partial(on_cpu, **options)
+    default = functools.partial(native_conv, **options)
+    return jax.lax.platform_dependent(images, kernel, cpu=cpu, default=default)
 
 
 def native_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
@@ -104,16 +104,18 @@ def _product_images_gradient(_, kernel: Array, cotangent: Array, layout: Layout)
 
 
 def _product_kernel_gradient(images: Array, _, cotangent: Array, layout: Layout):
-    if layout.channel:
+    channels = (array.shape[layout.channel] for array in (images, cotangent))
+    if layout.channel or operator.ge(*channels):
         return jnp.tensordot(images, cotangent, (layout.others,) * 2)
-    # Two or three times faster than the product [C_in, C_out], and without the barrier
-    # XLA turns it back.
+    # The CPU transposes a copy of the second operand: it should be the smaller one.
+    # Without the barrier XLA turns the product back.
     product = jnp.tensordot(cotangent, images, (layout.others,) * 2)
     return jax.lax.optimization_barrier(product).T
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def depthwise_conv(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
+def depthwise_conv(
+    images: Array, kernel: Array, stride: int, layout: Layout, frozen: bool = False
+) -> Array:
     """Convolve every channel with its own filter.
 
     Args:
@@ -121,24 +123,26 @@ def depthwise_conv(images: Array, kernel: Array, stride: int, layout: Layout) ->
       kernel: [k, k, 1, C], k odd.
       stride: 1 or 2.
       layout: of the images.
+      frozen: no gradient of the kernel is wanted.
 
     Returns:
       A feature map of height ceil(H / stride) and width ceil(W / stride).
     """
-
-    def on_cpu(images: Array, kernel: Array) -> Array:
-        if banded.pays(images.shape, kernel.shape[0], layout):
-            return banded.convolve(images, kernel, stride)
-        return shifted.convolve(images, kernel, stride, layout)
-
-    def on_gpu(images: Array, kernel: Array) -> Array:
+    if frozen and has_triton() and depthwise_kernels.take(images.shape, layout):
         return depthwise_kernels.convolve(images, kernel, stride)
+    return _depthwise(images, kernel, stride, layout)
 
-    def native(images: Array, kernel: Array) -> Array:
-        return native_conv(images, kernel, stride, layout)
 
-    forms = {"cpu": on_cpu, **_on_gpu(on_gpu, images.shape, layout)}
-    return jax.lax.platform_dependent(images, kernel, default=native, **forms)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _depthwise(images: Array, kernel: Array, stride: int, layout: Layout) -> Array:
+    return _by_platform(_depthwise_on_cpu, images, kernel, stride, layout)
+
+
+def _depthwise_on_cpu(images: Array, kernel: Array, stride: int, layout: Layout):
+    """Matrix products where the map is small, else shifted multiply-adds."""
+    if banded.pays(images.shape, kernel.shape[0], layout):
+        return banded.convolve(images, kernel, stride)
+    return shifted.convolve(images, kernel, stride, layout)
 
 
 def _images_gradient(
@@ -149,16 +153,12 @@ def _images_gradient(
             return banded.images_gradient(shape, kernel, cotangent, stride)
         return shifted.images_gradient(shape, kernel, cotangent, stride, layout)
 
-    def on_gpu(kernel: Array, cotangent: Array) -> Array:
-        return depthwise_kernels.images_gradient(shape, kernel, cotangent, stride)
-
     def native(kernel: Array, cotangent: Array) -> Array:
         options = {"kernel": kernel, "stride": stride, "layout": layout}
         conv = functools.partial(native_conv, **options)
         return _transposed(conv, shape, cotangent)
 
-    forms = {"cpu": on_cpu, **_on_gpu(on_gpu, shape, layout)}
-    return jax.lax.platform_dependent(kernel, cotangent, default=native, **forms)
+    return jax.lax.platform_dependent(kernel, cotangent, cpu=on_cpu, default=native)
 
 
 def _kernel_gradient(
@@ -170,15 +170,11 @@ def _kernel_gradient(
             return banded.kernel_gradient(images, shape[0], cotangent, stride)
         return shifted.kernel_gradient(images, shape[0], cotangent, stride, layout)
 
-    def on_gpu(images: Array, cotangent: Array) -> Array:
-        return depthwise_kernels.kernel_gradient(images, shape[0], cotangent, stride)
-
     def native(images: Array, cotangent: Array) -> Array:
         conv = functools.partial(native_conv, images, stride=stride, layout=layout)
         return _transposed(conv, shape, cotangent)
 
-    forms = {"cpu": on_cpu, **_on_gpu(on_gpu, images.shape, layout)}
-    return jax.lax.platform_dependent(images, cotangent, default=native, **forms)
+    return jax.lax.platform_dependent(images, cotangent, cpu=on_cpu, default=native)
 
 
 def _transposed(linear: Any, shape: tuple[int, ...], cotangent: Array) -> Array:
@@ -227,4 +223,4 @@ def _define_gradients(conv: Any, images_gradient: Any, kernel_gradient: Any) -> 
 
 
 _define_gradients(pointwise_conv, _product_images_gradient, _product_kernel_gradient)
-_define_gradients(depthwise_conv, _images_gradient, _kernel_gradient)
+_define_gradients(_depthwise, _images_gradient, _kernel_gradient)

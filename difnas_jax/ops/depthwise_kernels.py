@@ -2,13 +2,15 @@
 
 XLA would call cuDNN, whose kernels for these shapes differ in speed by factors, so that
 it has to time dozens of them for each shape: minutes for a supernet. One kernel here
-serves the convolution and the gradient of its images, one the gradient of its kernel.
-Sums are float32 whatever the inputs are.
+serves the convolution and the gradient of its images, all kernel sizes and both
+strides; sums are float32 whatever the inputs are. The gradient of a kernel is left to
+XLA.
 
 A batch that is split over devices stays split.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,10 +23,10 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.experimental.pallas import triton
 from jax.sharding import NamedSharding, PartitionSpec
 
+from difnas_jax.ops.layout import CHANNELS_LAST, Layout
+
 # Pixels and channels of one block: the fastest of three on an H200.
 PIXELS, CHANNELS = 64, 32
-# The kernel gradient holds sums for all weights of a row, hence fewer pixels.
-SUMMED_PIXELS = 32
 
 
 class _Taps(NamedTuple):
@@ -115,48 +117,18 @@ def _weights(weights: Any, at: tuple[Any, Any], channel: Array) -> Array:
     return found.astype(jnp.float32)
 
 
-def _products(images: Any, cotangent: Any, outputs: Any, stride: int) -> None:
-    """Kernel: one row of the kernel gradient, of one image and a block of channels."""
-    (_, height, width, channels), side = images.shape, outputs.shape[1]
-    rows, columns = cotangent.shape[1:3]
-    channel = pl.program_id(0) * CHANNELS + jnp.arange(CHANNELS)
-    tap, image = pl.program_id(1), pl.program_id(2)
-
-    def add_block(block: Array, totals: tuple[Array, ...]) -> tuple[Array, ...]:
-        pixel = block * SUMMED_PIXELS + jnp.arange(SUMMED_PIXELS)
-        images_of = jnp.full(SUMMED_PIXELS, image)
-        row, column = pixel // columns, pixel % columns
-        exists = row < rows
-        gradient = _load(cotangent, (images_of, row, column), channel, exists)
-        source_row = row * stride + tap - side // 2
-        exists &= (source_row >= 0) & (source_row < height)
-        new = []
-        for other, total in enumerate(totals):
-            source = column * stride + other - side // 2
-            inside = exists & (source >= 0) & (source < width)
-            values = _load(images, (images_of, source_row, source), channel, inside)
-            new.append(total + gradient * values)
-        return tuple(new)
-
-    zeros = (jnp.zeros((SUMMED_PIXELS, CHANNELS), jnp.float32),) * side
-    blocks = -(-rows * columns // SUMMED_PIXELS)
-    for other, total in enumerate(jax.lax.fori_loop(0, blocks, add_block, zeros)):
-        where = outputs.at[image, tap, other, channel]
-        triton.store(where, total.sum(0), mask=channel < channels)
+def take(shape: tuple[int, ...], layout: Layout) -> bool:
+    """Whether the kernels take maps of a shape: an index has 32 bits."""
+    return layout == CHANNELS_LAST and math.prod(shape) < 2**31
 
 
-def fits(shape: tuple[int, ...]) -> bool:
-    """Whether the kernels reach every element of a map by an index of 32 bits."""
-    size = 1
-    for length in shape:
-        size *= length
-    return size < 2**31
-
-
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve(
     images: Array, kernel: Array, stride: int, interpret: bool = False
 ) -> Array:
-    """Convolve [B, H, W, C] with a kernel [k, k, 1, C], padded by k // 2.
+    """Convolve every channel with its own filter, padded by k // 2.
+
+    The kernel counts as a constant: its gradient is zero.
 
     Args:
       images: float[B, H, W, C].
@@ -169,16 +141,17 @@ def convolve(
     return _gathered(taps, sizes, interpret)(images, kernel)
 
 
-def images_gradient(
-    shape: tuple[int, ...],
-    kernel: Array,
-    cotangent: Array,
-    stride: int,
-    interpret: bool = False,
-) -> Array:
-    """The gradient of images of a shape [B, H, W, C] from a cotangent."""
+def _forward(images: Array, kernel: Array, stride: int, interpret: bool):
+    return convolve(images, kernel, stride, interpret), (kernel, images.shape[1:3])
+
+
+def _backward(stride: int, interpret: bool, saved: Any, cotangent: Array):
+    kernel, sizes = saved
     taps = _Taps(kernel.shape[0], stride, backward=True)
-    return _gathered(taps, (shape[1], shape[2]), interpret)(cotangent, kernel)
+    return _gathered(taps, sizes, interpret)(cotangent, kernel), None
+
+
+convolve.defvjp(_forward, _backward)
 
 
 @functools.cache
@@ -187,9 +160,7 @@ def _gathered(taps: _Taps, sizes: tuple[int, int], interpret: bool) -> Callable:
 
     def run(inputs: Array, kernel: Array) -> Array:
         batch, _, _, channels = inputs.shape
-        pixels = batch
-        for size in sizes:
-            pixels *= -(-size // taps.phases)
+        pixels = batch * math.prod(-(-size // taps.phases) for size in sizes)
         return pl.pallas_call(
             functools.partial(_sum_of_taps, taps=taps),
             out_shape=jax.ShapeDtypeStruct((batch, *sizes, channels), inputs.dtype),
@@ -199,39 +170,6 @@ def _gathered(taps: _Taps, sizes: tuple[int, int], interpret: bool) -> Callable:
         )(inputs, kernel)
 
     return _batch_split(run, "b h w c, r s o c -> b u v c")
-
-
-def kernel_gradient(
-    images: Array, side: int, cotangent: Array, stride: int, interpret: bool = False
-) -> Array:
-    """The gradient [k, k, 1, C] of the kernel.
-
-    Args:
-      images: float[B, H, W, C].
-      side: k.
-      cotangent: float[B, H', W', C].
-      stride: 1 or 2.
-      interpret: run on any device, slowly: for tests.
-    """
-    of_images = _products_of(side, stride, interpret)(images, cotangent)
-    return of_images.sum(0)[:, :, None].astype(images.dtype)
-
-
-@functools.cache
-def _products_of(side: int, stride: int, interpret: bool) -> Callable:
-    """(images, cotangent) -> the kernel gradient of each image, float32[B, k, k, C]."""
-
-    def run(images: Array, cotangent: Array) -> Array:
-        batch, _, _, channels = images.shape
-        return pl.pallas_call(
-            functools.partial(_products, stride=stride),
-            out_shape=jax.ShapeDtypeStruct((batch, side, side, channels), jnp.float32),
-            grid=(pl.cdiv(channels, CHANNELS), side, batch),
-            compiler_params=triton.CompilerParams(num_warps=4, num_stages=2),
-            interpret=interpret,
-        )(images, cotangent)
-
-    return _batch_split(run, "b h w c, b u v c -> b r s c")
 
 
 def _batch_split(run: Callable, rule: str) -> Callable:

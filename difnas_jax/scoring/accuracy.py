@@ -23,6 +23,7 @@ from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.scoring.trained_supernet import trained_supernet
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import Sums, Variables, sums_of_batch
+from difnas_jax.training.fates import trains_kernels
 
 # Paths that one call of a compiled program evaluates.
 PATHS_PER_CALL = 10
@@ -91,7 +92,10 @@ class PathAccuracy:
     def _announced(self, function: Any, name: str) -> Any:
         """A function of the supernet, compiled."""
         return programs.of_network(
-            compiled(functools.partial(function, self.model)),
+            compiled(
+                functools.partial(function, self.model),
+                frozen=not trains_kernels(self.variables["params"]),
+            ),
             title="search",
             name=name,
             model=self.model,

@@ -95,7 +95,7 @@ def retrain_network(
     measure = functools.partial(
         sums_of_examples,
         programs.of_network(
-            compiled(functools.partial(sums_of_batch, model)),
+            compiled(functools.partial(sums_of_batch, model), frozen=False),
             title=folder.name,
             name="the evaluation",
             model=model,

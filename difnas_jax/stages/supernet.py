@@ -20,6 +20,7 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import means, sums_of_examples, sums_over_paths
+from difnas_jax.training.fates import trains_kernels
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.paths import paths_per_update, stream, strict_fair
 from difnas_jax.training.recipe import (
@@ -87,7 +88,10 @@ def accuracy(
     batch_size += -batch_size % jax.device_count()
     sums = sums_of_examples(
         programs.of_network(
-            compiled(functools.partial(sums_over_paths, model)),
+            compiled(
+                functools.partial(sums_over_paths, model),
+                frozen=not trains_kernels(variables["params"]),
+            ),
             title="supernet",
             name="the accuracy of paths",
             model=model,

@@ -99,6 +99,12 @@ def split(variables: dict[str, Any], fates: Fates) -> dict[str, Any]:
     return {**variables, "params": tree_of(leaves), "frozen": tree_of(frozen)}
 
 
+def trains_kernels(params: Any) -> bool:
+    """Whether a tree of parameters has kernels of convolutions."""
+    leaves = leaves_of(params).items()
+    return any(kind_of(leaf, array.shape).endswith("kernel") for leaf, array in leaves)
+
+
 def merge(variables: dict[str, Any]) -> dict[str, Any]:
     """The inverse of `split`: one plain tree of parameters, and no frozen ones.
 

@@ -25,6 +25,7 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.training import optim, programs, steps
+from difnas_jax.training.fates import trains_kernels
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.log import MetricRows, TrainingLog
 from difnas_jax.training.paths import Sampler, paths_per_update, stream
@@ -141,7 +142,9 @@ def begin(
     state = steps.create_state(variables, optimizer, packing, memory)
     return (
         devices.replicate(state, mesh),
-        compiled(train_step, donate=0),
+        compiled(
+            train_step, frozen=not trains_kernels(variables["params"]), donate=(0,)
+        ),
         paths,
     )
 
