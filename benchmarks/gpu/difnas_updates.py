@@ -29,6 +29,7 @@ def measure(session: Session) -> None:
             section=program.section,
             trainable=program.trainable,
             batch_size=program.batch_size,
+            kernels="he_fan_out",  # drawn in seconds; orthogonal ones take a minute
             fields=program.fields,
         )
         drawn = network.path_sets(program.paths, space.num_layers)

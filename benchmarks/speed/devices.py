@@ -24,8 +24,8 @@ def build(program: TimedProgram) -> Callable[[np.ndarray], None]:
         section=program.section,
         trainable=program.trainable,
         batch_size=program.batch_size,
-        placement=placement,
         mesh=mesh,
+        fields={"placement": placement},
     )
     compiled = jax.jit(step, donate_argnums=0)
     state = replicate(state, mesh)

@@ -40,8 +40,8 @@ def training(
     batch_size: int,
     *,
     layout: Layout | None = None,
-    placement: str = "batch",
     mesh: Mesh | None = None,
+    kernels: str = "orthogonal",
     fields: Mapping[str, Any] = {},
 ) -> tuple[TrainStep, TrainState, Batch]:
     """The step (not compiled), its first state and a batch.
@@ -52,8 +52,8 @@ def training(
       trainable: key of `fates.TRAINABLE`; the classifier trains under `all` only.
       batch_size: B.
       layout: of the feature maps; that of the backend by default.
-      placement: key of `placements.PLACEMENTS`.
       mesh: the devices; needed by the placement `paths`.
+      kernels: key of `KERNEL_RULES`, the initial values.
       fields: of the section, where they differ from the default config.
     """
     settings = network.settings(section, batch_size, fields)
@@ -66,7 +66,7 @@ def training(
         rematerialize=settings.rematerialize,
         layout=layout,
     )
-    variables = initialize(model, network.SEED, kernels="orthogonal", depthwise="qr")
+    variables = initialize(model, network.SEED, kernels=kernels, depthwise="qr")
     if not retrains:
         variables["batch_stats"] = {}
     recipe = Recipe(
@@ -75,7 +75,7 @@ def training(
         trainable=trainable,
         train_classifier=False,
         batch_sharing="same",
-        placement=placement,
+        placement=settings.get("placement", "batch"),
         paths_at_once=settings.get("paths_at_once", 1),
         memory="nothing" if retrains else default().method.memory,
     )
