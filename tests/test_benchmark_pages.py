@@ -10,12 +10,17 @@ from benchmarks.evidence import results
 from benchmarks.isometry import outputs
 from benchmarks.isometry.tables import tables
 from benchmarks.speed import page as speed
+from benchmarks.speed import scale
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 def test_speed():
     assert speed.page(result_files.load(speed.RESULTS)) == speed.PAGE.read_text()
+
+
+def test_scale():
+    assert scale.page(result_files.load(speed.RESULTS)) == speed.SCALE.read_text()
 
 
 def test_evidence():
