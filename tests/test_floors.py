@@ -1,4 +1,4 @@
-"""What an update must move and multiply, against counts by hand and those of `costs`."""
+"""What an update must move and multiply: counts by hand, and those of `costs`."""
 
 import dataclasses
 
