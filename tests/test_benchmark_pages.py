@@ -11,6 +11,7 @@ from benchmarks.gpu import page as gpu
 from benchmarks.isometry import outputs
 from benchmarks.isometry.tables import tables
 from benchmarks.speed import page as speed
+from benchmarks.speed import scale
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -22,6 +23,10 @@ def test_speed():
 def test_gpu():
     results = result_files.load(gpu.FOLDER / gpu.RESULTS)
     assert gpu.page(results) == (gpu.FOLDER / gpu.PAGE).read_text()
+
+
+def test_scale():
+    assert scale.page(result_files.load(speed.RESULTS)) == speed.SCALE.read_text()
 
 
 def test_evidence():

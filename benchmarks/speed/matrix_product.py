@@ -1,4 +1,4 @@
-"""The peak rate of the machine, from a square matrix product in float32."""
+"""What the machine can do: a square matrix product in float32, and a large copy."""
 
 # PyTorch is an extra that the type checker may not find.
 # pyright: reportMissingImports=false
@@ -11,14 +11,15 @@ import numpy as np
 from benchmarks.speed.programs import THREADS, TimedProgram
 
 SIDE = 2048
+COPIED = 2**26  # numbers of 4 bytes: more than any cache holds
 
 
 def build(program: TimedProgram) -> Callable[[np.ndarray], None]:
-    """One product of two [SIDE, SIDE] matrices; it ignores the paths."""
-    multiply = {"jax": _jax, "torch": _torch}[program.variant]()
+    """A product of two [SIDE, SIDE] matrices or a copy; it ignores the paths."""
+    compute = {"jax": _jax, "torch": _torch, "copy": _copy}[program.variant]()
 
     def update(paths: np.ndarray) -> None:
-        multiply()
+        compute()
 
     return update
 
@@ -35,6 +36,16 @@ def _jax() -> Callable[[], object]:
     left, right = jnp.asarray(_matrices())
     product = jax.jit(jnp.matmul)
     return lambda: product(left, right).block_until_ready()
+
+
+def _copy() -> Callable[[], object]:
+    """Read and write `COPIED` numbers; as they are, XLA would not copy them."""
+    import jax
+    import jax.numpy as jnp
+
+    numbers = jnp.ones(COPIED, jnp.float32)
+    copy = jax.jit(lambda numbers: numbers + 1)
+    return lambda: copy(numbers).block_until_ready()
 
 
 def _torch() -> Callable[[], object]:

@@ -39,7 +39,7 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
         alternate, ("difnas_retrain", "tuned_retrain"), rounds=5
     ),
     "peak": functools.partial(
-        alternate, ("difnas_fair", "matmul_jax", "matmul_torch"), rounds=5
+        alternate, ("difnas_fair", "matmul_jax", "matmul_torch", "copy_jax"), rounds=5
     ),
     "input": functools.partial(
         alternate, ("input_32", "input_512", "waiting_fair", "difnas_fair"), rounds=5

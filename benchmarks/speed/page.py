@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import markdown, result_files
+from benchmarks.speed import scale
+from benchmarks.speed.floors import Limits
 from benchmarks.speed.programs import THREADS
+from benchmarks.speed.table_cells import measured_limits, over_floors
 from benchmarks.speed.table_rows import TABLE_ROWS, TableRow
 from difnas_jax.runtime import files
 
 FOLDER = Path(__file__).parent
 RESULTS, PAGE = FOLDER / "results.json", FOLDER / "RESULTS.md"
+SCALE = FOLDER / "SCALE.md"
 
 HEADER = """# Speed, memory and traffic
 
@@ -36,7 +40,10 @@ native convolutions and channels last.
 
 Columns: what was measured; its value; what it is compared with, and the value of that;
 the ratio of the first value to the second, or the number that the first column names;
-the largest ratio that the project set itself as a goal; whether the goal was reached.
+the time of an update divided by the least time that it needs, and by that of an unfused
+program (`floors.py`, with the bandwidth of the copy and the rate of the product that
+`peak` measures); the largest ratio that the project set itself as a goal; whether the
+goal was reached.
 A ratio of two times below 1 means that the first is faster, above 1 that it is slower.
 
 """
@@ -46,6 +53,7 @@ COLUMNS = (
     "compared with",
     "its value",
     "ratio",
+    "floor",
     "goal",
     "reached",
 )
@@ -58,16 +66,20 @@ def page(results: result_files.Results) -> str:
       results: of `MEASUREMENTS`, with provenance, as `results.json` holds them.
     """
     shown = [row for row in TABLE_ROWS if row.measurement in results]
-    lines = [_line(row, results[row.measurement]["values"]) for row in shown]
+    limits = measured_limits(results["peak"]["values"]) if "peak" in results else None
+    lines = [_line(row, results[row.measurement]["values"], limits) for row in shown]
     table = [*markdown.head(COLUMNS), *lines, "", *markdown.sources(results)]
     return _header(results) + "\n".join(table) + "\n"
 
 
 def write(results: result_files.Results) -> None:
-    """Write the values and the page."""
+    """Write the values and the pages."""
     result_files.write(RESULTS, results)
     with files.atomic_write(PAGE) as file:
         file.write(page(results))
+    if "collectives" in results:
+        with files.atomic_write(SCALE) as file:
+            file.write(scale.page(results))
 
 
 def _header(results: result_files.Results) -> str:
@@ -84,13 +96,13 @@ def _header(results: result_files.Results) -> str:
     )
 
 
-def _line(row: TableRow, values: dict[str, Any]) -> str:
+def _line(row: TableRow, values: dict[str, Any], limits: Limits | None) -> str:
     cells = row.cells(values)
     ratio = "" if cells.ratio is None else f"{cells.ratio:.3g}"
     goal, reached = "", ""
     if row.goal is not None and cells.ratio is not None:
         goal = f"<= {row.goal:g}"
         reached = "yes" if cells.ratio <= row.goal else "**no**"
-    return markdown.row(
-        (row.title, cells.value, row.reference, cells.reference, ratio, goal, reached)
-    )
+    floor = over_floors(values, cells.update, limits) if cells.update and limits else ""
+    shown = row.title, cells.value, row.reference, cells.reference, ratio, floor
+    return markdown.row((*shown, goal, reached))

@@ -84,6 +84,7 @@ PROGRAMS: dict[str, TimedProgram] = {
     "devices_batch": TimedProgram("devices", "batch", TWO_DEVICES, together=True),
     "devices_paths": TimedProgram("devices", "paths", TWO_DEVICES, together=True),
     "matmul_jax": TimedProgram("matrix_product", "jax", paths="repeated"),
+    "copy_jax": TimedProgram("matrix_product", "copy", HUGE_PAGES, paths="repeated"),
     "matmul_torch": TimedProgram("matrix_product", "torch", paths="repeated"),
     "input_32": _row(INPUT, batch_size=32),
     "input_512": _row(INPUT, batch_size=512),

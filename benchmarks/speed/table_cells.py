@@ -7,13 +7,15 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.speed import network
-from benchmarks.speed.matrix_product import SIDE
+from benchmarks.speed import floors, network
+from benchmarks.speed.floors import Limits
+from benchmarks.speed.matrix_product import COPIED, SIDE
 from benchmarks.speed.programs import PROGRAMS
 from benchmarks.speed.search import CANDIDATES
 from difnas_jax.spaces.costs import cost_table
 
 Values = dict[str, Any]
+UPDATES = ("difnas_update", "torch_update", "devices")  # modules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +26,13 @@ class Cells:
       value: what was measured, with its unit.
       reference: the same of what it is compared with; empty where there is nothing.
       ratio: value over reference, or the number that has a goal; None without either.
+      update: key of `PROGRAMS` whose time the value is; empty where it is no update.
     """
 
     value: str
     reference: str = ""
     ratio: float | None = None
+    update: str = ""
 
 
 def times(
@@ -46,9 +50,27 @@ def times(
         own = values["seconds"][name]
         other = [scale * seconds for seconds in values["seconds"][reference]]
         ratios = [a / b for a, b in zip(own, other, strict=True)]
-        return Cells(_median(own), _median(other), statistics.median(ratios))
+        update = name if PROGRAMS[name].module in UPDATES else ""
+        return Cells(_median(own), _median(other), statistics.median(ratios), update)
 
     return cells
+
+
+def measured_limits(peak: Values) -> Limits | None:
+    """Of the machine, from the measurement `peak`; None where it copied nothing."""
+    seconds = {name: statistics.median(of) for name, of in peak["seconds"].items()}
+    if "copy_jax" not in seconds:
+        return None
+    bandwidth = 2 * 4 * COPIED / seconds["copy_jax"]
+    return Limits(bandwidth, 2 * SIDE**3 / seconds["matmul_jax"])
+
+
+def over_floors(values: Values, update: str, limits: Limits) -> str:
+    """How often the median time of an update holds the two times of `floors`."""
+    seconds = statistics.median(values["seconds"][update])
+    work = floors.of_program(PROGRAMS[update])
+    gaps = (seconds / work.seconds(limits, rule) for rule in ("least", "unfused"))
+    return ", ".join(f"{gap:.1f}" for gap in gaps)
 
 
 def seconds_to_compile(cache: str) -> Callable[[Values], Cells]:
@@ -80,13 +102,16 @@ def rank_correlation(other: str) -> Callable[[Values], Cells]:
     return lambda values: Cells(f"{values[other]:.3f}")
 
 
-def traffic(*passes: str) -> Callable[[Values], Cells]:
+def traffic(*purposes: str) -> Callable[[Values], Cells]:
     """Bytes with batch norms alone training, against those of all weights."""
 
     def cells(values: Values) -> Cells:
         bn_only, all_weights = (
-            sum(values[trainable][name] for name in passes)
-            for trainable in ("all_bn", "all")
+            sum(
+                values[f"batch {trained}"][f"{name} all-reduce bytes"]
+                for name in purposes
+            )
+            for trained in ("all_bn", "all")
         )
         ratio = bn_only / all_weights
         return Cells(f"{bn_only:,.0f} B", f"{all_weights:,.0f} B", ratio)

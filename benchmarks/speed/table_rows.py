@@ -119,12 +119,12 @@ def _programs() -> Iterator[TableRow]:
     for cache, state, goal in (("cold", "empty", 60), ("cached", "filled", 15)):
         title = f"{compiled}, {state} cache; ratio: seconds"
         yield TableRow("compilation", title, "", seconds_to_compile(cache), goal)
-    for bytes_of, passes, goal in (
-        ("gradients", ("backward",), 0.02),
-        ("gradients and batch-norm statistics", ("forward", "backward"), None),
+    for bytes_of, purposes, goal in (
+        ("gradients", ("gradients",), 0.02),
+        ("gradients and batch-norm statistics", ("statistics", "gradients"), None),
     ):
-        title = f"bytes all-reduced on 4 devices, {bytes_of}, BN-only"
-        yield TableRow("collectives", title, "all weights", traffic(*passes), goal)
+        title = f"bytes all-reduced on 8 devices, `mbv2`, {bytes_of}, BN-only"
+        yield TableRow("collectives", title, "all weights", traffic(*purposes), goal)
     yield TableRow(
         "devices",
         "strictly fair update, paths divided between two CPU devices",
