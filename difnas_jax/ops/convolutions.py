@@ -10,6 +10,7 @@ would align differently).
 """
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -94,10 +95,11 @@ def _product_images_gradient(_, kernel: Array, cotangent: Array, layout: Layout)
 
 
 def _product_kernel_gradient(images: Array, _, cotangent: Array, layout: Layout):
-    if layout.channel:
+    channels = (array.shape[layout.channel] for array in (images, cotangent))
+    if layout.channel or operator.ge(*channels):
         return jnp.tensordot(images, cotangent, (layout.others,) * 2)
-    # Two or three times faster than the product [C_in, C_out], and without the barrier
-    # XLA turns it back.
+    # The CPU transposes a copy of the second operand: it should be the smaller one.
+    # Without the barrier XLA turns the product back.
     product = jnp.tensordot(cotangent, images, (layout.others,) * 2)
     return jax.lax.optimization_barrier(product).T
 
