@@ -36,7 +36,8 @@ native convolutions and channels last.
 
 Columns: what was measured; its value; what it is compared with, and the value of that;
 the ratio of the first value to the second, or the number that the first column names;
-the largest ratio that the project set itself as a goal; whether the goal was reached.
+the largest ratio that the project set itself as a goal; whether the goal was reached;
+the machine and the versions that the ratio holds for.
 A ratio of two times below 1 means that the first is faster, above 1 that it is slower.
 
 """
@@ -48,6 +49,7 @@ COLUMNS = (
     "ratio",
     "goal",
     "reached",
+    "measured with",
 )
 
 
@@ -58,7 +60,7 @@ def page(results: result_files.Results) -> str:
       results: of `MEASUREMENTS`, with provenance, as `results.json` holds them.
     """
     shown = [row for row in TABLE_ROWS if row.measurement in results]
-    lines = [_line(row, results[row.measurement]["values"]) for row in shown]
+    lines = [_line(row, results[row.measurement]) for row in shown]
     table = [*markdown.head(COLUMNS), *lines, "", *markdown.sources(results)]
     return _header(results) + "\n".join(table) + "\n"
 
@@ -74,23 +76,24 @@ def _header(results: result_files.Results) -> str:
     days = sorted(result["date"][:10] for result in results.values())
     dates = " to ".join(dict.fromkeys((days[0], days[-1])))
     machines = " and ".join({result["machine"]: 0 for result in results.values()})
-    versions: dict[str, None] = {}
-    for result in results.values():
-        for name in ("jax", "torch"):
-            if name in result["versions"]:
-                versions[f"{name} {result['versions'][name]}"] = None
+    versions = {name: 0 for result in results.values() for name in _versions(result)}
     return HEADER.format(
         dates=dates, machines=machines, versions=", ".join(versions), threads=THREADS
     )
 
 
-def _line(row: TableRow, values: dict[str, Any]) -> str:
-    cells = row.cells(values)
+def _line(row: TableRow, result: dict[str, Any]) -> str:
+    cells = row.cells(result["values"])
     ratio = "" if cells.ratio is None else f"{cells.ratio:.3g}"
     goal, reached = "", ""
     if row.goal is not None and cells.ratio is not None:
         goal = f"<= {row.goal:g}"
         reached = "yes" if cells.ratio <= row.goal else "**no**"
-    return markdown.row(
-        (row.title, cells.value, row.reference, cells.reference, ratio, goal, reached)
-    )
+    source = ", ".join([result["machine"], *_versions(result)]) if ratio else ""
+    values = row.title, cells.value, row.reference, cells.reference
+    return markdown.row((*values, ratio, goal, reached, source))
+
+
+def _versions(result: dict[str, Any]) -> list[str]:
+    versions = result["versions"]
+    return [f"{name} {versions[name]}" for name in ("jax", "torch") if name in versions]
