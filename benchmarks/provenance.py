@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy")
+# What a processor says of itself -> the name; the widest first.
+INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2"}
 
 
 def provenance(
@@ -49,10 +51,17 @@ def now() -> str:
 
 
 def machine() -> str:
-    """Processor, cores and memory."""
+    """Processor, its instruction set, cores and memory."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
-    model = names[0] if names else platform.machine()
+    pairs = (line.partition(":") for line in _lines(info))
+    about = {name.strip(): value.strip() for name, _, value in pairs}
+    flags = about.get("flags", "").split()
+    widest = [name for flag, name in INSTRUCTION_SETS.items() if flag in flags][:1]
+    model = about.get("model name", platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB"
+    parts = model, *widest, f"{os.cpu_count()} cores", f"{memory:.0f} GiB"
+    return ", ".join(parts)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []

@@ -1,4 +1,4 @@
-"""Seconds to trace, lower and compile the step of the default space, cold and cached.
+"""Seconds to trace, lower and compile the default update, cold and cached.
 
 As a program, `python -m benchmarks.speed.compilation CACHE` measures once and prints
 JSON.
@@ -26,26 +26,24 @@ def compilation() -> dict[str, dict[str, float]]:
 
 
 def measure(cache: str) -> dict[str, float]:
-    """Build the strict-fair step of `mbv2` at 32 pixels (21 layers, 7 ops).
+    """Compile the update of the default config: 21 layers, 224 pixels, 1000 classes.
 
     Args:
       cache: folder of compiled programs.
     """
-    import jax
-    import jax.numpy as jnp
-
-    from benchmarks.speed import difnas_update
-    from difnas_jax import spaces
+    from difnas_jax.config import load_config
     from difnas_jax.runtime import compilation
+    from difnas_jax.training.timing import begin_on_noise
 
     compilation.keep_compiled_programs(cache)
-    space = spaces.build("mbv2", image_size=32, image_channels=3, num_classes=10)
+    config = load_config("mbv2")
+    config.supernet.batch_size = BATCH_SIZE
     times = [time.perf_counter()]
-    step, state, batch = difnas_update.training(space, "supernet", "all_bn", BATCH_SIZE)
+    state, step, paths, batch = begin_on_noise(config, total=1000)
+    chosen = paths(0)
     times.append(time.perf_counter())
-    paths = jnp.zeros((space.num_ops, space.num_layers), jnp.int32)
     with compilation.without_collection():  # as in training
-        traced = jax.jit(step, donate_argnums=0).trace(state, batch, paths)
+        traced = step.trace(state, batch, chosen)
         times.append(time.perf_counter())
         lowered = traced.lower()
         times.append(time.perf_counter())

@@ -43,7 +43,7 @@ the ratio of the first value to the second, or the number that the first column 
 the time of an update divided by the least time that it needs, and by that of an unfused
 program (`floors.py`, with the bandwidth of the copy and the rate of the product that
 `peak` measures); the largest ratio that the project set itself as a goal; whether the
-goal was reached.
+goal was reached; the machine and the versions that the ratio holds for.
 A ratio of two times below 1 means that the first is faster, above 1 that it is slower.
 
 """
@@ -56,6 +56,7 @@ COLUMNS = (
     "floor",
     "goal",
     "reached",
+    "measured with",
 )
 
 
@@ -67,7 +68,7 @@ def page(results: result_files.Results) -> str:
     """
     shown = [row for row in TABLE_ROWS if row.measurement in results]
     limits = measured_limits(results["peak"]["values"]) if "peak" in results else None
-    lines = [_line(row, results[row.measurement]["values"], limits) for row in shown]
+    lines = [_line(row, results[row.measurement], limits) for row in shown]
     table = [*markdown.head(COLUMNS), *lines, "", *markdown.sources(results)]
     return _header(results) + "\n".join(table) + "\n"
 
@@ -86,17 +87,14 @@ def _header(results: result_files.Results) -> str:
     days = sorted(result["date"][:10] for result in results.values())
     dates = " to ".join(dict.fromkeys((days[0], days[-1])))
     machines = " and ".join({result["machine"]: 0 for result in results.values()})
-    versions: dict[str, None] = {}
-    for result in results.values():
-        for name in ("jax", "torch"):
-            if name in result["versions"]:
-                versions[f"{name} {result['versions'][name]}"] = None
+    versions = {name: 0 for result in results.values() for name in _versions(result)}
     return HEADER.format(
         dates=dates, machines=machines, versions=", ".join(versions), threads=THREADS
     )
 
 
-def _line(row: TableRow, values: dict[str, Any], limits: Limits | None) -> str:
+def _line(row: TableRow, result: dict[str, Any], limits: Limits | None) -> str:
+    values = result["values"]
     cells = row.cells(values)
     ratio = "" if cells.ratio is None else f"{cells.ratio:.3g}"
     goal, reached = "", ""
@@ -104,5 +102,11 @@ def _line(row: TableRow, values: dict[str, Any], limits: Limits | None) -> str:
         goal = f"<= {row.goal:g}"
         reached = "yes" if cells.ratio <= row.goal else "**no**"
     floor = over_floors(values, cells.update, limits) if cells.update and limits else ""
+    source = ", ".join([result["machine"], *_versions(result)]) if ratio else ""
     shown = row.title, cells.value, row.reference, cells.reference, ratio, floor
-    return markdown.row((*shown, goal, reached))
+    return markdown.row((*shown, goal, reached, source))
+
+
+def _versions(result: dict[str, Any]) -> list[str]:
+    versions = result["versions"]
+    return [f"{name} {versions[name]}" for name in ("jax", "torch") if name in versions]

@@ -187,12 +187,9 @@ def _column_gradient(
         for row, first in enumerate(range(0, slopes.shape[axis] * stride, stride))
     )  # like the images, but k rows
     # A product with ones, since XLA would compute the products again in a reduction.
-    summed = layout.dims.replace("H", "").replace("C", "")
-    ones = jnp.ones([products.shape[layout.dims.index(d)] for d in summed])
-    formula = f"{layout.dims},{summed}->HC"
-    return jnp.einsum(
-        formula,
-        products,
-        ones.astype(products.dtype),
-        preferred_element_type=jnp.float32,
-    )
+    channels = images.shape[layout.channel]
+    order = [layout.dims.index(letter) for letter in "CHWB"]
+    flat = products.transpose(order).reshape(channels * side, -1)
+    ones = jnp.ones(flat.shape[1], flat.dtype)
+    sums = jnp.matmul(flat, ones, preferred_element_type=jnp.float32)
+    return sums.reshape(channels, side).T

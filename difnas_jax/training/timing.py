@@ -2,10 +2,12 @@
 
 import statistics
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -17,6 +19,7 @@ from difnas_jax.training.recipe import (
     build_supernet,
     initial_variables,
 )
+from difnas_jax.training.steps import TrainState
 from difnas_jax.training.train import begin
 
 # The first update compiles, the second one fills caches and allocates.
@@ -44,26 +47,9 @@ def time_update(config: ConfigDict) -> UpdateTime:
     The paper does not say: whether that is one path or the K of an update of fair
     sampling.
 
-    The images are noise, as many and as large as the config says.
+    The images are noise.
     """
-    model, recipe = build_supernet(config), Recipe.of_supernet(config)
-    space, rng = model.space, np.random.default_rng(config.seed)
-    mesh = Mesh(np.array(jax.devices()[:1]), (DEVICES,))
-    state, train_step, paths = begin(
-        model=model,
-        variables=initial_variables(config, model),
-        sampler=build_sampler(config),
-        recipe=recipe,
-        mesh=mesh,
-        total=WARM_UP + TIMED,
-    )
-    count, side = config.supernet.batch_size, space.image_size
-    shape = count, side, side, space.image_channels
-    noise = {
-        "image": rng.standard_normal(shape, np.float32),
-        "label": rng.integers(space.num_classes, size=count, dtype=np.int32),
-    }
-    batch = shard_batch(noise, mesh, PLACEMENTS[recipe.placement].batch)
+    state, train_step, paths, batch = begin_on_noise(config, WARM_UP + TIMED)
     seconds = []
     for step in range(WARM_UP + TIMED):
         chosen = jax.block_until_ready(paths(step))
@@ -71,3 +57,36 @@ def time_update(config: ConfigDict) -> UpdateTime:
         state, _ = jax.block_until_ready(train_step(state, batch, chosen))
         seconds.append(time.perf_counter() - start)
     return UpdateTime(1000 * statistics.median(seconds[WARM_UP:]), len(paths(0)))
+
+
+def begin_on_noise(
+    config: ConfigDict, total: int
+) -> tuple[TrainState, Any, Callable[[int], Array], Any]:
+    """What `begin` makes for the supernet of a config on one device, and a batch.
+
+    Args:
+      config: of the whole program.
+      total: updates.
+
+    Returns:
+      The first state, the step (a function under `jax.jit`), step -> paths, and images
+      of noise with labels, as many and as large as the config says.
+    """
+    model, recipe = build_supernet(config), Recipe.of_supernet(config)
+    space, rng = model.space, np.random.default_rng(config.seed)
+    mesh = Mesh(np.array(jax.devices()[:1]), (DEVICES,))
+    started = begin(
+        model=model,
+        variables=initial_variables(config, model),
+        sampler=build_sampler(config),
+        recipe=recipe,
+        mesh=mesh,
+        total=total,
+    )
+    count, side = config.supernet.batch_size, space.image_size
+    shape = count, side, side, space.image_channels
+    noise = {
+        "image": rng.standard_normal(shape, np.float32),
+        "label": rng.integers(space.num_classes, size=count, dtype=np.int32),
+    }
+    return *started, shard_batch(noise, mesh, PLACEMENTS[recipe.placement].batch)
