@@ -33,7 +33,7 @@ printf -v main '%q ' env "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1
 # uv brings a Python that is new enough; that of the image may not be.
 install="python3 -m pip install --quiet --user uv"
 install+=" && mkdir -p difnas_jax && tar -xzf difnas_jax.tar.gz -C difnas_jax"
-install+=" && cd difnas_jax && ~/.local/bin/uv venv --quiet --allow-existing -p 3.11"
+install+=" && cd difnas_jax && ~/.local/bin/uv venv --quiet --allow-existing -p 3.12"
 install+=" && ~/.local/bin/uv pip install --quiet -e '.[tpu]'"
 
 cd "$(dirname "$0")/.."

@@ -8,11 +8,10 @@ import pytest
 from benchmarks.speed import floors, network
 from benchmarks.speed.floors import Limits, Update, Work
 from benchmarks.speed.programs import PROGRAMS
-from difnas_jax import spaces
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.image import ImageLayer
-from difnas_jax.spaces.mobilenet import digits
+from difnas_jax.spaces.mobilenet import digits, mbv2
 
 
 @pytest.fixture
@@ -88,8 +87,8 @@ def test_the_slower_of_memory_and_arithmetic_counts():
 
 def test_the_estimate_of_a_path_at_224_pixels():
     """Some 150 maps, 30 GB in bfloat16 at batch 128, without fusion."""
-    sizes = {"image_size": 224, "image_channels": 3, "num_classes": 1000}
-    space = spaces.build("mbv2", **sizes).without_identity()
+    space = mbv2(image_size=224, image_channels=3, num_classes=1000)
+    space = space.without_identity()
     paths = np.arange(6)[:, None].repeat(space.num_layers, 1)
     found = floors.of_update(space, paths, Update(128, map_bytes=2, trains=False))
     assert found.unfused / 6 == pytest.approx(30e9, rel=0.05)

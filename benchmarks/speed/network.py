@@ -52,9 +52,13 @@ def imagenet() -> ChainSpace:
 
 
 def short() -> ChainSpace:
-    """The first five layers of `two_ops`, which are compiled in seconds."""
+    """The first five layers of `two_ops`, compiled in seconds, with a smooth activation.
+
+    Rounding moves some units of ReLU6 across its kinks, and that alone moves a gradient
+    by 5e-4 of its norm: the layouts of the CPU differ by so much.
+    """
     space = two_ops()
-    return dataclasses.replace(space, layers=space.layers[:5])
+    return dataclasses.replace(space, layers=space.layers[:5], activation="tanh")
 
 
 def tiny() -> ChainSpace:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Iterator
 
 from benchmarks import markdown, result_files
@@ -17,6 +18,7 @@ from benchmarks import markdown, result_files
 PATH_SECONDS, PATH_BATCH, PATHS = 0.0304, 128, 6
 FIXED_BATCH = 1024  # images of an update when the batch does not grow
 IMAGES = 120 * 1_281_167  # through a path: the epochs of `configs/mbv2.py`, ImageNet
+DECODED = 200  # images a second that a core decodes and augments (RESULTS.md)
 MICROSECOND, GIGABYTES = 1e-6, 1e9
 
 
@@ -87,8 +89,8 @@ FORMULA = f"""
 An all-reduce of S bytes over n devices takes latency + 2 (n - 1) / n S / bandwidth.
 Collectives follow one after another and hide behind nothing. A path takes
 {1e3 * PATH_SECONDS:.1f} ms for {PATH_BATCH} images (one H200, bfloat16, 224 px, batch
-norms alone training; `all weights` takes more, so its share is less than shown, and so
-does a TPU v5e or v5p, of which no time was measured).
+norms alone training). All weights take more, so their share is less than shown; so does
+a TPU v5e or v5p, whose memory is slower, and of which no time was measured.
 
 Bandwidth is what a device can send: NVLink 4 450 GB/s (NVIDIA H100 and H200 datasheets:
 900 GB/s, both directions); InfiniBand 50 GB/s (NVIDIA DGX H100 user guide: a 400 Gb/s
@@ -100,9 +102,8 @@ over InfiniBand (NCCL itself expects 25 us, issue 1453), and 1 us for each of th
 
 Columns: the share of an update that collectives take, with placement `batch` and
 {PATH_BATCH} images on each device, for batch norms alone and for all weights; the same
-and the hours of the 120 epochs on ImageNet if the batch stays at {FIXED_BATCH} images;
-with placement `paths` and {PATH_BATCH} images the share, and how many devices have a
-path to run.
+with {FIXED_BATCH} images on all devices together; with placement `paths` and
+{PATH_BATCH} images the share, and how many devices have a path to run.
 
 """
 COLUMNS = (
@@ -110,7 +111,6 @@ COLUMNS = (
     "`batch`, BN-only",
     "`batch`, all weights",
     f"`batch` of {FIXED_BATCH}, BN-only",
-    "hours",
     "`paths`, BN-only",
     "devices that work",
 )
@@ -121,7 +121,7 @@ def page(results: result_files.Results) -> str:
     found = results["collectives"]
     values = found["values"]
     shares = [markdown.row(_cells(pod, values)) for pod in PODS]
-    lines = [*markdown.head(COLUMNS), *shares, "", *_conclusion(values), ""]
+    lines = [*markdown.head(COLUMNS), *shares, "", _conclusion(values), ""]
     sources = markdown.sources({"collectives": found})
     table = "\n".join(_counts(values))
     return TEXT + table + "\n" + FORMULA + "\n".join([*lines, *sources]) + "\n"
@@ -162,24 +162,28 @@ def _cells(pod: Devices, values: dict[str, dict[str, float]]) -> Iterator[str]:
     seconds = work * FIXED_BATCH / PATH_BATCH / pod.count
     bn_only = values["batch all_bn"]
     yield f"{_share(pod, bn_only, seconds):.1%}"
-    updates = IMAGES / (PATHS * FIXED_BATCH)
-    yield f"{updates * (seconds + _collectives(pod, bn_only)) / 3600:.1f}"
     rounds = math.ceil(PATHS / pod.count)
     yield f"{_share(pod, values['paths all_bn'], rounds * PATH_SECONDS):.1%}"
     yield f"{min(PATHS, pod.count)} of {pod.count}"
 
 
-def _conclusion(values: dict[str, dict[str, float]]) -> Iterator[str]:
+def _conclusion(values: dict[str, dict[str, float]]) -> str:
     """Where one machine stops being enough."""
-    bn_only, work = values["batch all_bn"], PATHS * PATH_SECONDS
+    bn_only, work, machine = values["batch all_bn"], PATHS * PATH_SECONDS, PODS[0]
+    seconds = work + _collectives(machine, bn_only)
+    images = machine.count * PATH_BATCH
+    hours = IMAGES / (PATHS * images) * seconds / 3600
+    read = images / seconds
     half = work * FIXED_BATCH / PATH_BATCH / _collectives(PODS[1], bn_only)
-    hours = IMAGES * PATH_SECONDS / PATH_BATCH / 3600
-    yield (
-        f"One such GPU passes the images of the 120 epochs through a path in "
-        f"{hours:.1f} hours, if the data arrive. With {FIXED_BATCH} images an update "
-        f"and InfiniBand, collectives take half of the time on {half:.0f} GPUs; what "
-        "limits is their number, not their bytes, as each batch norm waits for one in "
-        "each pass. Beyond one machine the batch has to grow with the devices. "
-        f"Placement `paths` has one sum an update but no work for more than {PATHS} "
-        "devices."
+    text = (
+        f"The 120 epochs of ImageNet take {hours:.1f} hours on one machine of "
+        f"{machine.count} GPUs, if the data arrive: {read:,.0f} images a second, what "
+        f"{read / DECODED:.0f} cores decode. So one machine is enough for the search; "
+        f"with {FIXED_BATCH} images an update, more of them over InfiniBand spend half "
+        f"of their time in collectives from {half:.0f} GPUs on. What limits is the "
+        "number of collectives, not their bytes, as each batch norm waits for one in "
+        "each pass: beyond one machine the batch has to grow with the devices. "
+        f"Placement `paths` sums once an update, but has no work for more than {PATHS} "
+        "devices, and each of them reads all images."
     )
+    return textwrap.fill(text, 88)
