@@ -30,7 +30,12 @@ from difnas_jax.models.initializers import (
 from difnas_jax.models.layers import _SumOfBlocks, layer_name
 from difnas_jax.models.modules import BatchNorm
 from difnas_jax.models.networks import halve
-from difnas_jax.ops.convolutions import dense_conv, depthwise_conv, native_conv
+from difnas_jax.ops.convolutions import (
+    dense_conv,
+    depthwise_conv,
+    native_conv,
+    pointwise_conv,
+)
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.ops.normalization import CEILINGS, EPSILON, normalize_batch
 from difnas_jax.spaces.base import Op
@@ -95,6 +100,27 @@ def test_depthwise_equals_the_native_convolution(rng, size, kernel, stride, layo
 @pytest.mark.parametrize(("size", "stride"), [(5, 1), (4, 2)])
 def test_dense_equals_the_native_convolution(rng, size, stride, layout):
     check_against_native(rng, dense_conv, size, 3, stride, layout, inputs=6)
+
+
+@LAYOUTS
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 8), (8, 3)])
+def test_pointwise_equals_the_native_convolution(rng, inputs, outputs, layout):
+    """Its kernel has its gradient whichever of the two has more channels."""
+    images = jnp.asarray(rng.standard_normal((2, 5, 5, inputs)), jnp.float32)
+    kernel = jnp.asarray(rng.standard_normal((inputs, outputs)), jnp.float32)
+    operands = layout.arrange(images), kernel
+
+    def native(images, kernel, stride, layout):
+        return native_conv(images, kernel[None, None], stride, layout)
+
+    def pointwise(images, kernel, stride, layout):
+        return pointwise_conv(images, kernel, layout)
+
+    options = {"stride": 1, "layout": layout}
+    expected = jax.tree.leaves(value_and_gradients(native, *operands, **options))
+    ours = jax.tree.leaves(value_and_gradients(pointwise, *operands, **options))
+    for left, right in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-4)
 
 
 def check_against_native(rng, conv, size, kernel, stride, layout, inputs):

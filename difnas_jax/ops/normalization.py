@@ -67,7 +67,23 @@ def normalize(
       layout: of the inputs.
       activation: elementwise; None for the identity.
     """
-    outputs = _affine(inputs.astype(jnp.float32), affine, statistics, layout)
+    mean, var = statistics
+    return _normalized(inputs, affine, (mean, _inverse(var)), layout, activation)
+
+
+def _inverse(var: Array) -> Array:
+    """One over the standard deviation."""
+    return jax.lax.rsqrt(var + EPSILON)
+
+
+def _normalized(
+    inputs: Array,
+    affine: Pair,
+    moments: Pair,
+    layout: Layout,
+    activation: Activation | None,
+) -> Array:
+    outputs = _affine(inputs.astype(jnp.float32), affine, moments, layout)
     if activation is not None:
         ceiling = CEILINGS.get(activation)
         if ceiling is None:
@@ -77,9 +93,10 @@ def normalize(
     return outputs.astype(inputs.dtype)
 
 
-def _affine(wide: Array, affine: Pair, statistics: Pair, layout: Layout) -> Array:
-    (scale, bias), (mean, var) = affine, statistics
-    gain = scale * jax.lax.rsqrt(var + EPSILON)
+def _affine(wide: Array, affine: Pair, moments: Pair, layout: Layout) -> Array:
+    """Scale and shift; the moments are the mean and the `_inverse` of the variance."""
+    (scale, bias), (mean, inverse) = affine, moments
+    gain = scale * inverse
     shift = bias - mean * gain
     return wide * layout.along_channels(gain) + layout.along_channels(shift)
 
@@ -90,23 +107,25 @@ def _forward(inputs, scale, bias, layout: Layout, activation: Activation | None)
     mean = wide.sum(layout.others) / count
     square = (wide * wide).sum(layout.others) / count
     var = jnp.maximum(square - mean * mean, 0)
-    outputs = normalize(inputs, (scale, bias), (mean, var), layout, activation)
-    return (outputs, mean, var), (inputs, scale, bias, mean, var)
+    # The inverse is kept for the backward pass, not the variance: of each vector that
+    # is kept XLA compiles a kernel, in a supernet a thousand of them.
+    inverse = _inverse(var)
+    outputs = _normalized(inputs, (scale, bias), (mean, inverse), layout, activation)
+    return (outputs, mean, var), (inputs, scale, bias, mean, inverse)
 
 
 def _backward(layout: Layout, activation: Activation | None, saved, cotangents):
-    inputs, scale, bias, mean, var = saved
+    inputs, scale, bias, mean, inverse = saved
     wide, cotangent = (leaf.astype(jnp.float32) for leaf in (inputs, cotangents[0]))
     if activation is not None:
         # Computing these again is cheaper than reading them from memory.
-        outputs = _affine(wide, (scale, bias), (mean, var), layout)
+        outputs = _affine(wide, (scale, bias), (mean, inverse), layout)
         ceiling = CEILINGS.get(activation)
         if ceiling is None:
             (cotangent,) = jax.vjp(activation, outputs)[1](cotangent)
         else:
             inside = (outputs > 0) & (outputs < ceiling)
             cotangent = jnp.where(inside, cotangent, 0)
-    inverse = jax.lax.rsqrt(var + EPSILON)
     bias_gradient = cotangent.sum(layout.others)
     product = (cotangent * wide).sum(layout.others)
     scale_gradient = inverse * (product - mean * bias_gradient)

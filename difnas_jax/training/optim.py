@@ -93,8 +93,9 @@ class Packing:
           bool vectors. What is no part of a candidate, and an always-on identity, is on
           every path.
         """
+        chosen = (paths[..., None] == jnp.arange(len(space.ops))).any(0)  # [L, O]
         sampled: dict[Leaf, Array] = {
-            (layer_name(layer), space.ops[op].name): (paths[:, layer] == op).any()
+            (layer_name(layer), space.ops[op].name): chosen[layer, op]
             for layer in range(space.num_layers)
             for op in space.layers[layer].ops
         }
