@@ -52,7 +52,7 @@ def imagenet() -> ChainSpace:
 
 
 def short() -> ChainSpace:
-    """The first five layers of `two_ops`, compiled in seconds, with a smooth activation.
+    """Five layers of `two_ops`, compiled in seconds, with a smooth activation.
 
     Rounding moves some units of ReLU6 across its kinks, and that alone moves a gradient
     by 5e-4 of its norm: the layouts of the CPU differ by so much.
