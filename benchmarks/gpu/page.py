@@ -9,7 +9,8 @@ from typing import Any
 from benchmarks import markdown, result_files
 from benchmarks.gpu import goals
 from benchmarks.gpu.goals import FILLED, NOT_RUN
-from benchmarks.gpu.parts import PARTS
+from benchmarks.gpu.parts import PARTS, Part
+from benchmarks.speed.floors import Limits, of_program
 from difnas_jax.runtime import files
 
 FOLDER = Path(__file__).parent
@@ -100,10 +101,11 @@ def _correctness(results: result_files.Results) -> Iterator[str]:
 def _updates(results: result_files.Results) -> Iterator[str]:
     yield (
         "Milliseconds of an update: median of updates that are waited for; mean of "
-        'updates that follow each other ("piped"), and the same a path; what its bytes '
-        'and multiply-adds take at least ("floor"). MiB: the most memory in use (of '
-        "difnas_jax since the process began, the choice of kernels included; of "
-        "PyTorch while timed); what the compiler plans for the program; images x paths "
+        'updates that follow each other ("piped"), and the same a path; the time in '
+        "which its bytes move and its multiply-adds are done on this card, at least, "
+        "and in a program that fuses nothing (`benchmarks/speed/floors.py`), also a "
+        "path. MiB: the most memory in use (of difnas_jax since the process began, the "
+        "choice of kernels included; of PyTorch while timed); what the compiler plans for the program; images x paths "
         "held at once; the peak for 128 of these."
     )
     yield ""
@@ -113,7 +115,8 @@ def _updates(results: result_files.Results) -> Iterator[str]:
             "waited, ms",
             "piped, ms",
             "a path, ms",
-            "floor, ms",
+            "least, ms",
+            "unfused, ms",
             "peak, MiB",
             "program, MiB",
             "images x paths",
@@ -121,19 +124,30 @@ def _updates(results: result_files.Results) -> Iterator[str]:
         )
     )
     for name in _updates_of(cold=True):
-        yield markdown.row((PARTS[name].title, *_update(name, _values(results, name))))
+        yield markdown.row((PARTS[name].title, *_update(name, results)))
 
 
-def _update(name: str, values: dict[str, Any]) -> Iterator[str]:
-    part = PARTS[name]
+def _update(name: str, results: result_files.Results) -> Iterator[str]:
+    part, values = PARTS[name], _values(results, name)
     yield _number(values, "waited", 1e3)
     yield _number(values, "piped", 1e3)
     yield _number(values, "piped", 1e3 / part.paths)
-    yield _number(values, "floor", 1e3, missing="")
+    floors = _floors(part, _values(results, "machine"))
+    yield _number(floors, "least", 1e3 / part.paths)
+    yield _number(floors, "unfused", 1e3 / part.paths)
     yield _number(values, "peak_bytes", 1 / MIB, digits=0)
     yield _number(values, "program_bytes", 1 / MIB, digits=0, missing="")
     yield f"{part.in_flight}"
     yield _number(values, "peak_bytes", 128 / part.in_flight / MIB, digits=0)
+
+
+def _floors(part: Part, machine: dict[str, Any]) -> dict[str, float]:
+    """Seconds of an update by each rule of `Work.seconds`, where both limits are."""
+    if not {"bandwidth", "rate"} <= machine.keys():
+        return {}
+    limits = Limits(machine["bandwidth"], machine["rate"])
+    work = of_program(part.program)
+    return {rule: work.seconds(limits, rule) for rule in ("least", "unfused")}
 
 
 def _compilation(results: result_files.Results) -> Iterator[str]:

@@ -199,9 +199,11 @@ def of_update(
 
 
 def of_program(program: TimedProgram) -> Work:
-    """The mean work of an update of a timed program, in float32."""
+    """The mean work of an update of a timed program."""
     space = network.SPACES[program.space]()
-    update = Update(program.batch_size, map_bytes=4, trains=program.trainable == "all")
+    map_bytes = 2 if program.fields.get("dtype") == "bfloat16" else 4
+    trains = program.trainable == "all"
+    update = Update(program.batch_size, map_bytes, trains)
     paths = next(network.path_sets(program.paths, space.num_layers))
     if program.together:
         return of_update(space, paths, update)
