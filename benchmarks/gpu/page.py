@@ -105,8 +105,8 @@ def _updates(results: result_files.Results) -> Iterator[str]:
         "which its bytes move and its multiply-adds are done on this card, at least, "
         "and in a program that fuses nothing (`benchmarks/speed/floors.py`), also a "
         "path. MiB: the most memory in use (of difnas_jax since the process began, the "
-        "choice of kernels included; of PyTorch while timed); what the compiler plans for the program; images x paths "
-        "held at once; the peak for 128 of these."
+        "choice of kernels included; of PyTorch while timed); what the compiler plans "
+        "for the program; images x paths held at once; the peak for 128 of these."
     )
     yield ""
     yield from markdown.head(
