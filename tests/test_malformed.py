@@ -115,6 +115,7 @@ SHOWN = [
     ("retrain.networks", "2", "retrain.networks", "search.keep = 1", "2"),
     ("data.mean", "0.5,0.5", "data.mean", "(0.5, 0.5)"),
     ("method.batch_sharing", "split", "supernet.batch_size", "64", "'split'"),
+    ("supernet.paths_at_once", "4", "supernet.paths_at_once", "divisor of 6", "4"),
     ("retrain.architecture", "1,1", "architecture", "7", "2"),
     ("retrain.architecture", "6,0,0,0,0,0,0", "architecture", "layer 0", "op 6"),
     ("retrain.architecture", "k3e3,k9e9,0,0,0,0,0", "architecture", "'k9e9'"),
