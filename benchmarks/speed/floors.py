@@ -3,7 +3,7 @@
 Counted from the layers of a chain of inverted residuals, without a compiler. A
 convolution with batch norm reads a map of I elements (normalised and activated) and
 makes one of O elements. Weights are read by each pass, and written as gradients where
-they train. The optimizer is not counted, nor what needs no map.
+they train. The optimizer is not counted, nor the identity of a layer indicator.
 
 **Unfused**: every operation reads its operands from memory and writes its result.
 Forward, the convolution reads I and writes O, the statistics read O, normalisation and
@@ -122,9 +122,8 @@ class Update:
         inputs, outputs = _elements(shape, size)
         of_kernel = inputs + outputs if self.trains else 0
         maps = self.maps(2 * inputs + 10 * outputs + of_kernel, 6 * outputs)
-        return maps + self.multiplied(
-            *_kernel(kernel, shape, size, groups), self.passes
-        )
+        macs, weights = _kernel(kernel, shape, size, groups)
+        return maps + self.multiplied(macs, weights, self.passes)
 
     def stem(self, shape: Shape, size: int) -> Work:
         """The 3x3 convolution of the images, which need no gradient."""
