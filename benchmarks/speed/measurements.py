@@ -27,7 +27,7 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "weights": functools.partial(
         alternate,
         ("difnas_single", "difnas_all_weights", "tuned_single", "tuned_all_weights"),
-        rounds=3,
+        rounds=5,
     ),
     "plain": functools.partial(
         alternate, ("difnas_one_path", "difnas_plain_convolutions"), rounds=1
