@@ -48,18 +48,18 @@ def found():
     return json.loads(done.stdout)
 
 
-def batch_norms(before, after):
+def batch_norms(after):
     """(how many pass in an update, sum of their channels).
 
-    Every op of a layer runs once; what all paths share runs so many times `before` and
-    `after` the layers.
+    Every op of a layer runs once, and so does what is before the layers; what follows
+    them runs so many times.
     """
     space = small()
     model = network(space, dropout=0.0, dtype="float32", rematerialize=False)
     count = channels = 0
     for name, module in variable_shapes(model)["params"].items():
         layers = name.startswith("layer_")
-        times = 1 if layers else after if name == "bn_head" else before
+        times = 1 if layers else after if name == "bn_head" else 1
         stack = [(name, module)]
         while stack:
             name, module = stack.pop()
@@ -73,13 +73,11 @@ def batch_norms(before, after):
 
 def test_each_batch_norm_sums_once_in_each_pass_over_a_divided_batch(found):
     bn_only, whole = found["batch all_bn"], found["batch all"]
-    # The same images: XLA moves stem and fixed blocks out of the loop over paths.
-    count, channels = batch_norms(before=1, after=PATHS)
+    count, channels = batch_norms(after=PATHS)
     for case in (bn_only, whole):
         assert case["statistics all-reduce count"] == count
         assert case["statistics all-reduce bytes"] == 2 * 4 * channels
     # Loss and accuracy of each path travel with a gradient.
-    count, channels = batch_norms(before=PATHS, after=PATHS)
     assert bn_only["gradients all-reduce count"] == count
     expected = 2 * 4 * channels + 2 * 4 * PATHS
     assert bn_only["gradients all-reduce bytes"] == expected
@@ -92,7 +90,7 @@ def test_divided_paths_meet_once(found):
         case = found[f"paths {trained}"]
         assert case["gradients all-reduce count"] == 1
         assert not any("statistics" in key for key in case)
-    _, channels = batch_norms(before=1, after=1)
+    _, channels = batch_norms(after=1)
     # Scales and biases, and the sums of loss and accuracy.
     expected = 4 * (2 * channels + 2)
     assert found["paths all_bn"]["gradients all-reduce bytes"] == expected

@@ -8,10 +8,12 @@ from typing import Any
 
 # As the Makefile and the scripts of launch/ set it for every run.
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-# glibc gives large buffers back to the system after every use; these keep them.
+# glibc gives large buffers back to the system after every use; these keep them, in one
+# arena, so that the next use finds them whichever thread it is.
 KEEP_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:"
-    "glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864"
+    "glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864:"
+    "glibc.malloc.arena_max=1"
 }
 THREADS = 2
 TWO_DEVICES = {
@@ -51,7 +53,7 @@ class TimedProgram:
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-DIFNAS = TimedProgram("difnas_update", environment=HUGE_PAGES)
+DIFNAS = TimedProgram("difnas_update", environment=KEEP_MEMORY)
 TORCH = TimedProgram("torch_update")
 TUNED = TimedProgram("torch_update", "channels_last", KEEP_MEMORY)
 INPUT = TimedProgram("input_batches", "alone", HUGE_PAGES, paths="repeated")
