@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from difnas_jax.errors import InputError
 from difnas_jax.runtime import compiling
 from difnas_jax.runtime.compiling import announced
 
@@ -64,6 +65,20 @@ def test_an_error_ends_the_report(capsys, error):
         announced(fail, "search", "paths")()
     assert threads() == before and gc.isenabled()
     assert "compiled" not in capsys.readouterr().out
+
+
+def test_too_small_a_memory_names_the_ways_out():
+    def fail(text):
+        raise jax.errors.JaxRuntimeError(text)
+
+    program = announced(fail, "supernet", "the update of mbv2")
+    with pytest.raises(
+        InputError, match="the update of mbv2.*paths_at_once=1"
+    ) as found:
+        program("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes.")
+    assert "\n" not in str(found.value)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        program("INTERNAL: something else")
 
 
 def test_a_second_process_is_silent(capsys, monkeypatch):

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 from jax import monitoring
 from tqdm import tqdm
 
+from difnas_jax.errors import InputError
 from difnas_jax.runtime.compilation import without_collection
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
@@ -89,7 +91,10 @@ def compiling(title: str, what: str) -> Iterator[None]:
 
 
 def announced(program: Callable[..., Any], title: str, what: str) -> Callable[..., Any]:
-    """A program of `jax.jit` whose first call is reported by `compiling`."""
+    """A program of `jax.jit` whose first call is reported by `compiling`.
+
+    A call raises `InputError` where the memory of the device is too small.
+    """
     calls = 0
 
     def call(*arguments: Any) -> Any:
@@ -97,9 +102,24 @@ def announced(program: Callable[..., Any], title: str, what: str) -> Callable[..
         calls += 1
         first = calls == 1
         with compiling(title, what) if first else contextlib.nullcontext():
-            return program(*arguments)
+            return _in_memory(program, arguments, title, what)
 
     return call
+
+
+def _in_memory(
+    program: Callable[..., Any], arguments: tuple[Any, ...], title: str, what: str
+) -> Any:
+    try:
+        return program(*arguments)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise InputError(
+            f"{title}: expected {what} to fit into the memory of the device, and it is "
+            "too small; these take less: a smaller batch_size, rematerialize=True, "
+            "dtype=bfloat16 and, of a supernet, paths_at_once=1"
+        ) from error
 
 
 def _tell_time(title: str, over: threading.Event) -> None:
