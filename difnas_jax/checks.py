@@ -13,7 +13,7 @@ from difnas_jax.config.stages import STAGES, maker_of
 from difnas_jax.errors import InputError, require
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.modules import ACTIVATIONS
-from difnas_jax.models.networks import DTYPES
+from difnas_jax.models.network import DTYPES
 from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import SCORERS, scorer_row, stage_of

@@ -3,7 +3,8 @@
 from typing import Any
 
 from difnas_jax.models.initializers import initialize
-from difnas_jax.models.networks import Network, network
+from difnas_jax.models.network import Network
+from difnas_jax.models.networks import network
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.layer_indicator import Wiring
 from difnas_jax.training.fates import fates_of, split

@@ -21,6 +21,7 @@ from difnas_jax.models.blocks import (
     average_pool,
     split_channels,
 )
+from difnas_jax.models.cells import halve
 from difnas_jax.models.initializers import (
     KERNEL_RULES,
     depthwise_qr,
@@ -29,7 +30,6 @@ from difnas_jax.models.initializers import (
 )
 from difnas_jax.models.layers import _SumOfBlocks, layer_name
 from difnas_jax.models.modules import BatchNorm
-from difnas_jax.models.networks import halve
 from difnas_jax.ops.convolutions import (
     dense_conv,
     depthwise_conv,

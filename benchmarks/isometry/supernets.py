@@ -19,7 +19,8 @@ from difnas_jax.isometry.cases import activation_of
 from difnas_jax.isometry.depth import Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
 from difnas_jax.models.initializers import initialize, variable_shapes
-from difnas_jax.models.networks import Network, network
+from difnas_jax.models.network import Network
+from difnas_jax.models.networks import network
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces import build
 from difnas_jax.spaces.base import SearchSpace

@@ -17,7 +17,7 @@ from difnas_jax.isometry import mean_field
 from difnas_jax.isometry.laws import aligned_pairs
 from difnas_jax.isometry.mean_field import Statistics
 from difnas_jax.isometry.passes import Passes
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.spaces.base import Op
 
 

@@ -18,7 +18,7 @@ from jax import Array
 
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.layers import ChoiceLayer, layer_name
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.ops.layout import Layout
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.training.paths import stream, strict_fair

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 
 Leaf = tuple[str, ...]
 Fill = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]

@@ -16,7 +16,7 @@ from difnas_jax import data
 from difnas_jax.data import Examples, Loader, TrainBatches, evaluation_batches
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.modules import MOMENTUM
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.mesh import data_mesh, own_rows, replicate, shard_batch
 from difnas_jax.runtime.processes import check_same_arrays

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from difnas_jax.config.build import build_wiring
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import variable_shapes
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.mesh import data_mesh, replicated

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from difnas_jax import data
 from difnas_jax.data import Normalizer
 from difnas_jax.data.base import Dataset
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.mesh import data_mesh

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from difnas_jax.data import Examples, Normalizer, evaluation_batches
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.runtime.mesh import own_rows, shard_batch
 
 Sums = dict[str, Array]

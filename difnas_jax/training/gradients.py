@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.training.optim import Packed, Packing
 from difnas_jax.training.placements import PathsInOrder
 from difnas_jax.training.recipe import Recipe

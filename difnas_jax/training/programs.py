@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.runtime.compiling import announced
 
 

@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 
 from difnas_jax.config.build import build_wiring
 from difnas_jax.models.initializers import initialize
-from difnas_jax.models.networks import Network, network
+from difnas_jax.models.network import Network
+from difnas_jax.models.networks import network
 from difnas_jax.training.fates import Fates, fates_of, split
 from difnas_jax.training.paths import SAMPLERS, Sampler
 

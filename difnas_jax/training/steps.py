@@ -11,7 +11,7 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.training.fates import HELD
 from difnas_jax.training.gradients import Batch, Shared, gradients_of_paths
 from difnas_jax.training.optim import Packed, Packing

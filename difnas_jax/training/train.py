@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.data import Loader, TrainBatches
 from difnas_jax.errors import Stopped
-from difnas_jax.models.networks import Network
+from difnas_jax.models.network import Network
 from difnas_jax.runtime import mesh as devices
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.compilation import compiled
@@ -140,13 +140,9 @@ def begin(
     )
     memory = recipe.remembers.begin(total, paths_per_update(sampler))
     state = steps.create_state(variables, optimizer, packing, memory)
-    return (
-        devices.replicate(state, mesh),
-        compiled(
-            train_step, frozen=not trains_kernels(variables["params"]), donate=(0,)
-        ),
-        paths,
-    )
+    frozen = not trains_kernels(variables["params"])
+    train_step = compiled(train_step, frozen, donate=(0,))
+    return devices.replicate(state, mesh), train_step, paths
 
 
 def fit(

@@ -1,0 +1,138 @@
+"""What the networks over all kinds of spaces share."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from difnas_jax.models import modules
+from difnas_jax.models.layers import ChoiceLayer, layer_name
+from difnas_jax.models.path_maps import PathMaps
+from difnas_jax.ops.layout import Layout, fastest
+from difnas_jax.ops.normalization import Activation
+from difnas_jax.spaces.image import ImageSpace
+
+DTYPES: dict[str, Any] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class Network(nn.Module):
+    """What the networks of all kinds of spaces share.
+
+    Collections: `params` (weights), `frozen` (weights that a training moves out of
+    `params`, see `modules`), `batch_stats` (see `BatchNorm`).
+
+    Attributes:
+      space: the search space.
+      dropout: rate before the classifier; needs the random stream `dropout`.
+      dtype: key of `DTYPES`, in which feature maps are computed; variables, batch-norm
+        statistics and logits are float32.
+      rematerialize: keep the input of each searchable layer only and compute the layer
+        again in the backward pass: less memory, about a third more work.
+      parallel_identity: layers with an always-on identity branch.
+      own_skip: whether blocks keep their own skip connections in these layers.
+      layout: of the feature maps; None takes the fastest of this machine's backend.
+      activation: key of `modules.ACTIVATIONS`; empty is that of the space.
+    """
+
+    space: ImageSpace
+    dropout: float
+    dtype: str
+    rematerialize: bool
+    parallel_identity: tuple[int, ...] = ()
+    own_skip: bool = True
+    layout: Layout | None = None
+    activation: str = ""
+
+    @property
+    def map_layout(self) -> Layout:
+        """The layout of the feature maps."""
+        return self.layout or fastest()
+
+    def setup(self) -> None:
+        """Make what every network has; `make_parts` makes the rest."""
+        self.make_parts(self.map_layout)
+        self.drop = nn.Dropout(self.dropout)
+        classes, bias = self.space.num_classes, self.space.classifier_bias
+        self.classifier = modules.Linear(classes, bias)
+
+    def __call__(self, images: Array, path: Array, train: bool) -> Array:
+        """Classify images along one path.
+
+        Args:
+          images: float32[B, H, W, C].
+          path: int32[L]; an op that its layer does not allow is not noticed here
+            (`SearchSpace.validate` on the host does).
+          train: batch statistics and dropout instead of running statistics.
+
+        Returns:
+          float32[B, num_classes] logits.
+        """
+        return self.follow((self.enter(images, train),), path[None], train)[0]
+
+    def enter(self, images: Array, train: bool) -> Array:
+        """What all paths have in common, before the first searchable layer.
+
+        Args:
+          images: float32[B, H, W, C].
+          train: see `__call__`.
+
+        Returns:
+          A feature map in the layout and type of this network.
+        """
+        return self.begin(
+            self.map_layout.arrange(images).astype(DTYPES[self.dtype]), train
+        )
+
+    def follow(
+        self, maps: tuple[Array, ...], paths: Array, train: bool, fair: bool = False
+    ) -> Array:
+        """Classify what `enter` returned along K paths, side by side.
+
+        Args:
+          maps: the feature map of all paths, or one for each of them.
+          paths: int32[K, L]; see `__call__`.
+          train: see `__call__`.
+          fair: the paths are strictly fair, see `ChoiceLayer.together`.
+
+        Returns:
+          float32[K, B, num_classes] logits.
+        """
+        ends = self.along(PathMaps.of(maps, len(paths)), paths, train, fair)
+        logits = ends.each(lambda hidden: self.classify(hidden, train))
+        return jnp.stack(logits.in_order())
+
+    def classify(self, hidden: Array, train: bool) -> Array:
+        """The last feature map -> float32[B, num_classes]."""
+        pooled = hidden.astype(jnp.float32).mean(self.map_layout.spatial)
+        if self.map_layout.channel == 0:
+            pooled = pooled.T  # [C, B] -> [B, C]
+        return self.classifier(self.drop(pooled, deterministic=not train))
+
+    def make_parts(self, layout: Layout) -> None:
+        """Make the submodules of `begin` and `along`."""
+        raise NotImplementedError
+
+    def begin(self, images: Array, train: bool) -> Array:
+        """Images in the layout -> the input of the first searchable layers."""
+        raise NotImplementedError
+
+    def along(self, paths: PathMaps, ops: Array, train: bool, fair: bool) -> PathMaps:
+        """The outputs of `begin` -> the last feature maps, along int32[K, L] ops."""
+        raise NotImplementedError
+
+    def choice_layer(
+        self, layer: int, layout: Layout, activation: Activation, **options: Any
+    ) -> ChoiceLayer:
+        """A searchable layer or edge, with the options of this network."""
+        return ChoiceLayer(
+            layer=self.space.layers[layer],
+            ops=self.space.ops,
+            parallel_identity=layer in self.parallel_identity,
+            own_skip=self.own_skip,
+            layout=layout,
+            activation=activation,
+            rematerialize=self.rematerialize,
+            name=layer_name(layer),
+            **options,
+        )
