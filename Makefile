@@ -6,8 +6,9 @@ RUN := $(VENV)/bin/python -m
 .PHONY: demo test lint clean
 .DELETE_ON_ERROR:
 
-# Memory in huge pages makes runs on the CPU faster.
-demo test: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+# Memory in huge pages makes runs on the CPU faster, and so does keeping it (docs/speed.md).
+demo: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864:glibc.malloc.arena_max=1
+test: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 demo: $(VENV)/demo.installed
 	$(RUN) difnas_jax --config=digits --workdir=runs/demo

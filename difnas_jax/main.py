@@ -59,7 +59,7 @@ def _run(argv: Sequence[str] | None) -> None:
 def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
     workdir = Path(flags.workdir or default_workdir(flags.config, config))
     say(f"workdir: {workdir}")
-    compilation.suggest_huge_pages()
+    compilation.suggest_kept_memory()
     say("\n".join(pipeline.run(config, workdir).lines()))
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from benchmarks.speed import programs
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import compilation
 
@@ -96,7 +97,7 @@ def test_auto_without_a_folder_is_off_and_prints_a_line(tmp_path, monkeypatch, c
         ("darwin", "cpu", None, 0),
     ],
 )
-def test_missing_huge_pages_are_one_line(
+def test_memory_that_is_not_kept_is_one_line(
     monkeypatch, capsys, platform, backend, tunables, lines
 ):
     monkeypatch.setattr(sys, "platform", platform)
@@ -104,10 +105,18 @@ def test_missing_huge_pages_are_one_line(
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     if tunables is not None:
         monkeypatch.setenv("GLIBC_TUNABLES", tunables)
-    compilation.suggest_huge_pages()
+    compilation.suggest_kept_memory()
     output = capsys.readouterr().out
     assert output.count("\n") == lines
-    assert ("GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in output) == bool(lines)
+    shown = f"{compilation.TUNABLES}={compilation.KEPT_MEMORY}"
+    assert (shown in output) == bool(lines)
+
+
+def test_the_demo_and_the_benchmark_keep_memory_as_runs_are_told_to():
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    assert f"demo: export GLIBC_TUNABLES ?= {compilation.KEPT_MEMORY}\n" in makefile
+    kept = programs.KEEP_MEMORY[compilation.TUNABLES]
+    assert kept == compilation.KEPT_MEMORY
 
 
 RUNPY = """

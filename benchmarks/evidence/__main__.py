@@ -75,5 +75,5 @@ def _in_order(kept: results.Results) -> results.Results:
 
 
 if __name__ == "__main__":
-    compilation.suggest_huge_pages()
+    compilation.suggest_kept_memory()
     sys.exit(main())

@@ -216,5 +216,5 @@ def write(folder: Path, result: dict[str, Any], ranked: Ranking) -> None:
 
 
 if __name__ == "__main__":
-    compilation.suggest_huge_pages()
+    compilation.suggest_kept_memory()
     sys.exit(main())

@@ -6,5 +6,5 @@ from benchmarks.isometry.command import main
 from difnas_jax.runtime import compilation
 
 if __name__ == "__main__":
-    compilation.suggest_huge_pages()
+    compilation.suggest_kept_memory()
     sys.exit(main())

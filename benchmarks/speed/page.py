@@ -30,11 +30,10 @@ single` a part; both rewrite this page from `results.json`. They need `pip insta
 Programs that are compared run in processes of their own, in turns, on the same
 {threads} cores, with the same paths and synthetic images. Times are medians over
 rounds, and a ratio of times is the median of the ratios of each round. "PyTorch,
-tuned" uses channels_last, raised malloc thresholds and huge pages; "PyTorch, as
-installed" uses none of these. difnas_jax uses huge pages and, where all weights train
-for one path, raised malloc thresholds with one arena; its other rows were measured
-before it had these. The network is the 20-layer
-one of `network.py` at 32 x 32 pixels with batch 32 in float32, and the batch norms are
+tuned" uses channels_last; "PyTorch, as installed" does not. difnas_jax and tuned
+PyTorch keep their memory, in huge pages and one arena, as `make demo` does; PyTorch as
+installed does not, nor do rows of 2026-11-24 and rows on input. The network is the
+20-layer one of `network.py` at 32 x 32 pixels with batch 32 in float32, and the batch norms are
 all that trains ("BN-only"), unless a row says otherwise. FLOPs count convolutions and
 the classifier, forward and input gradient. Gradient bytes are the all-reduces of the
 backward pass. Memory is the compiler's analysis on the CPU backend of the program with

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-# As the Makefile and the scripts of launch/ set it for every run.
+# As the scripts of launch/ set it.
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-# glibc gives large buffers back to the system after every use; these keep them, in one
-# arena, so that the next use finds them whichever thread it is.
+# glibc gives large buffers back to the system after every use; these keep them. As
+# `make demo` sets it, and as runs suggest it (`runtime.compilation.KEPT_MEMORY`).
 KEEP_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:"
     "glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864:"

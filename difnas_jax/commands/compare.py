@@ -66,7 +66,7 @@ def _compare(argv: Sequence[str] | None) -> None:
         with_batch(first, known.update_batch)
     if is_main_process():
         files.make_folder(known.workdir)
-    compilation.suggest_huge_pages()
+    compilation.suggest_kept_memory()
     rows = []
     for label, configs in methods.items():
         rows += rows_of(label, configs, known.workdir, known.update_batch)

@@ -16,20 +16,26 @@ from difnas_jax.runtime.metrics import say
 
 # glibc reads its tunables when a process starts, and never again.
 TUNABLES = "GLIBC_TUNABLES"
-HUGE_PAGES = "glibc.malloc.hugetlb=1"
+# Freed memory stays, in huge pages and in one arena, where the next call of whichever
+# thread finds it.
+KEPT_MEMORY = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:"
+    "glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864:"
+    "glibc.malloc.arena_max=1"
+)
 
 
-def suggest_huge_pages() -> None:
-    """Print one line where runs would be faster with their memory in huge pages.
+def suggest_kept_memory() -> None:
+    """Print one line where runs would be faster if they kept their memory.
 
     A compiled program on the CPU allocates hundreds of megabytes at each call and frees
     them again. In pages of 4 KiB, the page faults alone take half as long as an update
-    of one path. Nothing is printed on GPU and TPU, outside of Linux, or where the
-    environment has tunables of its own.
+    of one path (`docs/speed.md`). Nothing is printed on GPU and TPU, outside of Linux,
+    or where the environment has tunables of its own.
     """
     on_cpu = sys.platform == "linux" and jax.default_backend() == "cpu"
     if on_cpu and TUNABLES not in os.environ:
-        say(f"memory: {TUNABLES}={HUGE_PAGES} in the environment makes runs faster")
+        say(f"memory: {TUNABLES}={KEPT_MEMORY} in the environment makes runs faster")
 
 
 @contextlib.contextmanager
