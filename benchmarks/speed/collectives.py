@@ -120,7 +120,12 @@ def of_update(space: Any, placement: str, trainable: str) -> Traffic:
 
     mesh = data_mesh()
     step, state, batch = difnas_update.training(
-        space, "supernet", trainable, BATCH_SIZE, placement=placement, mesh=mesh
+        space,
+        section="supernet",
+        trainable=trainable,
+        batch_size=BATCH_SIZE,
+        mesh=mesh,
+        fields={"placement": placement},
     )
     paths = max(len(layer.ops) for layer in space.layers)
     arguments = (
