@@ -197,9 +197,9 @@ def check_paths(config: ConfigDict, space: SearchSpace) -> None:
     at_once, placement = config.supernet.paths_at_once, config.supernet.placement
     most = paths if placement == "batch" else 1
     require(
-        at_once <= most and (at_once == 0 or paths % at_once == 0),
+        0 < at_once <= most and paths % at_once == 0,
         "supernet.paths_at_once",
-        f"0 or a divisor of {most} (paths of an update: {paths}, "
+        f"a divisor of {most} (paths of an update: {paths}, "
         f"supernet.placement = {placement!r})",
         at_once,
     )

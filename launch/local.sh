@@ -25,8 +25,8 @@ fi
 
 # A random port, unless PORT is set.
 port="${PORT:-$((20000 + RANDOM % 12000))}"
-# Memory in huge pages, unless the environment says otherwise.
-command=(env JAX_PLATFORMS=cpu "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
+# Memory is kept, in huge pages, unless the environment says otherwise.
+command=(env JAX_PLATFORMS=cpu "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864:glibc.malloc.arena_max=1}"
   "XLA_FLAGS=${XLA_FLAGS:-} --xla_force_host_platform_device_count=${DEVICES}"
   "JAX_COORDINATOR_ADDRESS=127.0.0.1:${port}" "JAX_NUM_PROCESSES=${PROCESSES}")
 run=("${PYTHON:-python3}" -m difnas_jax.main --distributed

@@ -57,7 +57,8 @@ def training(
         train_classifier=False,
         batch_sharing="same",
         placement="batch",
-        paths_at_once=0,
+        paths_at_once=1,
+        fair=True,
         memory="path_losses",
     )
     recipe = dataclasses.replace(recipe, **(columns or {}))
@@ -390,7 +391,7 @@ def test_the_classifier_would_move_without_the_mask_of_optax(tiny, batch):
     """It lies in `params` and has a gradient; only the mask holds it."""
     state, step = training(tiny, "all_bn")
     paths = jnp.array([[0, 1, 2], [1, 0, 0]])
-    recipe = Recipe(settings(), 0, "all_bn", False, "same", "batch", 0, "nothing")
+    recipe = Recipe(settings(), 0, "all_bn", False, "same", "batch", 1, True, "nothing")
     plain = optim.only_moving(optax.adam(0.1))
     before = state.variables["params"]
     packing = optim.Packing.of(recipe.fates(before))
@@ -453,6 +454,16 @@ def test_strictly_fair_paths_side_by_side_need_no_switch(tiny, batch):
     assert switches(even, 2) == 0
     assert switches(even, 1) == 2 * 3  # forward and backward
     assert switches(tiny, 3) == 2 * 1  # the layer with fewer ops than paths
+
+
+def test_paths_that_are_not_fair_side_by_side_take_the_step_of_a_scan(tiny, batch):
+    paths = jnp.array([[0, 0, 0], [0, 0, 0], [1, 1, 1]], jnp.int32)
+    losses = []
+    for at_once in (1, 3):
+        columns = {"paths_at_once": at_once, "fair": False}
+        state, step = training(tiny, "all_bn", columns=columns)
+        losses.append(jax.jit(step)(state, batch, paths)[0].memory["path_losses"][0])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_paths_side_by_side_on_two_devices_equal_one(tiny, batch):

@@ -71,7 +71,8 @@ def read_scales(
         train_classifier=False,
         batch_sharing="same",
         placement="batch",
-        paths_at_once=0,
+        paths_at_once=1,
+        fair=True,
         memory="nothing",
     )
     # Whatever trained before: now the indicators alone do.

@@ -43,7 +43,7 @@ def measure(session: Session) -> None:
             traced = program.trace(state, batch, sets[0])
         with session.phase("lower"):
             lowered = traced.lower()
-        with session.phase("compile"):  # which needs no device
+        with session.beside_others(), session.phase("compile"):
             compiled = lowered.compile()
 
     def update(paths: jax.Array) -> None:

@@ -75,10 +75,11 @@ class Campaign:
         before: concurrent.futures.Future[Result] | None,
         over: threading.Event,
     ) -> Result:
-        if before:
-            before.result()
-        elif PARTS[name].compiled_by:
-            return {"not_run": f"needs {PARTS[name].compiled_by}", "values": {}}
+        if needed := PARTS[name].compiled_by:
+            if before is None:
+                return {"not_run": f"needs {needed}", "values": {}}
+            if "compile" not in before.result()["values"]:
+                return {"not_run": f"{needed} did not compile", "values": {}}
         start = time.monotonic()
         reason = self._reason(name, over)
         seconds = time.monotonic() - start

@@ -77,6 +77,7 @@ def training(
         batch_sharing="same",
         placement=settings.get("placement", "batch"),
         paths_at_once=settings.get("paths_at_once", 1),
+        fair=True,
         memory="nothing" if retrains else default().method.memory,
     )
     variables = split(variables, recipe.fates(variables["params"]))

@@ -7,7 +7,6 @@ from typing import Any
 
 from benchmarks import markdown, result_files
 from benchmarks.speed import scale
-from benchmarks.speed.floors import Limits
 from benchmarks.speed.programs import THREADS
 from benchmarks.speed.table_cells import measured_limits, over_floors
 from benchmarks.speed.table_rows import TABLE_ROWS, TableRow
@@ -20,8 +19,7 @@ SCALE = FOLDER / "SCALE.md"
 HEADER = """# Speed, memory and traffic
 
 **Measured on {dates}, {machines}, with {versions}.**
-Ratios between two libraries change with their versions and with the processor;
-`docs/speed.md` says which of them no longer hold.
+Ratios between two libraries change with their versions and with the processor.
 
 `python -m benchmarks.speed` measures everything again, `python -m benchmarks.speed fair
 single` a part; both rewrite this page from `results.json`. They need `pip install -e
@@ -32,12 +30,13 @@ Programs that are compared run in processes of their own, in turns, on the same
 rounds, and a ratio of times is the median of the ratios of each round. "PyTorch,
 tuned" uses channels_last; "PyTorch, as installed" does not. difnas_jax and tuned
 PyTorch keep their memory, in huge pages and one arena, as `make demo` does; PyTorch as
-installed does not, nor do rows of 2026-11-24 and rows on input. The network is the
-20-layer one of `network.py` at 32 x 32 pixels with batch 32 in float32, and the batch norms are
-all that trains ("BN-only"), unless a row says otherwise. FLOPs count convolutions and
-the classifier, forward and input gradient. Gradient bytes are the all-reduces of the
-backward pass. Memory is the compiler's analysis on the CPU backend of the program with
-native convolutions and channels last.
+installed does not, nor do rows on input and those before 2026-11-26. In a strictly fair
+update difnas_jax runs stem and fixed blocks once, PyTorch once for each path. The
+network is the 20-layer one of `network.py` at 32 x 32 pixels with batch 32 in float32,
+and the batch norms are all that trains ("BN-only"), unless a row says otherwise. FLOPs
+count convolutions and the classifier, forward and input gradient. Gradient bytes are
+the all-reduces of the backward pass. Memory is the compiler's analysis on the CPU
+backend of the program with native convolutions and channels last.
 
 Columns: what was measured; its value; what it is compared with, and the value of that;
 the ratio of the first value to the second, or the number that the first column names;
@@ -68,8 +67,7 @@ def page(results: result_files.Results) -> str:
       results: of `MEASUREMENTS`, with provenance, as `results.json` holds them.
     """
     shown = [row for row in TABLE_ROWS if row.measurement in results]
-    limits = measured_limits(results["peak"]["values"]) if "peak" in results else None
-    lines = [_line(row, results[row.measurement], limits) for row in shown]
+    lines = [_line(row, results[row.measurement], results.get("peak")) for row in shown]
     table = [*markdown.head(COLUMNS), *lines, "", *markdown.sources(results)]
     return _header(results) + "\n".join(table) + "\n"
 
@@ -94,7 +92,7 @@ def _header(results: result_files.Results) -> str:
     )
 
 
-def _line(row: TableRow, result: dict[str, Any], limits: Limits | None) -> str:
+def _line(row: TableRow, result: dict[str, Any], peak: dict[str, Any] | None) -> str:
     values = result["values"]
     cells = row.cells(values)
     ratio = "" if cells.ratio is None else f"{cells.ratio:.3g}"
@@ -102,7 +100,10 @@ def _line(row: TableRow, result: dict[str, Any], limits: Limits | None) -> str:
     if row.goal is not None and cells.ratio is not None:
         goal = f"<= {row.goal:g}"
         reached = "yes" if cells.ratio <= row.goal else "**no**"
-    floor = over_floors(values, cells.update, limits) if cells.update and limits else ""
+    floor = ""
+    if cells.update and peak and peak["machine"] == result["machine"]:
+        limits = measured_limits(peak["values"])
+        floor = over_floors(values, cells.update, limits) if limits else ""
     source = ", ".join([result["machine"], *_versions(result)]) if ratio else ""
     shown = row.title, cells.value, row.reference, cells.reference, ratio, floor
     return markdown.row((*shown, goal, reached, source))

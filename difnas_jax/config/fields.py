@@ -129,11 +129,12 @@ def default() -> ConfigDict:
     # every path, or `paths`, of which each has its own and the whole batch. On two CPU
     # devices `batch` takes 0.88 of the time of `paths` (benchmarks/speed).
     config.supernet.placement = "batch"
-    # How many of the paths of an update run side by side: 1, all of them, or a divisor
-    # of their number. 0 takes 1 on the CPU, where a scan over the paths is faster, and
-    # all elsewhere, where a switch between ops would halt the device. Several hold the
-    # activations of so many paths; see also `rematerialize`.
-    config.supernet.paths_at_once = 0
+    # How many of the paths of an update run side by side, a divisor of their number.
+    # 1 scans over the paths, with a switch between the ops of each layer. All of them,
+    # if they are strictly fair, need no switch, but hold the activations of so many
+    # paths (see also `rematerialize`); which is faster on a GPU is not settled
+    # (docs/speed.md).
+    config.supernet.paths_at_once = 1
 
     config.search = ConfigDict()
     # What finds the network: `evolution`, `random`, `nsga2` (the trade-off between

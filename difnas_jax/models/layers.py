@@ -108,7 +108,8 @@ class ChoiceLayer(nn.Module):
         allowed = self._allowed()
         if len(allowed) == 1 or self.is_initializing():
             return paths.each(lambda inputs: self(inputs, ops[0], train, cell))
-        if not fair or len(ops) < len(allowed):
+        keeps_statistics = self.is_mutable_collection("batch_stats")
+        if not fair or keeps_statistics or len(ops) < len(allowed):
             pairs = zip(paths.in_order(), ops, strict=True)
             outputs = [self(inputs, op, train, cell) for inputs, op in pairs]
             return PathMaps.of(tuple(outputs), len(ops))

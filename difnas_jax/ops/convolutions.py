@@ -1,11 +1,11 @@
 """Convolutions, each in the form that is right for the platform.
 
-On GPU and TPU the native convolution is right, on the CPU sums and matrix products are:
-there, XLA's grouped convolution is 17 to 170 times slower than a sum of shifted
-multiply-adds (see `shifted`), forward and backward. The choice falls when the program
-is lowered. Where the batch is last, the CPU also takes matrix products with band
-matrices (see `banded`). Of a frozen kernel an NVIDIA GPU takes kernels of our own (see
-`depthwise_kernels`) and matrix products, so that XLA has no convolution whose
+On GPU and TPU the native convolution is right for kernels that train. On the CPU sums
+and matrix products are: there, XLA's grouped convolution is 17 to 170 times slower than
+a sum of shifted multiply-adds (see `shifted`), forward and backward; where the batch is
+last, the CPU also takes matrix products with band matrices (see `banded`). The choice
+falls when the program is lowered. Of a frozen kernel an NVIDIA GPU takes kernels of our
+own (see `depthwise_kernels`) and matrix products, so that XLA has no convolution whose
 algorithms it would time for minutes.
 
 All forms pad symmetrically by k // 2, as the reference networks do at stride 2 (`SAME`
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from difnas_jax.ops import banded, depthwise_kernels, shifted
+from difnas_jax.ops import banded, shifted
 from difnas_jax.ops.layout import Layout
 from difnas_jax.runtime.compilation import has_triton
 
@@ -120,7 +120,7 @@ def depthwise_conv(
 
     Args:
       images: a feature map of height H and width W.
-      kernel: [k, k, 1, C], k odd.
+      kernel: [k, k, 1, C], k odd and 3 or more.
       stride: 1 or 2.
       layout: of the images.
       frozen: no gradient of the kernel is wanted.
@@ -128,8 +128,12 @@ def depthwise_conv(
     Returns:
       A feature map of height ceil(H / stride) and width ceil(W / stride).
     """
-    if frozen and has_triton() and depthwise_kernels.take(images.shape, layout):
-        return depthwise_kernels.convolve(images, kernel, stride)
+    if frozen and has_triton():
+        # JAX will remove the backend of these kernels one day: not for all to import.
+        from difnas_jax.ops import depthwise_kernels
+
+        if depthwise_kernels.take(images.shape, layout):
+            return depthwise_kernels.convolve(images, kernel, stride)
     return _depthwise(images, kernel, stride, layout)
 
 

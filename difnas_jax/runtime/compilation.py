@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib.util
 import os
 import sys
 import tempfile
@@ -56,6 +57,8 @@ def without_collection() -> Iterator[None]:
 
 def has_triton() -> bool:
     """Whether this process computes on GPUs that XLA compiles Triton kernels for."""
+    if importlib.util.find_spec("jax.experimental.pallas.triton") is None:
+        return False
     device = jax.devices()[0]
     if device.platform != "gpu" or "cuda" not in device.client.platform_version:
         return False
@@ -76,9 +79,10 @@ def compiled(
 
     On an NVIDIA GPU XLA times many algorithms for every shape of a convolution and a
     matrix product: of a supernet for minutes. Where kernels are frozen there is no need
-    to: no convolution is left to XLA, and cuBLAS chooses well by itself. For gradients
-    of 1x1 kernels it does not (an H200 took 55 ms for a step of retraining, 26 ms where
-    XLA had timed).
+    to: no convolution is left to XLA, unless its map is too large (see
+    `ops.depthwise_kernels.take`), and cuBLAS chooses well by itself. For gradients of
+    1x1 kernels it does not: an H200 took 55 ms for a step of retraining, 26 ms where
+    XLA had timed.
 
     Args:
       function: to compile.

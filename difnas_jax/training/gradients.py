@@ -2,8 +2,8 @@
 
 What all paths have in common, stem and fixed blocks, runs once. The paths run in
 groups: one after another in a scan, each by a switch in every layer, or all at once,
-side by side. On the CPU the scan is faster and takes less memory; a GPU would halt at
-every switch.
+side by side, which needs no switch where they are strictly fair (`docs/speed.md`
+compares the two).
 """
 
 import functools
@@ -84,18 +84,6 @@ class Sums(NamedTuple):
     accuracy: Array
 
 
-def paths_at_once(recipe: Recipe, number_of_paths: int) -> int:
-    """How many of the K paths of an update run at once.
-
-    That is `recipe.paths_at_once`; where this is 0, one on the CPU and where the paths
-    are divided among devices, all elsewhere.
-    """
-    if recipe.paths_at_once:
-        return recipe.paths_at_once
-    on_cpu = jax.default_backend() == "cpu"
-    return 1 if on_cpu or recipe.placement == "paths" else number_of_paths
-
-
 def gradients_of_paths(
     model: Network,
     packing: Packing,
@@ -109,7 +97,6 @@ def gradients_of_paths(
     Returns:
       The batch statistics after the last of them, and the sums over them.
     """
-    at_once = paths_at_once(recipe, number_of_paths)
     loss_of_group = functools.partial(_loss_of_group, model, recipe, number_of_paths)
     gradients_of_group = jax.grad(loss_of_group, argnums=(0, 1), has_aux=True)
     params = shared.variables["params"]
@@ -131,7 +118,8 @@ def gradients_of_paths(
     nothing = jax.tree.map(jnp.zeros_like, packing.pack(params))
     zeros = Sums(nothing, jnp.zeros(()), jnp.zeros(number_of_paths), jnp.zeros(()))
     start = batch_stats, jnp.zeros(hidden.shape, jnp.float32), zeros
-    groups = jax.tree.map(lambda leaf: leaf.reshape(-1, at_once, *leaf.shape[1:]), some)
+    size = recipe.paths_at_once
+    groups = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), some)
     batch_stats, of_hidden, sums = jax.lax.scan(add_group, start, groups)[0]
     (of_entry,) = enter_backward(of_hidden.astype(hidden.dtype))
     gradients = jax.tree.map(jnp.add, sums.gradients, packing.pack(of_entry))
@@ -172,7 +160,7 @@ def _loss_of_group(
         shared,
         maps,
         paths=group.paths,
-        fair=len(group.paths) == number_of_paths,
+        fair=recipe.fair and len(group.paths) == number_of_paths,
         method="follow",
     )
     labels = jnp.stack(share(shared.batch["label"], 0))  # [1 or G, B]

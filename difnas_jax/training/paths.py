@@ -85,6 +85,9 @@ SAMPLERS: dict[str, Callable[[SearchSpace], Sampler]] = {
     "uniform": uniform,
 }
 
+# Those whose K paths take each of the M ops of a layer K // M times at least.
+STRICTLY_FAIR = frozenset({"strict_fair"})
+
 
 def paths_per_update(sampler: Sampler) -> int:
     """K."""

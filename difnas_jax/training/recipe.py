@@ -18,7 +18,7 @@ from difnas_jax.models.initializers import initialize
 from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
 from difnas_jax.training.fates import Fates, fates_of, split
-from difnas_jax.training.paths import SAMPLERS, Sampler
+from difnas_jax.training.paths import SAMPLERS, STRICTLY_FAIR, Sampler
 
 Memory = dict[str, Any]  # arrays by name
 
@@ -60,10 +60,12 @@ class Recipe:
       seed: of all random streams.
       trainable: key of `fates.TRAINABLE`.
       train_classifier: see `fates.fates_of`.
-      batch_sharing: key of `steps.BATCH_SHARING`.
+      batch_sharing: key of `gradients.BATCH_SHARING`.
       placement: key of `placements.PLACEMENTS`.
       paths_at_once: how many of the K paths of an update run side by side, a divisor of
-        K; 0 for what is fastest, see `gradients.paths_at_once`.
+        K.
+      fair: the K paths of an update take each of the M ops of a layer K // M times at
+        least.
       memory: key of `MEMORIES`.
     """
 
@@ -74,6 +76,7 @@ class Recipe:
     batch_sharing: str
     placement: str
     paths_at_once: int
+    fair: bool
     memory: str
 
     @classmethod
@@ -87,6 +90,7 @@ class Recipe:
             batch_sharing=config.method.batch_sharing,
             placement=config.supernet.placement,
             paths_at_once=config.supernet.paths_at_once,
+            fair=config.method.sampling in STRICTLY_FAIR,
             memory=config.method.memory,
         )
 
@@ -101,6 +105,7 @@ class Recipe:
             batch_sharing="same",
             placement="batch",
             paths_at_once=1,
+            fair=False,
             memory="nothing",
         )
 
