@@ -173,7 +173,7 @@ def test_depthwise_keeps_only_what_the_gradient_needs(moving):
 
     def conv(moved):
         inputs = [moved if place in moving else o for place, o in enumerate(operands)]
-        return depthwise_conv(*inputs, 1, CHANNELS_LAST)
+        return depthwise_conv(inputs[0], inputs[1], 1, CHANNELS_LAST)
 
     _, backward = jax.vjp(conv, operands[moving[0]])
     (other,) = {0, 1} - set(moving)

@@ -225,9 +225,9 @@ def test_split_gives_each_path_its_own_images(tiny, batch):
 
     @jax.jit
     def entropy(variables):
-        hidden = model.apply(variables, batch["image"], True, method="enter")
+        hidden: Any = model.apply(variables, batch["image"], True, method="enter")
         maps = hidden[0::2], hidden[1::2]
-        logits = model.apply(variables, maps, paths, True, method="follow")
+        logits: Any = model.apply(variables, maps, paths, True, method="follow")
         labels = jnp.stack([batch["label"][0::2], batch["label"][1::2]])
         picked = jax.nn.log_softmax(logits) * jax.nn.one_hot(labels, 10)
         return -picked.sum(-1).mean()

@@ -148,12 +148,9 @@ def _loss_of_group(
     Returns:
       It; batch statistics, the same sum, cross-entropies in nats, sum of accuracies.
     """
-    share = functools.partial(
-        BATCH_SHARING[recipe.batch_sharing].share,
-        positions=group.positions,
-        paths=number_of_paths,
-    )
-    maps = share(hidden, model.map_layout.dims.index("B"))
+    share = BATCH_SHARING[recipe.batch_sharing].share
+    batch_axis = model.map_layout.dims.index("B")
+    maps = share(hidden, batch_axis, group.positions, number_of_paths)
     logits, batch_stats = _apply(
         model,
         params,
@@ -163,7 +160,8 @@ def _loss_of_group(
         fair=recipe.fair and len(group.paths) == number_of_paths,
         method="follow",
     )
-    labels = jnp.stack(share(shared.batch["label"], 0))  # [1 or G, B]
+    parts = share(shared.batch["label"], 0, group.positions, number_of_paths)
+    labels = jnp.stack(parts)  # [1 or G, B]
     one_hot = jax.nn.one_hot(labels, logits.shape[-1])
     targets = optax.smooth_labels(one_hot, recipe.settings.label_smoothing)
     losses = optax.softmax_cross_entropy(logits, targets).mean(-1)  # [G, B] -> [G]
