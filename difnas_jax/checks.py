@@ -195,7 +195,7 @@ def check_paths(config: ConfigDict, space: SearchSpace) -> None:
         size,
     )
     at_once, placement = config.supernet.paths_at_once, config.supernet.placement
-    most = paths if placement == "batch" else 1
+    most = paths if PLACEMENTS[placement].batch == OVER_DEVICES else 1
     require(
         0 < at_once <= most and paths % at_once == 0,
         "supernet.paths_at_once",

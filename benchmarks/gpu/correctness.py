@@ -18,8 +18,7 @@ import numpy as np
 
 from benchmarks.gpu.session import Session
 from benchmarks.speed import difnas_update, network
-from difnas_jax.runtime.compilation import compiled
-from difnas_jax.training.fates import trains_kernels
+from difnas_jax.training import programs
 
 # Name -> precision of products, other fields of the section.
 PRECISIONS: dict[str, tuple[str | None, Mapping[str, Any]]] = {
@@ -64,9 +63,8 @@ def gradient(
     )
     paths = jnp.asarray(next(network.path_sets(program.paths, space.num_layers)))
     with jax.default_matmul_precision(precision):
-        state, _ = compiled(step, frozen=not trains_kernels(state.variables["params"]))(
-            state, batch, paths
-        )
+        run = programs.compiled(step, state.variables["params"])
+        state, _ = run(state, batch, paths)
     leaves = map(np.asarray, jax.tree.leaves(state.optimizer))
     return [leaf for leaf in leaves if leaf.dtype == np.float32]
 

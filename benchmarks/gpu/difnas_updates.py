@@ -13,7 +13,7 @@ from benchmarks.gpu.session import Session
 from benchmarks.gpu.timing import seconds_of
 from benchmarks.speed import difnas_update, network
 from difnas_jax.runtime import compilation
-from difnas_jax.training.fates import trains_kernels
+from difnas_jax.training import programs
 
 SETS_OF_PATHS = 8
 
@@ -37,10 +37,8 @@ def measure(session: Session) -> None:
         jax.block_until_ready((state, batch, sets))
     with compilation.without_collection():  # as in training
         with session.phase("trace"):
-            program = compilation.compiled(
-                step, frozen=not trains_kernels(state.variables["params"]), donate=(0,)
-            )
-            traced = program.trace(state, batch, sets[0])
+            jitted = programs.compiled(step, state.variables["params"], donate=(0,))
+            traced = jitted.trace(state, batch, sets[0])
         with session.phase("lower"):
             lowered = traced.lower()
         with session.beside_others(), session.phase("compile"):

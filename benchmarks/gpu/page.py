@@ -52,7 +52,7 @@ def page(results: result_files.Results) -> str:
         ("The digits", _digits),
         ("Where the time goes", _profiles),
         ("Not run", _not_run),
-        ("Sources", _sources),
+        ("Sources", markdown.sources),
     )
     lines = [HEADER.format(not_run=NOT_RUN)]
     for title, section in sections:
@@ -206,10 +206,6 @@ def _not_run(results: result_files.Results) -> Iterator[str]:
         reason = results.get(name, {"not_run": "not asked for"}).get("not_run", "")
         if reason:
             yield markdown.row((f"`{name}`", reason.replace("|", "\\|")))
-
-
-def _sources(results: result_files.Results) -> Iterator[str]:
-    yield from markdown.sources(results)
 
 
 def _updates_of(cold: bool) -> list[str]:

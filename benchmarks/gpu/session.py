@@ -45,16 +45,19 @@ class Session:
     def record(self, **values: Any) -> None:
         """Keep values; what is kept stays if the process is killed."""
         self._values |= values
-        files.write_json(
-            values_file(self.folder.parent, self.folder.name), self._values
-        )
+        self._write()
+
+    def _write(self) -> None:
+        path = values_file(self.folder.parent, self.folder.name)
+        files.write_json(path, self._values)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Record the seconds that something takes."""
         start = time.perf_counter()
         yield
-        self.record(**{name: time.perf_counter() - start})
+        self._values[name] = time.perf_counter() - start
+        self._write()
 
     def alone(self) -> None:
         """From now on no other part is on the device: to be timed.

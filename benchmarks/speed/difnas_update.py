@@ -19,8 +19,8 @@ from difnas_jax.ops import convolutions
 from difnas_jax.ops.layout import CHANNELS_LAST, Layout
 from difnas_jax.runtime import compilation
 from difnas_jax.spaces.image import ImageSpace
-from difnas_jax.training import optim
-from difnas_jax.training.fates import split, trains_kernels
+from difnas_jax.training import optim, programs
+from difnas_jax.training.fates import split
 from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import (
     TrainState,
@@ -107,8 +107,7 @@ def updates(
         layout=CHANNELS_LAST if plain else None,
         fields=program.fields,
     )
-    frozen = not trains_kernels(state.variables["params"])
-    compiled = compilation.compiled(step, frozen, donate=(0,))
+    compiled = programs.compiled(step, state.variables["params"], donate=(0,))
 
     def update(paths: np.ndarray, batch: Batch) -> None:
         nonlocal state

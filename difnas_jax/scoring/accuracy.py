@@ -17,13 +17,11 @@ from difnas_jax.data import Examples, Loader, TrainBatches, evaluation_batches
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.modules import MOMENTUM
 from difnas_jax.models.network import Network
-from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.mesh import data_mesh, own_rows, replicate, shard_batch
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.scoring.trained_supernet import trained_supernet
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import Sums, Variables, sums_of_batch
-from difnas_jax.training.fates import trains_kernels
 
 # Paths that one call of a compiled program evaluates.
 PATHS_PER_CALL = 10
@@ -92,9 +90,8 @@ class PathAccuracy:
     def _announced(self, function: Any, name: str) -> Any:
         """A function of the supernet, compiled."""
         return programs.of_network(
-            compiled(
-                functools.partial(function, self.model),
-                frozen=not trains_kernels(self.variables["params"]),
+            programs.compiled(
+                functools.partial(function, self.model), self.variables["params"]
             ),
             title="search",
             name=name,

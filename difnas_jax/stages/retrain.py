@@ -13,7 +13,6 @@ from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import FoundNetwork
-from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
@@ -95,7 +94,9 @@ def retrain_network(
     measure = functools.partial(
         sums_of_examples,
         programs.of_network(
-            compiled(functools.partial(sums_of_batch, model), frozen=False),
+            programs.compiled(
+                functools.partial(sums_of_batch, model), variables["params"]
+            ),
             title=folder.name,
             name="the evaluation",
             model=model,

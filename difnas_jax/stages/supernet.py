@@ -14,13 +14,11 @@ from difnas_jax.data import Normalizer
 from difnas_jax.data.base import Dataset
 from difnas_jax.models.network import Network
 from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import means, sums_of_examples, sums_over_paths
-from difnas_jax.training.fates import trains_kernels
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.paths import paths_per_update, stream, strict_fair
 from difnas_jax.training.recipe import (
@@ -88,9 +86,8 @@ def accuracy(
     batch_size += -batch_size % jax.device_count()
     sums = sums_of_examples(
         programs.of_network(
-            compiled(
-                functools.partial(sums_over_paths, model),
-                frozen=not trains_kernels(variables["params"]),
+            programs.compiled(
+                functools.partial(sums_over_paths, model), variables["params"]
             ),
             title="supernet",
             name="the accuracy of paths",

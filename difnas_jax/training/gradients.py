@@ -50,10 +50,7 @@ def _split(
 
     So each of the devices among which a batch is split has a part for every path.
     """
-    size = array.shape[batch_axis]
     shape = *array.shape[:batch_axis], -1, paths, *array.shape[batch_axis + 1 :]
-    if size % paths:
-        raise ValueError(f"{size} examples for {paths} paths")
     parts = array.reshape(shape)
     return tuple(
         jax.lax.dynamic_index_in_dim(parts, position, batch_axis + 1, keepdims=False)

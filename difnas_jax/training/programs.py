@@ -6,7 +6,16 @@ from typing import Any
 import jax
 
 from difnas_jax.models.network import Network
+from difnas_jax.runtime import compilation
 from difnas_jax.runtime.compiling import announced
+from difnas_jax.training.fates import trains_kernels
+
+
+def compiled(
+    function: Callable[..., Any], params: Any, donate: tuple[int, ...] = ()
+) -> Any:
+    """`compilation.compiled` of a function of a network with these parameters."""
+    return compilation.compiled(function, not trains_kernels(params), donate)
 
 
 def of_network(

@@ -20,12 +20,10 @@ from difnas_jax.errors import Stopped
 from difnas_jax.models.network import Network
 from difnas_jax.runtime import mesh as devices
 from difnas_jax.runtime.checkpoint import Checkpoints
-from difnas_jax.runtime.compilation import compiled
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.training import optim, programs, steps
-from difnas_jax.training.fates import trains_kernels
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.log import MetricRows, TrainingLog
 from difnas_jax.training.paths import Sampler, paths_per_update, stream
@@ -140,8 +138,7 @@ def begin(
     )
     memory = recipe.remembers.begin(total, paths_per_update(sampler))
     state = steps.create_state(variables, optimizer, packing, memory)
-    frozen = not trains_kernels(variables["params"])
-    train_step = compiled(train_step, frozen, donate=(0,))
+    train_step = programs.compiled(train_step, variables["params"], donate=(0,))
     return devices.replicate(state, mesh), train_step, paths
 
 
