@@ -36,6 +36,11 @@ class CellSpace(ImageSpace):
     edges: tuple[tuple[int, int], ...]
 
     @property
+    def graph(self) -> tuple[tuple[int, int], ...]:
+        """The edges of a cell."""
+        return self.edges
+
+    @property
     def num_nodes(self) -> int:
         """Nodes of a cell, input and output among them."""
         return self.edges[-1][1] + 1
