@@ -31,8 +31,8 @@ def structure(space: SearchSpace, architectures: np.ndarray) -> dict[str, np.nda
       `large_convs`, those with kernels of at least 3 pixels; `depth`, the most ops with
       weights on a path; `large_depth`, the same of large ones; `unpooled_depth`, the
       most ops with weights on a path without pooling; `unpooled_paths`, the number of
-      those paths; `mixing_pools`, paths with pooling and nothing that has weights,
-      negative so that more is better; `skip`, 1 where the input reaches the output
+      those paths; `pool_paths`, the number of paths with pooling and nothing that has
+      weights, where fewer are better; `skip`, 1 where the input reaches the output
       unchanged.
     """
     architectures = np.asarray(architectures)
@@ -54,7 +54,7 @@ def structure(space: SearchSpace, architectures: np.ndarray) -> dict[str, np.nda
         "large_depth": _most(on_path(large), open_),
         "unpooled_depth": _most(convs, unpooled),
         "unpooled_paths": unpooled.sum(1),
-        "mixing_pools": -(open_ & ~unpooled & (convs == 0)).sum(1),
+        "pool_paths": (open_ & ~unpooled & (convs == 0)).sum(1),
         "skip": (unpooled & (convs == 0)).any(1).astype(int),
     }
 

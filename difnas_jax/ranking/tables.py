@@ -32,6 +32,7 @@ class BenchmarkTable:
     """N architectures with their accuracies.
 
     Attributes:
+      space: of the architectures, as the benchmark trained them on CIFAR-10.
       index: int64[N], number of each in the whole benchmark.
       names: str[N], as the benchmark writes them.
       architectures: int64[N, L], the same as op indices.
@@ -41,6 +42,7 @@ class BenchmarkTable:
       costs: int64[N] by name, `macs` and `params`.
     """
 
+    space: SearchSpace
     index: np.ndarray
     names: np.ndarray
     architectures: np.ndarray
@@ -55,6 +57,7 @@ class BenchmarkTable:
     def __getitem__(self, rows: np.ndarray) -> BenchmarkTable:
         """Some of the architectures, int[M] or bool[N]; networks keep their numbers."""
         return BenchmarkTable(
+            space=self.space,
             index=self.index[rows],
             names=self.names[rows],
             architectures=self.architectures[rows],
@@ -114,6 +117,7 @@ def read_nas_bench_macro(path: Path) -> BenchmarkTable:
     return _at_least_two(
         path,
         BenchmarkTable(
+            space=space,
             index=np.array([int(name, base=3) for name in entries]),
             names=np.array([*entries]),
             architectures=architectures,
@@ -168,9 +172,18 @@ def read_nas_bench_201(path: Path) -> BenchmarkTable:
             f"{path}: expected a table of NAS-Bench-201, but it cannot be read "
             f"({one_line(error)})"
         ) from error
-    names = np.array([row["arch"] for row in rows])
-    table = BenchmarkTable(index, names, architectures, by_data_set, network, costs)
-    return _at_least_two(path, table)
+    return _at_least_two(
+        path,
+        BenchmarkTable(
+            space=space,
+            index=index,
+            names=np.array([row["arch"] for row in rows]),
+            architectures=architectures,
+            by_data_set=by_data_set,
+            network=network,
+            costs=costs,
+        ),
+    )
 
 
 # Search space -> how to read a table of its benchmark.
