@@ -21,6 +21,7 @@ from difnas_jax.models.blocks import (
     average_pool,
     split_channels,
 )
+from difnas_jax.models.branches import SumOfBlocks
 from difnas_jax.models.cells import halve
 from difnas_jax.models.initializers import (
     KERNEL_RULES,
@@ -28,7 +29,7 @@ from difnas_jax.models.initializers import (
     kernel_rules,
     variable_shapes,
 )
-from difnas_jax.models.layers import _SumOfBlocks, layer_name
+from difnas_jax.models.layers import layer_name
 from difnas_jax.models.modules import BatchNorm
 from difnas_jax.ops.convolutions import (
     dense_conv,
@@ -425,14 +426,14 @@ def test_initial_signal_is_finite_and_alive(name, rng):
 def test_equal_blocks_are_traced_once(tiny, rng, monkeypatch):
     """Layers 1 and 2 are equal: five blocks for the eight candidates."""
     traced = []
-    run = _SumOfBlocks.__call__
+    run = SumOfBlocks.__call__
 
     def counted(self, variables, inputs):
         traced.append(self)
         return run(self, variables, inputs)
 
     jax.clear_caches()
-    monkeypatch.setattr(_SumOfBlocks, "__call__", counted)
+    monkeypatch.setattr(SumOfBlocks, "__call__", counted)
     model = plain_network(tiny)
     variables = initial(model)
     forward(model, variables, images_of(tiny, rng), [0, 0, 1], True)

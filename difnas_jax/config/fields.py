@@ -120,6 +120,11 @@ def default() -> ConfigDict:
     # recalibration.
     config.method.score = "ratio"
 
+    # Training-free scores: drawings of initial values and images of which they are the
+    # mean, and the initial kernels; empty: those that the authors of a score used.
+    config.method.proxy_repeats = 1
+    config.method.proxy_kernels = ""
+
     config.supernet = _training()
     config.supernet.epochs = 120.0
     config.supernet.optimizer = "adam"

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from difnas_jax.models import modules
+from difnas_jax.models import codes, modules
 from difnas_jax.models.modules import Block, normed
 from difnas_jax.ops.convolutions import depthwise_conv
 from difnas_jax.ops.layout import Layout
@@ -69,6 +69,7 @@ class ReluConv(Block):
     def __call__(self, inputs: Array, train: bool) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
         layout, active = self.layout, self.activation(inputs)
+        codes.record(self, active, layout)
         if self.op.kernel == 1 and self.stride == 1:
             conv = modules.Pointwise(self.out_channels, layout, name="conv")
         else:

@@ -33,8 +33,9 @@ class CellNetwork(Network):
             self.choice_layer(layer, layout, activation, widths=self.widths)
             for layer in range(space.num_layers)
         ]
-        self.entry = modules.Conv(space.channels[0], 3, 1, layout)
-        self.bn_entry = modules.BatchNorm(layout)
+        if space.stem:
+            self.entry = modules.Conv(space.channels[0], 3, 1, layout)
+            self.bn_entry = modules.BatchNorm(layout)
         self.reductions = [
             Reduction(width, layout, activation, name=f"reduction_{stage}")
             for stage, width in enumerate(space.channels)
@@ -44,16 +45,20 @@ class CellNetwork(Network):
 
     def begin(self, images: Array, train: bool) -> Array:
         """See `Network.begin`."""
+        if not self.space.stem:
+            return images
         return self.bn_entry(self.entry(images), train)
 
     def along(self, paths: PathMaps, ops: Array, train: bool, fair: bool) -> PathMaps:
         """See `Network.along`."""
-        space = self.space
+        space, block = self.space, 0
         for cell in range(len(self.widths)):
             stage, first = divmod(cell, space.cells)
             if stage and not first:
                 reduction = self.reductions[stage - 1]
+                paths, block = self.passed_on(block, paths), block + 1
                 paths = paths.each(functools.partial(reduction, train=train))
+            paths, block = self.passed_on(block, paths), block + 1
             # Each node is the sum of its incoming edges; the last one is the output.
             nodes = {0: paths}
             for edge, (source, target) in enumerate(space.edges):
@@ -62,6 +67,7 @@ class CellNetwork(Network):
                 )
                 nodes[target] = nodes[target] + output if target in nodes else output
             paths = nodes[space.num_nodes - 1]
+        paths = self.passed_on(block, paths)
         return paths.each(lambda hidden: self.bn_last(hidden, train))
 
 

@@ -48,5 +48,7 @@ class Supernet(Network):
     def along(self, paths: PathMaps, ops: Array, train: bool, fair: bool) -> PathMaps:
         """See `Network.along`."""
         for layer, choice in enumerate(self.choices):
+            paths = self.passed_on(layer, paths)
             paths = choice.together(paths, ops[:, layer], train, fair)
+        paths = self.passed_on(len(self.choices), paths)
         return paths.each(lambda hidden: self.bn_head(self.head(hidden), train))

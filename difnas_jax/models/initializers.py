@@ -121,12 +121,18 @@ def he_fan_out(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.standard_normal(shape) * math.sqrt(2.0 / fan_out)
 
 
-def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """U(-1/sqrt(C_in), 1/sqrt(C_in)), the linear layer of SPOS and BN-NAS.
+def he_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """N(0, 2 / fan_in): keeps the mean square of activations (He et al. 2015)."""
+    return rng.standard_normal(shape) * math.sqrt(2.0 / math.prod(shape[:-1]))
 
-    Differs from their releases: the bias starts at 0, under every rule.
+
+def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the linear layer of SPOS and BN-NAS.
+
+    It is what PyTorch draws where nothing else is said. Differs from it: the bias
+    starts at 0, under every rule.
     """
-    bound = 1.0 / math.sqrt(shape[0])
+    bound = 1.0 / math.sqrt(math.prod(shape[:-1]))
     return rng.uniform(-bound, bound, shape)
 
 
@@ -147,6 +153,8 @@ KERNEL_RULES: dict[str, dict[str, Fill]] = {
     "looks_linear": ORTHOGONAL,
     "he_fan_out": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_out)
     | {"classifier": uniform_fan_in},
+    "he_fan_in": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_in),
+    "uniform_fan_in": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], uniform_fan_in),
 }
 # Families that make the kernels of an inverted residual together, of those above.
 BLOCK_ROLES = ("expand", "depthwise", "project")

@@ -15,7 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from difnas_jax.models import codes
 from difnas_jax.models.blocks import BLOCKS
+from difnas_jax.models.branches import (
+    PerCellBlocks,
+    SumOfBlocks,
+    cell_name,
+    run_recording,
+    switch_recording,
+)
 from difnas_jax.models.modules import Block
 from difnas_jax.models.path_maps import PathMaps, fair_order
 from difnas_jax.ops.choice import Branch, choose, run_branch
@@ -23,30 +31,6 @@ from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation
 from difnas_jax.spaces.base import IDENTITY, Op
 from difnas_jax.spaces.image import ImageLayer
-
-
-class PerCellBlocks(nn.Module):
-    """One op of an edge: a block for each cell, named `cell_00` and so on.
-
-    Attributes:
-      op: what to compute.
-      widths: output channels in each cell.
-      layout: of the feature maps.
-      activation: of the blocks.
-    """
-
-    op: Op
-    widths: tuple[int, ...]
-    layout: Layout
-    activation: Activation
-
-    def setup(self) -> None:
-        """Make one submodule for each cell."""
-        for cell, width in enumerate(self.widths):
-            block = BLOCKS[self.op.kind](
-                self.op, width, 1, self.layout, self.activation
-            )
-            setattr(self, cell_name(cell), block)
 
 
 class ChoiceLayer(nn.Module):
@@ -128,6 +112,7 @@ class ChoiceLayer(nn.Module):
     ) -> Array:
         """Pass a feature map through an op (int32[]), for an edge that of `cell`.
 
+        Given weights float32[O] instead, add up all ops of the layer, so weighted.
         Initialising passes through all ops and returns the output of the last.
         """
         ops = self._allowed()
@@ -139,12 +124,41 @@ class ChoiceLayer(nn.Module):
         if len(ops) == 1:
             run = nn.remat(through[0]) if self.rematerialize else through[0]
             return run(self, inputs)
-        branch = self._numbers(op)
+        if op.ndim:
+            return self._mixed(inputs, op, train, cell)
+        branch, recorded = self._numbers(op), codes.recorded_by(self)
+        if recorded:
+            branches = tuple(self._branch(op, train, cell) for op in ops)
+            variables = tuple(self._variables(op, cell) for op in ops)
+            outputs, summaries = switch_recording(
+                branches, recorded, self.layout, branch, variables, inputs
+            )
+            self._add(summaries)
+            return outputs
         if not self.is_mutable_collection("batch_stats"):
             branches = tuple(self._branch(op, train, cell) for op in ops)
             variables = tuple(self._variables(op, cell) for op in ops)
             return choose(branches, self.rematerialize, branch, variables, inputs)
         return nn.switch(branch, through, self, inputs)
+
+    def _mixed(
+        self, inputs: Array, weights: Array, train: bool, cell: int | None
+    ) -> Array:
+        """The sum of all ops, weighted by float32[O]; one of weight 0 has no codes."""
+        recorded, total = codes.recorded_by(self), []
+        for index, op in zip(self.layer.ops, self._allowed(), strict=True):
+            branch, variables = self._branch(op, train, cell), self._variables(op, cell)
+            outputs, summaries = run_recording(
+                branch, recorded, self.layout, variables, inputs
+            )
+            total.append(weights[index] * outputs)
+            runs = weights[index] != 0
+            self._add({name: runs * summary for name, summary in summaries.items()})
+        return functools.reduce(jnp.add, total)
+
+    def _add(self, summaries: dict[str, Array]) -> None:
+        for name, summary in summaries.items():
+            codes.add(self, name, summary)
 
     def _numbers(self, ops: Array) -> Array:
         """Indices among all ops of the space -> indices among those of this layer."""
@@ -200,7 +214,7 @@ class ChoiceLayer(nn.Module):
         ops = [op, *self._parallel()]
         # Without a parent the blocks of equal layers compare equal.
         blocks = tuple((op.name, self._block(op, cell, parent=None)) for op in ops)
-        return _SumOfBlocks(blocks, train)
+        return SumOfBlocks(blocks, train)
 
     def _variables(self, op: Op, cell: int | None) -> dict[str, Any]:
         """By op name and collection (frozen weights included), those of a branch."""
@@ -221,29 +235,6 @@ def _at(tree: Any, path: tuple[str, ...]) -> Any:
     return functools.reduce(lambda node, name: node.get(name, {}), path, tree)
 
 
-@dataclasses.dataclass(frozen=True)
-class _SumOfBlocks:
-    """The sum of some blocks, by name.
-
-    The sums of equal blocks are equal, so that JAX traces them once.
-    """
-
-    blocks: tuple[tuple[str, Any], ...]
-    train: bool
-
-    def __call__(self, variables: Any, inputs: Array) -> Array:
-        outputs = [
-            block.apply(variables[name], inputs, self.train)
-            for name, block in self.blocks
-        ]
-        return functools.reduce(jnp.add, outputs)
-
-
 def layer_name(index: int) -> str:
     """The module name of searchable layer or edge `index`."""
     return f"layer_{index:02d}"
-
-
-def cell_name(cell: int) -> str:
-    """The module name of an op in a cell."""
-    return f"cell_{cell:02d}"

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from difnas_jax.models import codes
 from difnas_jax.ops.convolutions import dense_conv, depthwise_conv, pointwise_conv
 from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation, normalize, normalize_batch
@@ -159,13 +160,18 @@ class BatchNorm(nn.Module):
         if train:
             normalized: Any = normalize_batch(inputs, scale, bias, *options)
             outputs, *batch_stats = normalized
+            if self.activation is not None:
+                codes.record(self, outputs, self.layout)
             if not self.is_mutable_collection("batch_stats"):
                 return outputs
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         var = self.variable("batch_stats", "var", jnp.ones, channels)
         if not train:
             statistics = mean.value, var.value
-            return normalize(inputs, (scale, bias), statistics, *options)
+            outputs = normalize(inputs, (scale, bias), statistics, *options)
+            if self.activation is not None:
+                codes.record(self, outputs, self.layout)
+            return outputs
         if not self.is_initializing():
             for running, batch in zip((mean, var), batch_stats, strict=True):
                 batch = jax.lax.stop_gradient(batch)

@@ -1,5 +1,6 @@
 """What the networks over all kinds of spaces share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -33,6 +34,8 @@ class Network(nn.Module):
       own_skip: whether blocks keep their own skip connections in these layers.
       layout: of the feature maps; None takes the fastest of this machine's backend.
       activation: key of `modules.ACTIVATIONS`; empty is that of the space.
+      between: (network, number of the block behind, its output) -> the input of the
+        next block; None passes it on. For measurements.
     """
 
     space: ImageSpace
@@ -43,6 +46,7 @@ class Network(nn.Module):
     own_skip: bool = True
     layout: Layout | None = None
     activation: str = ""
+    between: Callable[[nn.Module, int, Array], Array] | None = None
 
     @property
     def map_layout(self) -> Layout:
@@ -62,7 +66,8 @@ class Network(nn.Module):
         Args:
           images: float32[B, H, W, C].
           path: int32[L]; an op that its layer does not allow is not noticed here
-            (`SearchSpace.validate` on the host does).
+            (`SearchSpace.validate` on the host does). Or float32[L, O], a weight for
+            each op: layers add up all of their ops.
           train: batch statistics and dropout instead of running statistics.
 
         Returns:
@@ -120,6 +125,13 @@ class Network(nn.Module):
     def along(self, paths: PathMaps, ops: Array, train: bool, fair: bool) -> PathMaps:
         """The outputs of `begin` -> the last feature maps, along int32[K, L] ops."""
         raise NotImplementedError
+
+    def passed_on(self, block: int, paths: PathMaps) -> PathMaps:
+        """The outputs of a block, as `between` passes them on to the next one."""
+        between = self.between
+        if between is None or self.is_initializing():
+            return paths
+        return paths.each(lambda outputs: between(self, block, outputs))
 
     def choice_layer(
         self, layer: int, layout: Layout, activation: Activation, **options: Any

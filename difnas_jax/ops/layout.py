@@ -53,6 +53,10 @@ class Layout:
         """[B, H, W, C] -> this layout."""
         return images.transpose(["BHWC".index(letter) for letter in self.dims])
 
+    def channels_last(self, feature_map: Array) -> Array:
+        """This layout -> [B, H, W, C]."""
+        return feature_map.transpose([self.dims.index(letter) for letter in "BHWC"])
+
 
 CHANNELS_LAST = Layout("BHWC")
 BATCH_LAST = Layout("CHWB")

@@ -29,11 +29,14 @@ class CellSpace(ImageSpace):
         next.
       cells: how many a stage has.
       edges: (source, target) of each layer, sorted by target and then by source.
+      stem: whether a convolution comes before the cells; without one, images have as
+        many channels as the first cell.
     """
 
     channels: tuple[int, ...]
     cells: int
     edges: tuple[tuple[int, int], ...]
+    stem: bool = dataclasses.field(default=True, kw_only=True)
 
     @property
     def graph(self) -> tuple[tuple[int, int], ...]:
@@ -66,7 +69,8 @@ class CellSpace(ImageSpace):
     def fixed_cost(self, linear: str) -> Cost:
         """(MACs, parameters) of stem, reductions, last batch norm and classifier."""
         widths, sizes = self.channels, self.stage_sizes
-        parts = [conv_bn(3, self.image_channels, widths[0], sizes[0])]
+        stem = conv_bn(3, self.image_channels, widths[0], sizes[0])
+        parts = [stem] if self.stem else []
         for before, after, size in zip(widths, widths[1:], sizes[1:], strict=False):
             parts += [conv_bn(3, before, after, size), conv_bn(3, after, after, size)]
             parts.append((before * after * size**2, before * after))  # no batch norm
@@ -109,12 +113,27 @@ class CellSpace(ImageSpace):
         Returns:
           bool[N].
         """
+        return self._reached(~self._is_kind(ZERO)[architectures])[:, -1]
+
+    def on_a_path(self, architectures: np.ndarray) -> np.ndarray:
+        """See `SearchSpace.on_a_path`."""
         passes = ~self._is_kind(ZERO)[architectures]
+        reached = self._reached(passes)
+        reaches = np.zeros_like(reached)
+        reaches[:, -1] = True
+        for edge in reversed(range(len(self.edges))):
+            source, target = self.edges[edge]
+            reaches[:, source] |= reaches[:, target] & passes[:, edge]
+        sources, targets = zip(*self.edges, strict=True)
+        return passes & reached[:, sources] & reaches[:, targets]
+
+    def _reached(self, passes: np.ndarray) -> np.ndarray:
+        """bool[N, nodes]: which nodes the input reaches along edges bool[N, L]."""
         reached = np.zeros((len(passes), self.num_nodes), bool)
         reached[:, 0] = True
         for edge, (source, target) in enumerate(self.edges):
             reached[:, target] |= reached[:, source] & passes[:, edge]
-        return reached[:, -1]
+        return reached
 
     def canonical(self, architectures: np.ndarray) -> np.ndarray:
         """The first of all architectures that compute the same at the same cost.
