@@ -223,7 +223,7 @@ def test_bad_input_is_one_line(flags, tmp_path, capsys, row):
 def test_a_workdir_of_other_columns_is_refused(flags, tmp_path, capsys):
     flags = [*flags, "--scores=nwot", f"--workdir={tmp_path / 'run'}"]
     assert main(flags) == 0
-    for change in ("--archs=20", "--scores=ntk_trace", "--config.data.flip=true"):
+    for change in ("--archs=20", "--scores=ntk_trace", "--config.data.crop_padding=7"):
         capsys.readouterr()
         assert main([*flags, change]) == 2
         (line,) = capsys.readouterr().err.splitlines()

@@ -9,12 +9,13 @@ count the ops on the live paths.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.spaces.cell import PASSING, ZERO
+from difnas_jax.spaces.base import Op, SearchSpace
+from difnas_jax.spaces.cell import ZERO
+from difnas_jax.spaces.costs import PARAMS, cost_table
 
 LARGE = 3  # side in pixels of a kernel that sees more than one place
 
@@ -36,22 +37,18 @@ def structure(space: SearchSpace, architectures: np.ndarray) -> dict[str, np.nda
       unchanged.
     """
     architectures = np.asarray(architectures)
-    kinds = np.array([op.kind for op in space.ops])
-    weighted = ~np.isin(kinds, (ZERO, *PASSING))
-    large = weighted & np.array([op.kernel >= LARGE for op in space.ops])
-    pooling = kinds == "avg_pool"
-    paths, open_ = _paths(space), _open(space, architectures)
-    live = _live(paths, open_, architectures.shape)
-
-    def on_path(is_member: np.ndarray) -> np.ndarray:
-        return _on_path(is_member[architectures], paths)
-
-    convs, unpooled = on_path(weighted), open_ & (on_path(pooling) == 0)
+    has_weights = cost_table(space).tables[PARAMS] > 0  # [L, O]
+    weighted = has_weights[np.arange(space.num_layers), architectures]  # [N, L]
+    large = weighted & _is(space, lambda op: op.kernel >= LARGE)[architectures]
+    pooling = _is(space, lambda op: op.kind == "avg_pool")[architectures]
+    live, paths = space.on_a_path(architectures), _paths(space)
+    open_, convs = _open(space, architectures), _on_path(weighted, paths)
+    unpooled = open_ & (_on_path(pooling, paths) == 0)
     return {
-        "live_convs": (weighted[architectures] & live).sum(1),
-        "large_convs": (large[architectures] & live).sum(1),
+        "live_convs": (weighted & live).sum(1),
+        "large_convs": (large & live).sum(1),
         "depth": _most(convs, open_),
-        "large_depth": _most(on_path(large), open_),
+        "large_depth": _most(_on_path(large, paths), open_),
         "unpooled_depth": _most(convs, unpooled),
         "unpooled_paths": unpooled.sum(1),
         "pool_paths": (open_ & ~unpooled & (convs == 0)).sum(1),
@@ -74,7 +71,7 @@ def path_counts(space: SearchSpace, architectures: np.ndarray) -> np.ndarray:
     """
     architectures = np.asarray(architectures)
     paths, open_ = _paths(space), _open(space, architectures)
-    live = _live(paths, open_, architectures.shape)
+    live = space.on_a_path(architectures)
     first, last = ([path[end] for path in paths] for end in (0, -1))
     columns = []
     for ops in _sets(space):
@@ -89,6 +86,11 @@ def path_counts(space: SearchSpace, architectures: np.ndarray) -> np.ndarray:
             (open_ & (count == 0)).sum(1),
         ]
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _is(space: SearchSpace, test: Callable[[Op], bool]) -> np.ndarray:
+    """bool[O]."""
+    return np.array([test(op) for op in space.ops])
 
 
 def _sets(space: SearchSpace) -> Iterator[tuple[int, ...]]:
@@ -114,16 +116,8 @@ def _paths(space: SearchSpace) -> list[list[int]]:
 
 def _open(space: SearchSpace, architectures: np.ndarray) -> np.ndarray:
     """bool[N, P]: which paths have no zero op."""
-    passes = np.array([op.kind != ZERO for op in space.ops])[architectures]
+    passes = _is(space, lambda op: op.kind != ZERO)[architectures]
     return np.stack([passes[:, path].all(1) for path in _paths(space)], axis=1)
-
-
-def _live(paths: list[list[int]], open_: np.ndarray, shape: tuple) -> np.ndarray:
-    """bool[N, L]: which layers are on an open path."""
-    live = np.zeros(shape, bool)
-    for number, path in enumerate(paths):
-        live[:, path] |= open_[:, number, None]
-    return live
 
 
 def _on_path(member: np.ndarray, paths: list[list[int]]) -> np.ndarray:
