@@ -68,14 +68,17 @@ def _rank(argv: Sequence[str] | None) -> None:
     table = table[chosen_rows(flags.archs, table)]
     with files.locked(flags.workdir), shutdown.handle_signals():
         costs: Costs = {}
+        origin = {"columns": [path.name for path in flags.csv or ()]}
         if not flags.csv:
             flags.csv, costs = measured(flags, config, table)
+            images = config.data.path or config.data.name or config.data.source
+            origin = {"images": images, "pixels": config.space.image_size}
         scores, table = read_scores(flags, table)
         found = evaluations(table, scores, fit_to=flags.fit, seed=flags.seed)
         about = {
             "space": flags.space,
             "table": flags.table.name,
-            "columns": [path.name for path in flags.csv],
+            **origin,
             "architectures": len(table),
             "fitted to": flags.fit,
             "seed": flags.seed,
