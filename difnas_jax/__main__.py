@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from difnas_jax import main as run
-from difnas_jax.commands import compare, isometry, prepare
+from difnas_jax.commands import compare, isometry, prepare, rank
 
 # Each has `main(argv) -> exit code`; the first line of its docstring is its help.
 COMMANDS: dict[str, ModuleType] = {
     "compare": compare,
     "isometry": isometry,
     "prepare": prepare,
+    "rank": rank,
 }
 
 

@@ -14,6 +14,7 @@ from difnas_jax.errors import InputError, require
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.modules import ACTIVATIONS
 from difnas_jax.models.network import DTYPES
+from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import SCORERS, scorer_row, stage_of
@@ -47,6 +48,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "method.indicator": INDICATORS,
     "method.dropped_layer": DROPPED_LAYERS,
     "method.score": SCORERS,
+    "method.combiner": COMBINERS,
     "search.algorithm": ALGORITHMS,
     "supernet.placement": PLACEMENTS,
     "supernet.optimizer": OPTIMIZERS,
@@ -95,10 +97,9 @@ def check_search(config: ConfigDict, wiring: Wiring) -> None:
     search.check_algorithms(config)
     space, needs = wiring.searched, scorer_row(config).needs
     Problem(space, cost_table(space), build.build_budget(config))  # checks the budget
-    if "data" in needs:
+    if "supernet" in needs:
         name = "search.recalibration_batch_size"
         check_divides(name, config.search.recalibration_batch_size)
-    if "supernet" in needs:
         check_paths_exist("method.score", config, wiring)
 
 

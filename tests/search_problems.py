@@ -65,8 +65,15 @@ def random_table(space: SearchSpace, seed: int) -> np.ndarray:
 
 
 def additive(table: np.ndarray) -> Score:
-    """The score function of a table."""
-    return lambda paths: {SCORE: sum_along_paths(table, paths)}
+    """The score function of a table; a set of ops scores the mean of each layer."""
+
+    def score(asked: np.ndarray) -> dict[str, np.ndarray]:
+        if asked.ndim == 2:
+            return {SCORE: sum_along_paths(table, asked)}
+        means = np.where(asked, table, 0.0).sum(2) / asked.sum(2)
+        return {SCORE: np.tile(means.sum(1)[:, None], 2)}  # two repeats
+
+    return score
 
 
 def every_architecture(space: SearchSpace) -> np.ndarray:
@@ -122,7 +129,7 @@ def problems(draw: st.DrawFn) -> tuple[SearchSpace, CostTable, Budget]:
     space = small_space(*draw(st.lists(ops, min_size=1, max_size=3)))
     costs = random_costs(space, draw(st.integers(0, 10_000)))
     bounds = {}
-    for name, (lowest, highest) in reachable(costs, space).items():
+    for name, (lowest, highest) in reachable(costs, space.allowed).items():
         values = st.integers(lowest, highest)
         low, high = sorted((draw(values), draw(values)))
         bounds[name] = low, draw(st.sampled_from((high, None)))

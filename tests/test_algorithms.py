@@ -40,8 +40,10 @@ from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.costs import CostTable, cost_table
 
-EXPLORERS = [name for name, row in ALGORITHMS.items() if not row.needs_table]
+# Those that go on drawing new networks until there are none.
+EXPLORERS = ("evolution", "random", "nsga2", "regularized_evolution")
 SMALL = numbers(generations=6, population=8, parents=3, mutations=4, crossovers=3)
+SMALL = dataclasses.replace(SMALL, steps=12, tournament=3)
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
 
 
@@ -69,7 +71,10 @@ def test_every_candidate_is_legal_and_new(
     found = search.algorithm.evaluated.architectures
     assert len(rows(found)) == len(found) <= len(legal)
     assert rows(found) <= legal
-    assert len(found) == search.history[-1]["evaluated"]
+    assert search.algorithm.evaluations == search.history[-1]["evaluated"]
+    assert len(search.history) <= search.algorithm.rounds
+    for other in search.algorithm.other_answers().values():
+        assert rows(other.architectures) <= rows(found)
     assert not len(search.algorithm.ask())
 
 
@@ -142,7 +147,7 @@ def test_nothing_scored_is_an_error(name: str) -> None:
     problem = Problem(DIGITS, cost_table(DIGITS), Budget.of(), table)
     with pytest.raises(InputError, match="search: expected finite scores, got none"):
         searching(name, problem).run(
-            lambda genomes: {"score": np.full(len(genomes), np.nan)}
+            lambda asked: {"score": np.full(asked.shape[: asked.ndim - 1], np.nan)}
         )
 
 
@@ -152,7 +157,7 @@ def test_nothing_scored_is_an_error(name: str) -> None:
     [
         {"architectures": [[0]]},
         {"architectures": [[99] * 21], "columns": {"score": [1.0]}},
-        {"columns": {"score": [1.0]}},
+        {"columns": {"score": [1.0] * 7}},
         {"columns": {}},
         {"columns": [1.0]},
         {"random": None},
@@ -177,7 +182,7 @@ def test_nothing_beats_the_optimum_and_random_beats_little(name: str) -> None:
     for other in {name, "random", "exact"}:
         search = searching(other, problem, numbers())
         found[other] = search.run(additive(table))
-        counts[other] = len(search.algorithm.evaluated)
+        counts[other] = search.algorithm.evaluations
         seconds[other] = search.seconds
     rows_by_name = {row["algorithm"]: row for row in compare(found, counts, seconds)}
     row = rows_by_name[name]

@@ -117,8 +117,12 @@ def default() -> ConfigDict:
     # A sum over layers of the indicator of each op: `ratio` (to the layer's identity,
     # or to the mean of its ops), `argmax` (how many layers keep their best op) or `sum`
     # (as it is); or `accuracy`: of the path on the validation split, after
-    # recalibration.
+    # recalibration; or `training_free`, of `proxies` by a `combiner`.
     config.method.score = "ratio"
+    # Score `training_free`: columns of `scoring/proxies`, and what makes one score of
+    # them by ranks among the candidates, `rank_sum` or `sum_log_rank`.
+    config.method.proxies = ("ntk_condition", "linear_regions", "regression_error")
+    config.method.combiner = "rank_sum"
 
     # Training-free scores: drawings of initial values and images of which they are the
     # mean, and the initial kernels; empty: those that the authors of a score used.
@@ -143,7 +147,8 @@ def default() -> ConfigDict:
 
     config.search = ConfigDict()
     # What finds the network: `evolution`, `random`, `nsga2` (the trade-off between
-    # `objectives`) or `exact` (the proven optimum of a sum over layers).
+    # `objectives`), `exact` (the proven optimum of a sum over layers), `pruning` (of a
+    # supernet scored without training), `regularized_evolution`, `reinforce`, `gumbel`.
     config.search.algorithm = "evolution"
     # Run beside it for comparison; `exact` only where the score allows it.
     config.search.references = ("random", "exact")
@@ -156,8 +161,13 @@ def default() -> ConfigDict:
     config.search.mutations = 25
     config.search.mutation_probability = 0.1
     config.search.crossovers = 25
-    # NSGA-II: columns of the candidates that it trades against each other. The columns
-    # of the score are maximised, the costs (`macs`, `params`) minimised.
+    # `regularized_evolution`: children, each of the best of a `tournament` of members.
+    # `reinforce`, `gumbel`: samples of a policy, which Adam trains at this rate.
+    config.search.steps = 500
+    config.search.tournament = 12
+    config.search.policy_learning_rate = 0.04
+    # NSGA-II: columns of the candidates that it trades against each other. Costs
+    # (`macs`, `params`) are minimised, other columns in their better direction.
     config.search.objectives = ("score", "macs", "params")
     # Evolution: evaluate the children of the highest score predicted by a linear model
     # of the scores so far; False: any that fit the budget, as in SPOS and BN-NAS.

@@ -27,6 +27,13 @@ class Stage:
     reads_data: bool = False
 
 
+# What only the search reads of a method.
+OF_THE_SCORE = (
+    "method.score",
+    "method.dropped_layer",
+    "method.proxies",
+    "method.combiner",
+)
 # A field counts unless it is named: a new one can never reuse what is stale.
 STAGES: dict[str, Stage] = {
     "supernet": Stage(
@@ -37,14 +44,14 @@ STAGES: dict[str, Stage] = {
             artifacts.SUPERNET_METRICS,
             artifacts.SUPERNET_RESULT,
         ),
-        harmless=("method.indicator", "method.score", "method.dropped_layer"),
+        harmless=("method.indicator", *OF_THE_SCORE),
         reads_data=True,
     ),
     "indicator": Stage(
         sections=("seed", "space", "data", "method", "supernet"),
         reads=(artifacts.SUPERNET_RESULT,),
         writes=(artifacts.INDICATOR,),
-        harmless=("method.score", "method.dropped_layer"),
+        harmless=OF_THE_SCORE,
     ),
     "search": Stage(  # and what its score needs, see `search_stage`
         sections=("seed", "space", "method", "search"),

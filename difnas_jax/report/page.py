@@ -124,31 +124,42 @@ def render(
       results: what `collect` returns.
       images: PNG files by figure name.
     """
-    environment = jinja2.Environment(
+    space, others = build.build_space(config), results["runners_up"] or ()
+    scored = found_in(workdir / artifacts.CANDIDATES, artifacts.load_candidates)
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            results=results,
+            space=space,
+            images={
+                name: base64.b64encode(png).decode() for name, png in images.items()
+            },
+            retrained=[{**results, **(results["costs"] or {})}, *others],
+            method=method_in_words(config),
+            costs=costs.cost_table(space),
+            counting_rule=costs.COUNTING_RULE,
+            candidates=None if scored is None else scored[:BEST_CANDIDATES],
+            absent=[
+                name
+                for name, stage in EARLIER.items()
+                if not any((workdir / path).exists() for path in stage.writes)
+            ],
+            config=config,
+            isometry=isometry.measured(config, workdir),
+            config_json=json.dumps(config.to_dict(), indent=2),
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Where the templates of the pages are."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["short"] = short
-    space, others = build.build_space(config), results["runners_up"] or ()
-    scored = found_in(workdir / artifacts.CANDIDATES, artifacts.load_candidates)
-    return environment.get_template(TEMPLATE).render(
-        results=results,
-        space=space,
-        images={name: base64.b64encode(png).decode() for name, png in images.items()},
-        retrained=[{**results, **(results["costs"] or {})}, *others],
-        method=method_in_words(config),
-        costs=costs.cost_table(space),
-        counting_rule=costs.COUNTING_RULE,
-        candidates=None if scored is None else scored[:BEST_CANDIDATES],
-        absent=[
-            name
-            for name, stage in EARLIER.items()
-            if not any((workdir / path).exists() for path in stage.writes)
-        ],
-        config=config,
-        isometry=isometry.measured(config, workdir),
-        config_json=json.dumps(config.to_dict(), indent=2),
-    )
+    made.filters["short"] = short
+    return made

@@ -73,11 +73,11 @@ class Progress:
             total=total, initial=done, desc=title, disable=hidden, dynamic_ncols=True
         )
 
-    def step(self) -> None:
-        """Count one unit; the clock starts after the first one, which compiles."""
+    def step(self, units: int = 1) -> None:
+        """Count; the clock starts after the first call, which compiles."""
         if self._start is None:
-            self._start, self._first = time.monotonic(), self._first + 1
-        self._bar.update()
+            self._start, self._first = time.monotonic(), self._first + units
+        self._bar.update(units)
 
     def report(self, done: int, **values: float | None) -> None:
         """Show values after `done` units; None and the step itself are left out."""

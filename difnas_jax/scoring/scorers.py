@@ -1,4 +1,4 @@
-"""How a search scores architectures: by the indicator, or by the supernet itself."""
+"""How a search scores architectures: by indicator, supernet, or without training."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,11 +10,16 @@ from ml_collections import ConfigDict
 
 from difnas_jax.config.build import build_wiring
 from difnas_jax.config.stages import STAGES, Stage, retrain_stage, search_stage
+from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.scoring.accuracy import path_accuracy
+from difnas_jax.scoring.proxies import COLUMNS
+from difnas_jax.scoring.proxies.measurement import proxy_columns
 from difnas_jax.search.additive import ADDITIVE_RULES, score_table, sum_along_paths
+from difnas_jax.search.base import Algorithm
 from difnas_jax.search.candidates import SCORE
+from difnas_jax.search.problem import RelativeScore
 from difnas_jax.spaces.base import SearchSpace
 
 
@@ -28,11 +33,17 @@ class Scorer:
       table: float64[L, O] whose sum along an architecture is its score; None where the
         score is not additive.
       images: that pass through the network for the score of one architecture.
+      relative: makes the score of the other columns, of which `score` is then none and
+        any may be lower is better.
+      subsets: bool[N, L, O] -> columns float64[N, R] of supernets that have the ops of
+        each subset, in R repeats; None where there is no such score.
     """
 
     score: Callable[[np.ndarray], dict[str, np.ndarray]]
     table: np.ndarray | None = None
     images: int = 0
+    relative: RelativeScore | None = None
+    subsets: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
 
 
 class ScorerRow(NamedTuple):
@@ -43,11 +54,20 @@ class ScorerRow(NamedTuple):
       needs: keys of `config.stages.NEEDS`; which stages must run before the search, and
         what it reads, follow from them.
       additive: whether the score is a sum over layers, which has an exact optimum.
+      subsets: whether sets of ops have a score, too.
+      relative: how a config makes the score of other columns, if it does.
     """
 
     build: Callable[[ConfigDict, Path, SearchSpace], Scorer]
     needs: frozenset[str]
     additive: bool = False
+    subsets: bool = False
+    relative: Callable[[ConfigDict], RelativeScore] | None = None
+
+    def allows(self, algorithm: type[Algorithm]) -> bool:
+        """Whether the score has what an algorithm needs."""
+        fits = self.additive or not algorithm.needs_table
+        return fits and (self.subsets or not algorithm.needs_subsets)
 
 
 def additive_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
@@ -75,6 +95,26 @@ def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Sc
     return Scorer(lambda paths: {SCORE: accuracy(paths)}, images=accuracy.images)
 
 
+def relative_score(config: ConfigDict) -> RelativeScore:
+    """Ranks by the columns and the combiner of the config."""
+    names, combine = config.method.proxies, COMBINERS[config.method.combiner]
+    signs = {name: 1 if COLUMNS[name].higher_is_better else -1 for name in names}
+    return RelativeScore(signs, combine)
+
+
+def training_free_scorer(
+    config: ConfigDict, workdir: Path, space: SearchSpace
+) -> Scorer:
+    """Columns of networks as they are drawn (TE-NAS, TEG-NAS, EigenNAS)."""
+    measure = proxy_columns(config, config.method.proxies)
+    return Scorer(
+        measure,
+        images=measure.images,
+        relative=relative_score(config),
+        subsets=measure.of_subsets,
+    )
+
+
 SCORERS: dict[str, ScorerRow] = {
     **{
         name: ScorerRow(additive_scorer, frozenset({"indicator"}), additive=True)
@@ -82,6 +122,12 @@ SCORERS: dict[str, ScorerRow] = {
     },
     "accuracy": ScorerRow(
         accuracy_scorer, frozenset({"supernet", "data", "validation"})
+    ),
+    "training_free": ScorerRow(
+        training_free_scorer,
+        frozenset({"data"}),
+        subsets=True,
+        relative=relative_score,
     ),
 }
 

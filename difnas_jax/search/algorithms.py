@@ -1,5 +1,6 @@
 """The search algorithms, one row each, and the one loop that runs them."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,13 +9,18 @@ import numpy as np
 
 from difnas_jax.errors import InputError
 from difnas_jax.search.base import Algorithm
-from difnas_jax.search.candidates import SCORE, Candidates
+from difnas_jax.search.candidates import SCORE, Candidates, compare
 from difnas_jax.search.evolution import Evolution
 from difnas_jax.search.exact import Exact
 from difnas_jax.search.nsga2 import NSGA2
+from difnas_jax.search.policy import Gumbel, Reinforce
 from difnas_jax.search.population import RandomSearch
+from difnas_jax.search.problem import Problem
+from difnas_jax.search.pruning import Pruning
+from difnas_jax.search.sequential import RegularizedEvolution
 
-# int64[N, L] -> float64[N] by name, `score` among them; see `Algorithm.tell`.
+# int64[N, L] -> float64[N] by name, or bool[N, L, O] -> float64[N, R]; see
+# `Algorithm.tell`.
 Score = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 OnStep = Callable[[dict[str, Any]], None]
 
@@ -23,6 +29,10 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "random": RandomSearch,
     "nsga2": NSGA2,
     "exact": Exact,
+    "regularized_evolution": RegularizedEvolution,
+    "reinforce": Reinforce,
+    "gumbel": Gumbel,
+    "pruning": Pruning,
 }
 
 
@@ -66,11 +76,12 @@ class Search:
         """Search until the algorithm is finished.
 
         Args:
-          score: maps architectures to named columns; higher is better in all of them.
+          score: maps what the algorithm asks for to named columns.
           on_generation: called with each row of the history; `state` may be saved then.
 
         Returns:
-          All evaluated candidates that have a finite score, best first.
+          The candidates from which the algorithm answers, best first; all that it
+          evaluated and that have a finite score, unless it says otherwise.
 
         Raises:
           InputError: a budget without architectures, or no candidate with a finite
@@ -78,12 +89,11 @@ class Search:
         """
         while self._step(score):
             on_generation(self.history[-1])
-        evaluated = self.algorithm.evaluated
-        ranked = evaluated.best_first()
+        ranked = self.algorithm.ranked()
         if not len(ranked):
             raise InputError(
-                f"search: expected finite scores, got none for {len(evaluated)} "
-                "candidates; check the indicator"
+                "search: expected finite scores, got none for "
+                f"{self.algorithm.evaluations} candidates; check the indicator"
             )
         return ranked
 
@@ -94,18 +104,55 @@ class Search:
         if len(population):
             columns = score(population)
             self.algorithm.tell(population, columns)
-            self.history.append(self._summary(np.asarray(columns[SCORE], np.float64)))
+            self.history.append(self._summary(columns))
         self.seconds += time.monotonic() - start
         return len(population) > 0
 
-    def _summary(self, scores: np.ndarray) -> dict[str, Any]:
+    def _summary(self, columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
         evaluated = self.algorithm.evaluated
-        ranked, finite = evaluated.best_first(), scores[np.isfinite(scores)]
+        ranked, count = evaluated.best_first(), len(next(iter(columns.values())))
         best = ranked.row(0) if len(ranked) else dict.fromkeys(evaluated.columns)
+        scores = columns.get(SCORE, evaluated.scores[-count:])
+        others = {name: column for name, column in columns.items() if name != SCORE}
         return {
             "generation": len(self.history),
-            "evaluated": len(evaluated),
+            "evaluated": self.algorithm.evaluations,
             "best": best.pop(SCORE),
-            "median": float(np.median(finite)) if len(finite) else None,
+            "median": _finite_median(scores),
             **{f"best_{name}": value for name, value in best.items()},
+            **{f"median_{name}": _finite_median(c) for name, c in others.items()},
         }
+
+
+def _finite_median(values: np.ndarray) -> float | None:
+    """The median of what is finite in any array; None of nothing."""
+    finite = np.asarray(values, np.float64)[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else None
+
+
+def compare_searches(
+    searches: Mapping[str, Search], found: Mapping[str, Candidates], problem: Problem
+) -> list[dict[str, Any]]:
+    """One row for each answer of each search; see `candidates.compare`.
+
+    Args:
+      searches: by name of the algorithm.
+      found: what those found that found something; see `Search.run`.
+      problem: a relative score is that among all of these candidates together.
+    """
+    answers = {}
+    for name, candidates in found.items():
+        others = searches[name].algorithm.other_answers()
+        named = {f"{name}, {other}": those for other, those in others.items()}
+        for label, those in ({name: candidates} | named).items():
+            if len(those):
+                answers[label] = searches[name], those
+    parts = [those for _, those in answers.values()]
+    together = problem.rescored(functools.reduce(Candidates.joined, parts))
+    ends = np.cumsum([len(part) for part in parts])
+    rows = np.split(np.arange(len(together)), ends[:-1])
+    return compare(
+        {label: together[own] for label, own in zip(answers, rows, strict=True)},
+        {label: s.algorithm.evaluations for label, (s, _) in answers.items()},
+        {label: search.seconds for label, (search, _) in answers.items()},
+    )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from difnas_jax.errors import InputError
-from difnas_jax.search.candidates import SCORE
+from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.problem import Problem
 
 
@@ -22,6 +22,9 @@ class Settings:
       parents: the best so far, from which children come.
       mutations, crossovers: children of each operator per generation.
       mutation_probability: chance per layer that a mutation draws its op again.
+      tournament: members of a population among which a parent is chosen.
+      steps: networks that are visited one after another.
+      policy_learning_rate: of Adam, for the logits of a policy.
       screening: evaluate the proposals of the highest score predicted by a linear model
         of the scores so far; else any of them, as SPOS and BN-NAS do.
       objectives: columns that NSGA-II trades against each other.
@@ -33,6 +36,9 @@ class Settings:
     mutations: int
     crossovers: int
     mutation_probability: float
+    tournament: int
+    steps: int
+    policy_learning_rate: float
     screening: bool
     objectives: tuple[str, ...]
 
@@ -50,6 +56,7 @@ class Settings:
         """
         children = max(1, self.mutations + self.crossovers)
         least = {"generations": 1, "population": children, "parents": 1}
+        least |= {"tournament": 1, "steps": 1}
         numbers = "mutations", "crossovers", "mutation_probability"
         for field, low in (least | dict.fromkeys(numbers, 0)).items():
             if (value := getattr(self, field)) < low:
@@ -68,10 +75,13 @@ class Algorithm(abc.ABC):
 
     Attributes:
       needs_table: whether it works only where the score is additive.
+      needs_subsets: whether it asks for the scores of sets of ops, bool[N, L, O], in
+        place of architectures; `tell` then gets columns float64[N, R] of R repeats.
       evaluated: all candidates scored so far, in order.
     """
 
     needs_table: ClassVar[bool] = False
+    needs_subsets: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
         """Start with no candidates.
@@ -91,6 +101,24 @@ class Algorithm(abc.ABC):
     def ask(self) -> np.ndarray:
         """int64[N, L] to be scored next; N = 0 when the search is finished."""
 
+    @property
+    @abc.abstractmethod
+    def rounds(self) -> int:
+        """How often `ask` wants scores, at most."""
+
+    @property
+    def evaluations(self) -> int:
+        """How many scores were measured so far."""
+        return len(self.evaluated)
+
+    def ranked(self) -> Candidates:
+        """The candidates with a finite score from which the answer is, best first."""
+        return self.evaluated.best_first()
+
+    def other_answers(self) -> dict[str, Candidates]:
+        """By name: what else the same search could answer, best first."""
+        return {}
+
     def tell(
         self, architectures: np.ndarray, columns: Mapping[str, np.ndarray]
     ) -> None:
@@ -98,11 +126,11 @@ class Algorithm(abc.ABC):
 
         Args:
           architectures: int[N, L], as asked.
-          columns: float64[N] by name, the same names every time and `score` among
-            them; higher is better, NaN where there is no value.
+          columns: float64[N] by name, the same names every time, `score` among them or
+            else all of which the problem makes it; NaN where there is no value.
         """
         scored = self._problem.candidates(architectures, columns)
-        self.evaluated = self.evaluated.joined(scored)
+        self.evaluated = self._problem.rescored(self.evaluated.joined(scored))
         self._generation += 1
 
     def state(self) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class Exact(Algorithm):
 
     needs_table: ClassVar[bool] = True
 
+    @property
+    def rounds(self) -> int:
+        """One."""
+        return 1
+
     def ask(self) -> np.ndarray:
         """The answer, int64[N, L]; no candidates the second time.
 

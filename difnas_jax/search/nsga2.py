@@ -13,7 +13,8 @@ class NSGA2(PopulationSearch):
     """Finds the whole trade-off, for example of high scores, few MACs, few parameters.
 
     The objectives are columns of the candidates (`search.objectives`). Costs of the
-    problem are minimised; the columns that the scorer gives are maximised.
+    problem are minimised; the columns that the scorer gives are maximised, except where
+    they declare that lower is better.
 
     Differs from Deb et al.: survivors are chosen among all evaluated candidates, not
     among the last population and its children, so that no found network is lost.
@@ -42,8 +43,8 @@ class NSGA2(PopulationSearch):
         known = self.evaluated.best_first()
         if not len(known):
             return known, np.zeros(0, np.int64), np.zeros(0)
-        costs = self._problem.costs.tables
-        values = objective_values(known, self._settings.objectives, costs)
+        minimised = self._problem.minimised
+        values = objective_values(known, self._settings.objectives, minimised)
         rank = ranks(values)
         crowding = np.zeros(len(known))
         for front in range(rank.max() + 1):
@@ -67,25 +68,30 @@ def check_objectives(objectives: Sequence[str], columns: Iterable[str]) -> None:
 
 
 def objective_values(
-    candidates: Candidates, objectives: Sequence[str], costs: Container[str]
+    candidates: Candidates, objectives: Sequence[str], minimised: Container[str]
 ) -> np.ndarray:
     """The columns to be minimised.
 
     Args:
       candidates: N of them.
       objectives: names of M columns.
-      costs: names of the columns where lower is better; it is higher in all others.
+      minimised: the columns where lower is better; it is higher in all others.
 
     Returns:
-      float64[N, M], lower is better.
+      float64[N, M], lower is better; what is not finite is at least as bad as the
+      worst.
 
     Raises:
       InputError: an unknown column.
     """
     check_objectives(objectives, candidates.columns)
     columns = candidates.columns
-    values = [columns[name] if name in costs else -columns[name] for name in objectives]
-    return np.stack(values, axis=1).astype(np.float64)
+    signs = {name: 1 if name in minimised else -1 for name in objectives}
+    oriented = [sign * columns[name] for name, sign in signs.items()]
+    values = np.stack(oriented, axis=1).astype(np.float64)
+    finite = np.isfinite(values)
+    worst = values.max(axis=0, where=finite, initial=0.0)
+    return np.where(finite, values, worst)
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -145,6 +145,11 @@ class PopulationSearch(Algorithm):
         super().__init__(problem, settings, seed)
         self._variation = Variation(problem.space, self._rng)
 
+    @property
+    def rounds(self) -> int:
+        """The generations."""
+        return self._settings.generations
+
     @abc.abstractmethod
     def children(self) -> Iterator[tuple[np.ndarray, int]]:
         """Proposals int64[N, L] of each operator, and how many of them are wanted."""

@@ -1,7 +1,7 @@
 """What is searched: a space, what it costs, what is allowed, and perhaps a table."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import numpy as np
@@ -58,8 +58,12 @@ class Budget:
         return outside
 
 
-def reachable(costs: CostTable, space: SearchSpace) -> dict[str, tuple[int, int]]:
-    """The least and the most that an architecture of the space costs.
+def reachable(costs: CostTable, allowed: np.ndarray) -> dict[str, tuple[int, int]]:
+    """The least and the most that an architecture costs.
+
+    Args:
+      costs: of a space.
+      allowed: bool[L, O], the ops of its architectures.
 
     Returns:
       (lowest, highest) by cost; both ends are attained, though not necessarily by the
@@ -67,10 +71,36 @@ def reachable(costs: CostTable, space: SearchSpace) -> dict[str, tuple[int, int]
     """
     ends = {}
     for name, table in costs.tables.items():
-        least = table.min(axis=1, where=space.allowed, initial=table.max()).sum()
-        most = table.max(axis=1, where=space.allowed, initial=0).sum()
+        least = table.min(axis=1, where=allowed, initial=table.max()).sum()
+        most = table.max(axis=1, where=allowed, initial=0).sum()
         ends[name] = int(least) + costs.fixed[name], int(most) + costs.fixed[name]
     return ends
+
+
+@dataclasses.dataclass(frozen=True)
+class RelativeScore:
+    """A score that a network has only among others, made of several columns.
+
+    Attributes:
+      directions: by column, 1 where higher is better and -1 where lower is.
+      combine: float64[N, M], larger is better in every column -> float64[N].
+    """
+
+    directions: Mapping[str, int]
+    combine: Callable[[np.ndarray], np.ndarray]
+
+    def terms(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """float64[..., M] of columns float64[...]: larger is better in all of them."""
+        oriented = [sign * columns[name] for name, sign in self.directions.items()]
+        return np.stack(oriented, axis=-1).astype(np.float64)
+
+    def __call__(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The score float64[N] of N networks among each other.
+
+        It is NaN for one that is not finite in any column.
+        """
+        terms = self.terms(columns)
+        return np.where(np.isfinite(terms).any(1), self.combine(terms), np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +113,15 @@ class Problem:
       budget: bounds on the costs of a candidate.
       table: float64[L, O] whose sum along an architecture is its score; None where
         the score is not additive.
+      relative: makes the score of other columns; None where the score is a column that
+        is measured.
     """
 
     space: SearchSpace
     costs: CostTable
     budget: Budget
     table: np.ndarray | None = None
+    relative: RelativeScore | None = None
 
     def __post_init__(self) -> None:
         """Refuse a budget that no architecture can meet.
@@ -106,7 +139,7 @@ class Problem:
                 f"search.min_{column}, search.max_{column}: expected bounds on one of "
                 f"{', '.join(self.costs.tables)}, got bounds on {column!r}"
             )
-        for column, (lowest, highest) in reachable(self.costs, self.space).items():
+        for column, (lowest, highest) in self.reach.items():
             low, high = self.budget.bounds.get(column, (None, None))
             low, high = low or 0, highest if high is None else high
             least, most = (f"search.{prefix}{column}" for prefix in PREFIXES)
@@ -121,6 +154,11 @@ class Problem:
                     raise InputError(
                         f"{text}; space {self.space.name!r} reaches {reach}"
                     )
+
+    @property
+    def reach(self) -> dict[str, tuple[int, int]]:
+        """The least and the most that an architecture of the space costs."""
+        return reachable(self.costs, self.space.allowed)
 
     def violation(self, architectures: np.ndarray) -> np.ndarray:
         """float64[N], 0 where the budget allows an architecture of int[N, L]."""
@@ -146,7 +184,32 @@ class Problem:
     ) -> Candidates:
         """Architectures int[N, L] and their scored columns [N], with their costs."""
         scored = {name: np.asarray(c, np.float64) for name, c in columns.items()}
-        return Candidates(architectures, scored | self.costs.of(architectures))
+        if self.relative is not None:
+            scored = {SCORE: np.full(len(architectures), np.nan), **scored}
+        costs = self.costs.of(architectures)
+        return self.rescored(Candidates(architectures, scored | costs))
+
+    def rescored(self, candidates: Candidates) -> Candidates:
+        """The same candidates; a relative score is that among each other."""
+        if self.relative is None or not len(candidates):
+            return candidates
+        score = {SCORE: self.relative(candidates.columns)}
+        return dataclasses.replace(candidates, columns=candidates.columns | score)
+
+    def terms(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """float64[..., M] of columns float64[...]: what the score is made of.
+
+        Larger is better in all of them; it is the score alone if it is measured.
+        """
+        if self.relative is None:
+            return np.asarray(columns[SCORE], np.float64)[..., None]
+        return self.relative.terms(columns)
+
+    @property
+    def minimised(self) -> set[str]:
+        """The columns in which lower is better: all costs, and some that are scored."""
+        scored = self.relative.directions if self.relative else {}
+        return {*self.costs.tables, *(name for name in scored if scored[name] < 0)}
 
     def no_candidates(self) -> Candidates:
         """No candidates yet."""
@@ -156,7 +219,7 @@ class Problem:
     def budget_text(self) -> str:
         """The bounds and what the space reaches, on one line for messages."""
         parts = []
-        for column, (lowest, highest) in reachable(self.costs, self.space).items():
+        for column, (lowest, highest) in self.reach.items():
             low, high = self.budget.bounds.get(column, (None, None))
             parts.append(
                 f"search.min_{column} = {low or 0} to search.max_{column} = "

@@ -93,6 +93,11 @@ class SearchSpace:
         return len(self.ops)
 
     @property
+    def graph(self) -> tuple[tuple[int, int], ...]:
+        """(source, target) of each layer between numbered maps: here, a chain."""
+        return tuple((layer, layer + 1) for layer in range(self.num_layers))
+
+    @property
     def allowed(self) -> np.ndarray:
         """bool[L, O]: which op each layer allows."""
         mask = np.zeros((self.num_layers, self.num_ops), bool)

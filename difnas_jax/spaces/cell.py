@@ -39,6 +39,11 @@ class CellSpace(ImageSpace):
     stem: bool = dataclasses.field(default=True, kw_only=True)
 
     @property
+    def graph(self) -> tuple[tuple[int, int], ...]:
+        """The edges of a cell."""
+        return self.edges
+
+    @property
     def num_nodes(self) -> int:
         """Nodes of a cell, input and output among them."""
         return self.edges[-1][1] + 1

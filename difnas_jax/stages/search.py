@@ -16,14 +16,13 @@ from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.metrics import Progress, say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
 from difnas_jax.runtime.versions import versions
-from difnas_jax.scoring.scorers import Scorer, scorer_row
-from difnas_jax.search.additive import ADDITIVE_RULES
-from difnas_jax.search.algorithms import ALGORITHMS, Search
+from difnas_jax.scoring.proxies import COLUMNS
+from difnas_jax.scoring.scorers import SCORERS, Scorer, scorer_row
+from difnas_jax.search.algorithms import ALGORITHMS, Search, compare_searches
 from difnas_jax.search.base import Settings
 from difnas_jax.search.candidates import (
     SCORE,
     Candidates,
-    compare,
     far_apart,
     non_dominated,
 )
@@ -44,7 +43,13 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """
     space = build_wiring(config).searched
     scorer = scorer_row(config).build(config, workdir, space)
-    problem = Problem(space, cost_table(space), build_budget(config), scorer.table)
+    problem = Problem(
+        space,
+        cost_table(space),
+        build_budget(config),
+        table=scorer.table,
+        relative=scorer.relative,
+    )
     searches = {
         name: Search(ALGORITHMS[name](problem, Settings.of(config.search), config.seed))
         for name in algorithms(config)
@@ -61,15 +66,14 @@ def run(config: ConfigDict, workdir: Path) -> None:
                 raise
             say(f"search: reference {name} is left out ({error})")
     if is_main_process():
-        _write(config, workdir, space, scorer, searches, found)
+        _write(config, workdir, problem, scorer, searches, found)
 
 
 def algorithms(config: ConfigDict) -> list[str]:
     """The chosen algorithm, then the references that the score allows."""
-    additive = scorer_row(config).additive
-    names = [config.search.algorithm]
+    row, names = scorer_row(config), [config.search.algorithm]
     for name in config.search.references:
-        if name not in names and (additive or not ALGORITHMS[name].needs_table):
+        if name not in names and row.allows(ALGORITHMS[name]):
             names.append(name)
     return names
 
@@ -79,22 +83,37 @@ def check_algorithms(config: ConfigDict) -> None:
 
     Raises:
       InputError: a number of the search outside its range, an unknown reference or
-        objective, or an algorithm that needs an additive score where the score is none.
+        objective, an algorithm that needs an additive score or scores of sets of ops
+        where the score has none, or a score of unknown columns.
     """
+    check_proxies(config)
     Settings.of(config.search)
     space, distance = build_space(config), config.search.distance
     most = f"at most {space.num_layers}, the layers of space {space.name!r}"
     require(distance <= space.num_layers, "search.distance", most, distance)
-    costs = cost_table(space).tables
-    check_objectives(config.search.objectives, (SCORE, *costs))
+    relative, costs = scorer_row(config).relative, cost_table(space).tables
+    scored = relative(config).directions if relative else {}
+    columns = dict.fromkeys((SCORE, *costs, *scored))
+    check_objectives(config.search.objectives, columns)
     for name in config.search.references:
         known = f"some of {', '.join(ALGORITHMS)}"
         require(name in ALGORITHMS, "search.references", known, repr(name))
     name, score = config.search.algorithm, config.method.score
-    fits = scorer_row(config).additive or not ALGORITHMS[name].needs_table
-    expected = f"another one than {name!r}, or method.score = a sum over layers"
-    sums = ", ".join(ADDITIVE_RULES)
-    require(fits, "search.algorithm", f"{expected} ({sums})", repr(score))
+    scores = [other for other, row in SCORERS.items() if row.allows(ALGORITHMS[name])]
+    expected = f"another one than {name!r}, or method.score = {' or '.join(scores)}"
+    require(score in scores, "search.algorithm", expected, repr(score))
+
+
+def check_proxies(config: ConfigDict) -> None:
+    """Refuse columns that no proxy makes.
+
+    Raises:
+      InputError: none or an unknown one.
+    """
+    names = config.method.proxies
+    expected = f"some of {', '.join(COLUMNS)}"
+    fits = bool(names) and set(names) <= set(COLUMNS)
+    require(fits, "method.proxies", expected, repr(",".join(map(str, names))))
 
 
 def restore(path: Path, searches: dict[str, Search]) -> None:
@@ -120,8 +139,7 @@ def _search(
 ) -> Candidates:
     """Run one of the searches; the states of all are saved after each generation."""
     search = searches[name]
-    total = 1 if ALGORITHMS[name].needs_table else config.search.generations
-    progress = Progress(name, total, len(search.history))
+    progress = Progress(name, search.algorithm.rounds, len(search.history))
 
     def on_generation(row: dict[str, Any]) -> None:
         if is_main_process():
@@ -132,7 +150,9 @@ def _search(
             progress.report(row["generation"] + 1, best=row["best"])
         shutdown.raise_if_stop_requested()
 
-    candidates = search.run(scorer.score, on_generation)
+    score = scorer.subsets if search.algorithm.needs_subsets else scorer.score
+    assert score is not None  # checked before the run
+    candidates = search.run(score, on_generation)
     progress.report(len(search.history), best=search.history[-1]["best"])
     progress.close()
     return candidates
@@ -141,7 +161,7 @@ def _search(
 def _write(
     config: ConfigDict,
     workdir: Path,
-    space: SearchSpace,
+    problem: Problem,
     scorer: Scorer,
     searches: dict[str, Search],
     found: dict[str, Candidates],
@@ -151,16 +171,14 @@ def _write(
     files.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
     artifacts.save_candidates(workdir / artifacts.CANDIDATES, candidates)
     artifacts.save_candidates(workdir / artifacts.PARETO, front_of(candidates))
-    seconds = {name: search.seconds for name, search in searches.items()}
-    counts = {name: len(searches[name].algorithm.evaluated) for name in found}
-    rows = compare(found, counts, seconds)
+    rows = compare_searches(searches, found, problem)
     comparison = {"chosen": chosen, "rows": rows, "images": scorer.images}
     files.write_json(workdir / artifacts.COMPARISON, comparison)
     (workdir / artifacts.EXACT_FRONT).unlink(missing_ok=True)
     if "exact" in found and build_budget(config).bounded <= {MACS}:
         front = front_of(found["exact"])
         artifacts.save_candidates(workdir / artifacts.EXACT_FRONT, front)
-    best, *others = kept_networks(config, space, candidates)
+    best, *others = kept_networks(config, problem.space, candidates)
     best.save(workdir / artifacts.BEST, others)
 
 

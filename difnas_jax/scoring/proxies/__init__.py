@@ -11,7 +11,7 @@ from difnas_jax.scoring.proxies.weight_gradients import GRADSIGN, SYNFLOW, ZICO
 
 PROXIES: dict[str, Proxy | Count] = {
     "costs": counts.COSTS,
-    "live_convs": counts.LIVE_CONVS,
+    "structure": counts.STRUCTURE,
     "nwot": NWOT,
     "linear_regions": LINEAR_REGIONS,
     "swap": SWAP,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from difnas_jax.ranking import path_counts
 from difnas_jax.scoring.proxies.base import Column
 from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
 from difnas_jax.spaces.image import ImageSpace
@@ -28,18 +29,25 @@ def costs(space: ImageSpace, architectures: np.ndarray) -> dict[str, np.ndarray]
     return {name: found[name].astype(np.float64) for name in (MACS, PARAMS)}
 
 
-def live_convs(space: ImageSpace, architectures: np.ndarray) -> dict[str, np.ndarray]:
-    """How many ops with parameters lie on a path from the input to the output."""
-    weighted = cost_table(space).tables[PARAMS] > 0  # [L, O]
-    chosen = weighted[np.arange(space.num_layers), architectures]
-    live = space.on_a_path(architectures)
-    return {"live_convs": (chosen & live).sum(1).astype(np.float64)}
+def structure(space: ImageSpace, architectures: np.ndarray) -> dict[str, np.ndarray]:
+    """Live ops and paths of the graph, see `path_counts.structure`."""
+    found = path_counts.structure(space, architectures)
+    return {name: values.astype(np.float64) for name, values in found.items()}
 
 
 COSTS = Count(
     costs, columns={MACS: Column("multiply-adds"), PARAMS: Column("parameters")}
 )
-LIVE_CONVS = Count(
-    live_convs,
-    columns={"live_convs": Column("ops with parameters from input to output")},
+STRUCTURE = Count(
+    structure,
+    columns={
+        "live_convs": Column("ops with parameters from input to output"),
+        "large_convs": Column("those with kernels above 1 pixel"),
+        "depth": Column("most ops with parameters on a path"),
+        "large_depth": Column("most large ones on a path"),
+        "unpooled_depth": Column("most ops with parameters on a path without pooling"),
+        "unpooled_paths": Column("paths without pooling"),
+        "pool_paths": Column("paths that pool and have no parameters", False),
+        "skip": Column("whether a path changes nothing"),
+    },
 )

@@ -1,0 +1,1 @@
+"""What training-free scores know of trained networks, alone and together."""

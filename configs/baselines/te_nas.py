@@ -1,0 +1,25 @@
+"""TE-NAS (arXiv 2102.11535) over the space and the data of another experiment.
+
+    python -m difnas_jax --config=baselines/te_nas:digits
+
+No weight is trained before retraining. A supernet of all ops but `none` is pruned by the
+condition number of its neural tangent kernel and by its linear regions: in each round,
+of every layer, the op without which they become least worse.
+
+Follows the released code where it departs from the paper: changes are relative, rounded
+and averaged over three drawings of initial values, and regions are counted on crops of
+3 pixels. Follows the paper in drawing Kaiming-normal kernels anew, which the code means
+to do and does not. Images of the test are never read.
+"""
+
+from difnas_jax.config import experiment
+
+
+def get_config(arg=None):
+    """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
+    config = experiment(arg)
+    config.stages = ("search", "retrain", "report")
+    config.method.update(layer_indicator="plain", score="training_free")
+    config.method.update(proxies=("ntk_condition", "linear_regions"), proxy_repeats=3)
+    config.search.update(algorithm="pruning", references=("random",), generations=2)
+    return config

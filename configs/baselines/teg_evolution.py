@@ -1,0 +1,31 @@
+"""TEG-NAS (arXiv 2108.11939) by evolution, over the space and data of an experiment.
+
+    python -m difnas_jax --config=baselines/teg_evolution:digits
+
+No weight is trained before retraining. Regularized evolution: the parent is the network
+of the best sum of ranks within a tournament, by the condition number of the neural
+tangent kernel, the linear regions and the error of kernel regression.
+
+Follows the released code: 256 networks, tournaments of 64, 1000 children, three networks
+drawn once, and regions on crops of 3 pixels. Differs from it: kernels are drawn by the
+Kaiming-normal rule, which the code means to use and does not, and the images on which
+regression errs are of the validation split, where the code reads the test.
+"""
+
+from difnas_jax.config import experiment
+
+TERMS = ("ntk_condition", "linear_regions", "regression_error")
+
+
+def get_config(arg=None):
+    """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
+    config = experiment(arg)
+    config.stages = ("search", "retrain", "report")
+    config.method.update(layer_indicator="plain", score="training_free")
+    config.method.update(proxies=TERMS, combiner="rank_sum", proxy_repeats=3)
+    config.search.update(algorithm="regularized_evolution", references=("random",))
+    # Random search of as many networks beside it.
+    config.search.update(population=256, tournament=64, steps=1000, generations=5)
+    if "smoke" in (arg or "").split(","):
+        config.search.update(population=50, tournament=12, steps=4, generations=1)
+    return config

@@ -1,0 +1,87 @@
+"""Scores side by side against a table: counted, measured, combined and fitted ones."""
+
+import numpy as np
+
+from difnas_jax.errors import require
+from difnas_jax.ranking.combiners import COMBINERS, rank_shares
+from difnas_jax.ranking.evaluation import Numbers, evaluation
+from difnas_jax.ranking.fitted import fit
+from difnas_jax.ranking.path_counts import path_counts, structure
+from difnas_jax.ranking.tables import BenchmarkTable
+
+NULLS = ("params", "macs", "live_convs")  # beside every score
+FITTED = "fitted_path_counts"
+
+# float64[S, N] by name, of S repeats, larger for better networks.
+Scores = dict[str, np.ndarray]
+
+
+def counted(table: BenchmarkTable) -> Scores:
+    """What is counted without a network, in one row: costs and `structure`."""
+    counts = structure(table.space, table.architectures)
+    counts["pool_paths"] = -counts["pool_paths"]  # fewer are better
+    return {name: values[None] * 1.0 for name, values in (table.costs | counts).items()}
+
+
+def combined(text: str, scores: Scores) -> np.ndarray:
+    """One score of several.
+
+    Args:
+      text: `COMBINER:NAME+NAME+...`; a name that stands twice counts twice.
+      scores: those that can be named; one row serves every repeat of the others.
+
+    Returns:
+      float64[S, N].
+
+    Raises:
+      InputError: another form, an unknown combiner or an unknown name.
+    """
+    combiner, _, terms = text.partition(":")
+    expected = f"one of {', '.join(COMBINERS)}, a colon and names joined by +"
+    require(combiner in COMBINERS, "--combine", expected, repr(text))
+    names, known = terms.split("+"), f"names among {', '.join(scores)}"
+    for name in names:
+        require(name in scores, "--combine", known, repr(name))
+    columns = np.broadcast_arrays(*(scores[name] for name in names))
+    repeats = np.stack(columns, axis=-1)  # [S, N, terms]
+    return np.stack([COMBINERS[combiner](values) for values in repeats])
+
+
+def evaluations(
+    table: BenchmarkTable, scores: Scores, *, fit_to: int = 0, seed: int = 0
+) -> dict[str, dict[str, Numbers]]:
+    """The numbers of `evaluation` by data set and score.
+
+    Args:
+      table: N architectures.
+      scores: float64[S, N].
+      fit_to: to how many architectures a ranking by path counts, and one by path counts
+        and the ranks of all scores, is fitted; all scores are judged on the others,
+        which have no network in common with these. 0: none is fitted.
+      seed: of the split and the folds.
+    """
+    known, judged = _split(table, fit_to, seed)
+    paths = path_counts(table.space, table.architectures)
+    shares = rank_shares(np.stack([rows[0] for rows in scores.values()], axis=1))
+    features = {FITTED: paths, f"{FITTED}_and_scores": np.hstack([paths, shares])}
+    found = {}
+    for data_set, accuracies in table.by_data_set.items():
+        rows = {name: repeats[:, judged] for name, repeats in scores.items()}
+        for name, columns in features.items() if fit_to else ():
+            predict = fit(columns[known], accuracies[known])
+            rows[name] = predict(columns[judged])[None]
+        found[data_set] = {
+            name: evaluation(repeats, table[judged], data_set, seed=seed)
+            for name, repeats in rows.items()
+        }
+    return found
+
+
+def _split(
+    table: BenchmarkTable, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of at most `count` architectures, and of all others; no network in both."""
+    numbers, members = np.unique(table.network, return_inverse=True)
+    place = np.random.default_rng(seed).permutation(len(numbers))[members]
+    whole = np.searchsorted(np.cumsum(np.bincount(place)), count, side="right")
+    return np.flatnonzero(place < whole), np.flatnonzero(place >= whole)

@@ -1,0 +1,186 @@
+"""A ranking of scores against a benchmark table: as text, files and a page."""
+
+import base64
+import csv
+import dataclasses
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from difnas_jax.ranking.combiners import rank_shares
+from difnas_jax.ranking.comparison import Scores
+from difnas_jax.ranking.evaluation import Numbers
+from difnas_jax.ranking.tables import BenchmarkTable
+from difnas_jax.report.figures import BLUE, new_figure, png
+from difnas_jax.report.page import environment
+from difnas_jax.runtime import files
+from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF
+
+NAME = "ranking"
+PANELS = 4  # side by side
+WORST = 0.05  # share of the networks that the figures leave out
+ORIGIN = ("what", "better", "images", "batch", "network", "kernels", "batch norm")
+# Numbers of `sweep.Timed.cost` and their titles.
+COSTS = {
+    "each_s": "compiled",
+    "with_compile_s": "with compilation",
+    "compile_s": "compilation, once",
+}
+# The title of a column of the table -> its text, from the `Numbers` of a score.
+SHOWN = {
+    "tau-b": "{tau_b:.3f} [{tau_b_low:.3f}, {tau_b_high:.3f}]",
+    "repeats": "± {tau_b_spread:.3f}",
+    "Spearman": "{spearman:.3f} [{spearman_low:.3f}, {spearman_high:.3f}]",
+    "same size": "{same_params:.3f}",
+    "best tenth": "{best_tenth:.3f}",
+    "distinct": "{distinct:.3f}",
+    "chosen": "{chosen_accuracy:.2f}",
+    "regret": "{regret:.2f}",
+    "not finite": "{non_finite:.0f}",
+}
+LEGEND = """\
+tau-b and Spearman with 95 % intervals over networks (jackknife); repeats: standard
+deviation of tau-b over seeds; same size: tau-b among networks of equal parameter count,
+weighted; best tenth: tau-b among the most accurate tenth; distinct: tau-b with each
+network once; chosen: accuracy of the network of highest score, regret: how much it
+lacks of the best one, both in percentage points; not finite: values that rank worst."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What a ranking has found.
+
+    Attributes:
+      about: where it comes from, by name.
+      numbers: of `ranking.evaluation`, by data set and score.
+      costs: of each proxy in seconds, see `sweep.Timed.cost`.
+    """
+
+    about: Mapping[str, Any]
+    numbers: Mapping[str, Mapping[str, Numbers]]
+    costs: Mapping[str, Mapping[str, float]]
+
+    def tables(self) -> dict[str, list[list[str]]]:
+        """Tables by title, each with its head and rows of cells."""
+        tables = {}
+        for data_set, rows in self.numbers.items():
+            (first, *_) = rows.values()
+            cells = [[name, *_cells(numbers)] for name, numbers in rows.items()]
+            tables[f"{data_set}, {first['n']} architectures"] = [
+                ["score", *SHOWN],
+                *cells,
+            ]
+        if origins := [[n, *_origin(n)] for n in rows if n in COLUMNS]:
+            tables["How the columns are made"] = [["column", *ORIGIN], *origins]
+        if self.costs:
+            costs = [
+                [name, *(f"{cost[key]:.3g}" for key in COSTS)]
+                for name, cost in self.costs.items()
+            ]
+            tables["Seconds for one architecture"] = [
+                ["proxy", *COSTS.values()],
+                *costs,
+            ]
+        return tables
+
+    def lines(self) -> list[str]:
+        """All tables in Markdown, line by line."""
+        lines = [LEGEND, ""]
+        for title, (head, *rows) in self.tables().items():
+            marked = [head, ["---"] * len(head), *rows]
+            lines += [f"## {title}", "", *(f"| {' | '.join(r)} |" for r in marked), ""]
+        return lines + [f"- {name}: {value}" for name, value in self.about.items()]
+
+
+def _cells(numbers: Numbers) -> list[str]:
+    """The texts of `SHOWN`; "-" where a number is not defined."""
+    texts = []
+    for text in SHOWN.values():
+        try:
+            texts.append(text.format(**numbers))
+        except TypeError:  # of the format of None
+            texts.append("-")
+    return texts
+
+
+def _origin(name: str) -> list[str]:
+    """The texts of `ORIGIN`; a count needs neither network nor images."""
+    column, proxy = COLUMNS[name], PROXIES[PROXY_OF[name]]
+    better = "larger" if column.higher_is_better else "smaller"
+    texts = [column.meaning, better]
+    for field in ORIGIN[2:]:
+        texts.append(str(getattr(proxy, field.replace(" ", "_"), "-")))
+    return texts
+
+
+def scatter(
+    scores: Scores, accuracies: np.ndarray, numbers: Mapping[str, Numbers]
+) -> Figure:
+    """Accuracy against the rank of every score.
+
+    Args:
+      scores: float64[S, N], of which the first repeat is drawn.
+      accuracies: float64[N], in percent; the worst twentieth is below the axis.
+      numbers: of each score.
+    """
+    rows = -(-len(scores) // PANELS)
+    columns = min(PANELS, len(scores))
+    figure, panels = new_figure(3 * columns, 2.6 * rows, columns=columns, rows=rows)
+    low, high = np.quantile(accuracies, WORST), accuracies.max()
+    for axes, (name, repeats) in zip(panels, scores.items(), strict=False):
+        ranks = rank_shares(repeats[:1].T)[:, 0]
+        axes.plot(ranks, accuracies, ".", ms=1.5, mew=0, color=BLUE)
+        axes.set_title("\n".join(textwrap.wrap(name, 36)), loc="left", fontsize=8)
+        axes.set(xlim=(0, 1), ylim=(low, high + 0.02 * (high - low)))
+        tau = numbers[name]["tau_b"]
+        axes.text(0.04, 0.9, f"tau {tau or 0:.3f}", transform=axes.transAxes)
+    for axes in panels[len(scores) :]:
+        axes.set_axis_off()
+    figure.supxlabel("rank of the score, the best at 1")
+    figure.supylabel("accuracy [%]")
+    return figure
+
+
+def write(
+    workdir: Path, results: Results, table: BenchmarkTable, scores: Scores
+) -> None:
+    """Write `ranking.md`, `.csv`, `.json` and `.html`.
+
+    Args:
+      workdir: the folder.
+      results: what was found.
+      table: N architectures.
+      scores: float64[S, N], those of the figures.
+    """
+    files.write_json(workdir / f"{NAME}.json", dataclasses.asdict(results))
+    with files.atomic_write(workdir / f"{NAME}.md") as file:
+        file.writelines(f"{line}\n" for line in results.lines())
+    flat = [
+        {"data_set": data_set, "score": name, **numbers}
+        for data_set, rows in results.numbers.items()
+        for name, numbers in rows.items()
+    ]
+    with files.atomic_write(workdir / f"{NAME}.csv") as file:
+        writer = csv.DictWriter(file, flat[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(flat)
+    images = {
+        name: base64.b64encode(png(scatter(scores, values, results.numbers[name])))
+        for name, values in table.by_data_set.items()
+    }
+    with files.atomic_write(workdir / f"{NAME}.html") as file:
+        text = (
+            environment()
+            .get_template(f"{NAME}.html.j2")
+            .render(
+                about=results.about,
+                legend=LEGEND,
+                tables=results.tables(),
+                images={name: image.decode() for name, image in images.items()},
+            )
+        )
+        file.write(text)

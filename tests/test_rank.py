@@ -1,0 +1,230 @@
+"""The command `rank`, with proxies that need no network, and files of columns."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from cell_tables import rows_of, some_cells, write_rows
+
+from difnas_jax.__main__ import main
+from difnas_jax.commands.rank import chosen_rows
+from difnas_jax.errors import InputError
+from difnas_jax.ranking.correlation import kendall_tau_b
+from difnas_jax.ranking.tables import read_nas_bench_201
+from difnas_jax.report import ranking
+from difnas_jax.report.figures import png
+from difnas_jax.runtime import shutdown
+from difnas_jax.runtime.columns import Columns, ColumnsWriter
+from difnas_jax.scoring import sweep
+
+SCORES = "ntk_condition", "nwot", "ntk_trace"
+
+
+@dataclasses.dataclass
+class Measure:
+    """Numbers that depend on the architecture and the seed alone."""
+
+    seed: int
+    columns: tuple[str, ...]
+
+    def __call__(self, architectures):
+        codes = architectures @ 5 ** np.arange(6)
+        rng = np.random.default_rng(self.seed)
+        numbers = {name: rng.normal(size=5**6)[codes] for name in self.columns}
+        if "ntk_condition" in numbers:
+            numbers["ntk_condition"][codes % 7 == 0] = np.nan
+        return numbers
+
+
+@pytest.fixture
+def rows(rng):
+    return rows_of(some_cells(rng, 200), rng)
+
+
+@pytest.fixture
+def flags(rows, tmp_path, monkeypatch):
+    def measure(config, names):
+        return Measure(config.seed, tuple(names))
+
+    monkeypatch.setattr(sweep, "proxy_columns", measure)
+    monkeypatch.setattr(ranking, "png", lambda figure: b"")  # which takes a second
+    table = write_rows(tmp_path / "t.csv", rows)
+    return ["rank", "nas_bench_201", f"--table={table}"]
+
+
+def ranked(flags, workdir):
+    """Run the command; the bytes of its files of columns, and its results."""
+    assert main([*flags, f"--workdir={workdir}"]) == 0
+    columns = [path.read_bytes() for path in sorted(workdir.glob("columns-*"))]
+    return columns, json.loads((workdir / "ranking.json").read_text())
+
+
+def test_what_is_measured_is_written_and_ranked(flags, rows, tmp_path, capsys):
+    combined = "rank_sum:nwot+ntk_condition+live_convs"
+    flags = [*flags, f"--scores={','.join(SCORES)}", "--repeats=2", "--seed=4"]
+    workdir = tmp_path / "run"
+    columns, results = ranked([*flags, "--combine", combined], workdir)
+    assert len(columns) == 2 and columns[0] != columns[1]
+    table = read_nas_bench_201(tmp_path / "t.csv")
+    repeats = [Columns.read(workdir / f"columns-seed{seed}.csv") for seed in (4, 5)]
+    for one in repeats:
+        assert one.index.tolist() == table.index.tolist() and one.measured.all()
+    assert set(results["numbers"]) == set(table.by_data_set)
+    for data_set, accuracies in table.by_data_set.items():
+        found = results["numbers"][data_set]
+        assert set(found) == {"params", "macs", "live_convs", *SCORES, combined}
+        taus = [kendall_tau_b(one.values["nwot"], accuracies) for one in repeats]
+        assert found["nwot"]["tau_b"] == pytest.approx(np.mean(taus))
+        # Of a condition number smaller is better, and a missing one is worst.
+        scores = [-np.nan_to_num(one.values["ntk_condition"], nan=9) for one in repeats]
+        taus = [kendall_tau_b(row, accuracies) for row in scores]
+        assert found["ntk_condition"]["tau_b"] == pytest.approx(np.mean(taus))
+        missing = np.isnan(repeats[0].values["ntk_condition"]).sum()
+        assert found["ntk_condition"]["non_finite"] == missing > 0
+    assert set(results["costs"]) == {"ntk", "nwot"}
+    with open(workdir / "ranking.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 3 * 7
+    text = (workdir / "ranking.md").read_text()
+    assert text == capsys.readouterr().out[-len(text) :]
+    page = (workdir / "ranking.html").read_text()
+    assert page.count("data:image/png") == 3 and combined in page
+
+
+def test_one_that_was_stopped_gives_the_same_bytes(flags, tmp_path, monkeypatch):
+    flags = [*flags, f"--scores={','.join(SCORES)}"]
+    expected, results = ranked(flags, tmp_path / "whole")
+    workdir, parts = tmp_path / "stopped", [0]
+
+    def stop_after_two():
+        parts[0] += 1
+        if parts[0] == 3:
+            raise shutdown.Stopped("stopped by a test")
+
+    monkeypatch.setattr(shutdown, "raise_if_stop_requested", stop_after_two)
+    assert main([*flags, f"--workdir={workdir}"]) == 75
+    assert not list(workdir.glob("*.csv"))
+    found, again = ranked(flags, workdir)
+    assert found == expected and again["numbers"] == results["numbers"]
+    # What is complete is not measured again.
+    monkeypatch.setattr(sweep, "proxy_columns", None)
+    assert ranked(flags, workdir)[0] == expected
+
+
+def test_columns_of_a_file_need_no_measurement(flags, rows, tmp_path):
+    """Architectures with an empty cell are left out, and --csv takes any columns."""
+    given = [{"index": row["index"], "mine": row["test_c10"]} for row in rows[::-1]]
+    given[3]["mine"] = ""
+    path = write_rows(tmp_path / "mine.csv", given)
+    _, results = ranked([*flags, "--csv", str(path)], tmp_path / "run")
+    found = results["numbers"]["cifar10"]["mine"]
+    assert found["n"] == len(rows) - 1 and found["tau_b"] == pytest.approx(1)
+    assert results["costs"] == {}
+    # The table itself may have columns.
+    table = str(tmp_path / "t.csv")
+    flags = [*flags, "--csv", table, "--scores=zc_made_up"]
+    _, results = ranked(flags, tmp_path / "own")
+    assert "zc_made_up" in results["numbers"]["cifar100"]
+
+
+def test_a_figure_has_a_panel_for_every_score(rng):
+    accuracies = rng.uniform(10, 90, 50)
+    scores = {
+        "a" * 80: rng.normal(size=(2, 50)),
+        **{f"b{n}": rng.normal(size=(1, 50)) for n in range(5)},
+    }
+    figure = ranking.scatter(
+        scores, accuracies, {name: {"tau_b": None} for name in scores}
+    )
+    drawn = [axes for axes in figure.axes if axes.axison]
+    assert len(drawn) == 6 and len(figure.axes) == 8
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_some_architectures(rows, tmp_path):
+    table = read_nas_bench_201(write_rows(tmp_path / "t.csv", rows))
+    drawn = chosen_rows("20", table)
+    assert len(drawn) == 20 and (np.diff(drawn) > 0).all()
+    assert set(drawn) < set(chosen_rows("40", table))
+    assert chosen_rows("all", table).tolist() == list(range(len(table)))
+    assert table.index[chosen_rows("30:90", table)].tolist() == list(range(30, 90, 3))
+    (tmp_path / "mine").write_text("9\n3\n4\n")
+    assert chosen_rows(str(tmp_path / "mine"), table).tolist() == [1, 3]
+    for text in ("1:", "a:b", "1", "0:1", str(tmp_path / "none")):
+        with pytest.raises(InputError):
+            chosen_rows(text, table)
+
+
+def test_columns_survive_writing_and_reading(tmp_path, rng):
+    path, names = tmp_path / "c.csv", ("a", "b")
+    values = {n: rng.normal(size=5) * 10.0 ** rng.integers(-99, 99, 5) for n in names}
+    values["b"][:3] = np.nan, np.inf, -np.inf
+    writer = ColumnsWriter(path, names)
+    index = np.array([4, 2, 9, 0, 7])
+    writer.append(index[:2], ["x", "y"], {n: v[:2] for n, v in values.items()})
+    assert not path.exists()
+    writer = ColumnsWriter(path, names)
+    assert writer.rows == 2
+    writer.append(index[2:], ["z"] * 3, {n: v[2:] for n, v in values.items()})
+    writer.finish()
+    read = Columns.read(path)
+    assert read.index.tolist() == index.tolist() and read.measured.all()
+    for name in names:
+        np.testing.assert_array_equal(read.values[name], values[name])
+    np.testing.assert_array_equal(read.of("a", index[[3, 0]]), values["a"][[3, 0]])
+
+
+# (flags, what the line names)
+MALFORMED = [
+    ((), "--scores"),
+    (("--scores=nonsense",), "--scores", "'nonsense'", "nwot"),
+    (("--scores=nwot", "--table=none.csv"), "none.csv"),
+    (("--scores=nwot", "--archs=9:x"), "--archs", "'9:x'"),
+    (("--scores=nwot", "--archs=none"), "none"),
+    (("--scores=nwot", "--repeats=0"), "--repeats", "0"),
+    (("--scores=nwot", "--seed=-1"), "--seed", "-1"),
+    (("--scores=nwot", "--fit=-1"), "--fit", "-1"),
+    (("--scores=nwot", "--fit=x"), "--fit", "'x'"),
+    (("--scores=nwot", "--config.sead=1"), "--config.sead"),
+    (("--scores=nwot", "--combine", "sum:nwot"), "--combine", "'sum:nwot'"),
+    (("--scores=nwot", "--combine", "rank_sum:x"), "--combine", "'x'"),
+    (("--csv", "none.csv"), "none.csv"),
+    (("--csv", "{table}", "--scores=zc_x"), "t.csv", "'zc_x'", "zc_made_up"),
+    (("--csv", "{table}"), "t.csv", "could not convert"),
+    (("--csv", "{empty}"), "empty.csv", "index"),
+    (("--csv", "{twice}"), "twice.csv", "twice"),
+    (("--csv", "{others}"), "others.csv", "0"),
+]
+
+
+@pytest.mark.parametrize("row", MALFORMED)
+def test_bad_input_is_one_line(flags, tmp_path, capsys, row):
+    given, *named = row
+    texts = {
+        "table": None,
+        "empty": "",
+        "twice": "index,a\n3,1\n3,2\n",
+        "others": "index,a\n1,1\n2,2\n",
+    }
+    paths = {name: tmp_path / f"{name}.csv" for name in texts}
+    paths["table"] = tmp_path / "t.csv"
+    for name, text in texts.items():
+        if text is not None:
+            paths[name].write_text(text)
+    given = [one.format(**paths) for one in given]
+    assert main([*flags, *given, f"--workdir={tmp_path / 'run'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    for text in named:
+        assert text in line
+
+
+def test_a_workdir_of_other_columns_is_refused(flags, tmp_path, capsys):
+    flags = [*flags, "--scores=nwot", f"--workdir={tmp_path / 'run'}"]
+    assert main(flags) == 0
+    for change in ("--archs=20", "--scores=ntk_trace", "--config.data.crop_padding=7"):
+        capsys.readouterr()
+        assert main([*flags, change]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert change.partition("=")[0] in line and "another --workdir" in line

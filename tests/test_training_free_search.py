@@ -1,0 +1,147 @@
+"""The search stage by scores that need no training, with a measure that is faked."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+import difnas_jax
+from difnas_jax import checks, spaces
+from difnas_jax.config import default
+from difnas_jax.errors import InputError
+from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime.artifacts import FoundNetwork
+from difnas_jax.scoring import scorers
+from difnas_jax.search.algorithms import ALGORITHMS
+from difnas_jax.spaces.base import SearchSpace
+
+PROXIES = ("ntk_condition", "linear_regions")
+ALLOWED = [name for name, row in ALGORITHMS.items() if not row.needs_table]
+
+
+class FakeMeasure:
+    """The first columns are those of a sum over layers; sets of ops have their mean."""
+
+    images = 3
+
+    def __init__(self, config: ConfigDict, names: tuple[str, ...]) -> None:
+        self.names, self.asked = names, 0
+
+    def of_subsets(self, allowed: np.ndarray) -> dict[str, np.ndarray]:
+        self.asked += len(allowed)
+        worth = np.arange(allowed[0].size).reshape(allowed.shape[1:]) % 7 + 1.0
+        kept = (allowed * worth).sum((1, 2)) / allowed.sum((1, 2))
+        columns = {"ntk_condition": 100 / kept, "linear_regions": kept}
+        return {n: np.stack((columns[n], columns[n]), axis=1) for n in self.names}
+
+    def __call__(self, architectures: np.ndarray) -> dict[str, np.ndarray]:
+        allowed = np.arange(3) == architectures[..., None]
+        return {n: values[:, 0] for n, values in self.of_subsets(allowed).items()}
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch, tiny: SearchSpace) -> ConfigDict:
+    monkeypatch.setattr(scorers, "proxy_columns", FakeMeasure)
+    monkeypatch.setitem(spaces.SPACES, "tiny", lambda **_: tiny)
+    config = default()
+    config.stages = ("search",)
+    config.space.update(name="tiny", image_size=8, image_channels=1, num_classes=10)
+    config.data.source = "digits"
+    config.method.update(score="training_free", proxies=PROXIES)
+    config.method.update(layer_indicator="plain")
+    config.search.update(generations=3, population=4, mutations=2, crossovers=2)
+    config.search.update(steps=12, tournament=2, references=("random", "pruning"))
+    return config
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_every_algorithm_searches_by_proxies(config, tmp_path, tiny, name) -> None:
+    config.search.algorithm = name
+    difnas_jax.run(config, tmp_path)
+    best = FoundNetwork.load(tmp_path / artifacts.BEST, tiny)
+    found = artifacts.load_candidates(tmp_path / artifacts.CANDIDATES)
+    assert list(found.columns) == ["score", *PROXIES, "macs", "params"]
+    measured = FakeMeasure(config, PROXIES)(found.architectures)
+    for column in PROXIES:
+        np.testing.assert_allclose(found.columns[column], measured[column])
+    assert tuple(found.architectures[0]) == best.architecture
+    # Both columns agree, so that the best score is the best of either.
+    assert found.columns["ntk_condition"].argmin() == 0
+    lines = artifacts.load_comparison(tmp_path / artifacts.COMPARISON)
+    names = [line["algorithm"].partition(",")[0] for line in lines]
+    assert list(dict.fromkeys(names)) == list(
+        dict.fromkeys((name, "random", "pruning"))
+    )
+    history = files.read_json_lines(tmp_path / artifacts.SEARCH_HISTORY)
+    assert all(f"median_{column}" in row for row in history for column in PROXIES)
+    assert history[-1]["evaluated"] == lines[0]["evaluated"]
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_an_interrupted_search_ends_with_the_same_files(
+    config, tmp_path, monkeypatch, name
+) -> None:
+    config.search.algorithm = name
+    difnas_jax.run(config, tmp_path / "whole")
+    calls = iter(range(1000))
+
+    def stop() -> None:
+        if next(calls) == 2:
+            raise shutdown.Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutdown, "raise_if_stop_requested", stop)
+        with pytest.raises(shutdown.Stopped):
+            difnas_jax.run(config, tmp_path / "cut")
+    difnas_jax.run(config, tmp_path / "cut")
+    for artefact in (artifacts.CANDIDATES, artifacts.BEST, artifacts.SEARCH_HISTORY):
+        whole, cut = ((tmp_path / w / artefact).read_bytes() for w in ("whole", "cut"))
+        assert whole == cut
+    states = [
+        json.loads((tmp_path / w / artifacts.SEARCH_STATE).read_text())
+        for w in ("whole", "cut")
+    ]
+    for state in (each for states_of in states for each in states_of.values()):
+        state.pop("seconds")
+    assert states[0] == states[1]
+
+
+def test_what_the_search_depends_on(config) -> None:
+    stage = scorers.stage_of("search", config)
+    assert stage.reads == () and stage.reads_data
+    assert "supernet" not in stage.sections and "data" in stage.sections
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "score", "message"),
+    [
+        ("exact", "training_free", "search.algorithm.*'exact'.*'training_free'"),
+        ("pruning", "ratio", "'pruning', or method.score = training_free, got 'ratio'"),
+        ("pruning", "accuracy", "search.algorithm.*'pruning'.*got 'accuracy'"),
+    ],
+)
+def test_an_algorithm_that_does_not_fit_is_refused(
+    config, algorithm, score, message
+) -> None:
+    config.search.algorithm, config.method.score = algorithm, score
+    with pytest.raises(InputError, match=message):
+        checks.check(config)
+
+
+def test_objectives_may_be_columns_of_the_score(config) -> None:
+    config.search.update(algorithm="nsga2", objectives=("ntk_condition", "params"))
+    checks.check(config)
+    config.search.objectives = ("regression_error",)
+    expected = "score, macs, params, ntk_condition, linear_regions; got 'regression_err"
+    with pytest.raises(InputError, match=f"search.objectives: .*{expected}"):
+        checks.check(config)
+
+
+@pytest.mark.parametrize("names", [(), ("ntk_condition", "unknown"), (1.0,)])
+def test_unknown_columns_are_refused(config, names) -> None:
+    config.method.proxies = names
+    with pytest.raises(InputError, match="^method.proxies: expected some of .*, got"):
+        checks.check(config)
