@@ -9,6 +9,7 @@ import numpy as np
 
 from difnas_jax.models.initializers import (
     DEPTHWISE_RULES,
+    GAUSSIAN,
     RELU_GAIN,
     WHOLE_BLOCKS,
     Fill,
@@ -62,7 +63,7 @@ class Initialisation(NamedTuple):
     @property
     def gaussian(self) -> bool:
         """Whether the kernels are independent Gaussian numbers."""
-        return self.kernels == "he_fan_out"
+        return self.kernels in GAUSSIAN
 
     @property
     def aligned(self) -> bool:

@@ -25,6 +25,7 @@ from difnas_jax.isometry.singular_values import against_law, flatten, measure, m
 from difnas_jax.models.initializers import (
     BLOCK_ROLES,
     DEPTHWISE_ROLES,
+    GAUSSIAN,
     WHOLE_BLOCKS,
     initialize,
     stacked_haar,
@@ -142,7 +143,7 @@ def role_rows(params: Any, activation: str, kernels: str) -> list[Values]:
       normalised variance of `LAYERS` such layers with as many outputs as inputs
       (eq. 8), `spread_law` and, of random networks in numpy, `spread`.
     """
-    gaussian, left_out = kernels == "he_fan_out", DEPTHWISE_ROLES
+    gaussian, left_out = kernels in GAUSSIAN, DEPTHWISE_ROLES
     left_out += BLOCK_ROLES if kernels in WHOLE_BLOCKS else ()
     squares: dict[str, list[np.ndarray]] = {}
     for leaf, kernel in flatten(params).items():

@@ -121,6 +121,16 @@ def he_fan_out(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.standard_normal(shape) * math.sqrt(2.0 / fan_out)
 
 
+def standard_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """N(0, 1), the weights of the NTK parametrisation."""
+    return rng.standard_normal(shape)
+
+
+def haar_of_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Orthogonal where the network divides by sqrt(fan_in): rows of that norm."""
+    return stacked_haar(math.sqrt(shape[0]))(rng, shape)
+
+
 def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """U(-1/sqrt(C_in), 1/sqrt(C_in)), the linear layer of SPOS and BN-NAS.
 
@@ -142,12 +152,17 @@ DEPTHWISE_RULES: dict[str, Fill] = {"qr": depthwise_qr, "shift": depthwise_shift
 
 # Role of a kernel -> rule. `kernel_rules` adds the depthwise roles that are not here.
 ORTHOGONAL = {role: stacked_haar(gain) for role, gain in GAINS.items()}
+ORTHOGONAL["dense"] = haar_of_fan_in
 KERNEL_RULES: dict[str, dict[str, Fill]] = {
     "orthogonal": ORTHOGONAL,
     "looks_linear": ORTHOGONAL,
     "he_fan_out": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_out)
-    | {"classifier": uniform_fan_in},
+    | {"classifier": uniform_fan_in, "dense": standard_normal},
+    "standard_normal": dict.fromkeys(
+        [*GAINS, *DEPTHWISE_ROLES, "dense"], standard_normal
+    ),
 }
+GAUSSIAN = frozenset({"he_fan_out", "standard_normal"})  # families of independent ones
 # Families that make the kernels of an inverted residual together, of those above.
 BLOCK_ROLES = ("expand", "depthwise", "project")
 WHOLE_BLOCKS: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
@@ -217,7 +232,8 @@ def initialize(
       depthwise: key of `DEPTHWISE_RULES`, for the orthogonal family.
 
     Returns:
-      {"params", "batch_stats"}: nested dictionaries of float32 numpy arrays.
+      {"params", "batch_stats"}: nested dictionaries of float32 numpy arrays; the
+      second is empty for a network without batch norms.
     """
 
     def generator(leaf: Leaf) -> np.random.Generator:
@@ -226,7 +242,7 @@ def initialize(
 
     shapes: dict[Leaf, Any] = flax.traverse_util.flatten_dict(variable_shapes(model))
     leaves = filled(shapes, kernels, DEPTHWISE_RULES[depthwise], generator)
-    return flax.traverse_util.unflatten_dict(leaves)
+    return {"batch_stats": {}, **flax.traverse_util.unflatten_dict(leaves)}
 
 
 def variable_shapes(model: Network) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Op:
       indicator: whether a supernet adds a batch norm after an op that has none of its
         own, to score the op by it; the found network never has it.
       skip: whether a residual block adds its input.
+      activation: of a fully connected layer, a key of `models.modules.ACTIVATIONS`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Op:
     expansion: int = 1
     indicator: bool = True
     skip: bool = True
+    activation: str = ""
 
 
 IDENTITY = Op("identity", "identity")
