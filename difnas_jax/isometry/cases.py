@@ -9,7 +9,6 @@ import numpy as np
 
 from difnas_jax.models.initializers import (
     DEPTHWISE_RULES,
-    GAUSSIAN,
     RELU_GAIN,
     WHOLE_BLOCKS,
     Fill,
@@ -63,7 +62,7 @@ class Initialisation(NamedTuple):
     @property
     def gaussian(self) -> bool:
         """Whether the kernels are independent Gaussian numbers."""
-        return self.kernels in GAUSSIAN
+        return self.kernels == "he_fan_out"
 
     @property
     def aligned(self) -> bool:

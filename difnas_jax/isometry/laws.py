@@ -110,9 +110,9 @@ def avg_pool(case: Case, rule: Initialisation) -> Law:
 
 
 def fully_connected(case: Case, rule: Initialisation) -> Law:
-    """A layer and its activation, without the skip; no batch norm, rows of norm 1."""
+    """A layer and its activation, without the skip: always Gaussian, no batch norm."""
     phi = mean_field.statistics(case.op.activation)
-    return chain(pointwise(case.inputs, case.outputs, rule.gaussian), activated(phi))
+    return chain(pointwise(case.inputs, case.outputs, gaussian=True), activated(phi))
 
 
 def _separable(case: Case, rule: Initialisation, inputs: int, outputs: int) -> Law:

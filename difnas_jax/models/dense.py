@@ -15,9 +15,9 @@ LEAST_NORM = 1e-6  # an image of zeros stays what it is
 class DenseNetwork(Network):
     """Flattened images of norm 1, hidden layers, classifier: theory's NTK networks.
 
-    f^l = phi_l(W_l f^(l-1) / sqrt(C)) + a_l f^(l-1), y = w f^H / sqrt(C), of C inputs
-    each, where x sqrt(C) of an image x of norm 1 is f^0. Weights are N(0, 1) under the
-    kernel rule `standard_normal`. A feature map has one pixel.
+    f^l = phi_l(W_l f^(l-1) / sqrt(C)) + a_l f^(l-1), y = w f^H / sqrt(C), with C inputs
+    each, and f^0 = sqrt(C) x of an image x of norm 1. The weights start as N(0, 1); no
+    layer has a bias or a batch norm. A feature map has one pixel.
     """
 
     space: DenseSpace
@@ -29,6 +29,8 @@ class DenseNetwork(Network):
             self.choice_layer(layer, layout, unused)
             for layer in range(self.space.num_layers)
         ]
+        # The classifier: its name is the role that the kernels of this network have.
+        self.dense = modules.Pointwise(self.space.num_classes, layout)
 
     def begin(self, images: Array, train: bool) -> Array:
         """See `Network.begin`; the same order of the channels in every layout."""
@@ -43,8 +45,10 @@ class DenseNetwork(Network):
         """See `Network.along`."""
         for layer, choice in enumerate(self.choices):
             paths = choice.together(paths, ops[:, layer], train, fair)
-        return paths.each(self.scaled)
+        return paths
 
-    def scaled(self, hidden: Array) -> Array:
-        """The last feature map, times the 1 / sqrt(C) of the classifier."""
-        return self.space.layers[-1].out_channels ** -0.5 * hidden
+    def classify(self, hidden: Array, train: bool) -> Array:
+        """See `Network.classify`."""
+        kept = self.drop(hidden, deterministic=not train)
+        scale = hidden.shape[self.map_layout.channel] ** -0.5
+        return self.pooled(self.dense(scale * kept))

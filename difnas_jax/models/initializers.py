@@ -121,16 +121,6 @@ def he_fan_out(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.standard_normal(shape) * math.sqrt(2.0 / fan_out)
 
 
-def standard_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """N(0, 1), the weights of the NTK parametrisation."""
-    return rng.standard_normal(shape)
-
-
-def haar_of_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Orthogonal where the network divides by sqrt(fan_in): rows of that norm."""
-    return stacked_haar(math.sqrt(shape[0]))(rng, shape)
-
-
 def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """U(-1/sqrt(C_in), 1/sqrt(C_in)), the linear layer of SPOS and BN-NAS.
 
@@ -150,19 +140,15 @@ GAINS = {
 DEPTHWISE_ROLES = ("depthwise", "spatial")
 DEPTHWISE_RULES: dict[str, Fill] = {"qr": depthwise_qr, "shift": depthwise_shift}
 
-# Role of a kernel -> rule. `kernel_rules` adds the depthwise roles that are not here.
+# Role of a kernel -> rule. `kernel_rules` adds the roles that are not here: depthwise
+# ones and `dense`, of all kernels of a fully connected network, with the scale outside.
 ORTHOGONAL = {role: stacked_haar(gain) for role, gain in GAINS.items()}
-ORTHOGONAL["dense"] = haar_of_fan_in
 KERNEL_RULES: dict[str, dict[str, Fill]] = {
     "orthogonal": ORTHOGONAL,
     "looks_linear": ORTHOGONAL,
     "he_fan_out": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_out)
-    | {"classifier": uniform_fan_in, "dense": standard_normal},
-    "standard_normal": dict.fromkeys(
-        [*GAINS, *DEPTHWISE_ROLES, "dense"], standard_normal
-    ),
+    | {"classifier": uniform_fan_in},
 }
-GAUSSIAN = frozenset({"he_fan_out", "standard_normal"})  # families of independent ones
 # Families that make the kernels of an inverted residual together, of those above.
 BLOCK_ROLES = ("expand", "depthwise", "project")
 WHOLE_BLOCKS: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
@@ -178,6 +164,7 @@ def kernel_rules(kernels: str, depthwise: Fill) -> dict[str, Fill]:
       depthwise: the rule of depthwise kernels where that family has none.
     """
     return {
+        "dense": lambda rng, shape: rng.standard_normal(shape),
         "depthwise": depthwise,
         "spatial": lambda rng, shape: depthwise(rng, shape) / RELU_GAIN,
         **KERNEL_RULES[kernels],
@@ -242,7 +229,8 @@ def initialize(
 
     shapes: dict[Leaf, Any] = flax.traverse_util.flatten_dict(variable_shapes(model))
     leaves = filled(shapes, kernels, DEPTHWISE_RULES[depthwise], generator)
-    return {"batch_stats": {}, **flax.traverse_util.unflatten_dict(leaves)}
+    values: dict[str, Any] = flax.traverse_util.unflatten_dict(leaves)
+    return {"batch_stats": {}, **values}
 
 
 def variable_shapes(model: Network) -> dict[str, Any]:

@@ -13,7 +13,7 @@ An **architecture** is a tuple of L op indices; a **path** is the same as `int32
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -77,8 +77,10 @@ class SearchSpace:
       num_classes: outputs of the classifier.
       ops: all ops of the space; layers refer to them by index.
       layers: the searchable layers, or the edges of the cell.
+      has_batch_norms: whether the blocks have some, which train and score.
     """
 
+    has_batch_norms: ClassVar[bool] = True
     name: str
     num_classes: int
     ops: tuple[Op, ...]

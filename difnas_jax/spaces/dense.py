@@ -6,7 +6,7 @@ the abstract is known to us: depth, width and the linear activation are ours.
 """
 
 import dataclasses
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 from difnas_jax.spaces.base import IDENTITY, Op
 from difnas_jax.spaces.chain import SequentialSpace
@@ -30,6 +30,8 @@ class DenseSpace(SequentialSpace):
     has one pixel.
     """
 
+    has_batch_norms: ClassVar[bool] = False
+
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """1 for the input of each layer, and for the output of the last."""
@@ -41,12 +43,12 @@ class DenseSpace(SequentialSpace):
 
     def fixed_cost(self, linear: str) -> Cost:
         """(MACs, parameters) of the classifier."""
-        width, bias = self.layers[-1].out_channels, self.classifier_bias
-        return classifier(width, self.num_classes, linear, bias=bias)
+        width = self.layers[-1].out_channels
+        return classifier(width, self.num_classes, linear, bias=self.classifier_bias)
 
 
 def dense(**images: Unpack[Images]) -> DenseSpace:
-    """Four to six hidden layers: the last two may be left out; the first has no skip."""
+    """Four to six hidden layers: two may be left out, and the first has no skip."""
     inputs = images["image_size"] ** 2 * images["image_channels"]
     plain, all_but_identity = len(ACTIVATIONS), len(OPS) - 1
     hidden = [

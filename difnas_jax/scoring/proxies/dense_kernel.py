@@ -76,7 +76,7 @@ def _maps(network: DenseNetwork, images: Array, path: Array) -> tuple[Array, Any
     maps = [network.enter(images, False)]
     for layer, choice in enumerate(network.choices):
         maps.append(choice(maps[-1], path[layer], False))
-    return network.classify(network.scaled(maps[-1]), False), maps
+    return network.classify(maps[-1], False), maps
 
 
 def contracted(parts: Factors) -> np.ndarray:
