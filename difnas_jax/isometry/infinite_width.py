@@ -24,6 +24,7 @@ from difnas_jax.spaces.base import IDENTITY
 from difnas_jax.spaces.dense import DenseSpace
 
 TERMS = 400  # of a Hermite expansion
+CONVERGED = 1e-5  # share that its tail may have; slopes are differences over cells
 UNIT = 1e-4  # by which the squared norm of an image may differ from 1
 
 
@@ -88,8 +89,7 @@ def dual(activation: str, q: float, correlations: np.ndarray) -> np.ndarray:
     if activation in PIECEWISE_LINEAR:
         return q * _kinked(PIECEWISE_LINEAR[activation], correlations)[0]
     squares = hermite_coefficients(activation, q) ** 2
-    square = statistics(activation, q).square
-    return np.where(correlations == 1, square, _series(squares, correlations))
+    return _series(squares, correlations, statistics(activation, q).square)
 
 
 def dual_slope(activation: str, q: float, correlations: np.ndarray) -> np.ndarray:
@@ -98,13 +98,21 @@ def dual_slope(activation: str, q: float, correlations: np.ndarray) -> np.ndarra
         return _kinked(PIECEWISE_LINEAR[activation], correlations)[1]
     squares = hermite_coefficients(activation, q) ** 2
     derived = np.arange(1, TERMS) * squares[1:] / q
-    slope = statistics(activation, q).slope
-    return np.where(correlations == 1, slope, _series(derived, correlations))
+    return _series(derived, correlations, statistics(activation, q).slope)
 
 
-def _series(coefficients: np.ndarray, correlations: np.ndarray) -> np.ndarray:
-    """The sum of c_k rho^k."""
-    return np.polynomial.polynomial.polyval(correlations, coefficients)
+def _series(
+    coefficients: np.ndarray, correlations: np.ndarray, whole: float
+) -> np.ndarray:
+    """The sum of c_k rho^k, which is `whole` at rho = 1.
+
+    There a steep activation may need more terms. Where it does not, the sum is as exact
+    as beside it, which the smallest eigenvalue of a sigmoid network needs.
+    """
+    values = np.polynomial.polynomial.polyval(correlations, coefficients)
+    if np.isclose(coefficients.sum(), whole, rtol=CONVERGED):
+        return values
+    return np.where(correlations == 1, whole, values)
 
 
 # Slope below 0 of activations with slope 1 above it.
