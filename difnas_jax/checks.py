@@ -82,6 +82,8 @@ def check(config: ConfigDict) -> None:
         if PLACEMENTS[recipe.placement].batch == OVER_DEVICES:
             check_divides(f"{stage}.batch_size", recipe.settings.batch_size)
     check_paths(config, wiring.sampled)
+    if "supernet" in stages:
+        check_trainable(config, wiring.sampled)
     if "indicator" in scorer_row(config).needs:
         check_indicator(config, wiring)
     if "search" in stages:
@@ -103,6 +105,18 @@ def check_search(config: ConfigDict, wiring: Wiring) -> None:
         check_paths_exist("method.score", config, wiring)
 
 
+def check_trainable(config: ConfigDict, space: SearchSpace) -> None:
+    """Refuse to train the batch norms of a space that has none.
+
+    Raises:
+      InputError: naming the field.
+    """
+    trainable = config.method.trainable
+    fits = space.has_batch_norms or trainable == "all"
+    expected = f"'all' for space {space.name!r}, which has no batch norms"
+    require(fits, "method.trainable", expected, repr(trainable))
+
+
 def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
     """Refuse an indicator that the score or the supernet does not fit.
 
@@ -110,7 +124,10 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
       InputError: naming the field.
     """
     name, method = config.method.indicator, config.method
-    indicator = INDICATORS[name]
+    indicator, space = INDICATORS[name], wiring.sampled
+    fits = space.has_batch_norms or name != "gamma"
+    expected = f"'main_effect' for space {space.name!r}, which has no batch norms"
+    require(fits, "method.indicator", expected, repr(name))
     fits = indicator.positive or method.score != "ratio"
     expected = f"'sum' or 'argmax' for differences, as method.indicator = {name!r}"
     require(fits, "method.score", expected, repr(method.score))

@@ -25,6 +25,7 @@ from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.dense import DenseSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.training.paths import stream, strict_fair
 
@@ -83,6 +84,7 @@ GOLDEN = {
     ),
     # Ours, not of a publication.
     "digits": Golden((16, 1, 10), MACS, "4 6 6 3 6 1 0", 1_622_144, 64_930),
+    "dense": Golden((8, 1, 10), MACS, "2 6 9 0 12 4", 21_120, 21_120),
     # One row of each benchmark table.
     "nas_bench_macro": Golden(
         (32, 3, 10), MACS, "0 0 2 1 2 2 1 2", 66_384_384, 2_306_858
@@ -101,6 +103,7 @@ GOLDEN = {
 SHORTER = {
     ChainSpace: lambda space: {"layers": space.layers[:2]},
     CellSpace: lambda space: {"cells": 1},
+    DenseSpace: lambda space: {"layers": (space.layers[0], space.layers[-1])},
 }
 
 

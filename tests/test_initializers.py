@@ -121,7 +121,7 @@ def test_he_fan_out_has_the_variance_of_the_reference(rng):
 def test_every_rule_fills_every_role():
     """The roles are the modules with kernels in the networks of all ops."""
     roles = set()
-    for name in ("digits", "nas_bench_201", "nas_bench_macro", "shufflenetv2"):
+    for name in ("dense", "digits", "nas_bench_201", "nas_bench_macro", "shufflenetv2"):
         space = spaces.build(name, image_size=16, image_channels=3, num_classes=10)
         found = plain_network(space)
         leaves = flatten(variable_shapes(found)["params"])

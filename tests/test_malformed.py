@@ -151,6 +151,11 @@ COMMANDS += [
         ("--config=spos:digits,smoke", f"--config.{UNHELD}=0"),
         (UNHELD, "0", "method.score = 'accuracy'"),
     ),
+    (("--config=dense",), ("method.trainable", "'all'", "'dense'", "'all_bn'")),
+    (
+        ("--config=dense", "--config.method.trainable=all"),
+        ("method.indicator", "'main_effect'", "'dense'", "'gamma'"),
+    ),
 ]
 
 

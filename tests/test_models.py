@@ -598,7 +598,7 @@ def test_names_decide_about_every_leaf(name):
 
     A leaf is a kernel whose role has a rule in every family, the bias of the
     classifier, or part of a batch norm called `bn_*`. Every op of a searchable layer
-    has one indicator batch norm in each cell, and `zero` has none.
+    has one indicator batch norm in each cell; `zero` and `dense` have none.
     """
     space = spaces.build(name, image_size=32, image_channels=3, num_classes=10)
     wiring = LAYER_INDICATORS["candidate"](space)
@@ -617,5 +617,6 @@ def test_names_decide_about_every_leaf(name):
             leaves = flatten(params.get(layer_name(index), {}).get(op.name, {}))
             norms = {leaf[:-1] for leaf in leaves if leaf[-2] in INDICATOR_BATCH_NORMS}
             cells = {leaf[0] for leaf in leaves if leaf[0].startswith("cell_")}
-            expected = len(cells) or int(op.kind != "zero" and len(layer.ops) > 1)
+            scored = op.kind not in ("dense", "zero") and len(layer.ops) > 1
+            expected = len(cells) or int(scored)
             assert len(norms) == expected, (index, op)

@@ -68,6 +68,15 @@ GOLDEN = {
         free_layers=7,
         size=6**3 * 7**4,
     ),
+    "dense": Golden(
+        image_size=8,
+        channels=(192, *(64,) * 6),
+        layer_sizes=(1,) * 7,
+        identity=(4, 5),
+        skippable=(4, 5),
+        free_layers=6,
+        size=6 * 12**3 * 13**2,
+    ),
     "shufflenetv2": Golden(
         image_size=224,
         channels=(16, *(64,) * 4, *(160,) * 4, *(320,) * 8, *(640,) * 4),
@@ -179,7 +188,7 @@ def test_wrong_length_is_refused(space: ImageSpace) -> None:
         space.validate([0])
 
 
-@pytest.mark.parametrize("op", [-1, 7])
+@pytest.mark.parametrize("op", [-1, 99])
 def test_op_that_does_not_exist_is_refused(space: SearchSpace, op: int) -> None:
     architecture = random_architecture(space, np.random.default_rng(2))
     architecture[3] = op

@@ -109,6 +109,12 @@ def avg_pool(case: Case, rule: Initialisation) -> Law:
     return Law(float(mean), float(axis**2 - 1))
 
 
+def fully_connected(case: Case, rule: Initialisation) -> Law:
+    """A layer and its activation, without the skip: always Gaussian, no batch norm."""
+    phi = mean_field.statistics(case.op.activation)
+    return chain(pointwise(case.inputs, case.outputs, gaussian=True), activated(phi))
+
+
 def _separable(case: Case, rule: Initialisation, inputs: int, outputs: int) -> Law:
     """Depthwise and 1x1 convolution behind an activation, another behind them."""
     taps, phi = filters(case, rule), mean_field.statistics(case.activation)
@@ -152,6 +158,7 @@ def zero(case: Case, rule: Initialisation) -> Law:
 # The part of a block that is random, by kind of op; then what passes beside it.
 BRANCHES: dict[str, Callable[[Case, Initialisation], Law]] = {
     "avg_pool": avg_pool,
+    "dense": fully_connected,
     "identity": identity,
     "inverted_residual": inverted_residual,
     "relu_conv": relu_conv,
@@ -160,10 +167,16 @@ BRANCHES: dict[str, Callable[[Case, Initialisation], Law]] = {
     "zero": zero,
 }
 PASSING: dict[str, Callable[[Law], Law]] = {
+    "dense": residual,
     "inverted_residual": residual,
     "shuffle": half_identity,
     "xception": half_identity,
 }
+
+
+def passes(case: Case) -> bool:
+    """Whether something passes beside the part of a block that is random."""
+    return case.is_normal and case.op.skip and case.op.kind in PASSING
 
 
 def law(case: Case, rule: Initialisation, part: str) -> Law:
@@ -179,6 +192,6 @@ def law(case: Case, rule: Initialisation, part: str) -> Law:
     branch = BRANCHES[case.op.kind]
     if case.stride > 1 and rule.depthwise == "delta":
         return chain(strided(case.pixels), branch(case.after_stride, rule))
-    passes = part == "op" and case.is_normal and case.op.kind in PASSING
     expected = branch(case, rule)
-    return PASSING[case.op.kind](expected) if passes else expected
+    whole = part == "op" and passes(case)
+    return PASSING[case.op.kind](expected) if whole else expected

@@ -19,8 +19,12 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 # The activations of `models.modules.ACTIVATIONS` in numpy, in 64 bits.
 FUNCTIONS: dict[str, Function] = {
+    "leaky_relu": lambda inputs: np.maximum(inputs, 0.01 * inputs),
+    "linear": lambda inputs: inputs,
     "relu": lambda inputs: np.maximum(inputs, 0),
     "relu6": lambda inputs: np.clip(inputs, 0, 6),
+    "sigmoid": lambda inputs: (1 + np.tanh(inputs / 2)) / 2,
+    "swish": lambda inputs: inputs * (1 + np.tanh(inputs / 2)) / 2,
     "tanh": np.tanh,
 }
 

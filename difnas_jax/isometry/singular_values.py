@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from difnas_jax.isometry.cases import Case, Initialisation
-from difnas_jax.isometry.laws import PASSING, law
+from difnas_jax.isometry.laws import law, passes
 from difnas_jax.isometry.mean_field import FUNCTIONS
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.initializers import filled
@@ -93,7 +93,7 @@ def measure(
     variables = take(block, variables, jnp.asarray(images))
     rows = np.asarray(_jacobian(block, variables, images[0]), np.float64)
     parts = {"op": moments(rows)}
-    if case.is_normal and case.op.kind in PASSING:
+    if passes(case):
         parts["branch"] = moments(_WITHOUT[case.op.kind](rows, case))
     return parts
 
@@ -122,6 +122,7 @@ def _main_branch(jacobian: np.ndarray, case: Case) -> np.ndarray:
 
 
 _WITHOUT: dict[str, Callable[[np.ndarray, Case], np.ndarray]] = {
+    "dense": _without_skip,
     "inverted_residual": _without_skip,
     "shuffle": _main_branch,
     "xception": _main_branch,

@@ -132,8 +132,9 @@ def _noise(config: ConfigDict) -> list[dict[str, Any]]:
 def role_rows(params: Any, activation: str, kernels: str) -> list[Values]:
     """Mean-field theory of a layer of each role, if batch norm were off.
 
-    Depthwise layers are left out, which mix no channels, and so are the parts of
-    looks-linear pairs, which are not independent.
+    Depthwise layers are left out, which mix no channels, the parts of looks-linear
+    pairs, which are not independent, and fully connected layers, which have no batch
+    norm and another scale.
 
     Returns:
       Rows of `role`; `weights`, the variance of its outputs for inputs of second moment
@@ -142,7 +143,7 @@ def role_rows(params: Any, activation: str, kernels: str) -> list[Values]:
       normalised variance of `LAYERS` such layers with as many outputs as inputs
       (eq. 8), `spread_law` and, of random networks in numpy, `spread`.
     """
-    gaussian, left_out = kernels == "he_fan_out", DEPTHWISE_ROLES
+    gaussian, left_out = kernels == "he_fan_out", (*DEPTHWISE_ROLES, "dense")
     left_out += BLOCK_ROLES if kernels in WHOLE_BLOCKS else ()
     squares: dict[str, list[np.ndarray]] = {}
     for leaf, kernel in flatten(params).items():

@@ -102,6 +102,26 @@ class Zero(Block):
         return jnp.zeros_like(inputs)
 
 
+class Dense(Block):
+    """A fully connected layer in the NTK parametrisation, its activation, and a skip.
+
+    The factor 1 / sqrt(C_in) stands outside of the weights, which are of order 1.
+    Where the collection `offsets` has `pre_activation`, it is added in front of the
+    activation: the gradient by an offset of 0 is the cotangent there.
+    """
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """A feature map of one pixel and C_in channels -> one of C_out channels."""
+        scale = inputs.shape[self.layout.channel] ** -0.5
+        dense = modules.Pointwise(self.out_channels, self.layout, name="dense")
+        hidden = dense(scale * inputs)
+        if self.has_variable("offsets", "pre_activation"):
+            hidden += self.get_variable("offsets", "pre_activation")
+        outputs = modules.ACTIVATIONS[self.op.activation](hidden)
+        return outputs + inputs if self.op.skip else outputs
+
+
 class Separable(Block):
     """Depthwise k x k and batch norm, then 1x1, batch norm and activation.
 
@@ -170,6 +190,7 @@ class XceptionBlock(ShuffleBlock):
 
 BLOCKS: dict[str, type[Block]] = {
     "avg_pool": AveragePool,
+    "dense": Dense,
     "identity": Identity,
     "inverted_residual": InvertedResidual,
     "relu_conv": ReluConv,
@@ -177,8 +198,8 @@ BLOCKS: dict[str, type[Block]] = {
     "xception": XceptionBlock,
     "zero": Zero,
 }
-# The batch norms whose scales are scores. Every op has exactly one, except `zero`, and
-# identity and pooling where their layer has no other op.
+# The batch norms whose scales are scores. Every op has exactly one, except `zero` and
+# fully connected layers, and identity and pooling where their layer has no other op.
 INDICATOR_BATCH_NORMS = frozenset(
     {"bn_conv", "bn_identity", "bn_output", "bn_pool", "bn_project"}
 )

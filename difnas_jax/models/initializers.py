@@ -146,7 +146,8 @@ GAINS = {
 DEPTHWISE_ROLES = ("depthwise", "spatial")
 DEPTHWISE_RULES: dict[str, Fill] = {"qr": depthwise_qr, "shift": depthwise_shift}
 
-# Role of a kernel -> rule. `kernel_rules` adds the depthwise roles that are not here.
+# Role of a kernel -> rule. `kernel_rules` adds the roles that are not here: depthwise
+# ones and `dense`, of all kernels of a fully connected network, with the scale outside.
 ORTHOGONAL = {role: stacked_haar(gain) for role, gain in GAINS.items()}
 KERNEL_RULES: dict[str, dict[str, Fill]] = {
     "orthogonal": ORTHOGONAL,
@@ -171,6 +172,7 @@ def kernel_rules(kernels: str, depthwise: Fill) -> dict[str, Fill]:
       depthwise: the rule of depthwise kernels where that family has none.
     """
     return {
+        "dense": lambda rng, shape: rng.standard_normal(shape),
         "depthwise": depthwise,
         "spatial": lambda rng, shape: depthwise(rng, shape) / RELU_GAIN,
         **KERNEL_RULES[kernels],
@@ -225,7 +227,8 @@ def initialize(
       depthwise: key of `DEPTHWISE_RULES`, for the orthogonal family.
 
     Returns:
-      {"params", "batch_stats"}: nested dictionaries of float32 numpy arrays.
+      {"params", "batch_stats"}: nested dictionaries of float32 numpy arrays; the
+      second is empty for a network without batch norms.
     """
 
     def generator(leaf: Leaf) -> np.random.Generator:
@@ -234,7 +237,8 @@ def initialize(
 
     shapes: dict[Leaf, Any] = flax.traverse_util.flatten_dict(variable_shapes(model))
     leaves = filled(shapes, kernels, DEPTHWISE_RULES[depthwise], generator)
-    return flax.traverse_util.unflatten_dict(leaves)
+    values: dict[str, Any] = flax.traverse_util.unflatten_dict(leaves)
+    return {"batch_stats": {}, **values}
 
 
 def variable_shapes(model: Network) -> dict[str, Any]:

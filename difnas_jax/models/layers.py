@@ -193,9 +193,8 @@ class ChoiceLayer(nn.Module):
 
     def _allowed(self) -> list[Op]:
         skip = self.own_skip or not self.parallel_identity
-        ops = [
-            dataclasses.replace(self.ops[index], skip=skip) for index in self.layer.ops
-        ]
+        chosen = [self.ops[index] for index in self.layer.ops]
+        ops = [dataclasses.replace(op, skip=op.skip and skip) for op in chosen]
         if len(ops) > 1:
             return ops
         return [dataclasses.replace(op, indicator=False) for op in ops]

@@ -28,8 +28,12 @@ from difnas_jax.spaces.base import Op
 # join them here and in `isometry.mean_field.FUNCTIONS`; `ops.normalization` has a
 # fused form of some.
 ACTIVATIONS: dict[str, Activation] = {
+    "leaky_relu": jax.nn.leaky_relu,  # slope 0.01 below 0
+    "linear": lambda inputs: inputs,
     "relu": jax.nn.relu,
     "relu6": jax.nn.relu6,
+    "sigmoid": jax.nn.sigmoid,
+    "swish": jax.nn.swish,
     "tanh": jnp.tanh,
 }
 

@@ -109,10 +109,13 @@ class Network(nn.Module):
 
     def classify(self, hidden: Array, train: bool) -> Array:
         """The last feature map -> float32[B, num_classes]."""
-        pooled = hidden.astype(jnp.float32).mean(self.map_layout.spatial)
-        if self.map_layout.channel == 0:
-            pooled = pooled.T  # [C, B] -> [B, C]
+        pooled = self.pooled(hidden)
         return self.classifier(self.drop(pooled, deterministic=not train))
+
+    def pooled(self, hidden: Array) -> Array:
+        """A feature map -> float32[B, C], the mean over its pixels."""
+        means = hidden.astype(jnp.float32).mean(self.map_layout.spatial)
+        return means.T if self.map_layout.channel == 0 else means  # [C, B] -> [B, C]
 
     def make_parts(self, layout: Layout) -> None:
         """Make the submodules of `begin` and `along`."""

@@ -9,14 +9,17 @@ from typing import Any
 
 from difnas_jax.models.cells import CellNetwork
 from difnas_jax.models.chain import Supernet
+from difnas_jax.models.dense import DenseNetwork
 from difnas_jax.models.network import Network
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.dense import DenseSpace
 
 NETWORKS: dict[type[SearchSpace], Callable[..., Network]] = {
     CellSpace: CellNetwork,
     ChainSpace: Supernet,
+    DenseSpace: DenseNetwork,
 }
 
 

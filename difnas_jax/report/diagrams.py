@@ -16,6 +16,7 @@ from difnas_jax.report.figures import BLUE, DASHED, INK, LINE, MUTED, SHADES
 from difnas_jax.spaces.base import IDENTITY, Op, SearchSpace
 from difnas_jax.spaces.cell import ZERO, CellSpace
 from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.dense import DenseSpace
 from difnas_jax.spaces.image import strided
 
 
@@ -74,14 +75,50 @@ def _(space: CellSpace, architecture: Sequence[int]) -> Figure:
     return figure
 
 
+@network_diagram.register
+def _(space: DenseSpace, architecture: Sequence[int]) -> Figure:
+    """From the image on the left to the classifier; an arc is a skip.
+
+    A layer that is left out is not drawn.
+    """
+    ops = [space.ops[op] for op in architecture]
+    layers = [
+        (op.activation, op.skip, layer.out_channels)
+        for op, layer in zip(ops, space.layers, strict=True)
+        if op.kind != IDENTITY.kind
+    ]
+    figure, (axes,) = figures.new_figure(7.0, 1.8)
+    axes.set(xlim=(-0.6, len(layers) + 1.6), ylim=(-0.9, 1.2))
+    axes.set_axis_off()
+    axes.plot((0, len(layers) + 1), (0, 0), color=MUTED, lw=1.2, zorder=0)
+    inputs, outputs = space.layers[0].in_channels, space.num_classes
+    columns = [("image", False, inputs), *layers, ("classifier", False, outputs)]
+    for column, (name, skip, units) in enumerate(columns):
+        searched = 0 < column <= len(layers)
+        box = {"facecolor": BLUE if searched else MUTED, "edgecolor": "none"}
+        style = {"color": "white", "size": 8, "bbox": box, **figures.CENTRED}
+        axes.text(column, 0, name, **style)
+        note = {"color": MUTED, "size": 8, **figures.CENTRED}
+        axes.text(column, -0.6, str(units), **note)
+        if skip:
+            points = [(column - 0.5, 0), (column, 1.6), (column + 0.5, 0)]
+            _draw_curve(axes, points, ec=INK)
+    return figure
+
+
+def _draw_curve(axes: Axes, points: Sequence[tuple[float, float]], **style) -> None:
+    """From the first point to the last one, towards the one in the middle."""
+    curve = Path(points, [Path.MOVETO, Path.CURVE3, Path.CURVE3])
+    axes.add_patch(patches.PathPatch(curve, fill=False, **style))
+
+
 def _draw_edge(axes: Axes, source: int, target: int, op: Op) -> None:
     """A curve, the higher the longer; above the nodes if it starts at an even one."""
     middle, height = (source + target) / 2, 0.7 * (target - source - 1)
     height = height if source % 2 == 0 else -height
     points = [(source, 0), (middle, 2 * height), (target, 0)]
-    curve = Path(points, [Path.MOVETO, Path.CURVE3, Path.CURVE3])
     colour, style = (MUTED, DASHED) if op.kind == ZERO else (INK, "solid")
-    axes.add_patch(patches.PathPatch(curve, fill=False, ec=colour, ls=style))
+    _draw_curve(axes, points, ec=colour, ls=style)
     axes.text(middle, height + 0.08, op.name, ha="center", color=colour, size=8)
 
 

@@ -135,7 +135,7 @@ def path_accuracy(config: ConfigDict, workdir: Path) -> PathAccuracy:
     trained = trained_supernet(config, workdir)
     dataset, mesh, search = data.load(config), data_mesh(), config.search
     normalizer = data.Normalizer.of(config, dataset.train)
-    shapes = variable_shapes(trained.model)["batch_stats"]
+    shapes = variable_shapes(trained.model).get("batch_stats", {})
     statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     variables = {**trained.variables, "batch_stats": statistics}
     return PathAccuracy(
@@ -167,7 +167,8 @@ def path_statistics(
         _, changed = model.apply(start, images, path, True, mutable=["batch_stats"])
         # From 0, a running average holds this share of what the batch has.
         share = 1 - MOMENTUM
-        return jax.tree.map(lambda leaf: leaf / share, changed["batch_stats"])
+        found = changed.get("batch_stats", {})  # none without batch norms
+        return jax.tree.map(lambda leaf: leaf / share, found)
 
     return jax.lax.map(of_path, paths)
 

@@ -6,12 +6,14 @@ from typing import Unpack
 from difnas_jax.errors import InputError, require
 from difnas_jax.spaces import mobilenet
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.spaces.dense import dense
 from difnas_jax.spaces.image import Images, ImageSpace
 from difnas_jax.spaces.nas_bench_201 import nas_bench_201
 from difnas_jax.spaces.shufflenetv2 import shufflenetv2
 
 SPACES: dict[str, Callable[..., ImageSpace]] = {
     "bnnas17": mobilenet.bnnas17,
+    "dense": dense,
     "digits": mobilenet.digits,
     "fairnas19": mobilenet.fairnas19,
     "mbv2": mobilenet.mbv2,

@@ -13,7 +13,7 @@ An **architecture** is a tuple of L op indices; a **path** is the same as `int32
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Op:
       indicator: whether a supernet adds a batch norm after an op that has none of its
         own, to score the op by it; the found network never has it.
       skip: whether a residual block adds its input.
+      activation: of a fully connected layer, a key of `models.modules.ACTIVATIONS`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Op:
     expansion: int = 1
     indicator: bool = True
     skip: bool = True
+    activation: str = ""
 
 
 IDENTITY = Op("identity", "identity")
@@ -75,8 +77,10 @@ class SearchSpace:
       num_classes: outputs of the classifier.
       ops: all ops of the space; layers refer to them by index.
       layers: the searchable layers, or the edges of the cell.
+      has_batch_norms: whether the blocks have some, which train and score.
     """
 
+    has_batch_norms: ClassVar[bool] = True
     name: str
     num_classes: int
     ops: tuple[Op, ...]

@@ -18,7 +18,43 @@ class FixedBlock(Shape):
 
 
 @dataclasses.dataclass(frozen=True)
-class ChainSpace(ImageSpace):
+class SequentialSpace(ImageSpace):
+    """A space whose layers follow one another, each the input of the next."""
+
+    def canonical(self, architectures: np.ndarray) -> np.ndarray:
+        """Move the identities of each run of equal layers to its end.
+
+        In a run of normal layers of one shape an identity does nothing, so only the
+        order of the other ops matters. A run consists of equal layers: where neighbours
+        allow different ops, equal networks may keep different architectures.
+
+        Args:
+          architectures: int[N, L], valid ones.
+
+        Returns:
+          int[N, L].
+        """
+        packed = np.array(architectures)
+        for run in self.identity_runs:
+            ops = packed[:, run]
+            order = np.argsort(ops == self.identity, axis=1, kind="stable")
+            packed[:, run] = np.take_along_axis(ops, order, axis=1)
+        return packed
+
+    @property
+    def identity_runs(self) -> tuple[slice, ...]:
+        """Runs of equal normal layers that allow identity."""
+        runs, start = [], 0
+        for layer, run in itertools.groupby(self.layers):
+            stop = start + len(list(run))
+            if layer.is_normal and self.identity in layer.ops:
+                runs.append(slice(start, stop))
+            start = stop
+        return tuple(runs)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChainSpace(SequentialSpace):
     """A single-path search space: stem, fixed blocks, L searchable layers, head.
 
     Attributes:
@@ -58,37 +94,6 @@ class ChainSpace(ImageSpace):
         bias = self.classifier_bias
         parts.append(classifier(head, self.num_classes, linear, bias=bias))
         return total(parts)
-
-    def canonical(self, architectures: np.ndarray) -> np.ndarray:
-        """Move the identities of each run of equal layers to its end.
-
-        In a run of normal layers of one shape an identity does nothing, so only the
-        order of the other ops matters. A run consists of equal layers: where neighbours
-        allow different ops, equal networks may keep different architectures.
-
-        Args:
-          architectures: int[N, L], valid ones.
-
-        Returns:
-          int[N, L].
-        """
-        packed = np.array(architectures)
-        for run in self.identity_runs:
-            ops = packed[:, run]
-            order = np.argsort(ops == self.identity, axis=1, kind="stable")
-            packed[:, run] = np.take_along_axis(ops, order, axis=1)
-        return packed
-
-    @property
-    def identity_runs(self) -> tuple[slice, ...]:
-        """Runs of equal normal layers that allow identity."""
-        runs, start = [], 0
-        for layer, run in itertools.groupby(self.layers):
-            stop = start + len(list(run))
-            if layer.is_normal and self.identity in layer.ops:
-                runs.append(slice(start, stop))
-            start = stop
-        return tuple(runs)
 
 
 def stage_layers(

@@ -115,6 +115,12 @@ def identity(op: Op, shape: Shape, size: int) -> Cost:
     return (0, 0) if shape.is_normal else relu_conv(op, shape, size)
 
 
+def dense(op: Op, shape: Shape, size: int) -> Cost:
+    """(MACs, parameters) of a fully connected layer without bias."""
+    weights = shape.in_channels * shape.out_channels
+    return weights, weights
+
+
 def free(op: Op, shape: Shape, size: int) -> Cost:
     """(0, 0), for pooling and zero."""
     return 0, 0
@@ -129,6 +135,7 @@ def total(parts: Iterable[Cost]) -> Cost:
 # (op, shape of the block, side of its input in pixels) -> cost
 BLOCK_COSTS: dict[str, Callable[[Op, Shape, int], Cost]] = {
     "avg_pool": free,
+    "dense": dense,
     "identity": identity,
     "inverted_residual": inverted_residual,
     "relu_conv": relu_conv,

@@ -33,6 +33,7 @@ from difnas_jax.scoring.proxies.counts import Count
 from difnas_jax.scoring.proxies.inputs import INPUTS, Source
 from difnas_jax.scoring.proxies.networks import REDUCTIONS
 from difnas_jax.spaces.image import ImageSpace
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 
 EVERYWHERE = PartitionSpec()
 DEPTHWISE = "qr"  # of the orthogonal family, should a caller ask for it
@@ -122,8 +123,10 @@ def scored_network(proxy: Proxy, space: ImageSpace) -> Network:
     """The supernet on which a proxy measures the architectures of a space."""
     # Each device has whole batches of its own, which on the CPU may lie last.
     layout = BATCH_LAST if jax.default_backend() == "cpu" else CHANNELS_LAST
+    # Of the found networks, which have no batch norms that only score.
+    plain = LAYER_INDICATORS["plain"](REDUCTIONS[proxy.network](space))
     return network(
-        REDUCTIONS[proxy.network](space),
+        plain.sampled,
         dropout=0.0,
         dtype="float32",
         rematerialize=False,

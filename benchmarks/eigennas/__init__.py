@@ -1,0 +1,1 @@
+"""EigenNAS: bounds on the minimum eigenvalue, and how well it ranks networks."""

@@ -1,0 +1,159 @@
+"""What is measured of each network: a row of plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.eigennas.networks import (
+    Split,
+    drawn,
+    initial_kernels,
+    of_width,
+    tangent_kernels,
+    trainer,
+)
+from difnas_jax.isometry.eigenvalue_bounds import (
+    closest_pair_bound,
+    eigenvalue_generalisation_bound,
+    generalisation_bound,
+    hermite_bound,
+    schur_bound,
+)
+from difnas_jax.isometry.infinite_width import (
+    HiddenLayer,
+    hidden_layers,
+    infinite_kernels,
+)
+from difnas_jax.spaces.base import IDENTITY, Architecture
+from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.dense import ACTIVATIONS, DenseSpace
+
+IMAGES = 64  # of a kernel
+LABELLED = 128  # of the generalisation bounds
+WIDTHS = (64, 256, 1024)
+DEPTHS = (4, 6)
+CURVED = tuple(name for name in ACTIVATIONS if name != "linear")
+RATES = (0.03, 0.1)
+TINY = np.finfo(np.float64).tiny  # for an eigenvalue that rounding leaves below 0
+Row = dict[str, Any]
+
+
+def gram_of(images: np.ndarray) -> np.ndarray:
+    """float64[N, N]: inner products of images, each divided by its norm."""
+    rows = images.reshape(len(images), -1).astype(np.float64)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows @ rows.T
+
+
+def infinite(gram: np.ndarray, layers: Sequence[HiddenLayer]) -> Row:
+    """The minimum eigenvalue at infinite width, its condition number and bounds."""
+    kernels = infinite_kernels(gram, layers)
+    values = np.linalg.eigvalsh(kernels.tangent)
+    return {
+        "infinite": float(values[0]),
+        "infinite_condition": float(values[-1] / values[0]),
+        "hermite": hermite_bound(gram, layers),
+        "schur": schur_bound(kernels, layers),
+        "closest_pair": closest_pair_bound(kernels.tangent),
+    }
+
+
+def bound_rows(space: DenseSpace, train: Split, seeds: Sequence[int]) -> Iterator[Row]:
+    """Networks of equal layers: bounds, recursion, and widths of `WIDTHS`.
+
+    `finite_<width>` are the minimum eigenvalues by seed, `error_<width>` the root mean
+    squared relative error of the entries of the kernel over entries and seeds.
+    """
+    images = train.images[:IMAGES]
+    gram, spaces = gram_of(images), {w: of_width(space, w) for w in WIDTHS}
+    finders = {w: tangent_kernels(own, images) for w, own in spaces.items()}
+    for path in equal_layers(space):
+        layers = hidden_layers(space, path)
+        kernel, row = infinite_kernels(gram, layers).tangent, infinite(gram, layers)
+        for width, own in spaces.items():
+            found = [
+                finders[width](initial_kernels(own, path, seed), path) for seed in seeds
+            ]
+            values = [float(np.linalg.eigvalsh(each)[0]) for each in found]
+            row[f"finite_{width}"] = values
+            errors = [((each / kernel - 1) ** 2).mean() for each in found]
+            row[f"error_{width}"] = float(np.mean(errors) ** 0.5)
+        yield {"activation": layers[0].activation, **shape_of(layers), **row}
+
+
+def equal_layers(space: DenseSpace) -> Iterator[Architecture]:
+    """One activation everywhere, without skips and with all of them.
+
+    Linear networks have no kernel of rank 64 for images of as many pixels.
+    """
+    for depth in DEPTHS:
+        for name in CURVED:
+            for skip in ("", "+skip"):
+                left_out = [IDENTITY.name] * (space.num_layers - depth)
+                yield space.parse([name, *[name + skip] * (depth - 1), *left_out])
+
+
+def shape_of(layers: Sequence[HiddenLayer]) -> Row:
+    """What is known of a network without its kernel."""
+    return {
+        "hidden_layers": len(layers),
+        "nonlinear_layers": sum(layer.activation != "linear" for layer in layers),
+        "skips": sum(layer.skip for layer in layers),
+    }
+
+
+def trained_rows(
+    space: DenseSpace, splits: dict[str, Split], seeds: Sequence[int], updates: int
+) -> Callable[[Architecture], Row]:
+    """A function of a network: its scores and its accuracies.
+
+    Scores of finite width are means of logarithms over the seeds; `validation` and
+    `test` are accuracies by seed at the learning rate of best mean validation accuracy.
+    """
+    train = splits["train"]
+    images, gram = train.images[:IMAGES], gram_of(train.images[:IMAGES])
+    labelled = gram_of(train.images[:LABELLED])
+    one_hot = np.eye(space.num_classes)[train.labels[:LABELLED]]
+    find, run = tangent_kernels(space, images), trainer(space, splits, updates)
+    costs = cost_table(space)
+
+    def row(path: Architecture) -> Row:
+        layers = hidden_layers(space, path)
+        kernels = [initial_kernels(space, path, seed) for seed in seeds]
+        spectra = np.array([np.linalg.eigvalsh(find(own, path)) for own in kernels])
+        least, traces = spectra[:, 0].clip(TINY), spectra.sum(1)
+        wide = infinite_kernels(labelled, layers).tangent
+        tasks = 2 * one_hot.T - 1  # one class against the rest, -1 and 1
+        stacked = [np.stack(every) for every in zip(*kernels, strict=True)]
+        found = run(stacked, jnp.asarray(path), jnp.asarray(RATES), jnp.asarray(seeds))
+        rate = int(found["validation"].mean(1).argmax())
+        return {
+            "network": space.text(path),
+            **shape_of(layers),
+            "params": costs.of_one(path)["params"],
+            "finite": float(np.log(least).mean()),
+            "finite_normalised": float(np.log(least * IMAGES / traces).mean()),
+            "finite_condition": float(np.log(spectra[:, -1] / least).mean()),
+            **infinite(gram, layers),
+            "label_bound": _mean([generalisation_bound(wide, y) for y in tasks]),
+            "eigenvalue_bound": eigenvalue_generalisation_bound(wide),
+            "rate": RATES[rate],
+            "loss": found["loss"][rate].tolist(),
+            "validation": found["validation"][rate].tolist(),
+            "test": found["test"][rate].tolist(),
+        }
+
+    return row
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def networks_of(space: DenseSpace, count: int) -> list[Architecture]:
+    """The networks that are trained, the same for all data."""
+    return drawn(space, count, seed=0)

@@ -1,0 +1,54 @@
+"""The network over fully connected layers."""
+
+import jax.numpy as jnp
+from jax import Array
+
+from difnas_jax.models import modules
+from difnas_jax.models.network import Network
+from difnas_jax.models.path_maps import PathMaps
+from difnas_jax.ops.layout import CHANNELS_LAST, Layout
+from difnas_jax.spaces.dense import DenseSpace
+
+LEAST_NORM = 1e-6  # an image of zeros stays what it is
+
+
+class DenseNetwork(Network):
+    """Flattened images of norm 1, hidden layers, classifier: theory's NTK networks.
+
+    f^l = phi_l(W_l f^(l-1) / sqrt(C)) + a_l f^(l-1), y = w f^H / sqrt(C), with C inputs
+    each, and f^0 = sqrt(C) x of an image x of norm 1. The weights start as N(0, 1); no
+    layer has a bias or a batch norm. A feature map has one pixel.
+    """
+
+    space: DenseSpace
+
+    def make_parts(self, layout: Layout) -> None:
+        """See `Network.make_parts`."""
+        unused = modules.ACTIVATIONS["linear"]  # every op has its own
+        self.choices = [
+            self.choice_layer(layer, layout, unused)
+            for layer in range(self.space.num_layers)
+        ]
+        # The classifier: its name is the role that the kernels of this network have.
+        self.dense = modules.Pointwise(self.space.num_classes, layout)
+
+    def begin(self, images: Array, train: bool) -> Array:
+        """See `Network.begin`; the same order of the channels in every layout."""
+        layout = self.map_layout
+        pixels = images.transpose([layout.dims.index(d) for d in CHANNELS_LAST.dims])
+        flat = pixels.reshape(len(pixels), 1, 1, -1)  # [B, H, W, C] -> [B, 1, 1, HWC]
+        norms = jnp.linalg.norm(flat, axis=-1, keepdims=True)
+        scale = flat.shape[-1] ** 0.5 / jnp.maximum(norms, LEAST_NORM)
+        return layout.arrange(scale * flat)
+
+    def along(self, paths: PathMaps, ops: Array, train: bool, fair: bool) -> PathMaps:
+        """See `Network.along`."""
+        for layer, choice in enumerate(self.choices):
+            paths = choice.together(paths, ops[:, layer], train, fair)
+        return paths
+
+    def classify(self, hidden: Array, train: bool) -> Array:
+        """See `Network.classify`."""
+        kept = self.drop(hidden, deterministic=not train)
+        scale = hidden.shape[self.map_layout.channel] ** -0.5
+        return self.pooled(self.dense(scale * kept))

@@ -1,0 +1,356 @@
+"""Training-free scores against their definitions, by a program written another way."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from plain_networks import plain_network
+from reference_cells import Reference, float64_leaves
+
+from difnas_jax import spaces
+from difnas_jax.models.initializers import initialize
+from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
+from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF, kernels
+from difnas_jax.scoring.proxies.base import Proxy, on_host
+from difnas_jax.scoring.proxies.counts import Count
+from difnas_jax.spaces.cell import CellSpace
+from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
+
+IMAGES, SIZE, CLASSES = 6, 8, 3
+# none 0, skip 1, 1x1 2, 3x3 3, pooling 4, by edge
+ARCHITECTURES = {
+    "convolutions": (3, 2, 3),
+    "mixed": (2, 3, 1),
+    "pooling": (4, 2, 3),
+}
+
+
+def small_space() -> CellSpace:
+    """Two stages of one cell of three edges, with a reduction between."""
+    space = spaces.build(
+        "nas_bench_201", image_size=SIZE, image_channels=3, num_classes=CLASSES
+    )
+    space = LAYER_INDICATORS["plain"](space).sampled
+    assert isinstance(space, CellSpace)
+    return dataclasses.replace(
+        space,
+        channels=(3, 6),
+        cells=1,
+        edges=((0, 1), (0, 2), (1, 2)),
+        layers=space.layers[:3],
+    )
+
+
+@functools.cache
+def inputs(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Two batches of smooth images, and their labels."""
+    rng = np.random.default_rng(seed)
+    images = rng.standard_normal((2, IMAGES, SIZE, SIZE, 3)).cumsum(2).cumsum(3)
+    images /= images.std((2, 3), keepdims=True)
+    labels = np.arange(2 * IMAGES).reshape(2, IMAGES) % CLASSES
+    return images.astype(np.float32), labels.astype(np.int32)
+
+
+def values(rule: str = "he_fan_out", **changes: Any) -> dict[str, Any]:
+    model = plain_network(small_space(), **changes)
+    return initialize(model, 0, kernels=rule, depthwise="qr")
+
+
+@functools.cache
+def program(name: str) -> Any:
+    """The compiled observation of a proxy: (variables, images, labels, path)."""
+    proxy = PROXIES[name]
+    assert isinstance(proxy, Proxy)
+    model = plain_network(small_space(), layout=BATCH_LAST, **proxy.options)
+
+    @jax.jit
+    def observe(variables: Any, images: Any, labels: Any, path: Any) -> Any:
+        def apply(variables: Any, images: Any, train: bool = True, **options: Any):
+            return model.apply(variables, images, path, train, **options)
+
+        return proxy.observe(apply, variables, images, labels)
+
+    return observe
+
+
+def columns(name: str, path: Any, variables: Any = None) -> dict[str, float]:
+    """What a proxy says of a path, or of weights of ops."""
+    proxy, (images, labels) = PROXIES[name], inputs()
+    assert isinstance(proxy, Proxy)
+    if proxy.images in ("train", "noise", "crops"):
+        images, labels = images[0], labels[0]
+    if proxy.images == "ones":
+        images, labels = np.ones_like(images[0, :1]), labels[0, :1]
+    variables = values() if variables is None else variables
+    found = program(name)(variables, images, labels, jnp.asarray(path))
+    return proxy.conclude(on_host(found))
+
+
+@functools.cache
+def reference_jacobian(name: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """Of both batches, one gradient an image, weights of cells first, and their count.
+
+    In float64, as 2 x [B, P].
+    """
+    network = Reference(small_space(), ARCHITECTURES[name])
+    params = float64_leaves(values()["params"])
+
+    def is_weight(path: Any) -> bool:
+        return path[-1].key in ("kernel", "scale")
+
+    def is_cell(path: Any) -> bool:
+        return path[0].key.startswith(("layer", "reduction"))
+
+    with jax.enable_x64(True):
+
+        @jax.jit
+        def gradient(params: Any, images: Any, image: Any) -> Any:
+            return jax.grad(lambda p: network(p, images)[image].sum())(params)
+
+        batches = []
+        for images in inputs()[0].astype(np.float64):
+            rows = []
+            for image in range(IMAGES):
+                leaves = jax.tree_util.tree_leaves_with_path(
+                    gradient(params, images, image)
+                )
+                weights = [pair for pair in leaves if is_weight(pair[0])]
+                weights.sort(key=lambda pair: not is_cell(pair[0]))
+                rows.append(np.concatenate([np.ravel(leaf) for _, leaf in weights]))
+            batches.append(np.stack(rows))
+        size = sum(np.size(leaf) for path, leaf in weights if is_cell(path))
+    return batches[0], batches[1], size
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_ntk_scores_are_those_of_one_gradient_an_image(name: str) -> None:
+    train, held_out, size = reference_jacobian(name)
+    found = columns("ntk", ARCHITECTURES[name])
+    singular = np.linalg.svd(train, compute_uv=False)
+    labels = inputs()[1]
+    one_hot = np.eye(CLASSES)[labels]
+    targets, expected = one_hot - one_hot.mean(1, keepdims=True)
+    inverse = np.linalg.inv(train @ train.T)
+    cells = train[:, :size]
+    weights = np.linalg.inv(cells @ cells.T) @ targets
+    predicted = held_out[:, :size] @ cells.T @ weights
+    error = np.mean([np.dot(row, row) for row in predicted - expected])
+    assert found["ntk_condition"] == pytest.approx(
+        (singular[0] / singular[-1]) ** 2, rel=0.02
+    )
+    assert found["ntk_min_eigenvalue"] == pytest.approx(singular[-1] ** 2, rel=5e-3)
+    assert found["regression_error"] == pytest.approx(error, rel=5e-3)
+    assert found["ntk_trace"] == pytest.approx((train**2).sum(), rel=1e-4)
+    assert found["ntk_mean"] == pytest.approx((train @ train.T).mean(), rel=1e-4)
+    assert found["ntk_log_det"] == pytest.approx(2 * np.log(singular).sum(), abs=0.02)
+    energy = np.einsum("ic,ij,jc->", targets, inverse, targets)
+    assert found["ntk_label_energy"] == pytest.approx(energy, rel=5e-3)
+
+
+def recorded_codes(name: str, images: np.ndarray) -> np.ndarray:
+    """bool[B, units] of all activations of the reference."""
+    network = Reference(small_space(), ARCHITECTURES[name])
+    with jax.enable_x64(True):
+        network(float64_leaves(values()["params"]), images.astype(np.float64))
+        return np.concatenate([np.asarray(codes) for codes in network.codes], axis=1)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_scores_of_activity_are_those_of_the_codes(name: str) -> None:
+    codes = recorded_codes(name, inputs()[0][0])
+    agree = sum((codes[:, None] == codes).T.astype(float))
+    expected = np.linalg.slogdet(agree)[1]
+    path = ARCHITECTURES[name]
+    assert columns("nwot", path)["nwot"] == pytest.approx(expected, rel=1e-6)
+    assert columns("swap", path)["swap"] == len(np.unique(codes, axis=1).T)
+    found = columns("linear_regions", path)
+    assert found["linear_regions"] == len(np.unique(np.packbits(codes, 1), axis=0))
+    assert found["region_share"] == found["linear_regions"] / IMAGES
+
+
+def test_equal_images_share_a_region_and_make_nwot_infinite() -> None:
+    images, labels = inputs()
+    twice = np.repeat(images[0, : IMAGES // 2], 2, axis=0)
+    path = jnp.asarray(ARCHITECTURES["mixed"])
+    found = on_host(program("linear_regions")(values(), twice, labels[0], path))
+    regions = PROXIES["linear_regions"]
+    assert isinstance(regions, Proxy)
+    assert regions.conclude(found)["linear_regions"] == IMAGES // 2
+    found = on_host(program("nwot")(values(), twice, labels[0], path))
+    nwot = PROXIES["nwot"]
+    assert isinstance(nwot, Proxy)
+    assert nwot.conclude(found) == {"nwot": float("-inf")}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_scores_of_input_gradients(name: str) -> None:
+    network = Reference(small_space(), ARCHITECTURES[name])
+    params, images = float64_leaves(values()["params"]), inputs()[0][0]
+    with jax.enable_x64(True):
+        sums = jax.jit(jax.grad(lambda images: network(params, images).sum()))
+        rows = np.reshape(sums(images.astype(np.float64)), (IMAGES, -1))
+    correlations = np.corrcoef(rows)
+    eigenvalues = np.linalg.eigvalsh(correlations) + 1e-5
+    found = columns("jacov", ARCHITECTURES[name])
+    expected = -(np.log(eigenvalues) + 1 / eigenvalues).sum()
+    assert found["jacov"] == pytest.approx(expected, rel=1e-3)
+    labels, logs = inputs()[1][0], np.log(np.abs(correlations) + 1e-5)
+    within = [logs[labels == c][:, labels == c].sum() for c in range(CLASSES)]
+    assert found["epe_nas"] == pytest.approx(np.abs(within).sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_synflow_is_that_without_rescaling(name: str) -> None:
+    network = Reference(small_space(), ARCHITECTURES[name])
+    positive = jax.tree.map(np.abs, float64_leaves(values()["params"]))
+    with jax.enable_x64(True):
+
+        def total(params: Any) -> Any:
+            ones = jnp.ones((1, SIZE, SIZE, 3))
+            return network(params, ones, norm=lambda images, _: images).sum()
+
+        gradients = jax.jit(jax.grad(total))(positive)
+        flow = sum(
+            float((leaf * gradient).sum())
+            for (path, leaf), gradient in zip(
+                jax.tree_util.tree_leaves_with_path(positive),
+                jax.tree.leaves(gradients),
+                strict=True,
+            )
+            if path[-1].key == "kernel"
+        )
+    found = columns("synflow", ARCHITECTURES[name])
+    assert found["synflow"] == pytest.approx(np.log(flow), rel=1e-5)
+
+
+def test_how_many_backward_passes_run_at_once_changes_nothing() -> None:
+    model = plain_network(small_space())
+    path, images = jnp.asarray(ARCHITECTURES["mixed"]), inputs()[0][0]
+
+    def apply(variables: Any, images: Any) -> Any:
+        return model.apply(variables, images, path, True)
+
+    one, two, all_ = (
+        jax.jit(functools.partial(kernels.jacobian, apply, at_once=at_once))(
+            values(), images
+        )
+        for at_once in (1, 2, IMAGES)
+    )
+    assert any(np.any(leaf != 0) for leaf in one.values())
+    for path, rows in one.items():
+        scale = 1e-5 * np.abs(rows).max()
+        np.testing.assert_allclose(two[path], rows, rtol=1e-4, atol=scale)
+        np.testing.assert_allclose(all_[path], rows, rtol=1e-4, atol=scale)
+
+
+def test_kernels_come_from_both_collections() -> None:
+    params = values()["params"]
+    frozen = {name: params[name] for name in ("layer_00", "entry")}
+    kernels_of = {
+        name: jax.tree_util.tree_map_with_path(
+            lambda path, leaf: leaf if path[-1].key == "kernel" else None, tree
+        )
+        for name, tree in frozen.items()
+    }
+    kernels_of = without_none(kernels_of)
+    rest = {
+        name: without_none(
+            jax.tree_util.tree_map_with_path(
+                lambda path, leaf, name=name: (
+                    None if name in frozen and path[-1].key == "kernel" else leaf
+                ),
+                tree,
+            )
+        )
+        for name, tree in params.items()
+    }
+    variables = values() | {"params": rest, "frozen": kernels_of}
+    path = ARCHITECTURES["mixed"]
+    assert columns("ntk", path, variables) == pytest.approx(columns("ntk", path))
+    assert columns("synflow", path, variables) == columns("synflow", path)
+
+
+def without_none(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    kept = {name: without_none(leaf) for name, leaf in tree.items()}
+    return {
+        name: leaf for name, leaf in kept.items() if leaf is not None and leaf != {}
+    }
+
+
+@pytest.mark.parametrize("name", ["ntk", "nwot", "linear_regions", "jacov"])
+def test_a_mixture_with_one_op_a_layer_is_the_path(name: str) -> None:
+    """So an op of weight 0 changes neither the kernel nor the codes."""
+    path = ARCHITECTURES["mixed"]
+    weights = np.eye(len(small_space().ops), dtype=np.float32)[list(path)]
+    assert columns(name, weights) == pytest.approx(columns(name, path), rel=1e-3)
+
+
+def test_a_mixture_adds_up_its_ops() -> None:
+    """Of equal convolutions the mean is the one of them."""
+    space, path = small_space(), ARCHITECTURES["convolutions"]
+    pair = (2, 3)
+    weights = np.zeros((space.num_layers, space.num_ops), np.float32)
+    weights[np.arange(space.num_layers), path] = 1
+    weights[0, list(pair)] = 0.5
+    both = columns("linear_regions", weights)["linear_regions"]
+    assert both >= columns("linear_regions", path)["linear_regions"]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, p in PROXIES.items() if isinstance(p, Proxy)]
+)
+def test_a_dead_network_has_the_worst_score(name: str) -> None:
+    """Without any op no column is better than with convolutions."""
+    dead, alive = (
+        columns(name, path) for path in ((0,) * 3, ARCHITECTURES["convolutions"])
+    )
+    for column, value in dead.items():
+        if np.isfinite(value) and not column == "ntk_trace":
+            assert COLUMNS[column].higher_is_better
+            assert value <= alive[column]
+
+
+def test_blocks_that_pass_all_on_are_isometric() -> None:
+    """A cell of one skip connection: its response to cotangents is the identity."""
+    images, labels = inputs()
+    found = program("blockwise")(values(), images[0], labels[0], jnp.asarray((0, 1, 0)))
+    first, reduction, second = found["responses"]
+    for response in (first, second):
+        noise = 5 / np.sqrt(IMAGES * SIZE**2 / 4)
+        np.testing.assert_allclose(response, np.eye(len(response)), atol=noise)
+    assert reduction.shape == (4 * 3, 6)
+
+
+def test_every_column_has_one_row() -> None:
+    assert set(PROXY_OF) == set(COLUMNS)
+    names = [column for proxy in PROXIES.values() for column in proxy.columns]
+    assert len(names) == len(set(names))
+    assert all(column.meaning for column in COLUMNS.values())
+
+
+def test_counts_of_live_convolutions() -> None:
+    """One counts if the input reaches it and it reaches the output."""
+    count = PROXIES["live_convs"]
+    assert isinstance(count, Count)
+    architectures = np.array([(3, 0, 0), (3, 1, 0), (3, 2, 1), (0, 1, 3)])
+    found = count.measure(small_space(), architectures)["live_convs"]
+    np.testing.assert_array_equal(found, [0, 0, 2, 0])
+
+
+def test_layouts_agree() -> None:
+    """The images of a code are found wherever the layout has them."""
+    images, path = inputs()[0][0], jnp.asarray(ARCHITECTURES["mixed"])
+    found = []
+    for layout in (BATCH_LAST, CHANNELS_LAST):
+        model = plain_network(small_space(), layout=layout)
+        _, state = model.apply(
+            values(), images, path, True, mutable=["code_similarity"]
+        )
+        found.append(sum(jax.tree.leaves(state)))
+    np.testing.assert_array_equal(*found)
