@@ -75,7 +75,7 @@ def _run(argv: Sequence[str] | None) -> None:
         "fitted": fitted(table, terms),
     }
     result_files.write(page.RESULTS, results)
-    page.write(results)
+    page.write(result_files.load(page.RESULTS))
 
 
 def read_terms(
