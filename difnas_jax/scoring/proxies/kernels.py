@@ -165,6 +165,6 @@ NTK = Proxy(
     images="train_and_held_out",
     batch=64,
     network="narrow",
-    kernels="he_fan_in",
+    kernels="he_fan_out",
     cost="2 forward, 2 B backward",
 )
