@@ -15,6 +15,7 @@ from jax import Array
 
 from difnas_jax.models.dense import DenseNetwork
 from difnas_jax.models.layers import layer_name
+from difnas_jax.scoring.proxies.base import Apply, Features, Variables, kernel
 
 
 class Factors(NamedTuple):
@@ -31,7 +32,7 @@ class Factors(NamedTuple):
 
 
 def factors(
-    model: DenseNetwork, variables: dict[str, Any], images: Array, path: Array
+    model: DenseNetwork, variables: Variables, images: Array, path: Array
 ) -> Factors:
     """One forward and one backward pass; a pure function, compiled once for all paths.
 
@@ -71,6 +72,15 @@ def factors(
     )
 
 
+def features(
+    apply: Apply, variables: Variables, images: Array
+) -> tuple[Features, Features]:
+    """Those of the hidden layers, and of the classifier."""
+    found = factors(apply.model, variables, images, apply.path)
+    layers = list(zip(*found, strict=True))
+    return layers[:-1], layers[-1:]
+
+
 def _maps(network: DenseNetwork, images: Array, path: Array) -> tuple[Array, Any]:
     """The logits, and the input of each hidden layer and of the classifier."""
     maps = [network.enter(images, False)]
@@ -85,8 +95,5 @@ def contracted(parts: Factors) -> np.ndarray:
     The products are those of 64 bits: in 32, what is rounded away of the largest
     eigenvalue would exceed the smallest one of a sigmoid network.
     """
-    total = np.zeros(())
-    for inputs, cotangents in zip(*parts, strict=True):
-        wide, high = np.asarray(inputs, np.float64), np.asarray(cotangents, np.float64)
-        total = total + (wide @ wide.T) * (high @ high.T)
-    return total
+    layers = list(zip(*parts, strict=True))
+    return kernel(layers, layers)
