@@ -304,7 +304,7 @@ def test_every_column_has_one_row() -> None:
 
 def test_counts_of_live_convolutions() -> None:
     """One counts if the input reaches it and it reaches the output."""
-    count = PROXIES["live_convs"]
+    count = PROXIES["structure"]
     assert isinstance(count, Count)
     architectures = np.array([(3, 0, 0), (3, 1, 0), (3, 2, 1), (0, 1, 3)])
     found = count.measure(small_space(), architectures)["live_convs"]

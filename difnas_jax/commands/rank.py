@@ -14,8 +14,8 @@ a finite number ranks worst. Columns of unknown names are taken as larger is bet
 Parameters, multiply-adds and live convolutions are ranked beside every score.
 
 --config.FIELD=VALUE changes the config of the space, with which networks and images are
-drawn. --fit=N adds a ranking that is fitted to N of the architectures, and no other
-architecture is judged then; it is no training-free score.
+drawn. --fit=N adds rankings that are fitted to the accuracies of N architectures; all
+scores are then judged on the others. A fitted ranking is no training-free score.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def parse_flags(
     add("space", choices=TABLES)
     add("--table", required=True, metavar="FILE", type=Path, help="accuracies")
     add("--scores", default="", metavar="NAME,NAME,...", help=", ".join(COLUMNS))
-    add("--combine", default=[], nargs="+", metavar="COMBINER:NAME+NAME+...")
+    add("--combine", default=[], nargs="+", metavar="COMBINER:NAME+NAME", help="sums")
     add("--data", metavar="FILE", help="images; default: as the config says")
     add("--csv", nargs="+", metavar="FILE", type=Path, help="nothing is measured")
     archs = "all, N drawn ones, FROM:TO of the official numbers, or a file of numbers"
