@@ -15,7 +15,7 @@ from difnas_jax import spaces
 from difnas_jax.models.initializers import initialize
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
 from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF, kernels
-from difnas_jax.scoring.proxies.base import Proxy, on_host
+from difnas_jax.scoring.proxies.base import Apply, Proxy, on_host
 from difnas_jax.scoring.proxies.counts import Count
 from difnas_jax.spaces.cell import CellSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
@@ -69,10 +69,7 @@ def program(name: str) -> Any:
 
     @jax.jit
     def observe(variables: Any, images: Any, labels: Any, path: Any) -> Any:
-        def apply(variables: Any, images: Any, train: bool = True, **options: Any):
-            return model.apply(variables, images, path, train, **options)
-
-        return proxy.observe(apply, variables, images, labels)
+        return proxy.observe(Apply(model, path), variables, images, labels)
 
     return observe
 
@@ -231,9 +228,7 @@ def test_how_many_backward_passes_run_at_once_changes_nothing() -> None:
     model = plain_network(small_space())
     path, images = jnp.asarray(ARCHITECTURES["mixed"]), inputs()[0][0]
 
-    def apply(variables: Any, images: Any) -> Any:
-        return model.apply(variables, images, path, True)
-
+    apply = Apply(model, path)
     one, two, all_ = (
         jax.jit(functools.partial(kernels.jacobian, apply, at_once=at_once))(
             values(), images

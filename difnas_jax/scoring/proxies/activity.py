@@ -77,7 +77,7 @@ NWOT = Proxy(
     nwot,
     columns={"nwot": Column("log determinant of code similarities")},
     images="train",
-    batch=64,
+    batch=32,
     network="small",
     kernels="he_fan_in",
     cost="1 forward",

@@ -1,7 +1,7 @@
 """What a training-free score is: a row with its columns and how it is measured."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.traverse_util
@@ -9,15 +9,42 @@ import jax
 import numpy as np
 from jax import Array
 
-# (variables, images, train, mutable) -> logits [B, num_classes], with `mutable` a pair
-# of these and the collections. The network and its path are fixed.
-Apply = Callable[..., Any]
+from difnas_jax.models.network import Network
+
 Variables = Mapping[str, Any]
 # What is read off one network on the devices, or the same as numpy arrays.
 Observation = dict[str, Any]
+# For each weight, one or more matrices with a row for each image; see `kernel`.
+Features = Sequence[tuple[Any, ...]]
 
 WEIGHTS = ("kernel", "scale")  # what PyTorch calls `weight`: no biases
 KERNELS = ("kernel",)
+
+
+class Apply(NamedTuple):
+    """A network along a path.
+
+    Attributes:
+      model: the network.
+      path: int32[L], or weights of ops float32[L, O].
+    """
+
+    model: Network
+    path: Array
+
+    def __call__(
+        self, variables: Variables, images: Array, train: bool = True, **options: Any
+    ) -> Any:
+        """Logits float32[B, num_classes] of images [B, H, W, C].
+
+        Args:
+          variables: of the network.
+          images: its inputs.
+          train: batch norm uses the statistics of the batch.
+          **options: of `flax.linen.Module.apply`; with `mutable` it returns the logits
+            and those collections.
+        """
+        return self.model.apply(variables, images, self.path, train, **options)
 
 
 class Column(NamedTuple):
@@ -98,3 +125,20 @@ def on_host(observation: Observation) -> Observation:
         return array.astype(np.float64) if array.dtype.kind == "f" else array
 
     return jax.tree.map(copied, observation)
+
+
+def kernel(first: Features, second: Features) -> np.ndarray:
+    """float64[B, B']: the neural tangent kernel between two batches of images.
+
+    The sum over weights of the product by element of Gram matrices. Of a weight that
+    acts on one vector for each image, they are those of the inputs and of the output's
+    cotangents (see `dense_kernel`); of all others, that of the rows of the Jacobian.
+    """
+    total = np.zeros((len(first[0][0]), len(second[0][0])))
+    for one, other in zip(first, second, strict=True):
+        factors = [
+            np.asarray(a, np.float64) @ np.asarray(b, np.float64).T
+            for a, b in zip(one, other, strict=True)
+        ]
+        total += np.prod(factors, axis=0)
+    return total

@@ -136,7 +136,7 @@ BLOCKWISE = Proxy(
         "trainability": Column("isometry of blocks backward; 0 is the best"),
     },
     images="noise",
-    batch=64,
+    batch=32,
     network="small",
     kernels="he_fan_in",
     cost="1 forward, 1 backward",

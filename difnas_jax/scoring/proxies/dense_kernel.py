@@ -16,6 +16,7 @@ from jax import Array
 from difnas_jax.models.dense import DenseNetwork
 from difnas_jax.models.layers import layer_name
 from difnas_jax.models.network import Network
+from difnas_jax.scoring.proxies.base import Apply, Features, Variables, kernel
 
 
 class Factors(NamedTuple):
@@ -32,7 +33,7 @@ class Factors(NamedTuple):
 
 
 def factors(
-    model: Network, variables: dict[str, Any], images: Array, path: Array
+    model: Network, variables: Variables, images: Array, path: Array
 ) -> Factors:
     """One forward and one backward pass; a pure function, compiled once for all paths.
 
@@ -73,6 +74,15 @@ def factors(
     )
 
 
+def features(
+    apply: Apply, variables: Variables, images: Array
+) -> tuple[Features, Features]:
+    """Those of the hidden layers, and of the classifier."""
+    found = factors(apply.model, variables, images, apply.path)
+    layers = list(zip(*found, strict=True))
+    return layers[:-1], layers[-1:]
+
+
 def _maps(network: DenseNetwork, images: Array, path: Array) -> tuple[Array, Any]:
     """The logits, and the input of each hidden layer and of the classifier."""
     maps = [network.enter(images, False)]
@@ -87,8 +97,5 @@ def contracted(parts: Factors) -> np.ndarray:
     The products are those of 64 bits: in 32, what is rounded away of the largest
     eigenvalue would exceed the smallest one of a sigmoid network.
     """
-    total = np.zeros(())
-    for inputs, cotangents in zip(*parts, strict=True):
-        wide, high = np.asarray(inputs, np.float64), np.asarray(cotangents, np.float64)
-        total = total + (wide @ wide.T) * (high @ high.T)
-    return total
+    layers = list(zip(*parts, strict=True))
+    return kernel(layers, layers)

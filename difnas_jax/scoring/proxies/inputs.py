@@ -11,6 +11,7 @@ from difnas_jax.data.images import CROP_DRAWS
 from difnas_jax.spaces.image import ImageSpace
 
 CROP = 3  # side of a crop in pixels
+WHOLE = 0
 
 
 class Source(NamedTuple):
@@ -35,12 +36,12 @@ Input = Callable[[Source, ImageSpace, int], Batch]
 
 def train(source: Source, space: ImageSpace, batch: int) -> Batch:
     """Training images, normalised, as they are."""
-    return _drawn(source, source.dataset.train, batch)
+    return _drawn(source, source.dataset.train, batch, space.image_size)
 
 
 def train_pair(source: Source, space: ImageSpace, batch: int) -> Batch:
     """Two batches of training images."""
-    images, labels = _drawn(source, source.dataset.train, 2 * batch)
+    images, labels = _drawn(source, source.dataset.train, 2 * batch, space.image_size)
     shape = 2, batch
     return images.reshape(*shape, *images.shape[1:]), labels.reshape(shape)
 
@@ -48,7 +49,10 @@ def train_pair(source: Source, space: ImageSpace, batch: int) -> Batch:
 def train_and_held_out(source: Source, space: ImageSpace, batch: int) -> Batch:
     """A batch of training images and one of the validation split, never of the test."""
     validation = source.dataset.validation_for("the held-out images of a score")
-    pairs = [_drawn(source, part, batch) for part in (source.dataset.train, validation)]
+    pairs = [
+        _drawn(source, part, batch, space.image_size)
+        for part in (source.dataset.train, validation)
+    ]
     images, labels = zip(*pairs, strict=True)
     return np.stack(images), np.stack(labels)
 
@@ -69,7 +73,7 @@ def ones(source: Source, space: ImageSpace, batch: int) -> Batch:
 
 def crops(source: Source, space: ImageSpace, batch: int) -> Batch:
     """Random windows of training images; the mean of the channels, if one is wanted."""
-    images, labels = _drawn(source, source.dataset.train, batch)
+    images, labels = _drawn(source, source.dataset.train, batch, WHOLE)
     rows, columns = source.rng.integers(images.shape[1] - CROP + 1, size=(2, batch))
     windows = np.stack(
         [
@@ -82,12 +86,24 @@ def crops(source: Source, space: ImageSpace, batch: int) -> Batch:
     return windows, labels
 
 
-def _drawn(source: Source, examples: Examples, count: int) -> Batch:
-    """Different examples as long as there are enough."""
+def _drawn(source: Source, examples: Examples, count: int, side: int) -> Batch:
+    """Different examples as long as there are enough.
+
+    Args:
+      source: of the draws.
+      examples: a split.
+      count: how many.
+      side: of the images, of which a pixel is the mean of a window; `WHOLE` keeps them.
+    """
     rows = source.rng.choice(len(examples), count, replace=count > len(examples))
     draws = source.rng.random((count, CROP_DRAWS))
     taken, _ = examples.take(np.sort(rows), draws)
-    return source.normalizer(taken.images), taken.labels
+    images = source.normalizer(taken.images)
+    if side == WHOLE:
+        return images, taken.labels
+    window = images.shape[1] // side
+    windows = images.reshape(count, side, window, side, window, -1)
+    return windows.mean((2, 4)), taken.labels
 
 
 INPUTS: dict[str, Input] = {

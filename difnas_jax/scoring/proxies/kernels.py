@@ -10,6 +10,7 @@ condition number; TEG-NAS (arXiv 2108.11939, release) for the regression error; 
 (ICML 2021) for the mean; EigenNAS (arXiv 2209.07238) for the minimum eigenvalue.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,12 +18,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from difnas_jax.models.dense import DenseNetwork
+from difnas_jax.models.network import Network
+from difnas_jax.scoring.proxies import dense_kernel
 from difnas_jax.scoring.proxies.base import (
     Apply,
     Column,
+    Features,
     Observation,
     Proxy,
     Variables,
+    kernel,
     split_weights,
 )
 
@@ -63,34 +69,42 @@ def jacobian(
 def observe(
     apply: Apply, variables: Variables, images: Array, labels: Array
 ) -> Observation:
-    """The Jacobians of training and of held-out images, the weights of cells first.
+    """What the kernels of training images and of held-out ones are made of.
 
     Args:
       apply: the network.
       variables: its variables.
       images: float32[2, B, H, W, C], training images and held-out ones.
       labels: int32[2, B].
+
+    Returns:
+      `labels`; `cells` and `others`, each of training and of held-out images.
     """
+    features = FEATURES.get(type(apply.model), rows_of_jacobian)
+    batches = [features(apply, variables, batch) for batch in (images[0], images[1])]
+    cells, others = zip(*batches, strict=True)
+    return {"labels": labels, "cells": cells, "others": others}
+
+
+def rows_of_jacobian(
+    apply: Apply, variables: Variables, images: Array
+) -> tuple[Features, Features]:
+    """The features of the weights of cells, and of the others."""
     # Backward passes side by side fill a GPU; on a CPU, one after another stays in its
     # cache.
-    at_once = 1 if jax.default_backend() == "cpu" else images.shape[1]
-    train, held_out = (
-        jacobian(apply, variables, batch, at_once) for batch in (images[0], images[1])
-    )
-    cells = [path for path in train if path[1].startswith(CELLS)]
-    others = [path for path in train if path not in cells]
-    return {
-        "train": jnp.concatenate([train[path] for path in [*cells, *others]], axis=1),
-        "held_out": jnp.concatenate([held_out[path] for path in cells], axis=1),
-        "labels": labels,
-    }
+    at_once = 1 if jax.default_backend() == "cpu" else len(images)
+    rows = jacobian(apply, variables, images, at_once)
+    cells = [(leaf,) for path, leaf in rows.items() if path[1].startswith(CELLS)]
+    others = [(leaf,) for path, leaf in rows.items() if not path[1].startswith(CELLS)]
+    return cells, others
 
 
 def conclude(observation: Observation) -> dict[str, float]:
     """The columns of `NTK`."""
-    jacobian, held_out = observation["train"], observation["held_out"]
     train_labels, held_out_labels = observation["labels"]
-    theta = jacobian @ jacobian.T
+    (own, held_out), (others, _) = observation["cells"], observation["others"]
+    cells = kernel(own, own)
+    theta = cells + kernel(others, others)
     values = dict.fromkeys(NTK.columns, np.nan)
     if not np.isfinite(theta).all() or not theta.any():
         return values
@@ -108,14 +122,14 @@ def conclude(observation: Observation) -> dict[str, float]:
         "ntk_log_det": float(np.log(eigenvalues).sum()),
         "ntk_label_energy": float((targets * np.linalg.solve(theta, targets)).sum()),
     }
-    own = jacobian[:, : held_out.shape[1]]
-    error = regression_error(own, held_out, train_labels, held_out_labels)
+    across = kernel(held_out, own)
+    error = regression_error(cells, across, train_labels, held_out_labels)
     return values | {"regression_error": error}
 
 
 def regression_error(
-    train: np.ndarray,
-    held_out: np.ndarray,
+    theta: np.ndarray,
+    across: np.ndarray,
     train_labels: np.ndarray,
     held_out_labels: np.ndarray,
 ) -> float:
@@ -126,12 +140,11 @@ def regression_error(
     images, without a ridge.
 
     Args:
-      train: float64[B, P], the Jacobian by the weights of cells.
-      held_out: float64[B, P].
+      theta: float64[B, B], the kernel of the training images by the weights of cells.
+      across: float64[B, B], that of held-out images with training ones.
       train_labels: int[B].
       held_out_labels: int[B].
     """
-    theta, across = train @ train.T, held_out @ train.T
     classes = 1 + int(max(train_labels.max(), held_out_labels.max()))
     targets, expected = (
         centred_targets(labels, classes) for labels in (train_labels, held_out_labels)
@@ -150,6 +163,11 @@ def centred_targets(labels: np.ndarray, classes: int | None = None) -> np.ndarra
     return targets - targets.mean(0)
 
 
+# Networks whose weights act on vectors need no Jacobian.
+FEATURES: dict[type[Network], Callable[..., tuple[Features, Features]]] = {
+    DenseNetwork: dense_kernel.features
+}
+
 NTK = Proxy(
     observe,
     conclude,
@@ -165,6 +183,6 @@ NTK = Proxy(
     images="train_and_held_out",
     batch=64,
     network="narrow",
-    kernels="he_fan_in",
+    kernels="he_fan_out",
     cost="2 forward, 2 B backward",
 )

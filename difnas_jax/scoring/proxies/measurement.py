@@ -28,7 +28,7 @@ from difnas_jax.runtime.mesh import (
 )
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.scoring.proxies import PROXIES, PROXY_OF
-from difnas_jax.scoring.proxies.base import Proxy, on_host
+from difnas_jax.scoring.proxies.base import Apply, Proxy, on_host
 from difnas_jax.scoring.proxies.counts import Count
 from difnas_jax.scoring.proxies.inputs import INPUTS, Source
 from difnas_jax.scoring.proxies.networks import REDUCTIONS
@@ -103,9 +103,7 @@ class Program:
     @functools.cached_property
     def _compiled(self) -> Any:
         def of_device(variables: Any, images: Any, labels: Any, paths: Any) -> Any:
-            def apply(variables: Any, images: Any, train: bool = True, **options: Any):
-                return self.model.apply(variables, images, paths[0], train, **options)
-
+            apply = Apply(self.model, paths[0])
             found = self.proxy.observe(apply, variables, images, labels)
             return jax.tree.map(lambda leaf: leaf[None], found)
 

@@ -67,10 +67,16 @@ def thin(space: ImageSpace) -> ImageSpace:
     return space
 
 
+def small(space: ImageSpace) -> ImageSpace:
+    """Few channels, one cell in each stage, and images of half an even side."""
+    side = space.image_size if space.image_size % 2 else space.image_size // 2
+    return dataclasses.replace(with_width(space, SMALL), image_size=side)
+
+
 # Space -> the space whose networks are scored.
 REDUCTIONS: dict[str, Callable[[ImageSpace], ImageSpace]] = {
     "whole": lambda space: space,
-    "small": functools.partial(with_width, channels=SMALL),
+    "small": small,
     "narrow": functools.partial(with_width, channels=NARROW),
     "thin": thin,
 }

@@ -62,7 +62,7 @@ JACOV = Proxy(
         "epe_nas": Column("the same inside of classes"),
     },
     images="train",
-    batch=64,
+    batch=32,
     network="small",
     kernels="he_fan_in",
     cost="1 forward, 1 backward",

@@ -165,7 +165,7 @@ ZICO = Proxy(
     zico,
     columns={"zico": Column("mean by deviation of gradients over two batches")},
     images="train_pair",
-    batch=64,
+    batch=32,
     network="small",
     kernels="he_fan_in",
     cost="2 forward, 2 backward",

@@ -1,0 +1,156 @@
+"""What training-free scores cost, beside one gradient an image as their authors do.
+
+    python -m benchmarks.training_free.cost --data=cifar10.npz
+
+Cells of NAS-Bench-201, the same for all rows:
+
+  compiled once    the rows of `scoring/proxies`: paths switch between ops
+  masks            the same NTK with weights 1 and 0 for the ops: all of them run
+  a trace each     the same NTK, compiled for each found network
+  image by image   one forward and backward pass for each image of a batch: the loop of
+                   the releases of TE-NAS and TEG-NAS, compiled
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks import result_files
+from benchmarks.provenance import provenance
+from difnas_jax.config.build import build_space
+from difnas_jax.config.files import load_config
+from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.shutdown import Parser, exit_code
+from difnas_jax.scoring.proxies import PROXIES, kernels
+from difnas_jax.scoring.proxies.base import on_host, split_weights
+from difnas_jax.scoring.proxies.measurement import Program, proxy_columns
+
+COMMAND = "python -m benchmarks.training_free.cost --data=cifar10.npz"
+RESULTS = Path(__file__).with_name("cost.json")
+ARCHITECTURES = 8
+TRACED = 2  # architectures that are compiled one by one
+SEED = 0
+# All that a search needs before the NTK; the others are rows of their own.
+CHEAP = ("structure", "costs", "nwot", "jacov", "synflow", "linear_regions")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and keep; returns the exit code."""
+    return exit_code(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> None:
+    parser = Parser(prog="python -m benchmarks.training_free.cost", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--data", required=True, metavar="FILE")
+    config = load_config("nas_bench_201")
+    config.data.update(source="arrays", path=parser.parse_args(argv).data)
+    architectures = drawn(config)
+    rows = {name: measured(config, name, architectures) for name in PROXIES}
+    program = ntk(config)
+    rows["ntk, masks"] = timed(program, masks(architectures))
+    rows["ntk, a trace each"] = traced(program, architectures[:TRACED])
+    rows["ntk, image by image"] = timed(image_by_image(program), architectures)
+    kept = provenance(COMMAND, SEED)
+    kept |= {"cheap": list(CHEAP), "rows": rows}
+    result_files.write(RESULTS, {"cost": kept})
+
+
+def drawn(config: ConfigDict) -> np.ndarray:
+    """int32[N, L] connected cells, the same every time."""
+    space, rng = build_space(config), np.random.default_rng(SEED)
+    cells = rng.integers(space.num_ops, size=(100, space.num_layers), dtype=np.int32)
+    return cells[space.is_connected(cells)][:ARCHITECTURES]
+
+
+def measured(config: ConfigDict, name: str, cells: np.ndarray) -> dict[str, float]:
+    """The seconds of one row of `PROXIES`."""
+    say(f"cost: {name}")
+    measure = proxy_columns(config, tuple(PROXIES[name].columns))
+    return timed(measure, cells)
+
+
+def timed(measure: Callable[[np.ndarray], Any], cells: np.ndarray) -> dict[str, float]:
+    """Seconds of the first call, on one architecture, and then of each architecture."""
+    start = time.perf_counter()
+    _finish(measure(cells[:1]))
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    _finish(measure(cells))
+    return {"first": first, "each": (time.perf_counter() - start) / len(cells)}
+
+
+def _finish(values: Any) -> None:
+    """Compute what is a generator."""
+    list(values)
+
+
+def ntk(config: ConfigDict) -> Program:
+    """The program of the NTK row."""
+    return proxy_columns(config, tuple(kernels.NTK.columns)).programs["ntk"][0]
+
+
+def masks(cells: np.ndarray) -> np.ndarray:
+    """float32[N, L, O]: weight 1 for the op of each edge, 0 for the others."""
+    return np.eye(1 + cells.max(), dtype=np.float32)[cells]
+
+
+def traced(program: Program, cells: np.ndarray) -> dict[str, float]:
+    """Seconds of each architecture where every one is compiled for itself."""
+    start = time.perf_counter()
+    for cell in cells:
+        space = program.model.space.cut(cell)
+        model = program.model.clone(space=space)
+        own = dataclasses.replace(program, model=model)
+        _finish(own(cell[None]))
+    each = (time.perf_counter() - start) / len(cells)
+    return {"first": each, "each": each}
+
+
+def image_by_image(program: Program) -> Callable[[np.ndarray], list[dict[str, float]]]:
+    """The NTK row with a forward and a backward pass for every image."""
+    variables, images, labels = program.inputs
+    weights, merged = split_weights(variables)
+
+    @jax.jit
+    def gradient(weights: Any, images: Any, path: Any, image: Any) -> Any:
+        def logit_sum(weights: Any) -> Any:
+            logits = program.model.apply(merged(weights), images, path, True)
+            return logits[image].sum()
+
+        return jax.grad(logit_sum)(weights)
+
+    def rows(images: Any, path: np.ndarray) -> list[list[tuple[np.ndarray]]]:
+        """As `kernels.rows_of_jacobian`: of cells, and of other weights."""
+        count = range(len(images))
+        gradients = [gradient(weights, images, path, image) for image in count]
+        leaves: list[list[tuple[np.ndarray]]] = [[], []]
+        for name in weights:
+            own = np.stack([np.ravel(each[name]) for each in gradients])
+            leaves[not name[1].startswith(kernels.CELLS)].append((own,))
+        return leaves
+
+    def measure(cells: np.ndarray) -> list[dict[str, float]]:
+        values = []
+        for path in cells:
+            batches = [rows(batch, path) for batch in (images[0], images[1])]
+            inside, others = zip(*batches, strict=True)
+            found = {"labels": labels, "cells": inside, "others": others}
+            values.append(kernels.conclude(on_host(found)))
+        return values
+
+    return measure
+
+
+if __name__ == "__main__":
+    sys.exit(main())
