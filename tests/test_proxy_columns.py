@@ -63,7 +63,7 @@ def test_a_column_is_the_mean_of_its_repeats() -> None:
 
 
 def test_kernels_change_the_score() -> None:
-    one, other = measure(), measure(proxy_kernels="orthogonal")
+    one, other = measure(), measure(proxy_kernels="uniform_fan_in")
     name = "linear_regions"
     assert (one(CELLS)[name] != other(CELLS)[name]).any()
 

@@ -47,6 +47,8 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.proxies import COLUMNS
+from difnas_jax.scoring.proxies.activity import LINEAR_REGIONS
+from difnas_jax.scoring.reliability import doubts_about_regions
 from difnas_jax.scoring.sweep import measures, sweep
 
 SECTIONS = ("space", "data", "method")  # of the config, which change what is measured
@@ -85,11 +87,19 @@ def _rank(argv: Sequence[str] | None) -> None:
             "repeats": len(flags.csv),
             "device": jax.devices()[0].device_kind,
             "versions": versions(),
+            "warnings": "; ".join(doubts_about_columns(scores)) or "none",
         }
         results = ranking.Results(about, found, costs)
         if is_main_process():
             ranking.write(flags.workdir, results, table, scores)
     say("\n".join(results.lines()))
+
+
+def doubts_about_columns(scores: Scores) -> list[str]:
+    """Why scores are not to be believed, whatever they correlate with."""
+    if "linear_regions" not in scores:
+        return []
+    return doubts_about_regions(scores["linear_regions"] / LINEAR_REGIONS.batch)
 
 
 def parse_flags(
