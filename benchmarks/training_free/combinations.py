@@ -35,7 +35,7 @@ from difnas_jax.scoring.proxies import COLUMNS
 
 SPLITS = 10  # of the networks in two halves
 MOST_TERMS = 6
-BEAM = 6  # sets of terms that are kept from one number of terms to the next
+BEAM = 4  # sets of terms that are kept from one number of terms to the next
 FITTED_TO = (100, 250, 500, 1000)
 FITS = 5  # of each size
 DIGITS = 9  # sums of logarithms are equal up to rounding
@@ -52,11 +52,17 @@ def _run(argv: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--csv", type=Path, nargs="*", default=[])
-    parser.add_argument("--columns", default="", help="of the files, by commas; or all")
+    parser.add_argument("--columns", default="", help="of the files; empty: all")
+    parser.add_argument("--where", default="", help="the table has this column")
     parser.add_argument("--name", required=True, help="of these terms, for the page")
     parser.add_argument("--sets", nargs="*", default=[], help="TERM+TERM+...")
     flags = parser.parse_args(argv)
-    table, terms = read_terms(flags.table, flags.csv, flags.columns)
+    table = read_nas_bench_201(flags.table)
+    if flags.where:
+        has = Columns.read(flags.table, [flags.where])
+        table = table[np.isin(table.index, has.index[has.measured])]
+    columns = [name for name in flags.columns.split(",") if name]
+    table, terms = read_terms(table, flags.csv, columns)
     ranks = {name: np.log(rank_shares(v[:, None]))[:, 0] for name, v in terms.items()}
     files = " ".join(
         [f"--table={flags.table.name}", "--csv", *(p.name for p in flags.csv)]
@@ -79,12 +85,10 @@ def _run(argv: Sequence[str] | None) -> None:
 
 
 def read_terms(
-    path: Path, files: Sequence[Path], columns: str
+    table: BenchmarkTable, paths: Sequence[Path], names: Sequence[str]
 ) -> tuple[BenchmarkTable, dict[str, np.ndarray]]:
     """The architectures that all files have measured, and float64[N] by term."""
-    table = read_nas_bench_201(path)
-    names = [name for name in columns.split(",") if name]
-    read = [Columns.read(file, names) for file in files]
+    read = [_columns(path, names) for path in paths]
     for one in read:
         table = table[np.isin(table.index, one.index[one.measured])]
     terms = {name: rows[0] for name, rows in counted(table).items() if name != "macs"}
@@ -94,6 +98,13 @@ def read_terms(
             values = one.of(name, table.index)
             terms[name] = -values if lower else values
     return table, terms
+
+
+def _columns(path: Path, names: Sequence[str]) -> Columns:
+    """Those of the names that the file has, or all columns."""
+    with open(path) as file:
+        known = file.readline().strip().split(",")
+    return Columns.read(path, [name for name in names if name in known])
 
 
 def taus(
