@@ -31,8 +31,10 @@ def space():
 
 @pytest.fixture
 def short(space):
-    """Two of its layers, which compile in seconds."""
-    return dataclasses.replace(space, layers=space.layers[:2])
+    """Two of its layers with few ops, which compile in seconds."""
+    layers = zip(space.layers, ((2, 4), (6, 8)), strict=False)
+    few = tuple(dataclasses.replace(layer, ops=ops) for layer, ops in layers)
+    return dataclasses.replace(space, layers=few)
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_a_path_with_shared_kernels_is_the_found_network(short, split):
     variables = initialize(model, 5, kernels="he_fan_out", depthwise="qr")
     expected = factors(model, variables, jnp.asarray(split.images), jnp.asarray(path))
     found = tangent_kernels(short, split.images)(initial_kernels(short, path, 5), path)
-    np.testing.assert_allclose(found, contracted(expected) / CLASSES, rtol=1e-5)
+    np.testing.assert_allclose(found, contracted(expected) / CLASSES, 1e-4, 1e-6)
 
 
 def test_training_learns_six_images(short, split):
