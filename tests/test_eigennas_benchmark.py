@@ -9,6 +9,7 @@ from plain_networks import plain_network
 
 from benchmarks.eigennas import command, page
 from benchmarks.eigennas.networks import (
+    DESCENTS,
     Split,
     drawn,
     initial_kernels,
@@ -64,11 +65,11 @@ def test_training_learns_six_images(short, split):
     """At a rate of 0.05 and not at 0; equal seeds give equal bits."""
     path = short.parse(["tanh", "tanh+skip"])
     kernels = initial_kernels(short, path, 0)
-    run = trainer(short, {"train": split, "test": split}, updates=60)
+    descent = DESCENTS["adam"]._replace(rates=(0.05, 0.0))
+    splits = {"train": split, "test": split}
+    run = trainer(short, splits, updates=60, descent=descent)
     stacked = [np.stack([kernel] * 3) for kernel in kernels]
-    found = run(
-        stacked, jnp.asarray(path), jnp.array([0.05, 0.0]), jnp.array([1, 1, 2])
-    )
+    found = run(stacked, path, [1, 1, 2])
     assert (found["test"][0] == 1).all() and (found["test"] == found["train"]).all()
     assert found["loss"][1].min() > 3 * found["loss"][0].max()
     assert found["loss"][0, 0] == found["loss"][0, 1] != found["loss"][0, 2]
