@@ -3,17 +3,18 @@
     python -m benchmarks.eigennas
     python -m benchmarks.eigennas mnist --data mnist.npz
 
-The parts `bounds`, `digits`, `digits_few` and `digits_sgd` read the digits that are
-shipped, `mnist`, `mnist_few` and `mnist_sgd` MNIST, or other square grey images of ten
-classes, from a file. With `few`, networks train on 128 images, those of the
-generalisation bounds; with `sgd`, all of them by SGD of one learning rate. A part that
-was stopped continues where it was. Files: `eigennas.json`, the page `EIGENNAS.md` that
-it makes, and `eigennas.png`.
+Parts: `bounds`; `digits_scores`, random networks scored on the digits that are shipped;
+the same trained, `digits`, `digits_few` on 128 images, those of the generalisation
+bounds, and `digits_sgd` by SGD of one learning rate; and likewise `mnist_scores` and so
+on, which read MNIST, or other square grey images of ten classes, from a file. A part
+that was stopped continues where it was. Files: `eigennas.json`, the page `EIGENNAS.md`
+that it makes, and `eigennas.png`.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def _measure(flags: argparse.Namespace) -> None:
     for name in ("networks", "seeds", "updates"):
         value = getattr(flags, name)
         require(value >= 1, f"--{name}", "at least 1", value)
-    own = [part for part in PARTS if not PARTS[part].mnist]
+    own = [part for part in PARTS if not _is_mnist(part)]
     parts, known = flags.parts or [page.BOUNDS, *own], (page.BOUNDS, *PARTS)
     for part in parts:
         require(part in known, "part", f"one of {', '.join(known)}", repr(part))
@@ -69,8 +70,7 @@ def _measure(flags: argparse.Namespace) -> None:
     file = flags.output / page.RESULTS
     for part in parts:
         results = result_files.load(file)
-        names = ("seeds",) if part == page.BOUNDS else ("seeds", "networks", "updates")
-        settings = {name: getattr(flags, name) for name in names}
+        settings = {name: getattr(flags, name) for name in _settings(part)}
         options = [f"--{name}={value}" for name, value in settings.items()]
         if _is_mnist(part):
             options.append(f"--data={Path(flags.data).name}")
@@ -89,8 +89,15 @@ def _measure(flags: argparse.Namespace) -> None:
     say(f"written: {flags.output}")
 
 
+def _settings(part: str) -> tuple[str, ...]:
+    """The flags on which a part depends."""
+    if part == page.BOUNDS:
+        return ("seeds",)
+    return ("seeds", "networks", "updates")[: 3 if PARTS[part].descent else 2]
+
+
 def _is_mnist(part: str) -> bool:
-    return part in PARTS and PARTS[part].mnist
+    return part in PARTS and PARTS[part].data == "mnist"
 
 
 def _rows(part: str, flags: argparse.Namespace, done: int) -> Iterator[Row]:
@@ -98,8 +105,9 @@ def _rows(part: str, flags: argparse.Namespace, done: int) -> Iterator[Row]:
     space, splits = load(flags.data if _is_mnist(part) else "")
     seeds = range(flags.seeds)
     if part == page.BOUNDS:
-        if not done:
-            yield from bound_rows(space, splits["train"], seeds)
+        yield from itertools.islice(
+            bound_rows(space, splits["train"], seeds), done, None
+        )
         return
     missing = networks_of(space, flags.networks)[done:]
     if missing:

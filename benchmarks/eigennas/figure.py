@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks import result_files
-from benchmarks.eigennas.page import BOUNDS, accuracies, rows_of
-from benchmarks.eigennas.rows import PARTS, WIDTHS, Row
+from benchmarks.eigennas.page import BOUNDS, rows_of, test_accuracies, trained_parts
+from benchmarks.eigennas.rows import WIDTHS, Row
 from difnas_jax.report import figures
 from difnas_jax.report.figures import BLUE, GREEN, INK, MUTED, ORANGE
 
@@ -27,9 +27,9 @@ def eigennas_figure(results: result_files.Results) -> Figure:
     figure, axes = figures.new_figure(9.6, 8.0, columns=2, rows=2)
     if BOUNDS in results:
         _bounds(axes[0], rows_of(results[BOUNDS]))
-    trained = [part for part in PARTS if part in results]
-    for panel, part in zip(axes[1:], trained[-3:], strict=False):
-        _trained(panel, part, rows_of(results[part]))
+    trained = list(trained_parts(results).items())
+    for panel, (part, rows) in zip(axes[1:], trained[-3:], strict=False):
+        _trained(panel, part, rows)
     return figure
 
 
@@ -50,7 +50,7 @@ def _bounds(axes: Axes, rows: list[Row]) -> None:
 
 
 def _trained(axes: Axes, part: str, rows: list[Row]) -> None:
-    test = 100 * (1 - accuracies(rows, "test").mean(0))
+    test = 100 * (1 - test_accuracies(rows).mean(0))
     layers = np.array([row["nonlinear_layers"] for row in rows])
     eigenvalues = np.exp([row["finite"] for row in rows])
     points = axes.scatter(eigenvalues, test, 22, c=layers, cmap="viridis")

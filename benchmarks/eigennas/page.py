@@ -85,8 +85,8 @@ sqrt(y' K^-1 y / n) bounds the expected 0-1 error of SGD up to a constant, logar
 and a term of confidence, and 1 / sqrt(minimum eigenvalue) bounds it from above. K is
 the kernel of infinite width of n = {LABELLED} training images, y are labels of -1 and 1
 of one class against the rest; means over ten classes. A bound of 1 or more says
-nothing. The networks are those above that train on these images alone. *tau-b*: with
-the test error.
+nothing. The networks are those above that train on these images alone; their test
+errors are of ten classes, where the bounds are of two. *tau-b*: with the test error.
 """
 
 
@@ -95,12 +95,12 @@ def page(results: result_files.Results) -> str:
     lines = list[str](HEADER.splitlines())
     if BOUNDS in results:
         lines += [*ABOUT_BOUNDS.splitlines(), "", *_bounds(rows_of(results[BOUNDS]))]
-    trained = {part: results[part] for part in PARTS if part in results}
+    trained = trained_parts(results)
     if trained:
         lines += ABOUT_RANKING.splitlines()
-    for part, result in trained.items():
-        lines += _ranking(part, result)
-    few = {part: r for part, r in trained.items() if PARTS[part].images}
+    for part, rows in trained.items():
+        lines += _ranking(part, rows, results[part]["settings"]["updates"])
+    few = {part: rows for part, rows in trained.items() if PARTS[part].images}
     if few:
         lines += [*ABOUT_GENERALISATION.splitlines(), "", *_generalisation(few)]
     lines += ["", "## Where the numbers come from", "", *markdown.sources(results)]
@@ -112,14 +112,24 @@ def rows_of(result: dict[str, Any]) -> list[Row]:
     return result_files.as_rows(result["rows"])
 
 
-def accuracies(rows: list[Row], split: str) -> np.ndarray:
-    """float64[S, N] of a split."""
-    return np.array([row[split] for row in rows]).T
+def trained_parts(results: result_files.Results) -> dict[str, list[Row]]:
+    """Of each part whose networks were trained, the rows with their scores."""
+    found = {}
+    for part, about in PARTS.items():
+        if about.descent and {part, about.scores} <= results.keys():
+            both = rows_of(results[about.scores]), rows_of(results[part])
+            found[part] = [{**s, **row} for s, row in zip(*both, strict=False)]
+    return found
 
 
-def scores(rows: list[Row], name: str) -> np.ndarray:
-    """float64[N] of one of `SCORES`."""
-    return np.array([SCORES[name](row) for row in rows], np.float64)
+def test_accuracies(rows: list[Row]) -> np.ndarray:
+    """float64[S, N]."""
+    return np.array([row["test"] for row in rows]).T
+
+
+def column(rows: list[Row], key: str) -> np.ndarray:
+    """float64[N] of a column."""
+    return np.array([row[key] for row in rows], np.float64)
 
 
 def _bounds(rows: list[Row]) -> Iterator[str]:
@@ -138,16 +148,15 @@ def _bounds(rows: list[Row]) -> Iterator[str]:
         yield markdown.row((*shape, f"{whole:.3g}", *cells, *finite))
 
 
-def _ranking(part: str, result: dict[str, Any]) -> Iterator[str]:
-    rows = rows_of(result)
-    test, validation = (accuracies(rows, split) for split in ("test", "validation"))
+def _ranking(part: str, rows: list[Row], updates: int) -> Iterator[str]:
+    test, validation = test_accuracies(rows), column(rows, "validation")
     mean, seeds = test.mean(0), range(len(test))
     pairs = [(test[i], test[j]) for i in seeds for j in seeds if i < j]
     ceiling = np.mean([kendall_tau_b(*pair) for pair in pairs])
     rng = np.random.default_rng(0)
     count = min(TOP, len(rows))
     at_random = [
-        top_regret(rng.random(len(rows)), validation.mean(0), mean, count)
+        top_regret(rng.random(len(rows)), validation, mean, count)
         for _ in range(RANDOM_CHOICES)
     ]
     descent = DESCENTS[PARTS[part].descent]
@@ -158,7 +167,7 @@ def _ranking(part: str, result: dict[str, Any]) -> Iterator[str]:
         images=PARTS[part].images or "all",
         descent=descent.name,
         rates=" or ".join(map(str, descent.rates)),
-        updates=result["settings"]["updates"],
+        updates=updates,
         best=mean.max(),
         median=np.median(mean),
         worst=mean.min(),
@@ -171,11 +180,11 @@ def _ranking(part: str, result: dict[str, Any]) -> Iterator[str]:
     names = ("score", "tau-b", "Spearman", "equal size", "regret", f"top {TOP}")
     yield from markdown.head(names)
     for name in SCORES:
-        own = scores(rows, name)
+        own = np.array([SCORES[name](row) for row in rows], np.float64)
         found = correlations(own[None], mean, np.arange(len(rows)))
         chosen = choice(own, mean, np.arange(len(rows)))
         assert chosen is not None
-        regrets = chosen.regret, top_regret(own, validation.mean(0), mean, count)
+        regrets = chosen.regret, top_regret(own, validation, mean, count)
         cells = [_interval(found, key) for key in ("tau_b", "spearman")]
         equal = _equal_size(own, mean, np.array([row["params"] for row in rows]))
         yield markdown.row((name, *cells, equal, *(f"{100 * r:.2f}" for r in regrets)))
@@ -204,18 +213,16 @@ def _equal_size(own: np.ndarray, test: np.ndarray, params: np.ndarray) -> str:
     return f"{np.mean(taus):.2f}" if np.isfinite(taus).all() else "not defined"
 
 
-def _generalisation(trained: result_files.Results) -> Iterator[str]:
+def _generalisation(trained: dict[str, list[Row]]) -> Iterator[str]:
     names = ("data", "quantity", "smallest", "median", "largest", "below 1", "tau-b")
     yield from markdown.head(names)
-    for part, result in trained.items():
-        rows = rows_of(result)
-        error = 1 - accuracies(rows, "test").mean(0)
-        columns = {"test error": error}
-        for key, title in (
-            ("label_bound", "sqrt(y' K^-1 y / n)"),
-            ("eigenvalue_bound", "1 / sqrt(minimum eigenvalue)"),
-        ):
-            columns[title] = np.array([row[key] for row in rows])
+    for part, rows in trained.items():
+        error = 1 - test_accuracies(rows).mean(0)
+        columns = {
+            "test error": error,
+            "sqrt(y' K^-1 y / n)": column(rows, "label_bound"),
+            "1 / sqrt(minimum eigenvalue)": column(rows, "eigenvalue_bound"),
+        }
         for title, values in columns.items():
             spread = (f"{v:.3g}" for v in np.quantile(values, (0, 0.5, 1)))
             below = f"{np.mean(values < 1):.0%}"
