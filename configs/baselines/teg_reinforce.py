@@ -8,8 +8,8 @@ regions and the error of kernel regression change from one sample to the next.
 
 Follows the released code, which cannot run as it is: 500 steps, Adam at 0.04 (its value
 for NAS-Bench-201; 0.07 for the space of DARTS), initial values drawn three times for
-the whole search. The answer is the best sum of ranks of all samples. Differs from it: the
-first reward is 0, where the code has a tuple; kernels and held-out images are as in
+the whole search; the answer is the best sum of ranks of all samples. Differs from it:
+the first reward is 0, where the code has a tuple; kernels and held-out images are as in
 `teg_evolution`.
 """
 
