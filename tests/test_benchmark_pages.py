@@ -12,6 +12,7 @@ from benchmarks.isometry import outputs
 from benchmarks.isometry.tables import tables
 from benchmarks.speed import page as speed
 from benchmarks.speed import scale
+from benchmarks.training_free import page as training_free
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -39,9 +40,14 @@ def test_isometry():
     assert "".join(f"{line}\n" for line in lines) == page
 
 
+def test_training_free():
+    results = result_files.load(training_free.RESULTS)
+    assert training_free.page(results) == training_free.PAGE.read_text()
+
+
 def test_kept_files_are_small():
     kept = [p for end in ("json", "csv") for p in BENCHMARKS.rglob(f"*.{end}")]
-    assert len(kept) == 4
+    assert len(kept) == 5
     assert max(path.stat().st_size for path in kept) < 50_000
 
 

@@ -1,6 +1,7 @@
 """Fully connected networks against a program in numpy, one image at a time."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -125,14 +126,16 @@ def test_layouts_and_brightness_change_nothing(rng):
         for layout in (BATCH_LAST, CHANNELS_LAST)
     ]
     expected, *others = [
-        model.apply(initial(model), scale * images, jnp.asarray(path), False)
+        np.asarray(
+            model.apply(initial(model), scale * images, jnp.asarray(path), False)
+        )
         for model in models
         for scale in (1, 37)
     ]
     for logits in others:
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
     black = np.zeros_like(images)
-    logits = models[0].apply(initial(models[0]), black, jnp.asarray(path), False)
+    logits: Any = models[0].apply(initial(models[0]), black, jnp.asarray(path), False)
     assert np.isfinite(logits).all()
 
 

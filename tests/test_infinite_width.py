@@ -4,11 +4,11 @@ import dataclasses
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from plain_networks import initial, plain_network
 
-from difnas_jax import spaces
 from difnas_jax.errors import InputError
 from difnas_jax.isometry.eigenvalue_bounds import (
     closest_pair_bound,
@@ -28,7 +28,7 @@ from difnas_jax.isometry.infinite_width import (
 )
 from difnas_jax.isometry.mean_field import FUNCTIONS, statistics
 from difnas_jax.scoring.proxies.dense_kernel import contracted, factors
-from difnas_jax.spaces.dense import ACTIVATIONS
+from difnas_jax.spaces.dense import ACTIVATIONS, dense
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_bounds_hold_the_minimum_eigenvalue(gram, activation, depth, skip):
 
 
 def test_bounds_hold_for_mixed_networks(gram, rng):
-    space = spaces.build("dense", image_size=4, image_channels=1, num_classes=2)
+    space = dense(image_size=4, image_channels=1, num_classes=2)
     for _ in range(20):
         architecture = [int(rng.choice(layer.ops)) for layer in space.layers]
         layers = hidden_layers(space, architecture)
@@ -201,7 +201,7 @@ def test_without_hidden_layers_that_bend_the_kernel_is_that_of_the_images(gram):
 
 def finite_kernels(images, names, width, seeds):
     """The tangent kernels of networks of a width, for one output."""
-    space = spaces.build("dense", image_size=4, image_channels=1, num_classes=1)
+    space = dense(image_size=4, image_channels=1, num_classes=1)
     layers = [
         dataclasses.replace(layer, in_channels=width, out_channels=width)
         for layer in space.layers[: len(names)]
@@ -210,7 +210,7 @@ def finite_kernels(images, names, width, seeds):
     space = dataclasses.replace(space, layers=tuple(layers))
     path = space.parse(names)
     model = plain_network(space.cut(path))
-    pixels, ops = images.astype(np.float32), np.array(path)
+    pixels, ops = jnp.asarray(images), jnp.asarray(path)
     find = jax.jit(lambda variables: factors(model, variables, pixels, ops))
     return [contracted(find(initial(model, seed))) for seed in range(seeds)]
 

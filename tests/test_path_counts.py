@@ -16,7 +16,7 @@ NONE, SKIP, SMALL, LARGE, POOL = range(5)
 
 def walks(cell):
     """The ops on each path without zero, by every choice of inner nodes."""
-    ops = dict(zip(SPACE.edges, cell, strict=True))
+    ops = dict(zip(SPACE.graph, cell, strict=True))
     for inner in ((), (1,), (2,), (1, 2)):
         path = [ops[edge] for edge in itertools.pairwise((0, *inner, 3))]
         if NONE not in path:
@@ -61,13 +61,13 @@ def test_what_does_not_reach_the_output_does_not_count(rng):
 
 def _live(cell):
     """Which edges some path without zero passes."""
-    ops = dict(zip(SPACE.edges, cell, strict=True))
+    ops = dict(zip(SPACE.graph, cell, strict=True))
     used = set()
     for inner in ((), (1,), (2,), (1, 2)):
         edges = list(itertools.pairwise((0, *inner, 3)))
         if all(ops[edge] != NONE for edge in edges):
             used.update(edges)
-    return [edge in used for edge in SPACE.edges]
+    return [edge in used for edge in SPACE.graph]
 
 
 def test_features_count_the_ops_of_a_chain():

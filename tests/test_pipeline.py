@@ -595,20 +595,19 @@ def test_every_choice_of_a_method_finds_a_network(tmp_path, tiny, method):
         assert 2 not in results.architecture
 
 
-def readme_space():
+def documented_space():
     """The example of a user's own space, as a module's contents."""
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    section = text.split("### Your own space")[1]
+    text = (Path(__file__).parents[1] / "docs/spaces.md").read_text()
     namespace: dict[str, Any] = {}
-    exec(section.split("```python")[1].split("```")[0], namespace)
+    exec(text.split("```python")[1].split("```")[0], namespace)
     return namespace
 
 
-def test_the_space_of_the_readme_walks_the_whole_way(tmp_path):
+def test_the_documented_space_walks_the_whole_way(tmp_path):
     config = tiny_config()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(spaces.SPACES, "mine", None)
-        assert readme_space()["get_config"]().space.name == "mine"
+        assert documented_space()["get_config"]().space.name == "mine"
         config.space.update(name="mine", image_size=8)
         results = difnas_jax.run(config, tmp_path)
     assert results.ops is not None and len(results.ops) == 2

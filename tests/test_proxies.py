@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from plain_networks import plain_network
+from plain_networks import initial, plain_network
 from reference_cells import Reference, float64_leaves
 
 from difnas_jax import spaces
@@ -243,39 +243,12 @@ def test_how_many_backward_passes_run_at_once_changes_nothing() -> None:
 
 
 def test_kernels_come_from_both_collections() -> None:
-    params = values()["params"]
-    frozen = {name: params[name] for name in ("layer_00", "entry")}
-    kernels_of = {
-        name: jax.tree_util.tree_map_with_path(
-            lambda path, leaf: leaf if path[-1].key == "kernel" else None, tree
-        )
-        for name, tree in frozen.items()
-    }
-    kernels_of = without_none(kernels_of)
-    rest = {
-        name: without_none(
-            jax.tree_util.tree_map_with_path(
-                lambda path, leaf, name=name: (
-                    None if name in frozen and path[-1].key == "kernel" else leaf
-                ),
-                tree,
-            )
-        )
-        for name, tree in params.items()
-    }
-    variables = values() | {"params": rest, "frozen": kernels_of}
-    path = ARCHITECTURES["mixed"]
-    assert columns("ntk", path, variables) == pytest.approx(columns("ntk", path))
-    assert columns("synflow", path, variables) == columns("synflow", path)
-
-
-def without_none(tree: Any) -> Any:
-    if not isinstance(tree, dict):
-        return tree
-    kept = {name: without_none(leaf) for name, leaf in tree.items()}
-    return {
-        name: leaf for name, leaf in kept.items() if leaf is not None and leaf != {}
-    }
+    model, path = plain_network(small_space()), ARCHITECTURES["mixed"]
+    frozen = initial(model, trainable="all_bn")
+    assert "kernel" not in str(frozen["params"]["layer_00"])
+    for name in ("ntk", "synflow"):
+        expected = columns(name, path, initial(model))
+        assert columns(name, path, frozen) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["ntk", "nwot", "linear_regions", "jacov"])
@@ -331,7 +304,7 @@ def test_every_column_has_one_row() -> None:
 
 def test_counts_of_live_convolutions() -> None:
     """One counts if the input reaches it and it reaches the output."""
-    count = PROXIES["live_convs"]
+    count = PROXIES["structure"]
     assert isinstance(count, Count)
     architectures = np.array([(3, 0, 0), (3, 1, 0), (3, 2, 1), (0, 1, 3)])
     found = count.measure(small_space(), architectures)["live_convs"]

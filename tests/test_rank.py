@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 from cell_tables import rows_of, some_cells, write_rows
+from macro_tables import some_names, write_table
 
 from difnas_jax.__main__ import main
 from difnas_jax.commands.rank import chosen_rows
 from difnas_jax.errors import InputError
 from difnas_jax.ranking.correlation import kendall_tau_b
-from difnas_jax.ranking.tables import read_nas_bench_201
+from difnas_jax.ranking.tables import TABLES, read_nas_bench_201
 from difnas_jax.report import ranking
 from difnas_jax.report.figures import png
 from difnas_jax.runtime import shutdown
@@ -228,3 +229,23 @@ def test_a_workdir_of_other_columns_is_refused(flags, tmp_path, capsys):
         assert main([*flags, change]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert change.partition("=")[0] in line and "another --workdir" in line
+
+
+def test_counts_of_both_benchmarks(rng, tmp_path):
+    """Nothing is replaced here: the columns are those of the package."""
+    rows = rows_of(some_cells(rng, 80), rng)
+    cells = write_rows(tmp_path / "t.csv", rows)
+    chain = write_table(tmp_path / "t.json", some_names(rng), rng)
+    for space, table in (("nas_bench_201", cells), ("nas_bench_macro", chain)):
+        flags = ["rank", space, f"--table={table}", "--scores=depth,params,pool_paths"]
+        flags += [
+            "--config.data.source=digits",
+            "--config.data.mean=",
+            "--config.data.std=",
+        ]
+        _, results = ranked(flags, tmp_path / space)
+        for found in results["numbers"].values():
+            assert found["depth"]["n"] == len(TABLES[space](table))
+            if space == "nas_bench_macro":  # a chain has one path and no pooling
+                assert found["depth"] == found["live_convs"]
+                assert found["pool_paths"]["tau_b"] is None

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from plain_networks import initial, plain_network
 
-from difnas_jax.scoring.reliability import doubts_about_accuracy, doubts_about_gammas
+from difnas_jax.scoring.reliability import (
+    doubts_about_accuracy,
+    doubts_about_gammas,
+    doubts_about_regions,
+)
 from difnas_jax.training.evaluate import sums_over_paths
 
 
@@ -70,3 +74,10 @@ def test_paths_are_evaluated_with_the_statistics_of_the_batch(tiny, rng):
     assert float(sums["examples"]) == 2 * mask.sum()
     expected = np.bincount(labels, mask, minlength=10)
     np.testing.assert_array_equal(sums["labels"], expected)
+
+
+def test_saturated_regions_are_doubted():
+    assert not doubts_about_regions(np.linspace(0.1, 0.9, 50))
+    assert not doubts_about_regions(np.array([0.5] * 95 + [1.0] * 5))
+    (sentence,) = doubts_about_regions(np.array([0.5] * 80 + [0.99] * 20))
+    assert "saturated" in sentence and "20%" in sentence

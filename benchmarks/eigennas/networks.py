@@ -20,9 +20,9 @@ from jax import Array
 
 from difnas_jax import data
 from difnas_jax.config import load_config
-from difnas_jax.models.dense import DenseNetwork
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.layers import layer_name
+from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
 from difnas_jax.scoring.proxies.dense_kernel import contracted, factors
 from difnas_jax.spaces.base import IDENTITY, Architecture
@@ -36,8 +36,8 @@ Kernels = list[Any]
 class Split(NamedTuple):
     """float32[N, H, W, 1] standardised images, and int32[N] labels."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: Any
+    labels: Any
 
 
 def load(file: str) -> tuple[DenseSpace, dict[str, Split]]:
@@ -81,12 +81,10 @@ def drawn(space: DenseSpace, count: int, seed: int) -> list[Architecture]:
     return list(found)
 
 
-def supernet(space: DenseSpace) -> DenseNetwork:
+def supernet(space: DenseSpace) -> Network:
     """The network that switches between the ops, without batch norms."""
     options = {"dropout": 0.0, "dtype": "float32", "rematerialize": False}
-    model = network(plain(space).sampled, **options)
-    assert isinstance(model, DenseNetwork)
-    return model
+    return network(plain(space).sampled, **options)
 
 
 def initial_kernels(space: DenseSpace, path: Architecture, seed: int) -> Kernels:

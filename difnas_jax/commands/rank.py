@@ -14,8 +14,8 @@ a finite number ranks worst. Columns of unknown names are taken as larger is bet
 Parameters, multiply-adds and live convolutions are ranked beside every score.
 
 --config.FIELD=VALUE changes the config of the space, with which networks and images are
-drawn. --fit=N adds a ranking that is fitted to N of the architectures, and no other
-architecture is judged then; it is no training-free score.
+drawn. --fit=N adds rankings that are fitted to the accuracies of N architectures; all
+scores are then judged on the others. A fitted ranking is no training-free score.
 """
 
 import argparse
@@ -47,6 +47,8 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.proxies import COLUMNS
+from difnas_jax.scoring.proxies.activity import LINEAR_REGIONS
+from difnas_jax.scoring.reliability import doubts_about_regions
 from difnas_jax.scoring.sweep import measures, sweep
 
 SECTIONS = ("space", "data", "method")  # of the config, which change what is measured
@@ -85,11 +87,19 @@ def _rank(argv: Sequence[str] | None) -> None:
             "repeats": len(flags.csv),
             "device": jax.devices()[0].device_kind,
             "versions": versions(),
+            "warnings": "; ".join(doubts_about_columns(scores)) or "none",
         }
         results = ranking.Results(about, found, costs)
         if is_main_process():
             ranking.write(flags.workdir, results, table, scores)
     say("\n".join(results.lines()))
+
+
+def doubts_about_columns(scores: Scores) -> list[str]:
+    """Why scores are not to be believed, whatever they correlate with."""
+    if "linear_regions" not in scores:
+        return []
+    return doubts_about_regions(scores["linear_regions"] / LINEAR_REGIONS.batch)
 
 
 def parse_flags(
@@ -110,7 +120,7 @@ def parse_flags(
     add("space", choices=TABLES)
     add("--table", required=True, metavar="FILE", type=Path, help="accuracies")
     add("--scores", default="", metavar="NAME,NAME,...", help=", ".join(COLUMNS))
-    add("--combine", default=[], nargs="+", metavar="COMBINER:NAME+NAME+...")
+    add("--combine", default=[], nargs="+", metavar="COMBINER:NAME+NAME", help="sums")
     add("--data", metavar="FILE", help="images; default: as the config says")
     add("--csv", nargs="+", metavar="FILE", type=Path, help="nothing is measured")
     archs = "all, N drawn ones, FROM:TO of the official numbers, or a file of numbers"

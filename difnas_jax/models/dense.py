@@ -44,8 +44,9 @@ class DenseNetwork(Network):
     def along(self, paths: PathMaps, ops: Array, train: bool, fair: bool) -> PathMaps:
         """See `Network.along`."""
         for layer, choice in enumerate(self.choices):
+            paths = self.passed_on(layer, paths)
             paths = choice.together(paths, ops[:, layer], train, fair)
-        return paths
+        return self.passed_on(len(self.choices), paths)
 
     def classify(self, hidden: Array, train: bool) -> Array:
         """See `Network.classify`."""

@@ -60,7 +60,7 @@ def evaluations(
         which have no network in common with these. 0: none is fitted.
       seed: of the split and the folds.
     """
-    known, judged = _split(table, fit_to, seed)
+    known, judged = split(table, fit_to, seed)
     paths = path_counts(table.space, table.architectures)
     shares = rank_shares(np.stack([rows[0] for rows in scores.values()], axis=1))
     features = {FITTED: paths, f"{FITTED}_and_scores": np.hstack([paths, shares])}
@@ -77,10 +77,19 @@ def evaluations(
     return found
 
 
-def _split(
+def split(
     table: BenchmarkTable, count: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of at most `count` architectures, and of all others; no network in both."""
+    """Two parts of a table that have no network in common.
+
+    Args:
+      table: N architectures.
+      count: how many of them the first part has at most.
+      seed: of the drawing.
+
+    Returns:
+      int[M] and int[N - M], rows of the table.
+    """
     numbers, members = np.unique(table.network, return_inverse=True)
     place = np.random.default_rng(seed).permutation(len(numbers))[members]
     whole = np.searchsorted(np.cumsum(np.bincount(place)), count, side="right")

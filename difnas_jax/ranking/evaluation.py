@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ BEST_SHARE = 0.1
 NORMAL_95 = 1.96  # standard deviations on each side of a 95 % interval
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
-Numbers = dict[str, float | None]
+Numbers = dict[str, Any]
 
 
 def evaluation(

@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from difnas_jax.spaces.base import Op, SearchSpace
-from difnas_jax.spaces.cell import ZERO
-from difnas_jax.spaces.costs import PARAMS, cost_table
+from difnas_jax.spaces.cell import PASSING, ZERO
 
 LARGE = 3  # side in pixels of a kernel that sees more than one place
 
 
 def structure(space: SearchSpace, architectures: np.ndarray) -> dict[str, np.ndarray]:
     """Counts that say something about an architecture each on its own.
+
+    Ops with weights are all but zero, pooling and identity, be it strided or not.
 
     Args:
       space: the search space.
@@ -37,8 +38,7 @@ def structure(space: SearchSpace, architectures: np.ndarray) -> dict[str, np.nda
       unchanged.
     """
     architectures = np.asarray(architectures)
-    has_weights = cost_table(space).tables[PARAMS] > 0  # [L, O]
-    weighted = has_weights[np.arange(space.num_layers), architectures]  # [N, L]
+    weighted = _is(space, lambda op: op.kind not in (ZERO, *PASSING))[architectures]
     large = weighted & _is(space, lambda op: op.kernel >= LARGE)[architectures]
     pooling = _is(space, lambda op: op.kind == "avg_pool")[architectures]
     live, paths = space.on_a_path(architectures), _paths(space)

@@ -43,11 +43,12 @@ SHOWN = {
     "not finite": "{non_finite:.0f}",
 }
 LEGEND = """\
-tau-b and Spearman with 95 % intervals over networks (jackknife); repeats: standard
-deviation of tau-b over seeds; same size: tau-b among networks of equal parameter count,
-weighted; best tenth: tau-b among the most accurate tenth; distinct: tau-b with each
-network once; chosen: accuracy of the network of highest score, regret: how much it
-lacks of the best one, both in percentage points; not finite: values that rank worst."""
+Tau-b and Spearman stand with 95 % intervals over networks (jackknife). Repeats: the
+standard deviation of tau-b over seeds. Same size: tau-b among networks of equal
+parameter count, weighted. Best tenth: tau-b among the most accurate tenth. Distinct:
+tau-b with each network once. Chosen: the accuracy of the network of highest score;
+regret: how much it lacks of the best one, both in percentage points. Not finite: how
+many values rank worst for it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+SATURATED = 0.98  # share of images with a region of their own
 CONFIDENT = 2.576  # standard deviations on either side of a 99 % interval
 DISTINCT = 3.0  # standard errors between the means of two ops
 
@@ -55,6 +56,25 @@ def doubts_about_gammas(layers: Iterable[Mapping[str, np.ndarray]]) -> list[str]
     return [
         "no layer has two ops whose mean |gamma| differ by three standard errors over "
         "their channels; the indicator tells no op from another"
+    ]
+
+
+def doubts_about_regions(shares: np.ndarray) -> list[str]:
+    """Linear regions tell nothing where each image has one of its own.
+
+    Args:
+      shares: float64[N], regions by images, of each network.
+
+    Returns:
+      A sentence where that is so in a tenth of the networks; else nothing.
+    """
+    saturated = np.mean(shares > SATURATED)
+    if saturated < 0.1:
+        return []
+    return [
+        f"linear regions are saturated: in {saturated:.0%} of the networks more than "
+        f"{SATURATED:.0%} of the images have a region of their own; take smaller "
+        "images or fewer channels"
     ]
 
 

@@ -41,13 +41,13 @@ COSTS = Count(
 STRUCTURE = Count(
     structure,
     columns={
-        "live_convs": Column("ops with parameters from input to output"),
+        "live_convs": Column("ops with weights from input to output"),
         "large_convs": Column("those with kernels above 1 pixel"),
-        "depth": Column("most ops with parameters on a path"),
+        "depth": Column("most ops with weights on a path"),
         "large_depth": Column("most large ones on a path"),
-        "unpooled_depth": Column("most ops with parameters on a path without pooling"),
+        "unpooled_depth": Column("most ops with weights on a path without pooling"),
         "unpooled_paths": Column("paths without pooling"),
-        "pool_paths": Column("paths that pool and have no parameters", False),
+        "pool_paths": Column("paths that pool and have no weights", False),
         "skip": Column("whether a path changes nothing"),
     },
 )

@@ -15,6 +15,7 @@ from jax import Array
 
 from difnas_jax.models.dense import DenseNetwork
 from difnas_jax.models.layers import layer_name
+from difnas_jax.models.network import Network
 from difnas_jax.scoring.proxies.base import Apply, Features, Variables, kernel
 
 
@@ -32,7 +33,7 @@ class Factors(NamedTuple):
 
 
 def factors(
-    model: DenseNetwork, variables: Variables, images: Array, path: Array
+    model: Network, variables: Variables, images: Array, path: Array
 ) -> Factors:
     """One forward and one backward pass; a pure function, compiled once for all paths.
 
@@ -52,9 +53,10 @@ def factors(
             }
             for layer in layers
         }
-        logits, maps = model.apply(
+        outputs: Any = model.apply(
             {**variables, "offsets": named}, images, path, method=_maps
         )
+        logits, maps = outputs
         return logits.sum(), maps
 
     def rows(array: Array) -> Array:

@@ -181,12 +181,12 @@ class ProxyMeasure:
           allowed: bool[N, L, O], at least one op in each layer.
 
         Returns:
-          float64[N, R] by column, one for each repeat.
+          float64[N, R] by column that needs a network, one for each repeat.
         """
         check_same_arrays("scores without training", {"allowed": allowed})
         weights = allowed / allowed.sum(-1, keepdims=True)
         found = self._repeats(weights.astype(np.float32))
-        return {name: found[name] for name in self.columns}
+        return {name: found[name] for name in self.columns if name in found}
 
     def _repeats(self, paths: np.ndarray) -> dict[str, np.ndarray]:
         """float64[N, R] by column."""
