@@ -47,6 +47,12 @@ RECIPE = {
     ("supernet", "epochs"),
     ("search", "references"),
     ("search", "screening"),
+    # The search algorithm of a method without training, and its numbers.
+    ("search", "algorithm"),
+    ("search", "population"),
+    ("search", "tournament"),
+    ("search", "steps"),
+    ("search", "generations"),
 }
 
 
