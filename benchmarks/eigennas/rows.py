@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.eigennas.networks import (
+    DESCENTS,
     Split,
     drawn,
     initial_kernels,
@@ -37,7 +37,6 @@ LABELLED = 128  # of the generalisation bounds
 WIDTHS = (64, 256, 1024)
 DEPTHS = (4, 6)
 CURVED = tuple(name for name in ACTIVATIONS if name != "linear")
-RATES = (0.03, 0.1)
 TINY = np.finfo(np.float64).tiny  # for an eigenvalue that rounding leaves below 0
 Row = dict[str, Any]
 
@@ -106,20 +105,61 @@ def shape_of(layers: Sequence[HiddenLayer]) -> Row:
     }
 
 
+class Part(NamedTuple):
+    """Networks that are trained.
+
+    Attributes:
+      mnist: whether on MNIST, or on the digits that are shipped.
+      images: how many of the training images; 0 is all.
+      descent: key of `DESCENTS`.
+    """
+
+    mnist: bool
+    images: int
+    descent: str
+
+    def row_of(
+        self,
+        space: DenseSpace,
+        splits: dict[str, Split],
+        seeds: Sequence[int],
+        updates: int,
+    ) -> Callable[[Architecture], Row]:
+        """See `trained_rows`, on the images of this part."""
+        count = self.images or len(splits["train"].labels)
+        few = Split(*(array[:count] for array in splits["train"]))
+        descent = DESCENTS[self.descent]
+        run = trainer(space, {**splits, "train": few}, updates, descent)
+        return trained_rows(space, splits["train"], seeds, run, descent.rates)
+
+
+PARTS = {
+    f"{data}{suffix}": Part(data == "mnist", images, descent)
+    for data in ("digits", "mnist")
+    for suffix, images, descent in (
+        ("", 0, "adam"),
+        ("_few", LABELLED, "adam"),
+        ("_sgd", 0, "sgd"),
+    )
+}
+
+
 def trained_rows(
-    space: DenseSpace, splits: dict[str, Split], seeds: Sequence[int], updates: int
+    space: DenseSpace,
+    train: Split,
+    seeds: Sequence[int],
+    run: Callable[..., dict[str, np.ndarray]],
+    rates: Sequence[float],
 ) -> Callable[[Architecture], Row]:
     """A function of a network: its scores and its accuracies.
 
     Scores of finite width are means of logarithms over the seeds; `validation` and
     `test` are accuracies by seed at the learning rate of best mean validation accuracy.
     """
-    train = splits["train"]
     images, gram = train.images[:IMAGES], gram_of(train.images[:IMAGES])
     labelled = gram_of(train.images[:LABELLED])
     one_hot = np.eye(space.num_classes)[train.labels[:LABELLED]]
-    find, run = tangent_kernels(space, images), trainer(space, splits, updates)
-    costs = cost_table(space)
+    find, costs = tangent_kernels(space, images), cost_table(space)
 
     def row(path: Architecture) -> Row:
         layers = hidden_layers(space, path)
@@ -129,7 +169,7 @@ def trained_rows(
         wide = infinite_kernels(labelled, layers).tangent
         tasks = 2 * one_hot.T - 1  # one class against the rest, -1 and 1
         stacked = [np.stack(every) for every in zip(*kernels, strict=True)]
-        found = run(stacked, jnp.asarray(path), jnp.asarray(RATES), jnp.asarray(seeds))
+        found = run(stacked, path, seeds)
         rate = int(found["validation"].mean(1).argmax())
         return {
             "network": space.text(path),
@@ -141,7 +181,7 @@ def trained_rows(
             **infinite(gram, layers),
             "label_bound": _mean([generalisation_bound(wide, y) for y in tasks]),
             "eigenvalue_bound": eigenvalue_generalisation_bound(wide),
-            "rate": RATES[rate],
+            "rate": rates[rate],
             "loss": found["loss"][rate].tolist(),
             "validation": found["validation"][rate].tolist(),
             "test": found["test"][rate].tolist(),
