@@ -26,6 +26,8 @@ TINY = {
     "supernet.batch_size": 12,
     "retrain.steps": 2,
     "retrain.batch_size": 12,
+    # Cheap ones: what the columns are is tested elsewhere.
+    "method.proxies": "linear_regions,nwot",
     "search.generations": 2,
     "search.population": 4,
     "search.mutations": 2,
