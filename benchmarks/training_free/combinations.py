@@ -89,7 +89,7 @@ def read_terms(
         table = table[np.isin(table.index, one.index[one.measured])]
     terms = {name: rows[0] for name, rows in counted(table).items() if name != "macs"}
     for one in read:
-        for name in one.values:
+        for name in (n for n in one.values if n not in (*terms, "macs")):
             lower = name in COLUMNS and not COLUMNS[name].higher_is_better
             values = one.of(name, table.index)
             terms[name] = -values if lower else values

@@ -19,6 +19,7 @@ scores are then judged on the others. A fitted ranking is no training-free score
 """
 
 import argparse
+import contextlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -41,17 +42,16 @@ from difnas_jax.ranking.comparison import (
 )
 from difnas_jax.ranking.tables import TABLES, BenchmarkTable
 from difnas_jax.report import ranking
-from difnas_jax.runtime import compilation, files, shutdown
+from difnas_jax.runtime import compilation, files, processes, shutdown
 from difnas_jax.runtime.columns import Columns
 from difnas_jax.runtime.metrics import say
-from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.proxies import COLUMNS
-from difnas_jax.scoring.proxies.activity import LINEAR_REGIONS
-from difnas_jax.scoring.reliability import doubts_about_regions
+from difnas_jax.scoring.reliability import doubts_about_columns
 from difnas_jax.scoring.sweep import measures, sweep
 
 SECTIONS = ("space", "data", "method")  # of the config, which change what is measured
+JOIN_SECONDS = 300.0
 Costs = dict[str, dict[str, float]]
 
 
@@ -66,40 +66,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _rank(argv: Sequence[str] | None) -> None:
     flags, config = parse_flags(argv)
+    if processes.number_of_processes() > 1:
+        processes.join(JOIN_SECONDS)
+    with shutdown.watch_for_failures(), contextlib.ExitStack() as held:
+        if processes.is_main_process():  # it alone writes, and holds the workdir
+            held.enter_context(files.locked(flags.workdir))
+        held.enter_context(shutdown.handle_signals())
+        processes.on_all_processes(lambda: _work(flags, config))
+
+
+def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
     table = TABLES[flags.space](flags.table)
     table = table[chosen_rows(flags.archs, table)]
-    with files.locked(flags.workdir), shutdown.handle_signals():
-        costs: Costs = {}
-        origin = {"columns": [path.name for path in flags.csv or ()]}
-        if not flags.csv:
-            flags.csv, costs = measured(flags, config, table)
-            images = config.data.path or config.data.name or config.data.source
-            origin = {"images": images, "pixels": config.space.image_size}
-        scores, table = read_scores(flags, table)
-        found = evaluations(table, scores, fit_to=flags.fit, seed=flags.seed)
-        about = {
-            "space": flags.space,
-            "table": flags.table.name,
-            **origin,
-            "architectures": len(table),
-            "fitted to": flags.fit,
-            "seed": flags.seed,
-            "repeats": len(flags.csv),
-            "device": jax.devices()[0].device_kind,
-            "versions": versions(),
-            "warnings": "; ".join(doubts_about_columns(scores)) or "none",
-        }
-        results = ranking.Results(about, found, costs)
-        if is_main_process():
-            ranking.write(flags.workdir, results, table, scores)
+    costs: Costs = {}
+    origin = {"columns": [path.name for path in flags.csv or ()]}
+    if not flags.csv:
+        flags.csv, costs = measured(flags, config, table)
+        images = config.data.path or config.data.name or config.data.source
+        origin = {"images": images, "pixels": config.space.image_size}
+    if not processes.is_main_process():
+        return
+    scores, table = read_scores(flags, table)
+    found = evaluations(table, scores, fit_to=flags.fit, seed=flags.seed)
+    about = {
+        "space": flags.space,
+        "table": flags.table.name,
+        **origin,
+        "architectures": len(table),
+        "fitted to": flags.fit,
+        "seed": flags.seed,
+        "repeats": len(flags.csv),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "versions": versions(),
+        "warnings": "; ".join(doubts_about_columns(scores)) or "none",
+    }
+    results = ranking.Results(about, found, costs)
+    ranking.write(flags.workdir, results, table, scores)
     say("\n".join(results.lines()))
-
-
-def doubts_about_columns(scores: Scores) -> list[str]:
-    """Why scores are not to be believed, whatever they correlate with."""
-    if "linear_regions" not in scores:
-        return []
-    return doubts_about_regions(scores["linear_regions"] / LINEAR_REGIONS.batch)
 
 
 def parse_flags(
@@ -211,7 +214,7 @@ def _check_settings(
     for name, value in settings.items():
         expected = f"{before.get(name)!r} as in {path}, or another --workdir"
         require(before.get(name) == value, f"--{name}", expected, repr(value))
-    if is_main_process():
+    if processes.is_main_process():
         files.write_json(path, settings)
 
 

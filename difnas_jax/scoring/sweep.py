@@ -107,4 +107,4 @@ def sweep(timed: Mapping[str, Timed], table: BenchmarkTable, path: Path) -> None
         if writer.rows // CHUNK % SHOW_EVERY == 0:
             progress.report(writer.rows)
     progress.close()
-    writer.finish()
+    on_all_processes(writer.finish)
