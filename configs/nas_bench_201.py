@@ -9,9 +9,9 @@ It reads `cifar10` of TensorFlow Datasets, prepared as array_record; README says
 The supernet trains as that of `nas_bench_macro`; the paper of DI-NAS has no cells, and
 there is no budget, as in the benchmark. The found network is retrained as those of the
 benchmark were: 200 epochs at batch 256, rate 0.1 falling as a cosine, weight decay 5e-4
-(here on kernels only), mirrored images and crops padded by 4 pixels, no label smoothing,
-no dropout; on the 45,000 images that are not held out. Differs from the benchmark:
-momentum is not Nesterov's.
+(here on kernels only), mirrored images and crops padded by 4 pixels, no label
+smoothing, no dropout; on the 45,000 images that are not held out. Differs from the
+benchmark: momentum is not Nesterov's.
 
 `:size=16` makes all images 16 pixels wide. `:smoke` goes through every stage in a few
 updates, on the shipped digits.

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import result_files
+from benchmarks.eigennas import page as eigennas
 from benchmarks.evidence import page as evidence
 from benchmarks.evidence import results
 from benchmarks.gpu import page as gpu
@@ -34,6 +35,11 @@ def test_evidence():
     assert evidence.page(results.load()) == evidence.PAGE.read_text()
 
 
+def test_eigennas():
+    results = result_files.load(eigennas.FOLDER / eigennas.RESULTS)
+    assert eigennas.page(results) == (eigennas.FOLDER / eigennas.PAGE).read_text()
+
+
 def test_isometry():
     lines = tables(outputs.load(BENCHMARKS / "isometry"))
     page = (BENCHMARKS / "isometry" / "ISOMETRY.md").read_text()
@@ -47,7 +53,7 @@ def test_training_free():
 
 def test_kept_files_are_small():
     kept = [p for end in ("json", "csv") for p in BENCHMARKS.rglob(f"*.{end}")]
-    assert len(kept) == 5
+    assert len(kept) == 6
     assert max(path.stat().st_size for path in kept) < 50_000
 
 

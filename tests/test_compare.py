@@ -26,6 +26,8 @@ TINY = {
     "supernet.batch_size": 12,
     "retrain.steps": 2,
     "retrain.batch_size": 12,
+    # Cheap ones: what the columns are is tested elsewhere.
+    "method.proxies": "linear_regions,nwot",
     "search.generations": 2,
     "search.population": 4,
     "search.mutations": 2,
@@ -47,6 +49,12 @@ RECIPE = {
     ("supernet", "epochs"),
     ("search", "references"),
     ("search", "screening"),
+    # The search algorithm of a method without training, and its numbers.
+    ("search", "algorithm"),
+    ("search", "population"),
+    ("search", "tournament"),
+    ("search", "steps"),
+    ("search", "generations"),
 }
 
 

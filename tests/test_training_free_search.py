@@ -12,6 +12,7 @@ import difnas_jax
 from difnas_jax import checks, spaces
 from difnas_jax.config import default
 from difnas_jax.errors import InputError
+from difnas_jax.report import figures
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.scoring import scorers
@@ -145,3 +146,22 @@ def test_unknown_columns_are_refused(config, names) -> None:
     config.method.proxies = names
     with pytest.raises(InputError, match="^method.proxies: expected some of .*, got"):
         checks.check(config)
+
+
+@pytest.mark.parametrize("name", ["reinforce", "pruning"])
+def test_the_report_has_a_landscape_of_every_column(config, tmp_path, name) -> None:
+    config.search.update(algorithm=name, references=())
+    config.stages = ("search", "report")
+    difnas_jax.run(config, tmp_path)
+    page = (tmp_path / artifacts.REPORT).read_text()
+    assert (tmp_path / artifacts.FIGURES / "landscapes.png").exists()
+    assert all(f"<th>{column}</th>" in page for column in PROXIES)
+    history = files.read_json_lines(tmp_path / artifacts.SEARCH_HISTORY)
+    figure = figures.landscapes(history, PROXIES)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(PROXIES)
+    for axes, column in zip(figure.axes, PROXIES, strict=True):
+        dots, best = (np.asarray(line.get_ydata(), float) for line in axes.lines)
+        expected = [row[f"median_{column}"] for row in history]
+        np.testing.assert_array_equal(dots, expected)
+        last = artifacts.load_candidates(tmp_path / artifacts.CANDIDATES)
+        assert best[-1] == last.columns[column][0]

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks import result_files
-from benchmarks.eigennas.page import BOUNDS, accuracies, rows_of
+from benchmarks.eigennas.page import BOUNDS, rows_of, test_accuracies, trained_parts
 from benchmarks.eigennas.rows import WIDTHS, Row
 from difnas_jax.report import figures
 from difnas_jax.report.figures import BLUE, GREEN, INK, MUTED, ORANGE
@@ -22,14 +23,13 @@ SERIES = {
 
 
 def eigennas_figure(results: result_files.Results) -> Figure:
-    """A panel for the bounds, and one for each set of trained networks."""
-    trained = [part for part in results if part != BOUNDS]
-    columns = (BOUNDS in results) + len(trained)
-    figure, axes = figures.new_figure(4.2 * columns, 4.2, columns=columns)
+    """The bounds, and the networks of up to three parts: the last that were trained."""
+    figure, axes = figures.new_figure(9.6, 8.0, columns=2, rows=2)
     if BOUNDS in results:
         _bounds(axes[0], rows_of(results[BOUNDS]))
-    for panel, part in zip(axes[-len(trained) :], trained, strict=False):
-        _trained(panel, part, rows_of(results[part]))
+    trained = list(trained_parts(results).items())
+    for panel, (part, rows) in zip(axes[1:], trained[-3:], strict=False):
+        _trained(panel, part, rows)
     return figure
 
 
@@ -50,12 +50,15 @@ def _bounds(axes: Axes, rows: list[Row]) -> None:
 
 
 def _trained(axes: Axes, part: str, rows: list[Row]) -> None:
-    test = 100 * (1 - accuracies(rows, "test").mean(0))
+    test = 100 * (1 - test_accuracies(rows).mean(0))
     layers = np.array([row["nonlinear_layers"] for row in rows])
     eigenvalues = np.exp([row["finite"] for row in rows])
     points = axes.scatter(eigenvalues, test, 22, c=layers, cmap="viridis")
-    axes.set(xscale="log", yscale="log", xlabel="minimum eigenvalue, width 64")
-    axes.set_ylabel("test error (%)")
+    axes.set(xscale="log", yscale="log", ylabel="test error (%)")
+    axes.set_xlabel("minimum eigenvalue, width 64")
+    axes.yaxis.set_major_locator(LogLocator(subs=range(1, 10)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title(f"{len(rows)} trained networks, {part}", loc="left")
     figure: Any = axes.get_figure()
     figure.colorbar(points, ax=axes, label="non-linear layers")

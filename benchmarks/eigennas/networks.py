@@ -8,8 +8,7 @@ their weights, and gives what the found network gives.
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -127,13 +126,34 @@ def tangent_kernels(
     )
 
 
-def trainer(
-    space: DenseSpace, splits: dict[str, Split], updates: int
-) -> Callable[..., dict[str, np.ndarray]]:
-    """A program of (kernels with a first dimension S, path, rates[R], seeds[S]).
+class Descent(NamedTuple):
+    """How a network is trained.
 
-    Adam with a cosine, batches drawn with replacement. It returns accuracies
-    float[R, S] by name of the split, and `loss`, the mean over the last 20 updates.
+    Attributes:
+      name: for people.
+      direction: of an update, before the learning rate.
+      rates: of which a network takes that of better validation accuracy.
+    """
+
+    name: str
+    direction: optax.GradientTransformation
+    rates: tuple[float, ...]
+
+
+DESCENTS = {
+    "adam": Descent("Adam", optax.scale_by_adam(b2=0.99), (0.03, 0.1)),
+    "sgd": Descent("SGD", optax.identity(), (0.1,)),
+}
+
+
+def trainer(
+    space: DenseSpace, splits: dict[str, Split], updates: int, descent: Descent
+) -> Callable[..., dict[str, np.ndarray]]:
+    """A program of (kernels with a first dimension S, path, seeds[S]).
+
+    The rate falls as a cosine, batches are drawn with replacement. It returns
+    accuracies float[R, S] by name of the split, and `loss`, the mean over the last 20
+    updates, for each of the R rates.
     """
     model, placed = supernet(space), jax.tree.map(jnp.asarray, splits)
 
@@ -153,7 +173,7 @@ def trainer(
         seed: Array,
     ) -> dict[str, Array]:
         optimizer = optax.chain(
-            optax.scale_by_adam(b2=0.99),
+            descent.direction,
             optax.scale_by_schedule(optax.cosine_decay_schedule(-1.0, updates)),
         )
         train = splits["train"]
@@ -179,9 +199,12 @@ def trainer(
 
     over_seeds = jax.vmap(train, in_axes=(None, 0, None, None, 0))
     over_rates = jax.vmap(over_seeds, in_axes=(None, None, None, 0, None))
-    run = functools.partial(jax.jit(over_rates), placed)
+    run, rates = jax.jit(over_rates), jnp.asarray(descent.rates)
 
-    def measured(*arguments: Any) -> dict[str, np.ndarray]:
+    def measured(
+        kernels: Kernels, path: Architecture, seeds: Sequence[int]
+    ) -> dict[str, np.ndarray]:
+        arguments = placed, kernels, jnp.asarray(path), rates, jnp.asarray(seeds)
         return {name: np.asarray(found) for name, found in run(*arguments).items()}
 
     return measured

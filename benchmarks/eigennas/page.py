@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import markdown, result_files
-from benchmarks.eigennas.rows import IMAGES, LABELLED, WIDTHS, Row
+from benchmarks.eigennas.networks import BATCH_SIZE, DESCENTS
+from benchmarks.eigennas.rows import IMAGES, LABELLED, PARTS, WIDTHS, Row
 from difnas_jax.ranking.correlation import correlations, kendall_tau_b
 from difnas_jax.ranking.selection import choice
 
 FOLDER = Path(__file__).parent
 RESULTS, PAGE, FIGURE = "eigennas.json", "EIGENNAS.md", "eigennas.png"
-BOUNDS, FEW = "bounds", "_few"  # a part, and the end of the names of some
+BOUNDS = "bounds"
 TOP = 20  # networks by score, of which the best by validation accuracy is taken
 RANDOM_CHOICES = 1000
-# What ranks networks: key of a row, and whether more or less is better.
-SCORES = {
-    "minimum eigenvalue, width 64": ("finite", 1),
-    "minimum eigenvalue, infinite width": ("infinite", 1),
-    "lower bound, Schur": ("schur", 1),
-    "lower bound, Hermite": ("hermite", 1),
-    "upper bound, closest pair": ("closest_pair", 1),
-    "condition number, width 64": ("finite_condition", -1),
-    "condition number, infinite width": ("infinite_condition", -1),
-    "minimum over mean eigenvalue, width 64": ("finite_normalised", 1),
-    "sqrt(y' K^-1 y / n)": ("label_bound", -1),
-    "null: non-linear layers": ("nonlinear_layers", 1),
-    "null: skips": ("skips", 1),
-    "null: parameters": ("params", 1),
+# What ranks networks: a number of a row, more is better.
+SCORES: dict[str, Callable[[Row], float]] = {
+    "minimum eigenvalue, width 64": lambda row: row["finite"],
+    "minimum eigenvalue, infinite width": lambda row: row["infinite"],
+    "lower bound, Schur": lambda row: row["schur"],
+    "lower bound, Hermite": lambda row: row["hermite"],
+    "upper bound, closest pair": lambda row: row["closest_pair"],
+    "mean eigenvalue, width 64": lambda row: row["finite"] - row["finite_normalised"],
+    "minimum over mean, width 64": lambda row: row["finite_normalised"],
+    "condition number, width 64": lambda row: -row["finite_condition"],
+    "condition number, infinite width": lambda row: -row["infinite_condition"],
+    "sqrt(y' K^-1 y / n)": lambda row: -row["label_bound"],
+    "null: non-linear layers": lambda row: row["nonlinear_layers"],
+    "null: skips": lambda row: row["skips"],
+    "null: parameters": lambda row: row["params"],
 }
 
 HEADER = """# EigenNAS: bounds on the minimum eigenvalue, and its ranking of networks
@@ -52,23 +54,29 @@ the mean over seeds of the minimum eigenvalue as a share of it, and in brackets 
 mean squared relative error of the entries of the kernel.
 """
 ABOUT_RANKING = f"""
-## Ranking: {{part}}
+## Ranking of trained networks
 
-{{networks}} networks of the dense space with uniform random ops, as many of 4 as of 5
-and 6 hidden layers of 64 units, each trained from {{seeds}} seeds: {{updates}} updates
-of Adam at batch 64 on {{images}} images, the learning rate (0.03 or 0.1) of better
-validation accuracy. Test accuracy, mean over seeds: best {{best:.2%}}, median
-{{median:.2%}}, worst {{worst:.2%}}. Accuracies of two seeds rank the networks alike
-with tau-b {{ceiling}}.
-Scores are from {IMAGES} training images at initialisation; those of width 64 are means
-of logarithms over the seeds, for the very weights that are trained.
+Networks of the dense space with uniform random ops, as many of 4 as of 5 and 6 hidden
+layers of 64 units. Scores are from {IMAGES} training images at initialisation; those of
+width 64 are means of logarithms over the seeds, for the very weights that are trained.
+Batches have {BATCH_SIZE} images; of several learning rates, a network takes that of
+better validation accuracy. Columns:
 
-The intervals are 95 % of a bootstrap over networks. *Equal size*: tau-b among networks
-of one number of layers, mean of the three. *Regret*: test accuracy, in percentage
-points, that the best network has more than the one of highest score; *top {TOP}*: more
-than the one of best validation accuracy among the {TOP} of highest score. A network
-drawn at random has a regret of {{regret:.2f}}, the best by validation of {TOP} at
-random one of {{top_regret:.2f}}.
+- *tau-b* and *Spearman* with test accuracy, mean over seeds, and 95 % intervals of a
+  bootstrap over networks; *equal size*: tau-b among networks of one number of layers,
+  mean of the three.
+- *regret*: test accuracy, in percentage points, that the best network has more than the
+  one of highest score; *top {TOP}*: more than the one of best validation accuracy among
+  the {TOP} of highest score.
+"""
+ABOUT_PART = """
+### {part}
+
+{networks} networks from {seeds} seeds each, {updates} updates of {descent} at a rate of
+{rates}, on {images} training images. Test accuracy: best {best:.2%}, median
+{median:.2%}, worst {worst:.2%}. The accuracies of two seeds rank the networks alike
+with tau-b {ceiling}. A network drawn at random has a regret of {regret:.2f}, the best
+in validation of {top} at random one of {top_regret:.2f}.
 """
 ABOUT_GENERALISATION = f"""
 ## The generalisation bound
@@ -77,8 +85,8 @@ sqrt(y' K^-1 y / n) bounds the expected 0-1 error of SGD up to a constant, logar
 and a term of confidence, and 1 / sqrt(minimum eigenvalue) bounds it from above. K is
 the kernel of infinite width of n = {LABELLED} training images, y are labels of -1 and 1
 of one class against the rest; means over ten classes. A bound of 1 or more says
-nothing. The networks are those above that train on these images alone. *tau-b*: with
-the test error.
+nothing. The networks are those above that train on these images alone; their test
+errors are of ten classes, where the bounds are of two. *tau-b*: with the test error.
 """
 
 
@@ -87,10 +95,12 @@ def page(results: result_files.Results) -> str:
     lines = list[str](HEADER.splitlines())
     if BOUNDS in results:
         lines += [*ABOUT_BOUNDS.splitlines(), "", *_bounds(rows_of(results[BOUNDS]))]
-    trained = {part: r for part, r in results.items() if part != BOUNDS}
-    for part, result in trained.items():
-        lines += _ranking(part, result)
-    few = {part: result for part, result in trained.items() if part.endswith(FEW)}
+    trained = trained_parts(results)
+    if trained:
+        lines += ABOUT_RANKING.splitlines()
+    for part, rows in trained.items():
+        lines += _ranking(part, rows, results[part]["settings"]["updates"])
+    few = {part: rows for part, rows in trained.items() if PARTS[part].images}
     if few:
         lines += [*ABOUT_GENERALISATION.splitlines(), "", *_generalisation(few)]
     lines += ["", "## Where the numbers come from", "", *markdown.sources(results)]
@@ -102,15 +112,24 @@ def rows_of(result: dict[str, Any]) -> list[Row]:
     return result_files.as_rows(result["rows"])
 
 
-def accuracies(rows: list[Row], split: str) -> np.ndarray:
-    """float64[S, N] of a split."""
-    return np.array([row[split] for row in rows]).T
+def trained_parts(results: result_files.Results) -> dict[str, list[Row]]:
+    """Of each part whose networks were trained, the rows with their scores."""
+    found = {}
+    for part, about in PARTS.items():
+        if about.descent and {part, about.scores} <= results.keys():
+            both = rows_of(results[about.scores]), rows_of(results[part])
+            found[part] = [{**s, **row} for s, row in zip(*both, strict=False)]
+    return found
 
 
-def scores(rows: list[Row], name: str) -> np.ndarray:
-    """float64[N] of a row of `SCORES`, more is better."""
-    key, sign = SCORES[name]
-    return sign * np.array([row[key] for row in rows], np.float64)
+def test_accuracies(rows: list[Row]) -> np.ndarray:
+    """float64[S, N]."""
+    return np.array([row["test"] for row in rows]).T
+
+
+def column(rows: list[Row], key: str) -> np.ndarray:
+    """float64[N] of a column."""
+    return np.array([row[key] for row in rows], np.float64)
 
 
 def _bounds(rows: list[Row]) -> Iterator[str]:
@@ -129,40 +148,43 @@ def _bounds(rows: list[Row]) -> Iterator[str]:
         yield markdown.row((*shape, f"{whole:.3g}", *cells, *finite))
 
 
-def _ranking(part: str, result: dict[str, Any]) -> Iterator[str]:
-    rows = rows_of(result)
-    test, validation = (accuracies(rows, split) for split in ("test", "validation"))
+def _ranking(part: str, rows: list[Row], updates: int) -> Iterator[str]:
+    test, validation = test_accuracies(rows), column(rows, "validation")
     mean, seeds = test.mean(0), range(len(test))
     pairs = [(test[i], test[j]) for i in seeds for j in seeds if i < j]
     ceiling = np.mean([kendall_tau_b(*pair) for pair in pairs])
     rng = np.random.default_rng(0)
     count = min(TOP, len(rows))
     at_random = [
-        top_regret(rng.random(len(rows)), validation.mean(0), mean, count)
+        top_regret(rng.random(len(rows)), validation, mean, count)
         for _ in range(RANDOM_CHOICES)
     ]
-    about = ABOUT_RANKING.format(
+    descent = DESCENTS[PARTS[part].descent]
+    about = ABOUT_PART.format(
         part=part,
         networks=len(rows),
         seeds=len(test),
-        images=LABELLED if part.endswith(FEW) else "all training",
-        updates=result["settings"]["updates"],
+        images=PARTS[part].images or "all",
+        descent=descent.name,
+        rates=" or ".join(map(str, descent.rates)),
+        updates=updates,
         best=mean.max(),
         median=np.median(mean),
         worst=mean.min(),
         ceiling=f"{ceiling:.2f}",
         regret=100 * (mean.max() - mean.mean()),
+        top=count,
         top_regret=100 * np.mean(at_random),
     )
     yield from (*about.splitlines(), "")
     names = ("score", "tau-b", "Spearman", "equal size", "regret", f"top {TOP}")
     yield from markdown.head(names)
     for name in SCORES:
-        own = scores(rows, name)
+        own = np.array([SCORES[name](row) for row in rows], np.float64)
         found = correlations(own[None], mean, np.arange(len(rows)))
         chosen = choice(own, mean, np.arange(len(rows)))
         assert chosen is not None
-        regrets = chosen.regret, top_regret(own, validation.mean(0), mean, count)
+        regrets = chosen.regret, top_regret(own, validation, mean, count)
         cells = [_interval(found, key) for key in ("tau_b", "spearman")]
         equal = _equal_size(own, mean, np.array([row["params"] for row in rows]))
         yield markdown.row((name, *cells, equal, *(f"{100 * r:.2f}" for r in regrets)))
@@ -191,18 +213,16 @@ def _equal_size(own: np.ndarray, test: np.ndarray, params: np.ndarray) -> str:
     return f"{np.mean(taus):.2f}" if np.isfinite(taus).all() else "not defined"
 
 
-def _generalisation(trained: result_files.Results) -> Iterator[str]:
+def _generalisation(trained: dict[str, list[Row]]) -> Iterator[str]:
     names = ("data", "quantity", "smallest", "median", "largest", "below 1", "tau-b")
     yield from markdown.head(names)
-    for part, result in trained.items():
-        rows = rows_of(result)
-        error = 1 - accuracies(rows, "test").mean(0)
-        columns = {"test error": error}
-        for key, title in (
-            ("label_bound", "sqrt(y' K^-1 y / n)"),
-            ("eigenvalue_bound", "1 / sqrt(minimum eigenvalue)"),
-        ):
-            columns[title] = np.array([row[key] for row in rows])
+    for part, rows in trained.items():
+        error = 1 - test_accuracies(rows).mean(0)
+        columns = {
+            "test error": error,
+            "sqrt(y' K^-1 y / n)": column(rows, "label_bound"),
+            "1 / sqrt(minimum eigenvalue)": column(rows, "eigenvalue_bound"),
+        }
         for title, values in columns.items():
             spread = (f"{v:.3g}" for v in np.quantile(values, (0, 0.5, 1)))
             below = f"{np.mean(values < 1):.0%}"

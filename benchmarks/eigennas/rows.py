@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.eigennas.networks import (
+    DESCENTS,
     Split,
     drawn,
     initial_kernels,
@@ -37,7 +37,7 @@ LABELLED = 128  # of the generalisation bounds
 WIDTHS = (64, 256, 1024)
 DEPTHS = (4, 6)
 CURVED = tuple(name for name in ACTIVATIONS if name != "linear")
-RATES = (0.03, 0.1)
+DIGITS = 5
 TINY = np.finfo(np.float64).tiny  # for an eigenvalue that rounding leaves below 0
 Row = dict[str, Any]
 
@@ -82,7 +82,7 @@ def bound_rows(space: DenseSpace, train: Split, seeds: Sequence[int]) -> Iterato
             row[f"finite_{width}"] = values
             errors = [((each / kernel - 1) ** 2).mean() for each in found]
             row[f"error_{width}"] = float(np.mean(errors) ** 0.5)
-        yield {"activation": layers[0].activation, **shape_of(layers), **row}
+        yield shortened({"activation": layers[0].activation, **shape_of(layers), **row})
 
 
 def equal_layers(space: DenseSpace) -> Iterator[Architecture]:
@@ -106,54 +106,121 @@ def shape_of(layers: Sequence[HiddenLayer]) -> Row:
     }
 
 
-def trained_rows(
-    space: DenseSpace, splits: dict[str, Split], seeds: Sequence[int], updates: int
-) -> Callable[[Architecture], Row]:
-    """A function of a network: its scores and its accuracies.
+class Part(NamedTuple):
+    """Random networks that are scored, or that are trained.
 
-    Scores of finite width are means of logarithms over the seeds; `validation` and
-    `test` are accuracies by seed at the learning rate of best mean validation accuracy.
+    Attributes:
+      data: `mnist`, or the `digits` that are shipped.
+      descent: key of `DESCENTS`; empty: the networks are scored.
+      images: how many of the training images train; 0 is all.
     """
-    train = splits["train"]
+
+    data: str
+    descent: str = ""
+    images: int = 0
+
+    @property
+    def scores(self) -> str:
+        """The part with the scores of the same networks."""
+        return f"{self.data}_scores"
+
+    def row_of(
+        self,
+        space: DenseSpace,
+        splits: dict[str, Split],
+        seeds: Sequence[int],
+        updates: int,
+    ) -> Callable[[Architecture], Row]:
+        """A function of a network: its row."""
+        train = splits["train"]
+        if not self.descent:
+            return scored(space, train, seeds)
+        few = Split(*(array[: self.images or None] for array in train))
+        descent = DESCENTS[self.descent]
+        run = trainer(space, {**splits, "train": few}, updates, descent)
+        return trained(space, seeds, run, descent.rates)
+
+
+PARTS = {
+    f"{data}{suffix}": Part(data, descent, images)
+    for data in ("digits", "mnist")
+    for suffix, descent, images in (
+        ("_scores", "", 0),
+        ("", "adam", 0),
+        ("_few", "adam", LABELLED),
+        ("_sgd", "sgd", 0),
+    )
+}
+
+
+def scored(
+    space: DenseSpace, train: Split, seeds: Sequence[int]
+) -> Callable[[Architecture], Row]:
+    """A function of a network: its scores, at finite width means of logarithms."""
     images, gram = train.images[:IMAGES], gram_of(train.images[:IMAGES])
     labelled = gram_of(train.images[:LABELLED])
     one_hot = np.eye(space.num_classes)[train.labels[:LABELLED]]
-    find, run = tangent_kernels(space, images), trainer(space, splits, updates)
-    costs = cost_table(space)
+    find, costs = tangent_kernels(space, images), cost_table(space)
 
     def row(path: Architecture) -> Row:
         layers = hidden_layers(space, path)
-        kernels = [initial_kernels(space, path, seed) for seed in seeds]
-        spectra = np.array([np.linalg.eigvalsh(find(own, path)) for own in kernels])
+        kernels = [find(initial_kernels(space, path, seed), path) for seed in seeds]
+        spectra = np.array([np.linalg.eigvalsh(kernel) for kernel in kernels])
         least, traces = spectra[:, 0].clip(TINY), spectra.sum(1)
         wide = infinite_kernels(labelled, layers).tangent
         tasks = 2 * one_hot.T - 1  # one class against the rest, -1 and 1
-        stacked = [np.stack(every) for every in zip(*kernels, strict=True)]
-        found = run(stacked, jnp.asarray(path), jnp.asarray(RATES), jnp.asarray(seeds))
-        rate = int(found["validation"].mean(1).argmax())
-        return {
-            "network": space.text(path),
-            **shape_of(layers),
-            "params": costs.of_one(path)["params"],
-            "finite": float(np.log(least).mean()),
-            "finite_normalised": float(np.log(least * IMAGES / traces).mean()),
-            "finite_condition": float(np.log(spectra[:, -1] / least).mean()),
-            **infinite(gram, layers),
-            "label_bound": _mean([generalisation_bound(wide, y) for y in tasks]),
-            "eigenvalue_bound": eigenvalue_generalisation_bound(wide),
-            "rate": RATES[rate],
-            "loss": found["loss"][rate].tolist(),
-            "validation": found["validation"][rate].tolist(),
-            "test": found["test"][rate].tolist(),
-        }
+        return shortened(
+            {
+                "network": space.text(path),
+                **shape_of(layers),
+                "params": costs.of_one(path)["params"],
+                "finite": np.log(least).mean(),
+                "finite_normalised": np.log(least * IMAGES / traces).mean(),
+                "finite_condition": np.log(spectra[:, -1] / least).mean(),
+                **infinite(gram, layers),
+                "label_bound": np.mean([generalisation_bound(wide, y) for y in tasks]),
+                "eigenvalue_bound": eigenvalue_generalisation_bound(wide),
+            }
+        )
 
     return row
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def trained(
+    space: DenseSpace,
+    seeds: Sequence[int],
+    run: Callable[..., dict[str, np.ndarray]],
+    rates: Sequence[float],
+) -> Callable[[Architecture], Row]:
+    """A function of a network: its accuracies at the best rate in mean validation.
+
+    `validation` is the mean over seeds, `test` has one accuracy for each of them.
+    """
+
+    def row(path: Architecture) -> Row:
+        kernels = [initial_kernels(space, path, seed) for seed in seeds]
+        stacked = [np.stack(every) for every in zip(*kernels, strict=True)]
+        found = run(stacked, path, seeds)
+        validation = found["validation"].mean(1)
+        rate = int(validation.argmax())
+        accuracies = {"validation": validation[rate], "test": found["test"][rate]}
+        return shortened({"rate": rates[rate], **accuracies})
+
+    return row
+
+
+def shortened(row: Row) -> Row:
+    """The same in plain numbers of `DIGITS` digits: hundreds of rows are kept."""
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    many = isinstance(value, list | np.ndarray)
+    return [_plain(float(item)) for item in value] if many else value
 
 
 def networks_of(space: DenseSpace, count: int) -> list[Architecture]:
-    """The networks that are trained, the same for all data."""
+    """The networks that are scored and trained, the same for all data."""
     return drawn(space, count, seed=0)

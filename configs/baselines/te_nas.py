@@ -2,9 +2,9 @@
 
     python -m difnas_jax --config=baselines/te_nas:digits
 
-No weight is trained before retraining. A supernet of all ops but `none` is pruned by the
-condition number of its neural tangent kernel and by its linear regions: in each round,
-of every layer, the op without which they become least worse.
+No weight is trained before retraining. A supernet of all ops but `none` is pruned by
+the condition number of its neural tangent kernel and by its linear regions: in each
+round, of every layer, the op without which they become least worse.
 
 Follows the released code where it departs from the paper: changes are relative, rounded
 and averaged over three drawings of initial values, and regions are counted on crops of
@@ -22,4 +22,6 @@ def get_config(arg=None):
     config.method.update(layer_indicator="plain", score="training_free")
     config.method.update(proxies=("ntk_condition", "linear_regions"), proxy_repeats=3)
     config.search.update(algorithm="pruning", references=("random",), generations=2)
+    if "smoke" in (arg or "").split(","):
+        config.method.proxy_repeats = config.search.generations = 1
     return config

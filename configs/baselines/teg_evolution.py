@@ -6,10 +6,11 @@ No weight is trained before retraining. Regularized evolution: the parent is the
 of the best sum of ranks within a tournament, by the condition number of the neural
 tangent kernel, the linear regions and the error of kernel regression.
 
-Follows the released code: 256 networks, tournaments of 64, 1000 children, three networks
-drawn once, and regions on crops of 3 pixels. Differs from it: kernels are drawn by the
-Kaiming-normal rule, which the code means to use and does not, and the images on which
-regression errs are of the validation split, where the code reads the test.
+Follows the released code: 256 networks, tournaments of 64, 1000 children, initial
+values drawn three times for the whole search, and regions on crops of 3 pixels. Differs
+from it: kernels are drawn by the Kaiming-normal rule, which the code means to use and
+does not, and the images on which regression errs are of the validation split, where the
+code reads the test.
 """
 
 from difnas_jax.config import experiment
@@ -27,5 +28,7 @@ def get_config(arg=None):
     # Random search of as many networks beside it.
     config.search.update(population=256, tournament=64, steps=1000, generations=5)
     if "smoke" in (arg or "").split(","):
-        config.search.update(population=50, tournament=12, steps=4, generations=1)
+        config.method.proxy_repeats = 1
+        config.search.update(population=8, mutations=4, crossovers=4, tournament=2)
+        config.search.update(steps=4, generations=1)
     return config

@@ -2,10 +2,10 @@
 
     python -m difnas_jax --config=baselines/teg_gumbel:digits
 
-TEG-NAS (arXiv 2108.11939) reports a differentiable search, FP-NAS, over its three terms;
-its authors did not release it. This policy is ours, and no number of theirs is to be
-compared with it: `teg_reinforce` with `search.algorithm = gumbel`, which learns from a
-linear model of the ranks of the networks that it has sampled.
+TEG-NAS (arXiv 2108.11939) reports a differentiable search, FP-NAS, over its three
+terms; its authors did not release it. This policy is ours, and no number of theirs is
+to be compared with it: `teg_reinforce` with `search.algorithm = gumbel`, which learns
+from a linear model of the ranks of the networks that it has sampled.
 """
 
 from difnas_jax.config.files import load_config

@@ -7,9 +7,10 @@ layer is rewarded by how the condition number of the neural tangent kernel, the 
 regions and the error of kernel regression change from one sample to the next.
 
 Follows the released code, which cannot run as it is: 500 steps, Adam at 0.04 (its value
-for NAS-Bench-201; 0.07 for the space of DARTS), three networks drawn once. The answer is
-the best sum of ranks of all samples. Differs from it: the first reward is 0, where the
-code has a tuple; kernels and held-out images as in `teg_evolution`.
+for NAS-Bench-201; 0.07 for the space of DARTS), initial values drawn three times for
+the whole search; the answer is the best sum of ranks of all samples. Differs from it:
+the first reward is 0, where the code has a tuple; kernels and held-out images are as in
+`teg_evolution`.
 """
 
 from difnas_jax.config import experiment
@@ -27,5 +28,7 @@ def get_config(arg=None):
     # Random search of as many networks beside it.
     config.search.update(steps=500, policy_learning_rate=0.04, generations=10)
     if "smoke" in (arg or "").split(","):
+        config.method.proxy_repeats = 1
+        config.search.update(population=8, mutations=4, crossovers=4)
         config.search.update(steps=4, generations=1)
     return config

@@ -45,8 +45,7 @@ from difnas_jax.runtime.columns import Columns, check_settings
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.proxies import COLUMNS
-from difnas_jax.scoring.proxies.activity import LINEAR_REGIONS
-from difnas_jax.scoring.reliability import doubts_about_regions
+from difnas_jax.scoring.reliability import doubts_about_columns
 from difnas_jax.scoring.sweep import measures, sweep
 
 SECTIONS = ("space", "data", "method")  # of the config, which change what is measured
@@ -102,13 +101,6 @@ def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
     results = ranking.Results(about, found, costs)
     ranking.write(flags.workdir, results, table, scores)
     say("\n".join(results.lines()))
-
-
-def doubts_about_columns(scores: Scores) -> list[str]:
-    """Why scores are not to be believed, whatever they correlate with."""
-    if "linear_regions" not in scores:
-        return []
-    return doubts_about_regions(scores["linear_regions"] / LINEAR_REGIONS.batch)
 
 
 def parse_flags(

@@ -123,7 +123,6 @@ def default() -> ConfigDict:
     # them by ranks among the candidates, `rank_sum` or `sum_log_rank`.
     config.method.proxies = ("ntk_condition", "linear_regions", "regression_error")
     config.method.combiner = "rank_sum"
-
     # Training-free scores: drawings of initial values and images of which they are the
     # mean, and the initial kernels; empty: those that the authors of a score used.
     config.method.proxy_repeats = 1

@@ -33,6 +33,8 @@ OF_THE_SCORE = (
     "method.dropped_layer",
     "method.proxies",
     "method.combiner",
+    "method.proxy_repeats",
+    "method.proxy_kernels",
 )
 # A field counts unless it is named: a new one can never reuse what is stale.
 STAGES: dict[str, Stage] = {

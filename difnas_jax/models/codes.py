@@ -26,7 +26,9 @@ def similarity(codes: Array) -> Array:
       codes: bool[units, B].
     """
     active = codes.astype(jnp.float32)
-    return active.T @ active + (1 - active).T @ (1 - active)
+    count, both = active.sum(0), active.T @ active
+    # Where both are active, and where neither is: exact, as all are small integers.
+    return 2 * both + len(codes) - count[:, None] - count
 
 
 def count_columns(codes: Array) -> Array:

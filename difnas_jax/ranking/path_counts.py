@@ -41,8 +41,8 @@ def structure(space: SearchSpace, architectures: np.ndarray) -> dict[str, np.nda
     weighted = _is(space, lambda op: op.kind not in (ZERO, *PASSING))[architectures]
     large = weighted & _is(space, lambda op: op.kernel >= LARGE)[architectures]
     pooling = _is(space, lambda op: op.kind == "avg_pool")[architectures]
-    live, paths = space.on_a_path(architectures), _paths(space)
-    open_, convs = _open(space, architectures), _on_path(weighted, paths)
+    paths, open_ = _paths(space), _open(space, architectures)
+    live, convs = _live(open_, paths), _on_path(weighted, paths)
     unpooled = open_ & (_on_path(pooling, paths) == 0)
     return {
         "live_convs": (weighted & live).sum(1),
@@ -71,7 +71,7 @@ def path_counts(space: SearchSpace, architectures: np.ndarray) -> np.ndarray:
     """
     architectures = np.asarray(architectures)
     paths, open_ = _paths(space), _open(space, architectures)
-    live = space.on_a_path(architectures)
+    live = _live(open_, paths)
     first, last = ([path[end] for path in paths] for end in (0, -1))
     columns = []
     for ops in _sets(space):
@@ -118,6 +118,13 @@ def _open(space: SearchSpace, architectures: np.ndarray) -> np.ndarray:
     """bool[N, P]: which paths have no zero op."""
     passes = _is(space, lambda op: op.kind != ZERO)[architectures]
     return np.stack([passes[:, path].all(1) for path in _paths(space)], axis=1)
+
+
+def _live(open_: np.ndarray, paths: list[list[int]]) -> np.ndarray:
+    """bool[N, L]: which layers lie on a path that is open, of bool[N, P]."""
+    layers = range(1 + max(map(max, paths)))
+    holds = [[layer in path for path in paths] for layer in layers]
+    return np.stack([open_[:, mask].any(1) for mask in holds], axis=1)
 
 
 def _on_path(member: np.ndarray, paths: list[list[int]]) -> np.ndarray:

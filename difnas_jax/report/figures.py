@@ -25,6 +25,8 @@ SHADES = matplotlib.colormaps["Blues"]
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 DASHED = (0, (3, 2))
 ABOVE = {"loc": "outside upper center", "ncols": 4, "frameon": False}
+FEW_TIMES = 30  # a column that spans more is drawn on a logarithmic axis
+MANY_GENERATIONS = 40  # more of them are dots that no line joins
 MANY_POINTS = 100  # a longer curve is drawn as its running mean over the raw values
 
 Rows = Sequence[dict[str, Any]]
@@ -79,14 +81,46 @@ def search_trajectory(history: Rows) -> Figure:
       history: rows with `evaluated`, `best` and `median`; None is drawn as a gap.
     """
     figure, (axes,) = new_figure(6.4, 4.2)
-    rows = [(row["evaluated"], row["best"], row["median"]) for row in history]
+    rows = [(row["evaluated"], row.get("best"), row.get("median")) for row in history]
     evaluated, best, median = np.array(rows, np.float64).T
-    axes.plot(evaluated, best, "o-", color=ORANGE, ms=4, label="best so far")
-    axes.plot(evaluated, median, "s-", color=BLUE, ms=4, label="median of generation")
+    few = len(history) < MANY_GENERATIONS
+    lines, dots = ("o-", "s-") if few else ("-", ".")
+    axes.plot(evaluated, median, dots, color=BLUE, ms=4, label="median of generation")
+    axes.plot(evaluated, best, lines, color=ORANGE, ms=4, label="best so far")
     final = f"{best[-1]:.6g}\n"
     axes.text(evaluated[-1], best[-1], final, color=ORANGE, **CENTRED)
     axes.set(xlabel="candidates evaluated", ylabel="score", ymargin=0.12)
     figure.legend(**ABOVE)
+    return figure
+
+
+def landscapes(history: Rows, columns: Sequence[str]) -> Figure:
+    """What a search by several columns met on its way: a panel for each column.
+
+    Args:
+      history: rows with `evaluated` and, of every column, `median_<column>` of the
+        generation and `best_<column>` of the best network so far; None is a gap.
+      columns: their names.
+    """
+    figure, all_axes = new_figure(3.6 * len(columns), 3.4, columns=len(columns))
+    dots: dict[str, Any] = {"color": BLUE, "marker": ".", "alpha": 0.5}
+    dots["ls"] = "-" if len(history) < MANY_GENERATIONS else ""
+    line: dict[str, Any] = {"color": ORANGE, "drawstyle": "steps-post"}
+    for axes, name in zip(all_axes, columns, strict=True):
+        for key, label, style in (
+            ("median_", "generation (median)", dots),
+            ("best_", "best by the score so far", line),
+        ):
+            points = [(row["evaluated"], row.get(key + name)) for row in history]
+            x, y = np.array(points, np.float64).T
+            axes.plot(x, y, label=label, **style)
+        low, high = axes.dataLim.intervaly
+        if 0 < low < high / FEW_TIMES:
+            axes.set_yscale("log")
+        axes.set_title(name, loc="left")
+        axes.set(xlabel="candidates evaluated")
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, **ABOVE)
     return figure
 
 

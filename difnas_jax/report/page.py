@@ -18,11 +18,13 @@ from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
 from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
+from difnas_jax.scoring.scorers import scorer_row
+from difnas_jax.search.candidates import SCORE
 from difnas_jax.spaces import costs
 
 TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
-HISTORY_KEYS = ("generation", "evaluated", "best")
+HISTORY_KEYS = ("generation", "evaluated")
 METRIC_KEYS = ("step", "loss", "accuracy")
 FRONTS = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
 
@@ -81,7 +83,11 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
             label=INDICATORS[config.method.indicator].unit,
         )
     if history := _rows(workdir / artifacts.SEARCH_HISTORY, HISTORY_KEYS):
-        drawn["search"] = figures.search_trajectory(history)
+        if history[0].get("best") is not None:  # pruning has a score at the end alone
+            drawn["search"] = figures.search_trajectory(history)
+        if relative := scorer_row(config).relative:
+            columns = list(relative(config).directions)
+            drawn["landscapes"] = figures.landscapes(history, columns)
     if (workdir / artifacts.CANDIDATES).exists():
         drawn["pareto"] = _draw_pareto(workdir, results)
     supernet = _rows(workdir / artifacts.SUPERNET_METRICS, METRIC_KEYS)
@@ -126,6 +132,7 @@ def render(
     """
     space, others = build.build_space(config), results["runners_up"] or ()
     scored = found_in(workdir / artifacts.CANDIDATES, artifacts.load_candidates)
+    known = {SCORE, *costs.cost_table(space).tables}
     return (
         environment()
         .get_template(TEMPLATE)
@@ -140,6 +147,9 @@ def render(
             costs=costs.cost_table(space),
             counting_rule=costs.COUNTING_RULE,
             candidates=None if scored is None else scored[:BEST_CANDIDATES],
+            scored=[name for name in scored.columns if name not in known]
+            if scored
+            else [],
             absent=[
                 name
                 for name, stage in EARLIER.items()

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from difnas_jax.scoring.proxies.activity import LINEAR_REGIONS
+
 SATURATED = 0.98  # share of images with a region of their own
 CONFIDENT = 2.576  # standard deviations on either side of a 99 % interval
 DISTINCT = 3.0  # standard errors between the means of two ops
@@ -57,6 +59,17 @@ def doubts_about_gammas(layers: Iterable[Mapping[str, np.ndarray]]) -> list[str]
         "no layer has two ops whose mean |gamma| differ by three standard errors over "
         "their channels; the indicator tells no op from another"
     ]
+
+
+def doubts_about_columns(columns: Mapping[str, np.ndarray]) -> list[str]:
+    """Why training-free scores are not to be believed, whatever they correlate with.
+
+    Args:
+      columns: by name, one entry for each network.
+    """
+    if "linear_regions" not in columns:
+        return []
+    return doubts_about_regions(columns["linear_regions"] / LINEAR_REGIONS.batch)
 
 
 def doubts_about_regions(shares: np.ndarray) -> list[str]:

@@ -188,17 +188,6 @@ class SearchSpace:
         """
         return np.ones(len(architectures), bool)
 
-    def on_a_path(self, architectures: np.ndarray) -> np.ndarray:
-        """Whether the op of a layer is on a way from the input to the output.
-
-        Args:
-          architectures: int[N, L], valid ones.
-
-        Returns:
-          bool[N, L].
-        """
-        return np.ones(np.shape(architectures), bool)
-
     def cut(self, architecture: Sequence[int]) -> Self:
         """The space whose only member is `architecture`: the found network."""
         chosen = zip(self.layers, self.validate(architecture), strict=True)

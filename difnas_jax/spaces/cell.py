@@ -113,27 +113,12 @@ class CellSpace(ImageSpace):
         Returns:
           bool[N].
         """
-        return self._reached(~self._is_kind(ZERO)[architectures])[:, -1]
-
-    def on_a_path(self, architectures: np.ndarray) -> np.ndarray:
-        """See `SearchSpace.on_a_path`."""
         passes = ~self._is_kind(ZERO)[architectures]
-        reached = self._reached(passes)
-        reaches = np.zeros_like(reached)
-        reaches[:, -1] = True
-        for edge in reversed(range(len(self.edges))):
-            source, target = self.edges[edge]
-            reaches[:, source] |= reaches[:, target] & passes[:, edge]
-        sources, targets = zip(*self.edges, strict=True)
-        return passes & reached[:, sources] & reaches[:, targets]
-
-    def _reached(self, passes: np.ndarray) -> np.ndarray:
-        """bool[N, nodes]: which nodes the input reaches along edges bool[N, L]."""
         reached = np.zeros((len(passes), self.num_nodes), bool)
         reached[:, 0] = True
         for edge, (source, target) in enumerate(self.edges):
             reached[:, target] |= reached[:, source] & passes[:, edge]
-        return reached
+        return reached[:, -1]
 
     def canonical(self, architectures: np.ndarray) -> np.ndarray:
         """The first of all architectures that compute the same at the same cost.
