@@ -12,6 +12,9 @@ kept file, and the page.
 from __future__ import annotations
 
 import argparse
+import collections
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,17 +67,14 @@ def _run(argv: Sequence[str] | None) -> None:
     columns = [name for name in flags.columns.split(",") if name]
     table, terms = read_terms(table, flags.csv, columns)
     ranks = {name: np.log(rank_shares(v[:, None]))[:, 0] for name, v in terms.items()}
-    files = " ".join(
-        [f"--table={flags.table.name}", "--csv", *(p.name for p in flags.csv)]
-    )
-    command = f"python -m benchmarks.training_free.combinations {files}"
+    names = [re.sub(r"(^|=).*/", r"\1", text) for text in argv or sys.argv[1:]]
+    command = f"python -m benchmarks.training_free.combinations {shlex.join(names)}"
     results = result_files.load(page.RESULTS)
     results[flags.name] = {
         **provenance(command, seed=0, packages=("numpy",)),
-        "columns": flags.columns,
         "networks": [len(table), len(table.first_of_network)],
         "alone": {name: taus((name,), ranks, table) for name in ranks},
-        "chosen": [chosen_and_judged(ranks, table, seed) for seed in range(SPLITS)],
+        "chosen": chosen(ranks, table),
         "ablation": {
             text: ablation(tuple(text.split("+")), ranks, table) for text in flags.sets
         },
@@ -118,9 +118,28 @@ def taus(
     return [kendall_tau_b(score, a[rows]) for a in table.by_data_set.values()]
 
 
+def chosen(ranks: dict[str, np.ndarray], table: BenchmarkTable) -> list[dict[str, Any]]:
+    """For each number of terms what `SPLITS` halves of the networks chose.
+
+    Returns:
+      `size`; `terms` that were chosen most often, so many `times`; and `judged`, the
+      mean taus of what each half chose on the other half.
+    """
+    splits = [chosen_and_judged(ranks, table, seed) for seed in range(SPLITS)]
+    rows = []
+    for size, found in enumerate(zip(*splits, strict=True), start=1):
+        sets, judged = zip(*found, strict=True)
+        terms, times = collections.Counter(sets).most_common(1)[0]
+        mean = np.mean(judged, axis=0).tolist()
+        rows.append(
+            {"size": size, "terms": "+".join(terms), "times": times, "judged": mean}
+        )
+    return rows
+
+
 def chosen_and_judged(
     ranks: dict[str, np.ndarray], table: BenchmarkTable, seed: int
-) -> list[dict[str, Any]]:
+) -> list[tuple[Terms, list[float]]]:
     """For each number of terms the best set on one half, and its taus on the other.
 
     The best one has the highest mean tau-b over data sets among the sets that a beam
@@ -129,13 +148,11 @@ def chosen_and_judged(
     choosing, judging = split(table, len(table) // 2, seed)
     kept: list[Terms] = [()]
     rows = []
-    for size in range(1, MOST_TERMS + 1):
+    for _ in range(MOST_TERMS):
         longer = {tuple(sorted({*s, n})) for s in kept for n in ranks if n not in s}
         found = {s: float(np.mean(taus(s, ranks, table, choosing))) for s in longer}
         kept = sorted(found, key=lambda s: (-found[s], s))[:BEAM]
-        best = kept[0]
-        judged = taus(best, ranks, table, judging)
-        rows.append({"size": size, "terms": "+".join(best), "judged": judged})
+        rows.append((kept[0], taus(kept[0], ranks, table, judging)))
     return rows
 
 
