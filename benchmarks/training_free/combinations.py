@@ -186,8 +186,9 @@ def fitted(table: BenchmarkTable, terms: dict[str, np.ndarray]) -> dict[str, Any
     counts = path_counts(table.space, table.architectures)
     shares = rank_shares(np.stack([*terms.values()], axis=1))
     features = {"path counts": counts, "and terms": np.hstack([counts, shares])}
+    sizes = [size for size in FITTED_TO if 2 * size <= len(table)]
     return {
-        name: {str(size): _fits(columns, table, size) for size in FITTED_TO}
+        name: {str(size): _fits(columns, table, size) for size in sizes}
         for name, columns in features.items()
     }
 
