@@ -40,13 +40,13 @@ from difnas_jax.scoring.proxies.measurement import Program, proxy_columns
 COMMAND = "python -m benchmarks.training_free.cost --data=cifar10.npz"
 FOLDER = Path(__file__).parent
 RESULTS, PAGE = FOLDER / "cost.json", FOLDER / "COST.md"
-ARCHITECTURES = 8
+ARCHITECTURES = 4
 TRACED = 2  # architectures that are compiled one by one
 SEED = 0
 CHEAP = ("structure", "costs", "nwot", "jacov", "synflow", "linear_regions")
 HEADER = """# What training-free scores cost
 
-Seconds for one architecture of NAS-Bench-201, means over eight cells that are the same
+Seconds for one architecture of NAS-Bench-201, means over four cells that are the same
 in all rows. The first call compiles; it serves all architectures, but for `a trace
 each`, which compiles for each of them. `ntk` switches between the ops of an edge by the
 path; with `masks` all of them run. `image by image` is the loop of the releases of

@@ -99,7 +99,7 @@ def landscapes(history: Rows, columns: Sequence[str]) -> Figure:
 
     Args:
       history: rows with `evaluated` and, of every column, `median_<column>` of the
-        generation and `best_<column>` of the best network so far; None is left out.
+        generation and `best_<column>` of the best network so far; None is a gap.
       columns: their names.
     """
     figure, all_axes = new_figure(3.6 * len(columns), 3.4, columns=len(columns))
@@ -112,8 +112,7 @@ def landscapes(history: Rows, columns: Sequence[str]) -> Figure:
             ("best_", "best by the score so far", line),
         ):
             points = [(row["evaluated"], row.get(key + name)) for row in history]
-            known = [point for point in points if point[1] is not None] or [(0, np.nan)]
-            x, y = np.transpose(known)
+            x, y = np.array(points, np.float64).T
             axes.plot(x, y, label=label, **style)
         low, high = axes.dataLim.intervaly
         if 0 < low < high / FEW_TIMES:

@@ -54,7 +54,9 @@ class Policy:
         """int64[L]."""
         return np.where(self._allowed, self.logits, -np.inf).argmax(-1)
 
-    def probabilities(self, noise: np.ndarray | float = 0.0, heat: float = 1.0) -> Any:
+    def probabilities(
+        self, noise: np.ndarray | float = 0.0, heat: float = 1.0
+    ) -> np.ndarray:
         """float64[L, O]: softmax of (logits + noise) / heat over the allowed ops."""
         values = np.where(self._allowed, self.logits + noise, -np.inf) / heat
         powers = np.exp(values - values.max(-1, keepdims=True))

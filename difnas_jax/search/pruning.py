@@ -72,7 +72,9 @@ class Pruning(Algorithm):
 
     def _removable(self) -> tuple[np.ndarray, np.ndarray]:
         """Layer and op, int64[N] each, of all ops that have another beside them."""
-        return np.nonzero(self.left & (self.left.sum(1, keepdims=True) > 1))
+        several = self.left.sum(1, keepdims=True) > 1
+        layers, ops = np.nonzero(self.left & several)
+        return layers, ops
 
     def _answer(self) -> np.ndarray:
         """bool[L, O]: the network that is left, moved into the budget if need be."""

@@ -92,10 +92,12 @@ class SequentialSearch(PopulationSearch):
           InputError: no network within the budget was found.
         """
         for _ in range(FILL_ROUNDS):
-            repaired = repair(proposals, self._problem, self._rng)
-            for rows in (proposals, repaired):
-                if len(legal := self._problem.legal(rows)):
-                    return legal[0]
+            legal = self._problem.legal(proposals)
+            if not len(legal):
+                repaired = repair(proposals, self._problem, self._rng)
+                legal = self._problem.legal(repaired)
+            if len(legal):
+                return legal[0]
             if self.visited:
                 return self.evaluated.architectures[self.visited[-1]]
             proposals = self._variation.draw(TRIES * self._settings.population)
