@@ -74,10 +74,8 @@ def algorithms(config: ConfigDict) -> list[str]:
     row, names = scorer_row(config), [config.search.algorithm]
     for name in config.search.references:
         algorithm = ALGORITHMS[name]
-        fits = row.allows(algorithm) and not (
-            algorithm.needs_subsets and counted(config)
-        )
-        if name not in names and fits:
+        lacks = algorithm.needs_subsets and counted(config)
+        if name not in names and row.allows(algorithm) and not lacks:
             names.append(name)
     return names
 
