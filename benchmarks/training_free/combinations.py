@@ -12,6 +12,9 @@ kept file, and the page.
 from __future__ import annotations
 
 import argparse
+import collections
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +38,7 @@ from difnas_jax.scoring.proxies import COLUMNS
 
 SPLITS = 10  # of the networks in two halves
 MOST_TERMS = 6
-BEAM = 6  # sets of terms that are kept from one number of terms to the next
+BEAM = 4  # sets of terms that are kept from one number of terms to the next
 FITTED_TO = (100, 250, 500, 1000)
 FITS = 5  # of each size
 DIGITS = 9  # sums of logarithms are equal up to rounding
@@ -52,23 +55,26 @@ def _run(argv: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--csv", type=Path, nargs="*", default=[])
-    parser.add_argument("--columns", default="", help="of the files, by commas; or all")
+    parser.add_argument("--columns", default="", help="of the files; empty: all")
+    parser.add_argument("--where", default="", help="the table has this column")
     parser.add_argument("--name", required=True, help="of these terms, for the page")
     parser.add_argument("--sets", nargs="*", default=[], help="TERM+TERM+...")
     flags = parser.parse_args(argv)
-    table, terms = read_terms(flags.table, flags.csv, flags.columns)
+    table = read_nas_bench_201(flags.table)
+    if flags.where:
+        has = Columns.read(flags.table, [flags.where])
+        table = table[np.isin(table.index, has.index[has.measured])]
+    columns = [name for name in flags.columns.split(",") if name]
+    table, terms = read_terms(table, flags.csv, columns)
     ranks = {name: np.log(rank_shares(v[:, None]))[:, 0] for name, v in terms.items()}
-    files = " ".join(
-        [f"--table={flags.table.name}", "--csv", *(p.name for p in flags.csv)]
-    )
-    command = f"python -m benchmarks.training_free.combinations {files}"
+    names = [re.sub(r"(^|=).*/", r"\1", text) for text in argv or sys.argv[1:]]
+    command = f"python -m benchmarks.training_free.combinations {shlex.join(names)}"
     results = result_files.load(page.RESULTS)
     results[flags.name] = {
         **provenance(command, seed=0, packages=("numpy",)),
-        "columns": flags.columns,
         "networks": [len(table), len(table.first_of_network)],
         "alone": {name: taus((name,), ranks, table) for name in ranks},
-        "chosen": [chosen_and_judged(ranks, table, seed) for seed in range(SPLITS)],
+        "chosen": chosen(ranks, table),
         "ablation": {
             text: ablation(tuple(text.split("+")), ranks, table) for text in flags.sets
         },
@@ -79,12 +85,10 @@ def _run(argv: Sequence[str] | None) -> None:
 
 
 def read_terms(
-    path: Path, files: Sequence[Path], columns: str
+    table: BenchmarkTable, paths: Sequence[Path], names: Sequence[str]
 ) -> tuple[BenchmarkTable, dict[str, np.ndarray]]:
     """The architectures that all files have measured, and float64[N] by term."""
-    table = read_nas_bench_201(path)
-    names = [name for name in columns.split(",") if name]
-    read = [Columns.read(file, names) for file in files]
+    read = [_columns(path, names) for path in paths]
     for one in read:
         table = table[np.isin(table.index, one.index[one.measured])]
     terms = {name: rows[0] for name, rows in counted(table).items() if name != "macs"}
@@ -94,6 +98,13 @@ def read_terms(
             values = one.of(name, table.index)
             terms[name] = -values if lower else values
     return table, terms
+
+
+def _columns(path: Path, names: Sequence[str]) -> Columns:
+    """Those of the names that the file has, or all columns."""
+    with open(path) as file:
+        known = file.readline().strip().split(",")
+    return Columns.read(path, [name for name in names if name in known])
 
 
 def taus(
@@ -107,9 +118,28 @@ def taus(
     return [kendall_tau_b(score, a[rows]) for a in table.by_data_set.values()]
 
 
+def chosen(ranks: dict[str, np.ndarray], table: BenchmarkTable) -> list[dict[str, Any]]:
+    """For each number of terms what `SPLITS` halves of the networks chose.
+
+    Returns:
+      `size`; `terms` that were chosen most often, so many `times`; and `judged`, the
+      mean taus of what each half chose on the other half.
+    """
+    splits = [chosen_and_judged(ranks, table, seed) for seed in range(SPLITS)]
+    rows = []
+    for size, found in enumerate(zip(*splits, strict=True), start=1):
+        sets, judged = zip(*found, strict=True)
+        terms, times = collections.Counter(sets).most_common(1)[0]
+        mean = np.mean(judged, axis=0).tolist()
+        rows.append(
+            {"size": size, "terms": "+".join(terms), "times": times, "judged": mean}
+        )
+    return rows
+
+
 def chosen_and_judged(
     ranks: dict[str, np.ndarray], table: BenchmarkTable, seed: int
-) -> list[dict[str, Any]]:
+) -> list[tuple[Terms, list[float]]]:
     """For each number of terms the best set on one half, and its taus on the other.
 
     The best one has the highest mean tau-b over data sets among the sets that a beam
@@ -118,13 +148,11 @@ def chosen_and_judged(
     choosing, judging = split(table, len(table) // 2, seed)
     kept: list[Terms] = [()]
     rows = []
-    for size in range(1, MOST_TERMS + 1):
+    for _ in range(MOST_TERMS):
         longer = {tuple(sorted({*s, n})) for s in kept for n in ranks if n not in s}
         found = {s: float(np.mean(taus(s, ranks, table, choosing))) for s in longer}
         kept = sorted(found, key=lambda s: (-found[s], s))[:BEAM]
-        best = kept[0]
-        judged = taus(best, ranks, table, judging)
-        rows.append({"size": size, "terms": "+".join(best), "judged": judged})
+        rows.append((kept[0], taus(kept[0], ranks, table, judging)))
     return rows
 
 
@@ -158,8 +186,9 @@ def fitted(table: BenchmarkTable, terms: dict[str, np.ndarray]) -> dict[str, Any
     counts = path_counts(table.space, table.architectures)
     shares = rank_shares(np.stack([*terms.values()], axis=1))
     features = {"path counts": counts, "and terms": np.hstack([counts, shares])}
+    sizes = [size for size in FITTED_TO if 2 * size <= len(table)]
     return {
-        name: {str(size): _fits(columns, table, size) for size in FITTED_TO}
+        name: {str(size): _fits(columns, table, size) for size in sizes}
         for name, columns in features.items()
     }
 

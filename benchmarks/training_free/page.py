@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from benchmarks import markdown
 from benchmarks.result_files import Results
@@ -78,11 +75,9 @@ def _section(name: str, result: dict[str, Any]) -> Iterator[str]:
         yield markdown.row([term, *_three(values)])
     yield ""
     yield from markdown.head(("terms", "chosen", "times", *DATA_SETS))
-    for rows in zip(*result["chosen"], strict=True):
-        counts = collections.Counter(row["terms"] for row in rows)
-        (terms, times), *_ = counts.most_common()
-        mean = np.mean([row["judged"] for row in rows], axis=0)
-        yield markdown.row([rows[0]["size"], terms, times, *_three(mean)])
+    for row in result["chosen"]:
+        cells = row["size"], row["terms"], row["times"], *_three(row["judged"])
+        yield markdown.row(cells)
     yield ""
     yield from markdown.head(("sum of log ranks", "", *DATA_SETS))
     for terms, rows in result["ablation"].items():

@@ -20,11 +20,9 @@ scores are then judged on the others. A fitted ranking is no training-free score
 
 import argparse
 import contextlib
-import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -43,7 +41,7 @@ from difnas_jax.ranking.comparison import (
 from difnas_jax.ranking.tables import TABLES, BenchmarkTable
 from difnas_jax.report import ranking
 from difnas_jax.runtime import compilation, files, processes, shutdown
-from difnas_jax.runtime.columns import Columns
+from difnas_jax.runtime.columns import Columns, check_settings
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.proxies import COLUMNS
@@ -187,7 +185,12 @@ def measured(
       InputError: missing data, or a workdir with the columns of another command.
     """
     compilation.keep_compiled_programs(config.compilation_cache)
-    _check_settings(flags, config, table)
+    settings = {
+        "scores": ",".join(flags.scores),
+        "archs": f"those of checksum {zlib.crc32(table.index.tobytes()):08x}",
+        **{f"config.{n}": v for n, v in build.flat(config, SECTIONS).items()},
+    }
+    check_settings(flags.workdir / "settings.json", settings)
     paths, costs = [], {}
     for seed in range(flags.seed, flags.seed + flags.repeats):
         paths.append(flags.workdir / f"columns-seed{seed}.csv")
@@ -197,25 +200,6 @@ def measured(
             sweep(timed, table, paths[-1])
             costs = {name: one.cost for name, one in timed.items()}
     return paths, costs
-
-
-def _check_settings(
-    flags: argparse.Namespace, config: ConfigDict, table: BenchmarkTable
-) -> None:
-    """Refuse a workdir whose columns other scores, networks or architectures made."""
-    path = flags.workdir / "settings.json"
-    settings: dict[str, Any] = {
-        "scores": ",".join(flags.scores),
-        "archs": f"those of checksum {zlib.crc32(table.index.tobytes()):08x}",
-        **{f"config.{n}": v for n, v in build.flat(config, SECTIONS).items()},
-    }
-    settings = json.loads(json.dumps(settings))
-    before = files.read_json(path) if path.exists() else settings
-    for name, value in settings.items():
-        expected = f"{before.get(name)!r} as in {path}, or another --workdir"
-        require(before.get(name) == value, f"--{name}", expected, repr(value))
-    if processes.is_main_process():
-        files.write_json(path, settings)
 
 
 def read_scores(

@@ -1,10 +1,11 @@
 """Files of columns: CSV with a row of numbers for each architecture."""
 
 import csv
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -121,3 +122,22 @@ class ColumnsWriter:
         """Give the file its name."""
         if is_main_process():
             os.replace(self._partial, self._path)
+
+
+def check_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Refuse a folder whose columns were made with other settings.
+
+    Args:
+      path: of the file that keeps the settings there; written if it is missing.
+      settings: by the name of the flag, to be kept as JSON.
+
+    Raises:
+      InputError: naming the first setting that differs.
+    """
+    settings = json.loads(json.dumps(settings))
+    before = files.read_json(path) if path.exists() else settings
+    for name, value in settings.items():
+        expected = f"{before.get(name)!r} as in {path}, or another --workdir"
+        require(before.get(name) == value, f"--{name}", expected, repr(value))
+    if is_main_process():
+        files.write_json(path, settings)
