@@ -17,7 +17,12 @@ from difnas_jax.models.network import DTYPES
 from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
 from difnas_jax.scoring.indicators import INDICATORS
-from difnas_jax.scoring.scorers import SCORERS, scorer_row, stage_of
+from difnas_jax.scoring.scorers import (
+    SCORERS,
+    needs_validation,
+    scorer_row,
+    stage_of,
+)
 from difnas_jax.search.additive import DROPPED_LAYERS
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.problem import Problem
@@ -188,7 +193,7 @@ def check_data(config: ConfigDict) -> str:
 def needing_validation(config: ConfigDict) -> list[str]:
     """The fields for which the stages of this run need a validation split."""
     reads = {
-        "search": ("method.score", "validation" in scorer_row(config).needs),
+        "search": ("method.score", needs_validation(config)),
         "retrain": ("retrain.networks", config.retrain.networks > 1),
     }
     found = [reads[stage] for stage in chosen_stages(config) if stage in reads]

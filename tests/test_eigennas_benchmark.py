@@ -1,6 +1,7 @@
 """The benchmark of EigenNAS: its networks, its choices, and what it refuses."""
 
 import dataclasses
+import json
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.eigennas.networks import (
     tangent_kernels,
     trainer,
 )
+from benchmarks.eigennas.rows import PARTS
 from difnas_jax.isometry.infinite_width import hidden_layers
 from difnas_jax.models.initializers import initialize
 from difnas_jax.scoring.proxies.dense_kernel import contracted, factors
@@ -73,6 +75,19 @@ def test_training_learns_six_images(short, split):
     assert (found["test"][0] == 1).all() and (found["test"] == found["train"]).all()
     assert found["loss"][1].min() > 3 * found["loss"][0].max()
     assert found["loss"][0, 0] == found["loss"][0, 1] != found["loss"][0, 2]
+
+
+def test_rows_are_plain_numbers(short, split):
+    """What is kept is JSON, whatever type of number was measured."""
+    splits = {"train": split, "validation": split, "test": split}
+    path = short.parse(["tanh", "relu+skip"])
+    row = PARTS["digits_sgd"].row_of(short, splits, [0, 1], 2)(path)
+    assert json.loads(json.dumps(row)) == row and row.keys() == {
+        "rate",
+        "validation",
+        "test",
+    }
+    assert row["validation"] == pytest.approx(np.mean(row["test"]), abs=1e-4)
 
 
 def test_the_best_of_the_highest_scores_is_chosen_by_validation():

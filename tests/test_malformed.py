@@ -151,6 +151,14 @@ COMMANDS += [
         ("--config=spos:digits,smoke", f"--config.{UNHELD}=0"),
         (UNHELD, "0", "method.score = 'accuracy'"),
     ),
+    (
+        ("--config=te_nas:digits,smoke", f"--config.{UNHELD}=0"),
+        (UNHELD, "0", "method.score = 'training_free'"),
+    ),
+    (
+        ("--config=te_nas:digits,smoke", "--config.method.proxies=nwot,macs"),
+        ("method.proxies", "'pruning'", "'macs'"),
+    ),
     (("--config=dense",), ("method.trainable", "'all'", "'dense'", "'all_bn'")),
     (
         ("--config=dense", "--config.method.trainable=all"),

@@ -18,6 +18,7 @@ from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.scoring import scorers
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.stages import search
 
 PROXIES = ("ntk_condition", "linear_regions")
 ALLOWED = [name for name, row in ALGORITHMS.items() if not row.needs_table]
@@ -130,6 +131,24 @@ def test_an_algorithm_that_does_not_fit_is_refused(
     config.search.algorithm, config.method.score = algorithm, score
     with pytest.raises(InputError, match=message):
         checks.check(config)
+
+
+def test_a_count_of_an_architecture_is_none_of_a_supernet(config) -> None:
+    config.method.proxies = ("linear_regions", "macs")
+    checks.check(config)
+    assert search.algorithms(config) == ["evolution", "random"]
+    config.search.algorithm = "pruning"
+    message = "method.proxies: expected columns of networks for .*'pruning'.*'macs'"
+    with pytest.raises(InputError, match=message):
+        checks.check(config)
+
+
+def test_held_out_images_are_asked_for_before_the_run(config) -> None:
+    config.data.validation_fraction = 0.0
+    with pytest.raises(InputError, match="validation_fraction.*'training_free'; got 0"):
+        checks.check_data(config)
+    config.method.proxies = ("linear_regions",)
+    assert checks.check_data(config)
 
 
 def test_objectives_may_be_columns_of_the_score(config) -> None:

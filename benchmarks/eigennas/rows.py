@@ -215,10 +215,10 @@ def shortened(row: Row) -> Row:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float):
+    if isinstance(value, float | np.floating):
         return float(f"{value:.{DIGITS}g}")
     many = isinstance(value, list | np.ndarray)
-    return [_plain(float(item)) for item in value] if many else value
+    return [_plain(item) for item in value] if many else value
 
 
 def networks_of(space: DenseSpace, count: int) -> list[Architecture]:

@@ -14,13 +14,17 @@ from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.scoring.accuracy import path_accuracy
-from difnas_jax.scoring.proxies import COLUMNS
+from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF
+from difnas_jax.scoring.proxies.base import Proxy
+from difnas_jax.scoring.proxies.counts import Count
 from difnas_jax.scoring.proxies.measurement import proxy_columns
 from difnas_jax.search.additive import ADDITIVE_RULES, score_table, sum_along_paths
 from difnas_jax.search.base import Algorithm
 from difnas_jax.search.candidates import SCORE
 from difnas_jax.search.problem import RelativeScore
 from difnas_jax.spaces.base import SearchSpace
+
+HELD_OUT = "train_and_held_out"  # images of a proxy, those that need a validation split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +106,12 @@ def relative_score(config: ConfigDict) -> RelativeScore:
     return RelativeScore(signs, combine)
 
 
+def counted(config: ConfigDict) -> list[str]:
+    """The columns of the config that are counted, which a set of ops has not."""
+    names = config.method.proxies
+    return [name for name in names if isinstance(PROXIES[PROXY_OF[name]], Count)]
+
+
 def training_free_scorer(
     config: ConfigDict, workdir: Path, space: SearchSpace
 ) -> Scorer:
@@ -135,6 +145,15 @@ SCORERS: dict[str, ScorerRow] = {
 def scorer_row(config: ConfigDict) -> ScorerRow:
     """How the config scores."""
     return SCORERS[config.method.score]
+
+
+def needs_validation(config: ConfigDict) -> bool:
+    """Whether the score reads a validation split."""
+    row, names = scorer_row(config), config.method.proxies
+    rows = [PROXIES[PROXY_OF[name]] for name in names] if row.relative else []
+    return "validation" in row.needs or any(
+        isinstance(proxy, Proxy) and proxy.images == HELD_OUT for proxy in rows
+    )
 
 
 def stage_of(name: str, config: ConfigDict) -> Stage:

@@ -17,7 +17,7 @@ from difnas_jax.runtime.metrics import Progress, say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.proxies import COLUMNS
-from difnas_jax.scoring.scorers import SCORERS, Scorer, scorer_row
+from difnas_jax.scoring.scorers import SCORERS, Scorer, counted, scorer_row
 from difnas_jax.search.algorithms import ALGORITHMS, Search, compare_searches
 from difnas_jax.search.base import Settings
 from difnas_jax.search.candidates import (
@@ -73,7 +73,9 @@ def algorithms(config: ConfigDict) -> list[str]:
     """The chosen algorithm, then the references that the score allows."""
     row, names = scorer_row(config), [config.search.algorithm]
     for name in config.search.references:
-        if name not in names and row.allows(ALGORITHMS[name]):
+        algorithm = ALGORITHMS[name]
+        lacks = algorithm.needs_subsets and counted(config)
+        if name not in names and row.allows(algorithm) and not lacks:
             names.append(name)
     return names
 
@@ -105,15 +107,19 @@ def check_algorithms(config: ConfigDict) -> None:
 
 
 def check_proxies(config: ConfigDict) -> None:
-    """Refuse columns that no proxy makes.
+    """Refuse columns that no proxy makes, or that the algorithm cannot use.
 
     Raises:
-      InputError: none or an unknown one.
+      InputError: none or an unknown one, or one that a set of ops has not.
     """
-    names = config.method.proxies
+    names, algorithm = config.method.proxies, config.search.algorithm
     expected = f"some of {', '.join(COLUMNS)}"
     fits = bool(names) and set(names) <= set(COLUMNS)
     require(fits, "method.proxies", expected, repr(",".join(map(str, names))))
+    if ALGORITHMS[algorithm].needs_subsets:
+        expected = f"columns of networks for search.algorithm = {algorithm!r}"
+        counts = ",".join(counted(config))
+        require(not counts, "method.proxies", expected, f"counts: {counts!r}")
 
 
 def restore(path: Path, searches: dict[str, Search]) -> None:
