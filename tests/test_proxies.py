@@ -153,7 +153,7 @@ def recorded_codes(name: str, images: np.ndarray) -> np.ndarray:
     """bool[B, units] of all activations of the reference."""
     network = Reference(small_space(), ARCHITECTURES[name])
     with jax.enable_x64(True):
-        network(float64_leaves(values()["params"]), images.astype(np.float64))
+        network(float64_leaves(values()["params"]), jnp.asarray(images, jnp.float64))
         return np.concatenate([np.asarray(codes) for codes in network.codes], axis=1)
 
 
