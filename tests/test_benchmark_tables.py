@@ -8,6 +8,7 @@ import pytest
 from cell_tables import SPACE, rows_of, some_cells, write_rows
 
 from difnas_jax.errors import InputError
+from difnas_jax.ranking import comparison
 from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.ranking.comparison import combined, counted, evaluations
 from difnas_jax.ranking.correlation import correlations, kendall_tau_b
@@ -154,7 +155,7 @@ def test_combined_scores(table, rng):
             combined(text, known)
 
 
-def test_what_is_fitted_is_judged_on_other_networks(table):
+def test_what_is_fitted_is_judged_on_other_networks(table, monkeypatch):
     """A score that knows the networks to which it is fitted knows nothing of others."""
     scores = {"params": counted(table)["params"]}
     found = evaluations(table, scores, fit_to=100)
@@ -164,6 +165,10 @@ def test_what_is_fitted_is_judged_on_other_networks(table):
             len(table) - 99,
         }
         assert abs(rows["fitted_path_counts"]["tau_b"]) < 0.25
+    for count in (1, len(table)):
+        with pytest.raises(InputError, match="--fit"):
+            evaluations(table, scores, fit_to=count)
+    monkeypatch.setattr(comparison, "path_counts", None)  # it takes a second
     plain = evaluations(table, scores)
     assert plain[CIFAR10].keys() == scores.keys()
 

@@ -62,6 +62,15 @@ def test_a_column_is_the_mean_of_its_repeats() -> None:
     assert (regions[:, 0] != regions[:, 1]).any()
 
 
+def test_each_proxy_on_its_own_gives_the_same() -> None:
+    parts = measure().by_proxy()
+    assert list(parts) == ["linear_regions", "costs"]
+    for one in parts.values():
+        for name, values in one(CELLS).items():
+            np.testing.assert_array_equal(values, measure()(CELLS)[name])
+    assert sum(one.images for one in parts.values()) == measure().images
+
+
 def test_kernels_change_the_score() -> None:
     one, other = measure(), measure(proxy_kernels="uniform_fan_in")
     name = "linear_regions"

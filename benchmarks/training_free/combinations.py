@@ -1,7 +1,7 @@
 """Which sums of log ranks, and which fitted rankings, order NAS-Bench-201 best.
 
     python -m benchmarks.training_free.combinations --table=nb201_half.csv \
-        --csv=columns-seed0.csv
+        --csv columns-seed0.csv --name=ours --columns=nwot,jacov --sets jacov+params
 
 Terms are what is counted of a cell and the columns of a file that `rank` has written,
 or that the table has. Each time, half of the networks chooses the terms and the other
@@ -11,7 +11,6 @@ kept file, and the page.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import re
 import shlex
@@ -33,8 +32,8 @@ from difnas_jax.ranking.fitted import fit
 from difnas_jax.ranking.path_counts import path_counts
 from difnas_jax.ranking.tables import CIFAR10, BenchmarkTable, read_nas_bench_201
 from difnas_jax.runtime.columns import Columns
-from difnas_jax.runtime.shutdown import exit_code
-from difnas_jax.scoring.proxies import COLUMNS
+from difnas_jax.runtime.shutdown import Parser, exit_code
+from difnas_jax.scoring.score_files import oriented
 
 SPLITS = 10  # of the networks in two halves
 MOST_TERMS = 6
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--csv", type=Path, nargs="*", default=[])
     parser.add_argument("--columns", default="", help="of the files; empty: all")
@@ -67,7 +66,7 @@ def _run(argv: Sequence[str] | None) -> None:
     columns = [name for name in flags.columns.split(",") if name]
     table, terms = read_terms(table, flags.csv, columns)
     ranks = {name: np.log(rank_shares(v[:, None]))[:, 0] for name, v in terms.items()}
-    names = [re.sub(r"(^|=).*/", r"\1", text) for text in argv or sys.argv[1:]]
+    names = [re.sub(r"(^|=)[^=]*/", r"\1", text) for text in argv or sys.argv[1:]]
     command = f"python -m benchmarks.training_free.combinations {shlex.join(names)}"
     results = result_files.load(page.RESULTS)
     results[flags.name] = {
@@ -91,13 +90,12 @@ def read_terms(
     read = [_columns(path, names) for path in paths]
     for one in read:
         table = table[np.isin(table.index, one.index[one.measured])]
-    terms = {name: rows[0] for name, rows in counted(table).items() if name != "macs"}
+    terms = {name: rows[0] for name, rows in counted(table).items()}
     for one in read:
-        for name in (n for n in one.values if n not in (*terms, "macs")):
-            lower = name in COLUMNS and not COLUMNS[name].higher_is_better
-            values = one.of(name, table.index)
-            terms[name] = -values if lower else values
-    return table, terms
+        own = [name for name in one.values if name not in terms]
+        terms |= {name: one.of(name, table.index) for name in own}
+    del terms["macs"]  # it orders these cells nearly as params does
+    return table, oriented(terms)
 
 
 def _columns(path: Path, names: Sequence[str]) -> Columns:

@@ -5,13 +5,14 @@ r"""Training-free scores against a benchmark table of trained networks.
     python -m difnas_jax rank nas_bench_201 --table=nb201.csv --csv columns.csv
 
 Writes a file of columns for each repeat, `columns-seed0.csv`, and then the ranking:
-`ranking.md`, `.csv`, `.json` and `.html`. The same command continues one that was
-stopped. With --csv nothing is measured: the columns come from such files, one for each
-repeat, or from any CSV with the column `index`.
+`ranking.md`, `.csv`, `.json` and `.html`, and `scores.csv` with the scores of every
+architecture. The same command continues one that was stopped. With --csv nothing is
+measured: the columns come from such files, one for each repeat, or from any CSV with
+the column `index`.
 
 A cell that is empty was not measured, and its architecture is left out; one that is not
 a finite number ranks worst. Columns of unknown names are taken as larger is better.
-Parameters, multiply-adds and live convolutions are ranked beside every score.
+Parameters, multiply-adds and live convolutions are counted and ranked beside them all.
 
 --config.FIELD=VALUE changes the config of the space, with which networks and images are
 drawn. --fit=N adds rankings that are fitted to the accuracies of N architectures; all
@@ -24,33 +25,30 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from difnas_jax import checks
 from difnas_jax.config import build
 from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import require
-from difnas_jax.ranking.comparison import (
-    NULLS,
-    Scores,
-    combined,
-    counted,
-    evaluations,
-)
+from difnas_jax.ranking.comparison import check_combination, check_fit, evaluations
 from difnas_jax.ranking.tables import TABLES, BenchmarkTable
 from difnas_jax.report import ranking
 from difnas_jax.runtime import compilation, files, processes, shutdown
-from difnas_jax.runtime.columns import Columns, check_settings
+from difnas_jax.runtime.columns import check_settings
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.versions import versions
-from difnas_jax.scoring.proxies import COLUMNS
+from difnas_jax.scoring.proxies import COLUMNS, counts
 from difnas_jax.scoring.reliability import doubts_about_columns
-from difnas_jax.scoring.sweep import measures, sweep
+from difnas_jax.scoring.score_files import read_scores
+from difnas_jax.scoring.sweep import Cost, costs_beside, measures, sweep
 
 SECTIONS = ("space", "data", "method")  # of the config, which change what is measured
+CHANGES = "method.proxy_kernels", "method.proxy_repeats"  # of what the rows declare
 JOIN_SECONDS = 300.0
-Costs = dict[str, dict[str, float]]
+COUNTED = *counts.COSTS.columns, *counts.STRUCTURE.columns
+ARCHS = "all, N drawn ones, FROM:TO of the official numbers, or a file of these"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,15 +74,22 @@ def _rank(argv: Sequence[str] | None) -> None:
 def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
     table = TABLES[flags.space](flags.table)
     table = table[chosen_rows(flags.archs, table)]
-    costs: Costs = {}
-    origin = {"columns": [path.name for path in flags.csv or ()]}
-    if not flags.csv:
-        flags.csv, costs = measured(flags, config, table)
-        images = config.data.path or config.data.name or config.data.source
-        origin = {"images": images, "pixels": config.space.image_size}
+    check_fit(table, flags.fit, flags.seed)
+    paths, costs = flags.csv, dict[str, Cost]()
+    origin = {"columns": [path.name for path in paths or ()]}
+    if not paths:
+        checks.check(config)  # asks for the devices, after all processes have joined
+        paths = measured(flags, config, table)
+        costs = costs_beside(paths[-1])
+        origin = {
+            "images": config.data.path or config.data.name or config.data.source,
+            "pixels": config.space.image_size,
+            **build.flat(config, CHANGES),
+            "device": ", ".join({cost.device for cost in costs.values()}) or "unknown",
+        }
     if not processes.is_main_process():
         return
-    scores, table = read_scores(flags, table)
+    scores, table = read_scores(paths, flags.scores, flags.combine, table)
     found = evaluations(table, scores, fit_to=flags.fit, seed=flags.seed)
     about = {
         "space": flags.space,
@@ -93,12 +98,12 @@ def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
         "architectures": len(table),
         "fitted to": flags.fit,
         "seed": flags.seed,
-        "repeats": len(flags.csv),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "repeats": len(paths),
         "versions": versions(),
         "warnings": "; ".join(doubts_about_columns(scores)) or "none",
     }
-    results = ranking.Results(about, found, costs)
+    seconds = {name: cost.numbers() for name, cost in costs.items()}
+    results = ranking.Results(about, found, seconds)
     ranking.write(flags.workdir, results, table, scores)
     say("\n".join(results.lines()))
 
@@ -124,27 +129,46 @@ def parse_flags(
     add("--combine", default=[], nargs="+", metavar="COMBINER:NAME+NAME", help="sums")
     add("--data", metavar="FILE", help="images; default: as the config says")
     add("--csv", nargs="+", metavar="FILE", type=Path, help="nothing is measured")
-    archs = "all, N drawn ones, FROM:TO of the official numbers, or a file of numbers"
-    add("--archs", default="all", help=archs)
+    add("--archs", default="all", help=ARCHS)
     add("--repeats", default=1, metavar="N", type=int, help="with seeds that follow")
     add("--seed", default=0, metavar="N", type=int)
     add("--fit", default=0, metavar="N", type=int, help="architectures; 0: none")
     add("--workdir", required=True, metavar="FOLDER", type=Path)
     known, rest = parser.parse_known_args(argv)
-    known.scores = [name for name in known.scores.split(",") if name]
-    require(bool(known.scores or known.csv), "--scores", "names, or --csv", "nothing")
-    for name in known.scores if not known.csv else ():
-        require(
-            name in COLUMNS, "--scores", f"some of {', '.join(COLUMNS)}", repr(name)
-        )
+    known.scores = [*dict.fromkeys(filter(None, known.scores.split(",")))]
     for name, least in (("repeats", 1), ("seed", 0), ("fit", 0)):
         number = getattr(known, name)
         require(number >= least, f"--{name}", f"at least {least}", number)
     config = load_config(known.space)
+    config.stages = ("report",)  # what only the others need is not asked for
     if known.data:
         config.data.source, config.data.path = "arrays", known.data
     override_by_flags(config, rest)
+    fits, name = config.space.name == known.space, repr(config.space.name)
+    require(fits, "--config.space.name", repr(known.space), name)
+    if known.csv:
+        repeats = known.repeats if known.repeats > 1 else 0
+        given = {"--data": known.data, "--repeats": repeats, "--config": rest}
+        for name, value in given.items():
+            expected = "none beside --csv, with which nothing is measured"
+            require(not value, name, expected, value)
+    else:
+        check_names(known.scores, known.combine)
     return known, config
+
+
+def check_names(scores: Sequence[str], combinations: Sequence[str]) -> None:
+    """Refuse names before anything is measured.
+
+    Raises:
+      InputError: no score, an unknown one, or one that is combined but not there.
+    """
+    require(bool(scores), "--scores", "names, or --csv", "nothing")
+    for name in scores:
+        known = f"some of {', '.join(COLUMNS)}"
+        require(name in COLUMNS, "--scores", known, repr(name))
+    for text in combinations:
+        check_combination(text, dict.fromkeys((*COUNTED, *scores)))
 
 
 def chosen_rows(text: str, table: BenchmarkTable) -> np.ndarray:
@@ -165,21 +189,22 @@ def chosen_rows(text: str, table: BenchmarkTable) -> np.ndarray:
         inside = (table.index >= int(low)) & (table.index < int(high))
         rows = np.flatnonzero(inside)
     else:
-        with files.damage_as_input_error(Path(text), "one official number a line"):
-            numbers = [int(line) for line in Path(text).read_text().split()]
-        rows = np.flatnonzero(np.isin(table.index, numbers))
+        with files.given_file(f"--archs {text}", ARCHS):
+            numbers = {int(line) for line in Path(text).read_text().split()}
+        if unknown := len(numbers - {*table.index.tolist()}):
+            say(f"--archs {text}: {unknown} of its numbers are not in the table")
+        rows = np.flatnonzero(np.isin(table.index, [*numbers]))
     require(len(rows) > 1, "--archs", "some architectures of the table", repr(text))
     return rows
 
 
 def measured(
     flags: argparse.Namespace, config: ConfigDict, table: BenchmarkTable
-) -> tuple[list[Path], Costs]:
+) -> list[Path]:
     """Measure the scores of all architectures, once for each repeat.
 
     Returns:
-      A file of columns for each repeat, and what each proxy cost, see `Timed.cost`, in
-      the last repeat that this process measured.
+      A file of columns for each repeat.
 
     Raises:
       InputError: missing data, or a workdir with the columns of another command.
@@ -190,41 +215,14 @@ def measured(
         "archs": f"those of checksum {zlib.crc32(table.index.tobytes()):08x}",
         **{f"config.{n}": v for n, v in build.flat(config, SECTIONS).items()},
     }
-    check_settings(flags.workdir / "settings.json", settings)
-    paths, costs = [], {}
+    kept, paths = flags.workdir / "settings.json", []
+    check_settings(kept, settings)
     for seed in range(flags.seed, flags.seed + flags.repeats):
         paths.append(flags.workdir / f"columns-seed{seed}.csv")
         if not paths[-1].exists():
             config.seed = seed
-            timed = measures(config, flags.scores)
-            sweep(timed, table, paths[-1])
-            costs = {name: one.cost for name, one in timed.items()}
-    return paths, costs
-
-
-def read_scores(
-    flags: argparse.Namespace, table: BenchmarkTable
-) -> tuple[Scores, BenchmarkTable]:
-    """What is ranked, of the architectures that every file has measured.
-
-    Returns:
-      `NULLS`, the columns of the files in their direction, and what --combine asks for;
-      and the rows of the table.
-
-    Raises:
-      InputError: a damaged file, one with fewer than two of the architectures, or an
-        unknown name.
-    """
-    repeats = [Columns.read(path, flags.scores) for path in flags.csv]
-    for path, one in zip(flags.csv, repeats, strict=True):
-        table = table[np.isin(table.index, one.index[one.measured])]
-        require(len(table) > 1, str(path), "architectures of the table", len(table))
-    known = counted(table)
-    rows = {name: known[name] for name in NULLS}
-    for name in repeats[0].values:
-        column = np.stack([one.of(name, table.index) for one in repeats])
-        lower = name in COLUMNS and not COLUMNS[name].higher_is_better
-        rows[name] = -column if lower else column
-    known |= rows
-    rows |= {text: combined(text, known) for text in flags.combine}
-    return rows, table
+            proxies = measures(config, flags.scores)  # fails where data are missing
+            if processes.is_main_process():
+                files.write_json(kept, settings)
+            sweep(proxies, table, paths[-1])
+    return paths

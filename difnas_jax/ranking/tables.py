@@ -153,7 +153,13 @@ def read_nas_bench_201(path: Path) -> BenchmarkTable:
     space = _build("nas_bench_201")
     try:
         with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows, known = list(reader), reader.fieldnames or ()
+        needed = "index", "arch", "eq_class", *ACCURACIES.values(), *COSTS.values()
+        if missing := [name for name in needed if name not in known]:
+            raise ValueError(f"no column {missing[0]}")
+        if not rows:
+            raise ValueError("no rows")
         architectures = np.array([space.parse([row["arch"]]) for row in rows])
         index = np.array([int(row["index"]) for row in rows])
         network = _numbered(np.array([int(row["eq_class"]) for row in rows]))

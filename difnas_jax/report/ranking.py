@@ -18,13 +18,17 @@ from difnas_jax.ranking.tables import BenchmarkTable
 from difnas_jax.report.figures import BLUE, new_figure, png
 from difnas_jax.report.page import environment
 from difnas_jax.runtime import files
+from difnas_jax.runtime.columns import ARCHITECTURE, INDEX
 from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF
+from difnas_jax.scoring.proxies.base import Proxy
+from difnas_jax.scoring.score_files import oriented
 
 NAME = "ranking"
 PANELS = 4  # side by side
 WORST = 0.05  # share of the networks that the figures leave out
+UNMEASURED = "How columns of these names are made, unless a config says otherwise"
 ORIGIN = ("what", "better", "images", "batch", "network", "kernels", "batch norm")
-# Numbers of `sweep.Timed.cost` and their titles.
+# Numbers of `sweep.Cost` and their titles.
 COSTS = {
     "each_s": "compiled",
     "with_compile_s": "with compilation",
@@ -48,7 +52,7 @@ standard deviation of tau-b over seeds. Same size: tau-b among networks of equal
 parameter count, weighted. Best tenth: tau-b among the most accurate tenth. Distinct:
 tau-b with each network once. Chosen: the accuracy of the network of highest score;
 regret: how much it lacks of the best one, both in percentage points. Not finite: how
-many values rank worst for it."""
+many values rank worst for it. All but tau-b and Spearman stand without an interval."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +62,8 @@ class Results:
     Attributes:
       about: where it comes from, by name.
       numbers: of `ranking.evaluation`, by data set and score.
-      costs: of each proxy in seconds, see `sweep.Timed.cost`.
+      costs: of each proxy in seconds, see `sweep.Cost`; empty where the columns come
+        from other files.
     """
 
     about: Mapping[str, Any]
@@ -75,8 +80,10 @@ class Results:
                 ["score", *SHOWN],
                 *cells,
             ]
-        if origins := [[n, *_origin(n)] for n in rows if n in COLUMNS]:
-            tables["How the columns are made"] = [["column", *ORIGIN], *origins]
+        kernels = self.about.get("method.proxy_kernels", "")
+        if origins := [[n, *_origin(n, kernels)] for n in rows if n in COLUMNS]:
+            title = "How the columns are made" if self.costs else UNMEASURED
+            tables[title] = [["column", *ORIGIN], *origins]
         if self.costs:
             costs = [
                 [name, *(f"{cost[key]:.3g}" for key in COSTS)]
@@ -108,14 +115,21 @@ def _cells(numbers: Numbers) -> list[str]:
     return texts
 
 
-def _origin(name: str) -> list[str]:
-    """The texts of `ORIGIN`; a count needs neither network nor images."""
+def _origin(name: str, kernels: str) -> list[str]:
+    """The texts of `ORIGIN`; a count needs neither network nor images.
+
+    Args:
+      name: of the column.
+      kernels: of all networks; empty: as each row declares.
+    """
     column, proxy = COLUMNS[name], PROXIES[PROXY_OF[name]]
     better = "larger" if column.higher_is_better else "smaller"
-    texts = [column.meaning, better]
-    for field in ORIGIN[2:]:
-        texts.append(str(getattr(proxy, field.replace(" ", "_"), "-")))
-    return texts
+    texts = {
+        field: str(getattr(proxy, field.replace(" ", "_"), "-")) for field in ORIGIN[2:]
+    }
+    if kernels and isinstance(proxy, Proxy):
+        texts["kernels"] = kernels
+    return [column.meaning, better, *texts.values()]
 
 
 def scatter(
@@ -138,7 +152,8 @@ def scatter(
         axes.set_title("\n".join(textwrap.wrap(name, 36)), loc="left", fontsize=8)
         axes.set(xlim=(0, 1), ylim=(low, high + 0.02 * (high - low)))
         tau = numbers[name]["tau_b"]
-        axes.text(0.04, 0.9, f"tau {tau or 0:.3f}", transform=axes.transAxes)
+        shown = "not defined" if tau is None else f"{tau:.3f}"
+        axes.text(0.04, 0.9, f"tau {shown}", transform=axes.transAxes)
     for axes in panels[len(scores) :]:
         axes.set_axis_off()
     figure.supxlabel("rank of the score, the best at 1")
@@ -149,14 +164,26 @@ def scatter(
 def write(
     workdir: Path, results: Results, table: BenchmarkTable, scores: Scores
 ) -> None:
-    """Write `ranking.md`, `.csv`, `.json` and `.html`.
+    """Write `ranking.md`, `.csv`, `.json` and `.html`, and `scores.csv`.
+
+    The last has the first repeat of every score by architecture, with the sign of its
+    column, so that it can be ranked again.
 
     Args:
       workdir: the folder.
       results: what was found.
       table: N architectures.
-      scores: float64[S, N], those of the figures.
+      scores: float64[S, N], larger for better networks.
     """
+    first = {name: rows[0].tolist() for name, rows in oriented(scores).items()}
+    with files.atomic_write(workdir / "scores.csv") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow([INDEX, ARCHITECTURE, *first])
+        lines.writerows(
+            zip(
+                table.index.tolist(), table.names.tolist(), *first.values(), strict=True
+            )
+        )
     files.write_json(workdir / f"{NAME}.json", dataclasses.asdict(results))
     with files.atomic_write(workdir / f"{NAME}.md") as file:
         file.writelines(f"{line}\n" for line in results.lines())

@@ -14,6 +14,7 @@ from difnas_jax.runtime import files
 from difnas_jax.runtime.processes import is_main_process
 
 INDEX, ARCHITECTURE = "index", "architecture"
+FORM = "CSV with the column index and columns of numbers, as for --csv"
 
 
 class Columns(NamedTuple):
@@ -47,13 +48,15 @@ class Columns(NamedTuple):
         Raises:
           InputError: the file is missing or malformed, or lacks a column.
         """
-        with files.damage_as_input_error(path, "CSV with an index and columns"):
+        with files.given_file(str(path), FORM):
             with open(path, newline="") as file:
                 reader = csv.DictReader(file)
                 rows, known = list(reader), list(reader.fieldnames or ())
             if INDEX not in known:
                 raise ValueError(f"no column {INDEX}")
             names = names or [n for n in known if n not in (INDEX, ARCHITECTURE)]
+            if not names:
+                raise ValueError(f"no column but {', '.join(known)}")
             index = np.array([int(row[INDEX]) for row in rows], np.int64)
             if len(np.unique(index)) < len(index):
                 raise ValueError("an index occurs twice")
@@ -61,7 +64,7 @@ class Columns(NamedTuple):
             raise InputError(
                 f"{path}: has no column {missing[0]!r}; it has {', '.join(known)}"
             )
-        with files.damage_as_input_error(path, "numbers in its columns"):
+        with files.given_file(str(path), FORM):
             cells = {name: [row[name] for row in rows] for name in names}
             values = {n: np.array([float(c or "nan") for c in cells[n]]) for n in names}
         empty = [[not cell for cell in column] for column in cells.values()]
@@ -128,8 +131,8 @@ def check_settings(path: Path, settings: dict[str, Any]) -> None:
     """Refuse a folder whose columns were made with other settings.
 
     Args:
-      path: of the file that keeps the settings there; written if it is missing.
-      settings: by the name of the flag, to be kept as JSON.
+      path: of the file that keeps the settings there, if there is one.
+      settings: by the name of the flag.
 
     Raises:
       InputError: naming the first setting that differs.
@@ -139,5 +142,3 @@ def check_settings(path: Path, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         expected = f"{before.get(name)!r} as in {path}, or another --workdir"
         require(before.get(name) == value, f"--{name}", expected, repr(value))
-    if is_main_process():
-        files.write_json(path, settings)

@@ -211,6 +211,22 @@ def read_json_lines(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]
 
 
 @contextlib.contextmanager
+def given_file(name: str, expected: str) -> Iterator[None]:
+    """As `damage_as_input_error`, for a file of the user, which no stage writes.
+
+    Args:
+      name: the flag or the file.
+      expected: what it should be.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise InputError(
+            f"{name}: expected {expected}, but it cannot be read ({one_line(error)})"
+        ) from error
+
+
+@contextlib.contextmanager
 def damage_as_input_error(path: Path, expected: str) -> Iterator[None]:
     """Turn what reading a file that is missing or damaged raises into an `InputError`.
 

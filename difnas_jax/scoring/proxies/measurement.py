@@ -188,6 +188,18 @@ class ProxyMeasure:
         found = self._repeats(weights.astype(np.float32))
         return {name: found[name] for name in self.columns if name in found}
 
+    def by_proxy(self) -> dict[str, Self]:
+        """The same, of each proxy on its own."""
+        parts: dict[str, list[str]] = {}
+        for column in self.columns:
+            parts.setdefault(PROXY_OF[column], []).append(column)
+        return {
+            name: type(self)(
+                self.space, tuple(columns), {name: self.programs.get(name, [])}
+            )
+            for name, columns in parts.items()
+        }
+
     def _repeats(self, paths: np.ndarray) -> dict[str, np.ndarray]:
         """float64[N, R] by column."""
         found: dict[str, list[list[float]]] = {}
@@ -214,13 +226,15 @@ def proxy_columns(config: ConfigDict, names: Sequence[str]) -> ProxyMeasure:
     Raises:
       InputError: missing data, or no validation split where one is needed.
     """
-    space, dataset = build_space(config), data.load(config)
-    normalizer = Normalizer.of(config, dataset.train)
+    space = build_space(config)
     programs: dict[str, list[Program]] = {}
-    for name in dict.fromkeys(PROXY_OF[column] for column in names):
-        proxy = PROXIES[name]
-        if isinstance(proxy, Count):
-            continue
+    rows = {PROXY_OF[column]: PROXIES[PROXY_OF[column]] for column in names}
+    proxies = {name: row for name, row in rows.items() if isinstance(row, Proxy)}
+    if not proxies:  # what is counted needs no data
+        return ProxyMeasure(space, tuple(names), programs)
+    dataset = data.load(config)
+    normalizer = Normalizer.of(config, dataset.train)
+    for name, proxy in proxies.items():
         seeds = range(config.seed, config.seed + config.method.proxy_repeats)
         kernels = config.method.proxy_kernels or proxy.kernels
         programs[name] = [
