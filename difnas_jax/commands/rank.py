@@ -45,7 +45,15 @@ from difnas_jax.scoring.score_files import read_scores
 from difnas_jax.scoring.sweep import Cost, costs_beside, measures, sweep
 
 SECTIONS = ("space", "data", "method")  # of the config, which change what is measured
-CHANGES = "method.proxy_kernels", "method.proxy_repeats"  # of what the rows declare
+# Fields of the config that are shown with a ranking.
+SHOWN = (
+    "data.source",
+    "data.name",
+    "data.path",
+    "space.image_size",
+    "method.proxy_kernels",
+    "method.proxy_repeats",
+)
 JOIN_SECONDS = 300.0
 COUNTED = *counts.COSTS.columns, *counts.STRUCTURE.columns
 ARCHS = "all, N drawn ones, FROM:TO of the official numbers, or a file of these"
@@ -82,9 +90,7 @@ def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
         paths = measured(flags, config, table)
         costs = costs_beside(paths[-1])
         origin = {
-            "images": config.data.path or config.data.name or config.data.source,
-            "pixels": config.space.image_size,
-            **build.flat(config, CHANGES),
+            **build.flat(config, SHOWN),
             "device": ", ".join({cost.device for cost in costs.values()}) or "unknown",
         }
     if not processes.is_main_process():
