@@ -14,6 +14,7 @@ from benchmarks.isometry.tables import tables
 from benchmarks.speed import page as speed
 from benchmarks.speed import scale
 from benchmarks.training_free import page as training_free
+from benchmarks.training_free import search_time
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -51,9 +52,14 @@ def test_training_free():
     assert training_free.page(results) == training_free.PAGE.read_text()
 
 
+def test_search_time():
+    results = result_files.load(search_time.RESULTS)
+    assert search_time.page(results) == search_time.PAGE.read_text()
+
+
 def test_kept_files_are_small():
     kept = [p for end in ("json", "csv") for p in BENCHMARKS.rglob(f"*.{end}")]
-    assert len(kept) == 6
+    assert len(kept) == 7
     assert max(path.stat().st_size for path in kept) < 50_000
 
 
