@@ -62,7 +62,9 @@ cores together, as others used the machine. *first* is the first call of the sco
 which compiles; *each* is a network after that; *search* is the whole search. *supernet*
 is its training, 1,000 updates of SPOS, compilation included; *ratio* is the time of the
 same search by accuracy, without and with that training, over this one. Initial values
-are drawn once; the three drawings of TEG-NAS cost three times as much.
+are drawn once; the three drawings of TEG-NAS cost three times as much. The program of
+accuracies runs ten paths at once, and repeats one where fewer are asked for: a search
+that asks for one at a time, as REINFORCE does, pays for ten.
 
 """
 
