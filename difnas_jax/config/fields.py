@@ -85,8 +85,8 @@ def default() -> ConfigDict:
     # Depthwise kernels of the orthogonal family: `qr` (the paper: each filter an
     # orthogonal matrix) or `shift` (one tap, the isometry that tells sizes apart).
     config.method.depthwise = "qr"
-    # Activation of the supernet alone: `relu`, `relu6` or `tanh`; empty: that of the
-    # space, which the found network always has.
+    # Activation of the supernet alone, a key of `models.modules.ACTIVATIONS`; empty:
+    # that of the space, which the found network always has.
     config.method.activation = ""
     # What trains: `all_bn` (scale and bias of every batch norm), `indicator` (of the
     # last one of each candidate, the release of BN-NAS), `spatial` (all, and kernels of

@@ -26,7 +26,7 @@ from difnas_jax.models.branches import (
 )
 from difnas_jax.models.modules import Block
 from difnas_jax.models.path_maps import PathMaps, fair_order
-from difnas_jax.ops.choice import Branch, choose, run_branch
+from difnas_jax.ops.choice import choose, run_branch
 from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation
 from difnas_jax.spaces.base import IDENTITY, Op
@@ -127,19 +127,17 @@ class ChoiceLayer(nn.Module):
         if op.ndim:
             return self._mixed(inputs, op, train, cell)
         branch, recorded = self._numbers(op), codes.recorded_by(self)
-        if recorded:
-            branches = tuple(self._branch(op, train, cell) for op in ops)
-            variables = tuple(self._variables(op, cell) for op in ops)
-            outputs, summaries = switch_recording(
-                branches, recorded, self.layout, branch, variables, inputs
-            )
-            self._add(summaries)
-            return outputs
-        if not self.is_mutable_collection("batch_stats"):
-            branches = tuple(self._branch(op, train, cell) for op in ops)
-            variables = tuple(self._variables(op, cell) for op in ops)
+        if self.is_mutable_collection("batch_stats"):
+            return nn.switch(branch, through, self, inputs)
+        branches = tuple(self._branch(op, train, cell) for op in ops)
+        variables = tuple(self._variables(op, cell) for op in ops)
+        if not recorded:
             return choose(branches, self.rematerialize, branch, variables, inputs)
-        return nn.switch(branch, through, self, inputs)
+        outputs, summaries = switch_recording(
+            branches, recorded, self.layout, branch, variables, inputs
+        )
+        self._add(summaries)
+        return outputs
 
     def _mixed(
         self, inputs: Array, weights: Array, train: bool, cell: int | None
@@ -208,7 +206,7 @@ class ChoiceLayer(nn.Module):
         shape = width, self.layer.stride
         return BLOCKS[op.kind](op, *shape, self.layout, self.activation, **options)
 
-    def _branch(self, op: Op, train: bool, cell: int | None) -> Branch:
+    def _branch(self, op: Op, train: bool, cell: int | None) -> SumOfBlocks:
         """`through` as a pure function, equal for equal layers."""
         ops = [op, *self._parallel()]
         # Without a parent the blocks of equal layers compare equal.
