@@ -54,6 +54,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "method.dropped_layer": DROPPED_LAYERS,
     "method.score": SCORERS,
     "method.combiner": COMBINERS,
+    "method.proxy_kernels": ("", *KERNEL_RULES),
     "search.algorithm": ALGORITHMS,
     "supernet.placement": PLACEMENTS,
     "supernet.optimizer": OPTIMIZERS,

@@ -68,17 +68,20 @@ class Reference:
             hidden = norm(hidden, params["bn_entry"])
         for stage in range(len(space.channels)):
             if stage:
-                own, outputs = params[f"reduction_{stage}"], hidden
-                outputs = self.relu_conv(outputs, own["first"], norm, stride=2)
-                outputs = self.relu_conv(outputs, own["second"], norm)
-                size = hidden.shape[1] // 2
-                means = hidden.reshape(len(images), size, 2, size, 2, -1).mean((2, 4))
-                hidden = outputs + convolved(means, own["shortcut"]["kernel"])
+                hidden = self.reduction(params, hidden, stage, norm)
             for _ in range(space.cells):
                 hidden = self.cell(params, hidden, cell, norm)
                 cell += 1
         hidden = self.relu(norm(hidden, params["bn_last"])).mean((1, 2))
         return hidden @ params["classifier"]["kernel"] + params["classifier"]["bias"]
+
+    def reduction(self, params: Any, images: Array, stage: int, norm: Callable):
+        own = params[f"reduction_{stage}"]
+        outputs = self.relu_conv(images, own["first"], norm, stride=2)
+        outputs = self.relu_conv(outputs, own["second"], norm)
+        size = images.shape[1] // 2
+        means = images.reshape(len(images), size, 2, size, 2, -1).mean((2, 4))
+        return outputs + convolved(means, own["shortcut"]["kernel"])
 
     def cell(self, params: Any, images: Array, cell: int, norm: Callable) -> Array:
         nodes: list[Array] = [images]

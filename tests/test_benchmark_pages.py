@@ -13,7 +13,7 @@ from benchmarks.isometry import outputs
 from benchmarks.isometry.tables import tables
 from benchmarks.speed import page as speed
 from benchmarks.speed import scale
-from benchmarks.training_free import cost
+from benchmarks.training_free import cost, search_time
 from benchmarks.training_free import page as training_free
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -54,6 +54,11 @@ def test_training_free():
 
 def test_cost():
     assert cost.page(result_files.load(cost.RESULTS)) == cost.PAGE.read_text()
+
+
+def test_search_time():
+    results = result_files.load(search_time.RESULTS)
+    assert search_time.page(results) == search_time.PAGE.read_text()
 
 
 def test_kept_files_are_small():

@@ -92,6 +92,8 @@ VALUES = {
     "supernet.epochs": ("inf",),
     "supernet.batch_size": ("0", "63"),
     "supernet.spike_factor": ("-1",),
+    "method.proxy_kernels": ("xx",),
+    "method.proxy_repeats": ("0",),
     "search.population": ("0",),
     "search.generations": ("0",),
     "search.mutation_probability": ("1.5",),
@@ -158,6 +160,10 @@ COMMANDS += [
     (
         ("--config=te_nas:digits,smoke", "--config.method.proxies=nwot,macs"),
         ("method.proxies", "'pruning'", "'macs'"),
+    ),
+    (
+        ("--config=te_nas:digits", "--config.method.proxies=params,live_convs"),
+        ("method.proxies", "'pruning'", "'params,live_convs'"),
     ),
     (("--config=dense",), ("method.trainable", "'all'", "'dense'", "'all_bn'")),
     (

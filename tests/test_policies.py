@@ -18,7 +18,7 @@ from search_problems import (
 )
 
 from difnas_jax.search.algorithms import ALGORITHMS, Search
-from difnas_jax.search.policy import Policy, Reinforce, normalized_change
+from difnas_jax.search.policy import Gumbel, Policy, Reinforce, normalized_change
 from difnas_jax.search.problem import Budget, Problem, RelativeScore
 from difnas_jax.search.pruning import Pruning, importance
 from difnas_jax.search.sequential import RegularizedEvolution
@@ -135,6 +135,24 @@ def test_a_policy_learns(name: str) -> None:
     spread = start.std()
     assert len(probable) == 1
     assert best >= probable.scores[0] > start.mean() + 2 * spread
+
+
+def test_the_noise_that_gumbel_keeps_is_that_of_the_network_it_visits() -> None:
+    """Also where the first sample within the budget has no path to the output."""
+    cell = build("nas_bench_201", image_size=32, image_channels=3, num_classes=10)
+    problem = Problem(cell, cost_table(cell), Budget.of())
+    passed_over = 0
+    for seed in range(20):
+        algorithm = Gumbel(problem, settings(), seed)
+        algorithm.policy.logits[:, 0] = 2.0  # of `none`
+        noise = algorithm.policy.noise(20)
+        visited = algorithm.sampled(noise)
+        samples = algorithm.policy.sample(noise)
+        passed_over += not cell.is_connected(samples[:1])[0]
+        kept = algorithm.policy.sample(algorithm._noise[None])
+        np.testing.assert_array_equal(kept[0], visited)
+        assert cell.is_connected(kept)[0]
+    assert passed_over > 5
 
 
 def test_a_network_without_values_does_not_stop_a_policy() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -9,12 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from plain_networks import initial, plain_network
-from reference_cells import Reference, float64_leaves
+from reference_cells import Reference, convolved, float64_leaves, normalised
 
 from difnas_jax import spaces
 from difnas_jax.models.initializers import initialize
 from difnas_jax.ops.layout import BATCH_LAST, CHANNELS_LAST
-from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF, kernels
+from difnas_jax.scoring.proxies import (
+    COLUMNS,
+    PROXIES,
+    PROXY_OF,
+    blockwise,
+    kernels,
+)
 from difnas_jax.scoring.proxies.base import Apply, Proxy, kernel, on_host
 from difnas_jax.scoring.proxies.counts import Count
 from difnas_jax.scoring.proxies.networks import REDUCTIONS
@@ -354,3 +361,97 @@ def test_the_kernel_orders_cells_as_known() -> None:
     good = [condition(cell) for cell in ("333333", "111111", "p3s1p3", "3s3s33")]
     bad = [condition(cell) for cell in ("npnsns", "ssssss", "ppp3ss")]
     assert max(good) < min(bad)
+
+
+def loss_gradients(name: str, images: np.ndarray, labels: np.ndarray) -> list[Any]:
+    """By every kernel, in float64; the loss is the mean cross-entropy of a batch."""
+    network = Reference(small_space(), ARCHITECTURES[name])
+    params = float64_leaves(values()["params"])
+
+    @jax.jit
+    def gradient(images: Any, labels: Any) -> Any:
+        def loss(params: Any) -> Any:
+            logs = jax.nn.log_softmax(network(params, images))
+            return -(logs * jax.nn.one_hot(labels, CLASSES)).sum(1).mean()
+
+        return jax.grad(loss)(params)
+
+    found = []
+    with jax.enable_x64(True):
+        for batch, own in zip(images, labels, strict=True):
+            tree = gradient(jnp.asarray(batch, jnp.float64), own)
+            leaves = jax.tree_util.tree_leaves_with_path(tree)
+            kernels_ = [leaf for path, leaf in leaves if path[-1].key == "kernel"]
+            found.append([np.asarray(leaf) for leaf in kernels_])
+    return found
+
+
+@pytest.mark.parametrize("name", ["convolutions", "mixed"])
+def test_zico_and_gradsign(name: str) -> None:
+    images, labels = inputs()
+    first, second = loss_gradients(name, images, labels)
+    ratios = []
+    for one, other in zip(first, second, strict=True):
+        deviation = np.abs(one - other) / 2
+        mean, live = (np.abs(one) + np.abs(other)) / 2, deviation > 0
+        ratios.append((mean[live] / deviation[live]).sum())
+    expected = np.log([ratio for ratio in ratios if ratio > 0]).sum()
+    assert columns("zico", ARCHITECTURES[name])["zico"] == pytest.approx(expected, 1e-2)
+    alone = loss_gradients(name, images[0][:, None], labels[0][:, None])
+    signs = [np.sign(np.stack(leaf)).sum(0) for leaf in zip(*alone, strict=True)]
+    agreement = sum(np.abs(sums).sum() for sums in signs)
+    found = columns("gradsign", ARCHITECTURES[name])["gradsign"]
+    assert found == pytest.approx(agreement, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["convolutions", "pooling"])
+def test_scores_of_blocks(name: str) -> None:
+    """Of a cell, the reduction and a cell, each with a backward pass of its own."""
+    network = Reference(small_space(), ARCHITECTURES[name])
+    params = float64_leaves(values()["params"])
+    blocks = [
+        lambda x: network.cell(params, x, 0, normalised),
+        lambda x: network.reduction(params, x, 1, normalised),
+        lambda x: network.cell(params, x, 1, normalised),
+    ]
+    shapes = [(IMAGES, SIZE, SIZE, 3)] * 2 + [(IMAGES, SIZE // 2, SIZE // 2, 6)] * 2
+    keys = jax.random.split(jax.random.key(blockwise.SEED), len(shapes))
+    cotangents = [
+        np.asarray(jax.random.rademacher(key, shape, jnp.float32), np.float64)
+        for key, shape in zip(keys, shapes, strict=True)
+    ]
+    with jax.enable_x64(True):
+        stem = jnp.asarray(inputs()[0][0], jnp.float64)
+        stem = convolved(stem, params["entry"]["kernel"])
+        features, strongest = [normalised(stem, params["bn_entry"])], []
+        for block, cotangent in zip(blocks, cotangents[1:], strict=True):
+            outputs, backward = jax.vjp(block, features[-1])
+            (gradient,) = backward(jnp.asarray(cotangent))
+            features.append(outputs)
+            strongest.append(strongest_response(np.asarray(gradient), cotangent))
+    entropies = [entropy_of_channels(np.asarray(each)) for each in features]
+    found = columns("blockwise", ARCHITECTURES[name])
+    assert found["expressivity"] == pytest.approx(sum(entropies), rel=1e-4)
+    smallest = np.diff(entropies).min()
+    assert found["progressivity"] == pytest.approx(smallest, rel=1e-3, abs=1e-4)
+    trainability = np.mean([2 - s - 1 / s for s in strongest])
+    assert found["trainability"] == pytest.approx(trainability, rel=1e-3)
+
+
+def strongest_response(gradient: np.ndarray, cotangent: np.ndarray) -> float:
+    """Largest singular value of the sum over pixels, one after another."""
+    batch, height, width, _ = cotangent.shape
+    side, total = gradient.shape[1] // height, 0.0
+    for row, column in itertools.product(range(height), range(width)):
+        rows = slice(side * row, side * (row + 1))
+        window = gradient[:, rows, side * column : side * (column + 1)]
+        total += window.reshape(batch, -1).T @ cotangent[:, row, column]
+    return float(np.linalg.norm(total / (batch * height * width), 2))
+
+
+def entropy_of_channels(features: np.ndarray) -> float:
+    """Of the eigenvalues of their covariance, as shares."""
+    pixels = features.reshape(-1, features.shape[-1])
+    shares = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False) ** 2
+    shares /= shares.sum()
+    return float(-(shares * np.log(shares)).sum())

@@ -110,3 +110,31 @@ def test_reduced_networks_have_the_choices_of_the_whole(name: str, space: str) -
 def test_directions_are_known() -> None:
     lower = {name for name, column in COLUMNS.items() if not column.higher_is_better}
     assert lower >= {"ntk_condition", "ntk_label_energy", "regression_error"}
+
+
+@pytest.mark.parametrize(("space", "size"), [("nas_bench_201", 28), ("digits", 15)])
+def test_sides_that_do_not_halve(space: str, size: int) -> None:
+    changed = config()
+    changed.space.update(name=space, image_size=size)
+    whole = build_space(changed)
+    path = np.array([[layer.ops[-1] for layer in whole.layers]])
+    (value,) = proxy_columns(changed, ("trainability",))(path)["trainability"]
+    assert np.isfinite(value)
+
+
+def test_units_of_fully_connected_networks_have_codes() -> None:
+    changed = config()
+    changed.space.name = "dense"
+    relu, deep = (0, 0, 0, 0, 0, 0), (0, 1, 2, 3, 4, 5)
+    found = proxy_columns(changed, ("linear_regions", "synflow"))
+    values = found(np.array([relu, deep]))
+    assert values["linear_regions"].min() > 10
+    # SynFlow puts the same activation everywhere, so that the network is linear.
+    assert np.isfinite(values["synflow"]).all()
+
+
+def test_too_few_images_are_refused() -> None:
+    changed = config()
+    changed.data.validation_fraction = 0.01
+    with pytest.raises(InputError, match="at least 64 images"):
+        proxy_columns(changed, ("ntk_condition",))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -11,11 +13,11 @@ from ml_collections import ConfigDict
 import difnas_jax
 from difnas_jax import checks, spaces
 from difnas_jax.config import default
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, Stopped
 from difnas_jax.report import figures
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
-from difnas_jax.scoring import scorers
+from difnas_jax.scoring import parts, scorers
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.stages import search
@@ -109,6 +111,72 @@ def test_an_interrupted_search_ends_with_the_same_files(
     for state in (each for states_of in states for each in states_of.values()):
         state.pop("seconds")
     assert states[0] == states[1]
+
+
+def test_a_long_generation_stops_within_it_and_continues(
+    config, tmp_path, monkeypatch, capsys
+) -> None:
+    """And says how far it is; parts of another size have the same scores."""
+    config.search.references = ()
+    difnas_jax.run(config, tmp_path / "whole")
+    monkeypatch.setattr(scorers, "AT_ONCE", 1)
+    monkeypatch.setattr(parts, "SHOW_SECONDS", 0.0)
+    most = jax.device_count()
+    assert config.search.population > most
+    asked, measured = [], FakeMeasure.__call__
+
+    def stopping(self: FakeMeasure, architectures: np.ndarray) -> Any:
+        asked.append(len(architectures))
+        if len(asked) == 1:  # of a generation of several parts
+            monkeypatch.setattr(shutdown, "_received", [15])
+        return measured(self, architectures)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeMeasure, "__call__", stopping)
+        with pytest.raises(Stopped):
+            difnas_jax.run(config, tmp_path / "cut")
+    assert asked == [most]
+    monkeypatch.setattr(shutdown, "_received", [])
+    difnas_jax.run(config, tmp_path / "cut")
+    said = capsys.readouterr().out
+    assert f"evolution: scored {most} of {config.search.population}" in said
+    for artefact in (artifacts.CANDIDATES, artifacts.BEST, artifacts.SEARCH_HISTORY):
+        whole, cut = ((tmp_path / w / artefact).read_bytes() for w in ("whole", "cut"))
+        assert whole == cut
+
+
+@pytest.mark.parametrize("name", ["random", "pruning"])
+def test_doubts_about_the_scores_are_said_and_reported(
+    config, tmp_path, monkeypatch, capsys, name
+) -> None:
+    """Every image has a region of its own, and one candidate of a call has no value."""
+    of_subsets = FakeMeasure.of_subsets
+
+    def saturated(self: FakeMeasure, allowed: np.ndarray) -> dict[str, np.ndarray]:
+        columns = of_subsets(self, allowed)
+        columns["linear_regions"] = np.full_like(columns["linear_regions"], 1000.0)
+        if len(allowed) > 1:
+            columns["ntk_condition"][1] = np.nan
+        return columns
+
+    config.search.update(algorithm=name, references=())
+    config.stages = ("search", "report")
+    difnas_jax.run(config, tmp_path / "believed")
+    assert "Warning" not in (tmp_path / "believed" / artifacts.REPORT).read_text()
+    monkeypatch.setattr(FakeMeasure, "of_subsets", saturated)
+    difnas_jax.run(config, tmp_path / "doubted")
+    first, second = files.read_json(tmp_path / "doubted" / artifacts.RESULTS)[
+        "warnings"
+    ]
+    assert first.startswith("linear regions are saturated: in 100%")
+    calls = len(files.read_json_lines(tmp_path / "doubted" / artifacts.SEARCH_HISTORY))
+    (row,) = artifacts.load_comparison(tmp_path / "doubted" / artifacts.COMPARISON)
+    without = calls - (name == "pruning")  # which scores its answer alone
+    assert second.startswith(f"{without} of {row['evaluated']} candidates have a value")
+    said, page = capsys.readouterr().out, tmp_path / "doubted" / artifacts.REPORT
+    for warning in (first, second):
+        assert f"search: warning: {warning}" in said
+        assert f"{warning}.</p>" in page.read_text()
 
 
 def test_what_the_search_depends_on(config) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from benchmarks.provenance import provenance
 from benchmarks.result_files import Results
 from difnas_jax.config.build import build_space
 from difnas_jax.config.files import load_config
+from difnas_jax.errors import require
 from difnas_jax.runtime import files
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
@@ -43,6 +45,7 @@ RESULTS, PAGE = FOLDER / "cost.json", FOLDER / "COST.md"
 ARCHITECTURES = 4
 TRACED = 2  # architectures that are compiled one by one
 SEED = 0
+Seconds = dict[str, float]
 CHEAP = ("structure", "costs", "nwot", "jacov", "synflow", "linear_regions")
 HEADER = """# What training-free scores cost
 
@@ -64,30 +67,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> None:
     parser = Parser(prog="python -m benchmarks.training_free.cost", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="default: all")
     parser.add_argument("--data", required=True, metavar="FILE")
+    flags = parser.parse_args(argv)
     config = load_config("nas_bench_201")
-    config.data.update(source="arrays", path=parser.parse_args(argv).data)
-    architectures = drawn(config)
-    rows = {name: measured(config, name, architectures) for name in PROXIES}
-    program = ntk(config)
-    rows["ntk, masks"] = timed(program, masks(architectures))
-    rows["ntk, a trace each"] = traced(program, architectures[:TRACED])
-    rows["ntk, image by image"] = timed(image_by_image(program), architectures)
-    kept = provenance(COMMAND, SEED)
-    results = {"cost": kept | {"rows": rows}}
+    config.data.update(source="arrays", path=flags.data)
+    cells, results = drawn(config), result_files.load(RESULTS)
+    known = rows_of(config, cells)
+    for name in flags.rows or known:
+        require(name in known, "ROW", f"some of {', '.join(known)}", repr(name))
+        say(f"cost: {name}")
+        results[name] = provenance(COMMAND, SEED) | known[name]()
+    results = {name: results[name] for name in known if name in results}
     result_files.write(RESULTS, results)
     with files.atomic_write(PAGE) as file:
         file.write(page(results))
 
 
+def rows_of(config: ConfigDict, cells: np.ndarray) -> dict[str, Callable[[], Seconds]]:
+    """What measures each row."""
+
+    def measured(name: str) -> Seconds:
+        return timed(proxy_columns(config, tuple(PROXIES[name].columns)), cells)
+
+    rows = {name: functools.partial(measured, name) for name in PROXIES}
+    return rows | {
+        "ntk, masks": lambda: timed(ntk(config), masks(cells)),
+        "ntk, a trace each": lambda: traced(ntk(config), cells[:TRACED]),
+        "ntk, image by image": lambda: timed(image_by_image(ntk(config)), cells),
+    }
+
+
 def page(results: Results) -> str:
     """The text of the page."""
-    rows = results["cost"]["rows"]
-    whole = rows["ntk"]["each"]
-    cheap = {"each": sum(rows[name]["each"] for name in CHEAP)}
-    cheap["first"] = sum(rows[name]["first"] for name in CHEAP)
+    whole = results["ntk"]["each"]
+    cheap = {key: sum(results[n][key] for n in CHEAP) for key in ("first", "each")}
     lines = markdown.head(("row", "first call [s]", "each [s]", "by the NTK"))
-    for name, row in (rows | {f"together: {', '.join(CHEAP)}": cheap}).items():
+    for name, row in (results | {f"together: {', '.join(CHEAP)}": cheap}).items():
         times = f"{row['first']:.1f}", f"{row['each']:.4f}"
         lines.append(markdown.row([name, *times, f"{row['each'] / whole:.3f}"]))
     return HEADER + "\n".join([*lines, "", *markdown.sources(results)]) + "\n"
@@ -100,14 +116,7 @@ def drawn(config: ConfigDict) -> np.ndarray:
     return cells[space.is_connected(cells)][:ARCHITECTURES]
 
 
-def measured(config: ConfigDict, name: str, cells: np.ndarray) -> dict[str, float]:
-    """The seconds of one row of `PROXIES`."""
-    say(f"cost: {name}")
-    measure = proxy_columns(config, tuple(PROXIES[name].columns))
-    return timed(measure, cells)
-
-
-def timed(measure: Callable[[np.ndarray], Any], cells: np.ndarray) -> dict[str, float]:
+def timed(measure: Callable[[np.ndarray], Any], cells: np.ndarray) -> Seconds:
     """Seconds of the first call, on one architecture, and then of each architecture."""
     start = time.perf_counter()
     _finish(measure(cells[:1]))
@@ -132,7 +141,7 @@ def masks(cells: np.ndarray) -> np.ndarray:
     return np.eye(1 + cells.max(), dtype=np.float32)[cells]
 
 
-def traced(program: Program, cells: np.ndarray) -> dict[str, float]:
+def traced(program: Program, cells: np.ndarray) -> Seconds:
     """Seconds of each architecture where every one is compiled for itself."""
     start = time.perf_counter()
     for cell in cells:

@@ -15,6 +15,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.crop_aspect": (1.0, 10.0),
     "data.crop_padding": (0, 64),
     "data.lighting": (0.0, 10.0),
+    "method.proxy_repeats": (1, LARGEST),
     "search.keep": (1, LARGEST),
     "search.distance": (1, LARGEST),
     "search.recalibration_batches": (1, LARGEST),

@@ -118,7 +118,9 @@ class Dense(Block):
         hidden = dense(scale * inputs)
         if self.has_variable("offsets", "pre_activation"):
             hidden += self.get_variable("offsets", "pre_activation")
-        outputs = modules.ACTIVATIONS[self.op.activation](hidden)
+        activation = self.activation or modules.ACTIVATIONS[self.op.activation]
+        outputs = activation(hidden)
+        codes.record(self, outputs, self.layout)
         return outputs + inputs if self.op.skip else outputs
 
 

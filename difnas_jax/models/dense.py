@@ -1,5 +1,7 @@
 """The network over fully connected layers."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import Array
 
@@ -24,9 +26,10 @@ class DenseNetwork(Network):
 
     def make_parts(self, layout: Layout) -> None:
         """See `Network.make_parts`."""
-        unused = modules.ACTIVATIONS["linear"]  # every op has its own
+        # Every op has its own, unless the network is to have another in all of them.
+        activation: Any = modules.ACTIVATIONS.get(self.activation)
         self.choices = [
-            self.choice_layer(layer, layout, unused)
+            self.choice_layer(layer, layout, activation)
             for layer in range(self.space.num_layers)
         ]
         # The classifier: its name is the role that the kernels of this network have.

@@ -94,11 +94,13 @@ def _supernet(workdir: Path) -> Values:
 
 
 def _warnings(config: ConfigDict, workdir: Path) -> list[str]:
-    """Why the indicator is not to be believed."""
+    """Why the indicator, or a score without training, is not to be believed."""
     searched = build.build_wiring(config).searched
     path = workdir / artifacts.INDICATOR
     indicator = found_in(path, artifacts.Indicator.load, searched)
-    return indicator.provenance.get("warnings", []) if indicator else []
+    comparison = found_in(workdir / artifacts.COMPARISON, files.read_json) or {}
+    sources = indicator.provenance if indicator else {}, comparison
+    return [warning for source in sources for warning in source.get("warnings", [])]
 
 
 def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:

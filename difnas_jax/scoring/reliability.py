@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from difnas_jax.scoring.proxies.activity import LINEAR_REGIONS
+from difnas_jax.search.algorithms import Search
 
 SATURATED = 0.98  # share of images with a region of their own
 CONFIDENT = 2.576  # standard deviations on either side of a 99 % interval
@@ -59,6 +60,22 @@ def doubts_about_gammas(layers: Iterable[Mapping[str, np.ndarray]]) -> list[str]
         "no layer has two ops whose mean |gamma| differ by three standard errors over "
         "their channels; the indicator tells no op from another"
     ]
+
+
+def doubts_about_search(search: Search) -> list[str]:
+    """Why the training-free scores of a finished search are not to be believed.
+
+    Where sets of ops were scored, the medians of each round stand for the networks.
+    """
+    algorithm, history = search.algorithm, search.history
+    columns = dict(algorithm.evaluated.columns)
+    if algorithm.needs_subsets:
+        medians = {n: [row.get(f"median_{n}") for row in history] for n in columns}
+        columns = {name: np.array(values, float) for name, values in medians.items()}
+    failed = sum(row.get("non_finite", 0) for row in history)
+    count = f"{failed} of {algorithm.evaluations} candidates"
+    lost = [f"{count} have a value that is not finite, which ranks worst"]
+    return [*doubts_about_columns(columns), *(lost if failed else [])]
 
 
 def doubts_about_columns(columns: Mapping[str, np.ndarray]) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -13,7 +14,7 @@ from difnas_jax.config.stages import STAGES, Stage, retrain_stage, search_stage
 from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
-from difnas_jax.scoring.accuracy import path_accuracy
+from difnas_jax.scoring.accuracy import PATHS_PER_CALL, path_accuracy
 from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF
 from difnas_jax.scoring.proxies.base import Proxy
 from difnas_jax.scoring.proxies.counts import Count
@@ -25,6 +26,7 @@ from difnas_jax.search.problem import RelativeScore
 from difnas_jax.spaces.base import SearchSpace
 
 HELD_OUT = "train_and_held_out"  # images of a proxy, those that need a validation split
+AT_ONCE = 8  # of each device, without training: some seconds on a CPU
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Scorer:
         any may be lower is better.
       subsets: bool[N, L, O] -> columns float64[N, R] of supernets that have the ops of
         each subset, in R repeats; None where there is no such score.
+      at_once: candidates that are scored between two chances to stop; 0 is all.
     """
 
     score: Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -48,6 +51,7 @@ class Scorer:
     images: int = 0
     relative: RelativeScore | None = None
     subsets: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
+    at_once: int = 0
 
 
 class ScorerRow(NamedTuple):
@@ -96,7 +100,11 @@ def table_of(config: ConfigDict, indicator: np.ndarray) -> np.ndarray:
 def accuracy_scorer(config: ConfigDict, workdir: Path, space: SearchSpace) -> Scorer:
     """Validation accuracy of the path after recalibration (SPOS, FairNAS)."""
     accuracy = path_accuracy(config, workdir)
-    return Scorer(lambda paths: {SCORE: accuracy(paths)}, images=accuracy.images)
+    return Scorer(
+        lambda paths: {SCORE: accuracy(paths)},
+        images=accuracy.images,
+        at_once=PATHS_PER_CALL,
+    )
 
 
 def relative_score(config: ConfigDict) -> RelativeScore:
@@ -122,6 +130,7 @@ def training_free_scorer(
         images=measure.images,
         relative=relative_score(config),
         subsets=measure.of_subsets,
+        at_once=AT_ONCE * jax.device_count(),
     )
 
 

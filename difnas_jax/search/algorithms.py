@@ -41,10 +41,10 @@ class Search:
 
     Attributes:
       algorithm: what proposes candidates.
-      history: one row per generation: `generation`, `evaluated`, the `best` score so
-        far, the `median` score of the generation, and the other columns of the best
-        candidate as `best_macs`, `best_params` and so on; None without any finite
-        score.
+      history: one row per generation: `generation`, `evaluated`, how many of the
+        generation have a `non_finite` value, the `best` score so far, the `median`
+        score of the generation, and the other columns of the best candidate as
+        `best_macs`, `best_params` and so on; None without any finite score.
       seconds: wall time of proposing and scoring, over all sessions.
     """
 
@@ -93,7 +93,8 @@ class Search:
         if not len(ranked):
             raise InputError(
                 "search: expected finite scores, got none for "
-                f"{self.algorithm.evaluations} candidates; check the indicator"
+                f"{self.algorithm.evaluations} candidates; check what method.score "
+                "is made of"
             )
         return ranked
 
@@ -117,11 +118,18 @@ class Search:
         return {
             "generation": len(self.history),
             "evaluated": self.algorithm.evaluations,
+            "non_finite": _non_finite(columns),
             "best": best.pop(SCORE),
             "median": _finite_median(scores),
             **{f"best_{name}": value for name, value in best.items()},
             **{f"median_{name}": _finite_median(c) for name, c in others.items()},
         }
+
+
+def _non_finite(columns: Mapping[str, np.ndarray]) -> int:
+    """How many rows of columns [N] or [N, R] have a value that is not finite."""
+    finite = [np.isfinite(c).reshape(len(c), -1).all(1) for c in columns.values()]
+    return int((~np.all(finite, axis=0)).sum())
 
 
 def _finite_median(values: np.ndarray) -> float | None:

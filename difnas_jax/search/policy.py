@@ -212,9 +212,9 @@ class Gumbel(PolicySearch):
     def sampled(self, noise: np.ndarray) -> np.ndarray:
         """int64[L]: the first legal sample, whose noise is kept for `improve`."""
         samples = self.policy.sample(noise)
-        inside = self._problem.violation(samples) == 0
-        self._noise = noise[inside.argmax()]
-        return self.first_legal(samples[inside.argmax() :])
+        first = self._problem.allows(samples).argmax()
+        self._noise = noise[first]
+        return self.first_legal(samples[first:])
 
     def improve(self) -> None:
         """Ascend what a linear model of the score says of the last sample."""

@@ -97,7 +97,7 @@ class RelativeScore:
     def __call__(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """The score float64[N] of N networks among each other.
 
-        It is NaN for one that is not finite in any column.
+        It is NaN for one that is finite in none of the columns.
         """
         terms = self.terms(columns)
         return np.where(np.isfinite(terms).any(1), self.combine(terms), np.nan)
@@ -164,6 +164,11 @@ class Problem:
         """float64[N], 0 where the budget allows an architecture of int[N, L]."""
         return self.budget.violation(self.costs.of(architectures))
 
+    def allows(self, architectures: np.ndarray) -> np.ndarray:
+        """bool[N]: which of int[N, L] are connected and within the budget."""
+        inside = self.violation(architectures) == 0
+        return inside & self.space.is_connected(architectures)
+
     def legal(self, architectures: np.ndarray) -> np.ndarray:
         """Those of int[N, L] that are connected and within the budget.
 
@@ -171,8 +176,7 @@ class Problem:
         """
         if self.table is not None:
             architectures = highest_scoring_paths(architectures, self.table, self.space)
-        inside = self.violation(architectures) == 0
-        return architectures[inside & self.space.is_connected(architectures)]
+        return architectures[self.allows(architectures)]
 
     def distinct(self, architectures: np.ndarray) -> np.ndarray:
         """Indices, in order, of the first row of int[N, L] of each network."""

@@ -11,12 +11,14 @@ from ml_collections import ConfigDict
 
 from difnas_jax.config.build import build_budget, build_space, build_wiring, limits
 from difnas_jax.errors import InputError, require
-from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.metrics import Progress, say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
 from difnas_jax.runtime.versions import versions
+from difnas_jax.scoring.parts import in_parts
 from difnas_jax.scoring.proxies import COLUMNS
+from difnas_jax.scoring.reliability import doubts_about_search
 from difnas_jax.scoring.scorers import SCORERS, Scorer, counted, scorer_row
 from difnas_jax.search.algorithms import ALGORITHMS, Search, compare_searches
 from difnas_jax.search.base import Settings
@@ -143,7 +145,10 @@ def _search(
     config: ConfigDict,
     workdir: Path,
 ) -> Candidates:
-    """Run one of the searches; the states of all are saved after each generation."""
+    """Run one of the searches; the states of all are saved after each generation.
+
+    A signal stops it within a generation, which is then scored anew.
+    """
     search = searches[name]
     progress = Progress(name, search.algorithm.rounds, len(search.history))
 
@@ -154,11 +159,10 @@ def _search(
         progress.step()
         if row["generation"] % SHOW_EVERY == 0:
             progress.report(row["generation"] + 1, best=row["best"])
-        shutdown.raise_if_stop_requested()
 
     score = scorer.subsets if search.algorithm.needs_subsets else scorer.score
     assert score is not None  # checked before the run
-    candidates = search.run(score, on_generation)
+    candidates = search.run(in_parts(score, scorer.at_once, name), on_generation)
     progress.report(len(search.history), best=search.history[-1]["best"])
     progress.close()
     return candidates
@@ -178,7 +182,11 @@ def _write(
     artifacts.save_candidates(workdir / artifacts.CANDIDATES, candidates)
     artifacts.save_candidates(workdir / artifacts.PARETO, front_of(candidates))
     rows = compare_searches(searches, found, problem)
+    warnings = doubts_about_search(searches[chosen]) if scorer.relative else []
+    for warning in warnings:
+        say(f"search: warning: {warning}")
     comparison = {"chosen": chosen, "rows": rows, "images": scorer.images}
+    comparison |= {"warnings": warnings}
     files.write_json(workdir / artifacts.COMPARISON, comparison)
     (workdir / artifacts.EXACT_FRONT).unlink(missing_ok=True)
     if "exact" in found and build_budget(config).bounded <= {MACS}:

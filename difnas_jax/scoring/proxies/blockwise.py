@@ -89,15 +89,17 @@ def _response(gradients: Array, cotangents: Array) -> Array:
 
     Args:
       gradients: [B, sH, sW, C_in]; the s x s pixels of an output pixel count as
-        channels.
+        channels, those beyond an odd side as zeros.
       cotangents: [B, H, W, C].
 
     Returns:
       [s * s * C_in, C].
     """
     batch, height, width, channels = cotangents.shape
-    side = gradients.shape[1] // height
-    windows = gradients.reshape(batch, height, side, width, side, -1)
+    side = -(-gradients.shape[1] // height)
+    beyond = (0, side * height - gradients.shape[1])
+    padded = jnp.pad(gradients, ((0, 0), beyond, beyond, (0, 0)))
+    windows = padded.reshape(batch, height, side, width, side, -1)
     rows = windows.transpose(0, 1, 3, 2, 4, 5).reshape(batch * height * width, -1)
     return rows.T @ cotangents.reshape(-1, channels) / len(rows)
 

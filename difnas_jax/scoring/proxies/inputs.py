@@ -8,6 +8,7 @@ import numpy as np
 from difnas_jax.data import Examples, Normalizer
 from difnas_jax.data.base import Dataset
 from difnas_jax.data.images import CROP_DRAWS
+from difnas_jax.errors import require
 from difnas_jax.spaces.image import ImageSpace
 
 CROP = 3  # side of a crop in pixels
@@ -72,8 +73,16 @@ def ones(source: Source, space: ImageSpace, batch: int) -> Batch:
 
 
 def crops(source: Source, space: ImageSpace, batch: int) -> Batch:
-    """Random windows of training images; the mean of the channels, if one is wanted."""
-    images, labels = _drawn(source, source.dataset.train, batch, WHOLE)
+    """Random windows of training images; the mean of the channels, if one is wanted.
+
+    Of fewer images than the batch each gives several.
+    """
+    whole = source.dataset.train
+    drawn = [
+        _drawn(source, whole, min(len(whole), batch - start), WHOLE)
+        for start in range(0, batch, len(whole))
+    ]
+    images, labels = (np.concatenate(part) for part in zip(*drawn, strict=True))
     rows, columns = source.rng.integers(images.shape[1] - CROP + 1, size=(2, batch))
     windows = np.stack(
         [
@@ -87,15 +96,20 @@ def crops(source: Source, space: ImageSpace, batch: int) -> Batch:
 
 
 def _drawn(source: Source, examples: Examples, count: int, side: int) -> Batch:
-    """Different examples as long as there are enough.
+    """Different examples, in the order of the split.
 
     Args:
       source: of the draws.
       examples: a split.
       count: how many.
       side: of the images, of which a pixel is the mean of a window; `WHOLE` keeps them.
+
+    Raises:
+      InputError: too few; equal images would make kernels singular.
     """
-    rows = source.rng.choice(len(examples), count, replace=count > len(examples))
+    expected = f"at least {count} images in a split, for scores without training"
+    require(len(examples) >= count, "data", expected, len(examples))
+    rows = source.rng.choice(len(examples), count, replace=False)
     draws = source.rng.random((count, CROP_DRAWS))
     taken, _ = examples.take(np.sort(rows), draws)
     images = source.normalizer(taken.images)

@@ -15,9 +15,10 @@ SMALL = 8
 
 @functools.singledispatch
 def with_width(space: ImageSpace, channels: int) -> ImageSpace:
-    """The space with so many channels after its stem, and one cell in each stage.
+    """The space with so many channels after its stem, the others in proportion.
 
-    A kind of space without channels stays as it is.
+    A space of cells has one cell in each stage, a chain keeps its layers and has at
+    least two channels everywhere, and fully connected networks stay as they are.
     """
     return space
 
@@ -56,7 +57,7 @@ def _(space: ChainSpace, channels: int) -> ChainSpace:
 
 
 def thin(space: ImageSpace) -> ImageSpace:
-    """One channel on grey crops; of a space of cells a single cell without a stem.
+    """One channel (of a chain, two) on grey crops; a single cell without a stem.
 
     As TE-NAS counts linear regions: in a wide network nearly every image has a region
     of its own, and the number tells nothing.
@@ -68,8 +69,8 @@ def thin(space: ImageSpace) -> ImageSpace:
 
 
 def small(space: ImageSpace) -> ImageSpace:
-    """Few channels, one cell in each stage, and images of half an even side."""
-    side = space.image_size if space.image_size % 2 else space.image_size // 2
+    """Few channels, and images of half the side if all stages can halve them again."""
+    side = space.image_size // 2 if space.image_size % 8 == 0 else space.image_size
     return dataclasses.replace(with_width(space, SMALL), image_size=side)
 
 
