@@ -273,6 +273,8 @@ MALFORMED = [
     (("--scores=nwot", "--config.space.name=nas_bench_macro"), "--config.space.name"),
     (("--scores=nwot", "--config.data.crop_padding=65"), "data.crop_padding", "65"),
     (("--scores=nwot", "--config.data.augmentation=x"), "data.augmentation", "'x'"),
+    (("--scores=nwot", "--config.method.proxy_kernels=x"), "proxy_kernels", "'x'"),
+    (("--scores=nwot", "--config.method.proxy_repeats=0"), "proxy_repeats", "0"),
     (("--scores=nwot", "--config.sead=1"), "--config.sead"),
     (("--scores=nwot", "--combine", "sum:nwot"), "--combine", "'sum:nwot'"),
     (("--scores=nwot", "--combine", "rank_sum:x"), "--combine", "'x'"),
