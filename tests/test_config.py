@@ -60,6 +60,20 @@ def test_shipped_configs_have_names(tmp_path, monkeypatch):
         files.load_config("nothing:smoke")
 
 
+def test_the_searches_of_teg_nas_differ_in_the_algorithm_alone():
+    """And random search beside each evaluates about as many networks."""
+    evolution, reinforce, gumbel = (
+        files.load_config(f"teg_{name}:digits").to_dict()
+        for name in ("evolution", "reinforce", "gumbel")
+    )
+    for config in (evolution, reinforce, gumbel):
+        search = config.pop("search")
+        own = search["population"] if config is evolution else 0  # its first networks
+        visited, random = own + search["steps"], search["generations"]
+        assert visited <= random * search["population"] <= 1.1 * visited
+    assert evolution == reinforce == gumbel
+
+
 def test_a_file_is_taken_before_a_name_and_an_ambiguous_name_is_refused(
     tmp_path, monkeypatch
 ):
