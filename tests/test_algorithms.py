@@ -145,7 +145,7 @@ def test_score_that_is_not_finite_never_wins(name: str, bad: float) -> None:
 def test_nothing_scored_is_an_error(name: str) -> None:
     table = random_table(DIGITS, 0)
     problem = Problem(DIGITS, cost_table(DIGITS), Budget.of(), table)
-    with pytest.raises(InputError, match="search: expected finite scores, got none"):
+    with pytest.raises(InputError, match="search: .* got none .* what method.score "):
         searching(name, problem).run(
             lambda asked: {"score": np.full(asked.shape[: asked.ndim - 1], np.nan)}
         )

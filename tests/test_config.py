@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,13 +33,14 @@ def load(path):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("arg", [None, "smoke", "smoke,seed=3"])
-def test_every_config_file_passes_the_checks(path, arg, tmp_path):
+def test_the_documented_command_of_every_config_file_passes_the_checks(path, arg):
+    """Also with the arguments of the experiment; a space may need another method."""
     module = load(path)
-    name = path.relative_to(CONFIG_FOLDER).with_suffix("")
-    assert f"python -m difnas_jax --config={name}" in (module.__doc__ or "")
-    if arg and (name.parent.name == "baselines" or name.stem == "main_effect"):
-        arg = f"digits,{arg}"
-    config = module.get_config(arg)
+    name = path.relative_to(CONFIG_FOLDER).with_suffix("").as_posix()
+    command = re.search(r"python -m difnas_jax --config=(\S+)", module.__doc__ or "")
+    assert command and name in re.split("[:,]", command[1])
+    separator = "," if ":" in command[1] else ":"
+    config = files.load_config(separator.join(filter(None, (command[1], arg))))
     assert config.seed == (3 if arg and "seed" in arg else 0)
     if config.data.source == "arrays":  # users bring the file
         config.stages = ("search", "report")
@@ -58,6 +60,20 @@ def test_shipped_configs_have_names(tmp_path, monkeypatch):
         InputError, match="expected .* digits, main_effect, .*; got 'nothing'"
     ):
         files.load_config("nothing:smoke")
+
+
+def test_the_searches_of_teg_nas_differ_in_the_algorithm_alone():
+    """And random search beside each evaluates about as many networks."""
+    evolution, reinforce, gumbel = (
+        files.load_config(f"teg_{name}:digits").to_dict()
+        for name in ("evolution", "reinforce", "gumbel")
+    )
+    for config in (evolution, reinforce, gumbel):
+        search = config.pop("search")
+        own = search["population"] if config is evolution else 0  # its first networks
+        visited, random = own + search["steps"], search["generations"]
+        assert visited <= random * search["population"] <= 1.1 * visited
+    assert evolution == reinforce == gumbel
 
 
 def test_a_file_is_taken_before_a_name_and_an_ambiguous_name_is_refused(

@@ -55,6 +55,14 @@ def searching(name: str, seed: int = 0) -> Search:
     return Search(ALGORITHMS[name](PROBLEM, settings, seed))
 
 
+def test_a_network_has_no_score_only_where_no_column_is_finite() -> None:
+    columns = {
+        "up": np.array([1.0, np.nan, np.inf, 2.0]),
+        "down": np.array([np.nan, np.nan, -np.inf, 3.0]),
+    }
+    assert np.isfinite(RELATIVE(columns)).tolist() == [True, False, False, True]
+
+
 # Combiners.
 
 

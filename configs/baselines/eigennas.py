@@ -6,7 +6,9 @@
 A network scores by the minimum eigenvalue of its neural tangent kernel at its initial
 values; nothing trains before retraining. The paper's search space are the fully
 connected networks of `dense`; how it searches is not known to us, so the search and its
-size are those of the experiment.
+size are those of the experiment. The row of the kernel also reads 64 images of the
+validation split, for other columns: the search needs such a split although its score
+does not.
 """
 
 from difnas_jax.config import experiment

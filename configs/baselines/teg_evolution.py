@@ -9,8 +9,9 @@ tangent kernel, the linear regions and the error of kernel regression.
 Follows the released code: 256 networks, tournaments of 64, 1000 children, initial
 values drawn three times for the whole search, and regions on crops of 3 pixels. Differs
 from it: kernels are drawn by the Kaiming-normal rule, which the code means to use and
-does not, and the images on which regression errs are of the validation split, where the
-code reads the test.
+does not; training images are not augmented, where the code flips and crops them; and
+the images on which regression errs are of the validation split, where it reads the
+test.
 """
 
 from difnas_jax.config import experiment

@@ -1,14 +1,15 @@
-"""The terms of TEG-NAS by a Gumbel-softmax policy; ours.
+"""The terms of TEG-NAS by a Gumbel-softmax policy over single paths; ours.
 
     python -m difnas_jax --config=baselines/teg_gumbel:digits
 
 TEG-NAS (arXiv 2108.11939) reports a differentiable search, FP-NAS, over its three
 terms; its authors did not release it. This policy is ours, and no number of theirs is
 to be compared with it: `teg_reinforce` with `search.algorithm = gumbel`, which learns
-from a linear model of the ranks of the networks that it has sampled.
+from a linear model of the ranks of the networks that it has sampled. It scores one
+network a step and no mixture of ops; the search that scores supernets is `te_nas`.
 """
 
-from difnas_jax.config.files import load_config
+from difnas_jax.config import load_config
 
 
 def get_config(arg=None):

@@ -161,7 +161,8 @@ def default() -> ConfigDict:
     config.search.mutation_probability = 0.1
     config.search.crossovers = 25
     # `regularized_evolution`: children, each of the best of a `tournament` of members.
-    # `reinforce`, `gumbel`: samples of a policy, which Adam trains at this rate.
+    # `reinforce`, `gumbel`: samples, which are single paths, of a policy that Adam
+    # trains at this rate.
     config.search.steps = 500
     config.search.tournament = 12
     config.search.policy_learning_rate = 0.04

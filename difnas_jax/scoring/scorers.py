@@ -26,7 +26,6 @@ from difnas_jax.search.problem import RelativeScore
 from difnas_jax.spaces.base import SearchSpace
 
 HELD_OUT = "train_and_held_out"  # images of a proxy, those that need a validation split
-AT_ONCE = 8  # of each device, without training: some seconds on a CPU
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +129,7 @@ def training_free_scorer(
         images=measure.images,
         relative=relative_score(config),
         subsets=measure.of_subsets,
-        at_once=AT_ONCE * jax.device_count(),
+        at_once=jax.device_count(),  # which measure one each
     )
 
 

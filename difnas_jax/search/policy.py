@@ -199,14 +199,15 @@ def normalized_change(terms: np.ndarray) -> float:
 
 
 class Gumbel(PolicySearch):
-    """A policy that learns through Gumbel-softmax samples; ours.
+    """A policy over single paths that learns through Gumbel-softmax samples; ours.
 
     TEG-NAS reports a differentiable search (FP-NAS) over its three terms but did not
     release it, and linear regions have no derivative. Here a linear model of the score,
     fitted anew to all networks visited so far, takes the place of the derivative: the
     network that the noise selects is visited, and the policy ascends the model at the
     softmax of the same logits and noise (the straight-through estimator of Jang et al.,
-    ICLR 2017), whose temperature falls as in GDAS (Dong and Yang, CVPR 2019).
+    ICLR 2017), whose temperature falls as in GDAS (Dong and Yang, CVPR 2019). Only
+    networks are scored: no supernet that mixes ops is, as in `pruning.Pruning`.
     """
 
     def sampled(self, noise: np.ndarray) -> np.ndarray:
