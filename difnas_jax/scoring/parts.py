@@ -28,7 +28,8 @@ def in_parts(score: Score, size: int, title: str) -> Score:
     def scored(asked: np.ndarray) -> Mapping[str, np.ndarray]:
         step, shown, found = size or len(asked), time.monotonic(), []
         for start in range(0, len(asked), step):
-            shutdown.raise_if_stop_requested()
+            if start:
+                shutdown.raise_if_stop_requested()
             if time.monotonic() - shown > SHOW_SECONDS:
                 say(f"{title}: scored {start} of {len(asked)}")
                 shown = time.monotonic()

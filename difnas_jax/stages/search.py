@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.config.build import build_budget, build_space, build_wiring, limits
 from difnas_jax.errors import InputError, require
-from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.metrics import Progress, say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
@@ -159,6 +159,7 @@ def _search(
         progress.step()
         if row["generation"] % SHOW_EVERY == 0:
             progress.report(row["generation"] + 1, best=row["best"])
+        shutdown.raise_if_stop_requested()
 
     score = scorer.subsets if search.algorithm.needs_subsets else scorer.score
     assert score is not None  # checked before the run
