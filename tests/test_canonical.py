@@ -60,15 +60,19 @@ def test_a_path_through_an_op_without_score_is_avoided() -> None:
     assert np.isfinite(sum_along_paths(table, moved)).all()
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+OF_ARCHITECTURES = [n for n, row in ALGORITHMS.items() if not row.needs_subsets]
+
+
+@pytest.mark.parametrize("name", OF_ARCHITECTURES)
 def test_every_search_scores_a_network_by_its_best_path_once(name: str) -> None:
     table = random_table(SPACE, 1)
     problem = Problem(SPACE, cost_table(SPACE), Budget.of(), table)
     settings = numbers(generations=4, population=60)
     search = Search(ALGORITHMS[name](problem, settings, 0))
-    found = search.run(additive(table))
+    search.run(additive(table))
+    found = search.algorithm.evaluated
     networks = list(map(tuple, SPACE.canonical(found.architectures).tolist()))
-    assert len(networks) == len(set(networks)) > 40
+    assert len(networks) == len(set(networks)) > 20
     best = best_scores(table)
     np.testing.assert_allclose(found.scores, [best[n] for n in networks], rtol=1e-12)
 

@@ -311,16 +311,19 @@ def search_again(workdir, **changes):
     return config
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+OF_ARCHITECTURES = [n for n, row in ALGORITHMS.items() if not row.needs_subsets]
+
+
+@pytest.mark.parametrize("name", OF_ARCHITECTURES)
 def test_every_algorithm_finds_a_network(name, workdir, tiny):
-    """The references run beside it, and none twice."""
+    """The references run beside it, and none twice; it may have other answers."""
     config = search_again(workdir, algorithm=name, max_macs=80_000)
     results = difnas_jax.run(config, workdir)
     assert results.macs is not None and results.macs <= 80_000
     rows = artifacts.load_comparison(workdir / artifacts.COMPARISON)
     names = [row["algorithm"] for row in rows]
     assert names[0] == name and len(names) == len(set(names))
-    assert set(names) == {name, "random", "exact"}
+    assert {one.partition(",")[0] for one in names} == {name, "random", "exact"}
     assert rows[0]["score"] == results.score and rows[0]["macs"] == results.macs
     assert all(row["regret"] >= 0 for row in rows)
     front = artifacts.load_candidates(workdir / artifacts.EXACT_FRONT)
