@@ -21,4 +21,6 @@ def get_config(arg=None):
     config.method.update(layer_indicator="plain", score="training_free")
     config.method.proxies = ("ntk_min_eigenvalue",)
     config.search.references = ("random",)
+    if "smoke" in (arg or "").split(","):
+        config.search.update(population=8, mutations=4, crossovers=4)
     return config
