@@ -29,8 +29,10 @@ TABLE = random_table(DIGITS, 0)
 PROBLEM = Problem(DIGITS, cost_table(DIGITS), Budget.of())
 
 
-def settings(**changes: Any):
-    return numbers(**{"population": 50, "steps": 60, "tournament": 6, **changes})
+def settings(
+    population: int = 50, steps: int = 60, tournament: int = 6, **changes: Any
+):
+    return numbers(population=population, steps=steps, tournament=tournament, **changes)
 
 
 # Regularized evolution.

@@ -10,6 +10,7 @@ from cell_tables import rows_of, some_cells, write_rows
 from macro_tables import some_names, write_table
 
 from difnas_jax.__main__ import main
+from difnas_jax.commands import rank
 from difnas_jax.commands.rank import chosen_rows
 from difnas_jax.errors import InputError, require
 from difnas_jax.ranking.correlation import kendall_tau_b
@@ -61,7 +62,7 @@ def flags(rows, tmp_path, monkeypatch):
     def measure(config, names):
         return Measure(config.seed, tuple(names))
 
-    monkeypatch.setattr(sweep, "proxy_columns", measure)
+    monkeypatch.setattr(rank, "proxy_columns", measure)
     monkeypatch.setattr(ranking, "png", lambda figure: b"")  # which takes a second
     table = write_rows(tmp_path / "t.csv", rows)
     return ["rank", "nas_bench_201", f"--table={table}"]
@@ -137,20 +138,20 @@ def test_one_that_was_stopped_gives_the_same_bytes(flags, rows, tmp_path, monkey
         assert cost.sessions == 2 and cost.architectures == len(rows)
     assert set(costs) == {"ntk", "nwot"}
     # What is complete is not measured again.
-    monkeypatch.setattr(sweep, "proxy_columns", None)
+    monkeypatch.setattr(rank, "proxy_columns", None)
     combined = [*flags, "--combine", "rank_sum:nwot+depth"]
     columns, last = ranked(combined, workdir)
     assert columns == expected and last["costs"] == again["costs"]
 
 
 def test_what_failed_before_measuring_can_be_corrected(flags, tmp_path, monkeypatch):
-    measure = sweep.proxy_columns
+    measure = rank.proxy_columns
 
     def of_small_crops(config, names):
         require(config.data.crop_padding < 9, "data.crop_padding", "less", "much")
         return measure(config, names)
 
-    monkeypatch.setattr(sweep, "proxy_columns", of_small_crops)
+    monkeypatch.setattr(rank, "proxy_columns", of_small_crops)
     flags = [*flags, "--scores=nwot", f"--workdir={tmp_path / 'run'}"]
     assert main([*flags, "--config.data.crop_padding=9"]) == 2
     assert main([*flags, "--config.data.crop_padding=8"]) == 0

@@ -40,9 +40,10 @@ from difnas_jax.runtime.columns import check_settings
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.proxies import COLUMNS, counts
+from difnas_jax.scoring.proxies.measurement import proxy_columns
 from difnas_jax.scoring.reliability import doubts_about_columns
 from difnas_jax.scoring.score_files import read_scores
-from difnas_jax.scoring.sweep import Cost, costs_beside, measures, sweep
+from difnas_jax.scoring.sweep import Cost, costs_beside, sweep
 
 SECTIONS = ("space", "data", "method")  # of the config, which change what is measured
 # Fields of the config that are shown with a ranking.
@@ -227,7 +228,8 @@ def measured(
         paths.append(flags.workdir / f"columns-seed{seed}.csv")
         if not paths[-1].exists():
             config.seed = seed
-            proxies = measures(config, flags.scores)  # fails where data are missing
+            # Fails where data are missing.
+            proxies = proxy_columns(config, flags.scores).by_proxy()
             if processes.is_main_process():
                 files.write_json(kept, settings)
             sweep(proxies, table, paths[-1])

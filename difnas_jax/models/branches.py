@@ -108,8 +108,9 @@ def switch_recording(
     """`run_recording` of the branch with this index, int32[]."""
 
     def run(number: int, variables: tuple[Any, ...], inputs: Array):
-        own = branches[number], recorded, layout, variables[number]
-        return run_recording(*own, inputs)
+        return run_recording(
+            branches[number], recorded, layout, variables[number], inputs
+        )
 
     runs = [functools.partial(run, number) for number in range(len(branches))]
     return jax.lax.switch(index, runs, variables, inputs)

@@ -103,8 +103,8 @@ def doubts_about_regions(shares: np.ndarray) -> list[str]:
         return []
     return [
         f"linear regions are saturated: in {saturated:.0%} of the networks more than "
-        f"{SATURATED:.0%} of the images have a region of their own; take smaller "
-        "images or fewer channels"
+        f"{SATURATED:.0%} of the images have a region of their own, and they tell "
+        "these apart no more"
     ]
 
 

@@ -2,19 +2,18 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from difnas_jax.ranking.tables import BenchmarkTable
 from difnas_jax.runtime import files, shutdown
 from difnas_jax.runtime.columns import ColumnsWriter
 from difnas_jax.runtime.metrics import Progress
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
-from difnas_jax.scoring.proxies.measurement import ProxyMeasure, proxy_columns
+from difnas_jax.scoring.proxies.measurement import ProxyMeasure
 
 CHUNK = 64  # architectures between two writings; at most these are lost by a kill
 SHOW_EVERY = 4  # parts
@@ -95,19 +94,6 @@ def costs_beside(path: Path) -> dict[str, Cost]:
 
 def _costs_path(path: Path) -> Path:
     return path.with_name(f"{path.stem.replace('columns', 'costs')}.json")
-
-
-def measures(config: ConfigDict, names: Sequence[str]) -> dict[str, ProxyMeasure]:
-    """The measurement of each proxy that makes some of the columns.
-
-    Args:
-      config: as for `proxy_columns`.
-      names: of the columns, keys of `COLUMNS`.
-
-    Raises:
-      InputError: as `proxy_columns`.
-    """
-    return proxy_columns(config, names).by_proxy()
 
 
 def sweep(

@@ -90,11 +90,6 @@ class Proxy:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def named_leaves(tree: Any) -> dict[tuple[str, ...], Any]:
-    """The leaves of nested dictionaries by their path."""
-    return flax.traverse_util.flatten_dict(tree)
-
-
 def split_weights(
     variables: Variables, names: tuple[str, ...] = WEIGHTS
 ) -> tuple[dict[tuple[str, ...], Array], Callable[[Any], dict[str, Any]]]:
@@ -104,7 +99,7 @@ def split_weights(
       The leaves by path, the collection first, in alphabetical order; and the function
       that puts such leaves back among the other variables.
     """
-    leaves = named_leaves(dict(variables))
+    leaves: Any = flax.traverse_util.flatten_dict(dict(variables))
     chosen = {
         path: leaves[path]
         for path in sorted(leaves)

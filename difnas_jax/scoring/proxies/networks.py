@@ -76,7 +76,6 @@ def small(space: ImageSpace) -> ImageSpace:
 
 # Space -> the space whose networks are scored.
 REDUCTIONS: dict[str, Callable[[ImageSpace], ImageSpace]] = {
-    "whole": lambda space: space,
     "small": small,
     "narrow": functools.partial(with_width, channels=NARROW),
     "thin": thin,
