@@ -6,7 +6,7 @@
 Seven scores of a network at its initial values, three of them counts of its paths, of
 which in a chain only one tells networks apart. They were chosen on both benchmarks:
 tau-b .791 / .772 / .762 on NAS-Bench-201, above all published scores that are not
-fitted to accuracies, and .834 on NAS-Bench-Macro (docs/training_free.md). The search
+fitted to accuracies, and .836 on NAS-Bench-Macro (docs/training_free.md). The search
 and its size are those of the experiment.
 """
 
