@@ -99,6 +99,24 @@ def default() -> ConfigDict:
     config.method.sampling = "strict_fair"
     # The paths of one update see the `same` batch, or `split` it among them.
     config.method.batch_sharing = "same"
+    # What becomes of an update before it is applied, a key of `projection.UPDATES`:
+    # `plain`; `orthogonal_inputs` or `orthogonal_gradients` to what earlier paths gave
+    # the same weights, so that these paths are not disturbed. A setting of ConfigDict
+    # has this name, too: write and read it as `config.method["update"]`.
+    config.method["update"] = "plain"
+    # Their strength: a direction that came n times keeps alpha / (alpha + n) of an
+    # update. It is multiplied by `alpha_decay` in the course of the training, evenly on
+    # a logarithmic scale; `forgetting` is the share of what is stored for an op that
+    # each further path through the op keeps.
+    config.method.alpha = 1.0
+    config.method.alpha_decay = 1.0
+    config.method.forgetting = 1.0
+    # The shares of the training between which they store and project; before is the
+    # warm-up.
+    config.method.project_from = 0.0
+    config.method.project_until = 1.0
+    # `orthogonal_gradients`: principal directions of earlier gradients kept of each op.
+    config.method.directions = 8
     # An identity with batch norm in every normal layer: `parallel` (beside the block),
     # `shortcut` (on its skip connection), `candidate` (one more op) or `off`; `plain`:
     # an identity without batch norm is one more op.

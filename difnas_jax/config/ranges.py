@@ -1,5 +1,7 @@
 """The numbers that a config may hold."""
 
+import math
+
 from ml_collections import ConfigDict
 
 from difnas_jax.config.build import flat
@@ -16,6 +18,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.crop_padding": (0, 64),
     "data.lighting": (0.0, 10.0),
     "method.proxy_repeats": (1, LARGEST),
+    "method.alpha": (0.0, math.inf),
+    "method.alpha_decay": (1e-6, 1.0),
+    "method.forgetting": (0.0, 1.0),
+    "method.project_from": (0.0, 1.0),
+    "method.project_until": (0.0, 1.0),
+    "method.directions": (1, 64),
     "search.keep": (1, LARGEST),
     "search.distance": (1, LARGEST),
     "search.recalibration_batches": (1, LARGEST),
