@@ -76,5 +76,5 @@ def mean_positions(size: int, kernel: int, stride: int) -> np.ndarray:
         for tap in range(kernel):
             pixels = own * stride + tap - kernel // 2
             inside = pixels[(pixels >= 0) & (pixels < size)]
-            weights[part, tap, inside] = 1 / len(own)
+            weights[part, tap, inside] = 1 / max(len(own), 1)
     return weights
