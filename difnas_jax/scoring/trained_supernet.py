@@ -48,10 +48,13 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
     """
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
     step = files.read_json(workdir / artifacts.SUPERNET_RESULT, ("step",))["step"]
-    paths = paths_per_update(build_sampler(config))
+    sampler = build_sampler(config)
+    paths = paths_per_update(sampler)
     params = variable_shapes(model)["params"]
     variables = split({"params": params, "batch_stats": {}}, recipe.fates(params))
-    memory = jax.eval_shape(lambda: recipe.remembers.begin(step, paths))
+    memory = jax.eval_shape(
+        lambda: recipe.remembers.begin(step, paths) | sampler.memory
+    )
     targets = {"variables": variables, **({"memory": memory} if memory else {})}
     # Restore onto the devices of this run, whichever wrote the checkpoint.
     sharding = replicated(data_mesh())
@@ -82,7 +85,12 @@ def evidence_of(config: ConfigDict, trained: TrainedSupernet) -> Evidence:
 
 
 def _paths(config: ConfigDict, steps: int) -> np.ndarray:
-    """int32[T, K, L], the paths of all updates, drawn again from their stream."""
+    """int32[T, K, L], the paths of all updates, drawn again from their stream.
+
+    T is 0 where they followed from what was learned, too: `checks` refuses what needs
+    them.
+    """
     sampler = build_sampler(config)
+    steps = 0 if sampler.memory else steps
     draw = jax.jit(jax.vmap(lambda step: sampler(stream(config.seed, "paths", step))))
     return np.asarray(draw(jnp.arange(steps)))

@@ -18,9 +18,7 @@ from difnas_jax.models.initializers import initialize
 from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
 from difnas_jax.training.fates import Fates, fates_of, split
-from difnas_jax.training.paths import SAMPLERS, STRICTLY_FAIR, Sampler
-
-Memory = dict[str, Any]  # arrays by name
+from difnas_jax.training.paths import SAMPLERS, STRICTLY_FAIR, Memory, Sampler
 
 
 class Remembers(NamedTuple):
@@ -41,7 +39,8 @@ def _begin_path_losses(steps: int, paths: int) -> Memory:
 
 
 def _learn_path_losses(memory: Memory, step: Array, losses: Array) -> Memory:
-    return {"path_losses": memory["path_losses"].at[step, : len(losses)].set(losses)}
+    kept = memory["path_losses"].at[step, : len(losses)].set(losses)
+    return {**memory, "path_losses": kept}
 
 
 MEMORIES: dict[str, Remembers] = {
