@@ -41,7 +41,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
     normalizer = Normalizer.of(config, dataset.train)
     sampler, variables = build_sampler(config), initial_variables(config, model)
     if sampler.memory:  # what it draws from is learned
-        learn = Controller.of(config, model, variables["params"], dataset, normalizer)
+        learn = Controller.of(
+            config, model, variables["params"], dataset, normalizer, data_mesh()
+        )
         sampler = dataclasses.replace(sampler, learn=learn)
     state = train(
         model=model,

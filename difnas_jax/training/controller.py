@@ -66,6 +66,7 @@ class Controller:
         params: Any,
         dataset: Dataset[Examples],
         normalizer: Normalizer,
+        mesh: Mesh,
     ) -> Self:
         """The controller of a config.
 
@@ -75,8 +76,9 @@ class Controller:
           params: its parameters, as they are split when it trains.
           dataset: with a validation split.
           normalizer: applied to the images.
+          mesh: the devices.
         """
-        mesh, settings = devices.data_mesh(), config.supernet
+        settings = config.supernet
         validation = dataset.validation_for("method.sampling")
         examples = data.spread_over(validation, MOST_IMAGES)
         batch_size = devices.rounded_up(settings.batch_size)
