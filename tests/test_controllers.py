@@ -208,7 +208,7 @@ def test_one_device_teaches_the_same_as_two(whole, tmp_path):
     two = trained_supernet(config, whole).memory
     jax.tree.map(np.testing.assert_array_equal, state.memory["policy"], two["policy"])
     rewards = [row["reward"] for row in rows_of(tmp_path) if "reward" in row]
-    images = len(dataset.validation)
+    images = len(dataset.validation_for("the test"))
     counts = np.array(rewards) * images * REWARDED
     np.testing.assert_allclose(counts, counts.round(), atol=1e-6)
     assert len(rewards) == 2

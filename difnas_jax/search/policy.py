@@ -69,7 +69,7 @@ class Policy:
           architectures: int[N, L], samples of this policy.
           advantages: float64[N], of each its reward above a baseline.
         """
-        chosen = np.arange(self.logits.shape[1]) == architectures[..., None]
+        chosen = np.arange(self._allowed.shape[1]) == architectures[..., None]
         weights = advantages[:, None, None]
         self.ascend((weights * (chosen - self.probabilities())).mean(0))
 

@@ -71,7 +71,7 @@ def in_words(space: SearchSpace, memory: dict[str, Any]) -> dict[str, Any]:
     if POLICY not in memory:
         return {}
     policy, _ = restored(memory, space, np.random.default_rng(0), 0.0)
-    architecture = space.validate(policy.most_probable())
+    architecture = space.validate(policy.most_probable().tolist())
     return {
         POLICY: {
             "architecture": list(architecture),
