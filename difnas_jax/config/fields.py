@@ -165,7 +165,7 @@ def default() -> ConfigDict:
     # Sampling `reinforce`: updates between two steps of the policy, and the rate of the
     # Adam that takes them.
     config.supernet.reward_every = 10
-    config.supernet.policy_learning_rate = 0.01
+    config.supernet.policy_learning_rate = 0.04
 
     config.search = ConfigDict()
     # What finds the network: `evolution`, `random`, `nsga2` (the trade-off between
