@@ -28,6 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "search.distance": (1, LARGEST),
     "search.recalibration_batches": (1, LARGEST),
     "search.recalibration_batch_size": (1, LARGEST),
+    "supernet.reward_every": (1, LARGEST),
     "retrain.dropout": (0.0, 0.99),
     "retrain.networks": (1, LARGEST),
     "steps": (0, 2**31 - 1),

@@ -87,10 +87,14 @@ def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
 
 
 def _supernet(workdir: Path) -> Values:
-    """How well the trained supernet does, and what a constant answer has."""
+    """How well the trained supernet does, and what a constant answer has.
+
+    And the policy by which its paths were drawn, where that was learned.
+    """
     path = workdir / artifacts.SUPERNET_RESULT
     result = found_in(path, files.read_json, ("accuracy", "chance")) or {}
-    return {f"supernet_{name}": result.get(name) for name in ("accuracy", "chance")}
+    names = "accuracy", "chance", "policy"
+    return {f"supernet_{name}": result.get(name) for name in names}
 
 
 def _warnings(config: ConfigDict, workdir: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Stage 1: train the supernet. Writes `supernet/`: checkpoints, metrics, last step."""
 
+import dataclasses
 import functools
 import zlib
 from pathlib import Path
@@ -14,10 +15,11 @@ from difnas_jax.data import Normalizer
 from difnas_jax.data.base import Dataset
 from difnas_jax.models.network import Network
 from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.mesh import data_mesh
+from difnas_jax.runtime.mesh import data_mesh, rounded_up
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
-from difnas_jax.training import programs
+from difnas_jax.training import policy_memory, programs
+from difnas_jax.training.controller import Controller
 from difnas_jax.training.evaluate import means, sums_of_examples, sums_over_paths
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.paths import paths_per_update, stream, strict_fair
@@ -37,10 +39,15 @@ def run(config: ConfigDict, workdir: Path) -> None:
     batch_size, dataset = config.supernet.batch_size, data.load(config)
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
     normalizer = Normalizer.of(config, dataset.train)
-    sampler = build_sampler(config)
+    sampler, variables = build_sampler(config), initial_variables(config, model)
+    if sampler.memory:  # what it draws from is learned
+        learn = Controller.of(
+            config, model, variables["params"], dataset, normalizer, data_mesh()
+        )
+        sampler = dataclasses.replace(sampler, learn=learn)
     state = train(
         model=model,
-        variables=initial_variables(config, model),
+        variables=variables,
         sampler=sampler,
         batches=data.TrainBatches.of(config, dataset.train, normalizer, batch_size),
         recipe=recipe,
@@ -58,6 +65,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
             # It tells one training from another.
             "checksum": _checksum(state.variables["params"]),
             **measured,
+            **policy_memory.in_words(model.space, state.memory),
         }
         files.write_json(workdir / artifacts.SUPERNET_RESULT, result)
 
@@ -82,8 +90,7 @@ def accuracy(
         name, whole = "train", dataset.train
     examples = data.spread_over(whole, MOST_EXAMPLES)
     # `supernet.placement` may need no multiple of the devices; this does.
-    batch_size = config.supernet.batch_size
-    batch_size += -batch_size % jax.device_count()
+    batch_size = rounded_up(config.supernet.batch_size)
     sums = sums_of_examples(
         programs.of_network(
             programs.compiled(

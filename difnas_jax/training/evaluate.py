@@ -1,6 +1,6 @@
 """Exact evaluation: every example counts once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -16,6 +16,8 @@ from difnas_jax.runtime.mesh import own_rows, shard_batch
 
 Sums = dict[str, Array]
 Variables = dict[str, Any]
+Batch = dict[str, Any]
+EvalStep = Callable[[Variables, Batch, Any], Sums]
 # Top-5 accuracy says little where there are not twice as many classes.
 TOP, LEAST_CLASSES = 5, 10
 
@@ -32,7 +34,7 @@ def sums_of_batch(
     return sums_of_logits(logits, batch["label"], batch["mask"])
 
 
-def sums_over_paths(
+def sums_by_path(
     model: Network, variables: Variables, batch: dict[str, Array], paths: Array
 ) -> Sums:
     """Evaluate paths of a supernet on a batch, with its statistics; a pure function.
@@ -46,15 +48,26 @@ def sums_over_paths(
       paths: int32[K, L].
 
     Returns:
-      The sums of `sums_of_logits` over all paths, and `labels`, float[C], how many
-      examples each class has.
+      The sums of `sums_of_logits`, [K] of each.
     """
 
     def of_path(path: Array) -> Sums:
         logits: Any = model.apply(variables, batch["image"], path, True)
         return sums_of_logits(logits, batch["label"], batch["mask"])
 
-    sums = jax.tree.map(lambda leaf: leaf.sum(0), jax.lax.map(of_path, paths))
+    return jax.lax.map(of_path, paths)
+
+
+def sums_over_paths(
+    model: Network, variables: Variables, batch: dict[str, Array], paths: Array
+) -> Sums:
+    """`sums_by_path`, summed over the paths.
+
+    Returns:
+      They and `labels`, float[C], how many examples each class has.
+    """
+    by_path = sums_by_path(model, variables, batch, paths)
+    sums = jax.tree.map(lambda leaf: leaf.sum(0), by_path)
     of_class = jax.nn.one_hot(batch["label"], model.space.num_classes)
     return {**sums, "labels": batch["mask"] @ of_class}
 
@@ -88,7 +101,7 @@ def sums_of_logits(logits: Array, labels: Array, mask: Array) -> Sums:
 
 
 def sums_of_examples(
-    eval_step: Callable[[Variables, dict[str, Array], Any], Sums],
+    eval_step: EvalStep,
     variables: Variables,
     examples: Examples,
     path: ArrayLike,
@@ -99,7 +112,8 @@ def sums_of_examples(
     """The sums of `eval_step` over all batches of some examples.
 
     Args:
-      eval_step: `sums_of_batch` or `sums_over_paths` of a model, compiled.
+      eval_step: `sums_of_batch`, `sums_over_paths` or `sums_by_path` of a model,
+        compiled.
       variables: of the network.
       examples: what to evaluate.
       path: int[L], or int[K, L] for several.
@@ -107,10 +121,23 @@ def sums_of_examples(
       normalizer: applied to the images.
       mesh: devices over which batches are split.
     """
+    rows = own_rows(batch_size, mesh)
+    batches = evaluation_batches(examples, batch_size, normalizer, rows)
+    return sums_of_batches(eval_step, variables, batches, path, mesh)
+
+
+def sums_of_batches(
+    eval_step: EvalStep,
+    variables: Variables,
+    batches: Iterable[Batch],
+    path: ArrayLike,
+    mesh: Mesh,
+) -> dict[str, np.ndarray]:
+    """The sums of `eval_step` over batches, of which each process has its own rows."""
     totals: dict[str, Any] = {}
     # numpy, since an array of one device is none of a program on several hosts.
-    ops, rows = np.asarray(path, np.int32), own_rows(batch_size, mesh)
-    for batch in evaluation_batches(examples, batch_size, normalizer, rows):
+    ops = np.asarray(path, np.int32)
+    for batch in batches:
         sums = eval_step(variables, shard_batch(batch, mesh), ops)
         for name, value in sums.items():
             totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)

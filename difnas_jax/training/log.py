@@ -25,6 +25,8 @@ FIELDS = (
     "learning_rate",
     "images_per_second",
     "data_wait",
+    "reward",
+    "entropy",
     "validation_accuracy",
     "validation_top5_accuracy",
     "validation_loss",
@@ -150,11 +152,15 @@ class TrainingLog:
         self._health.check(self.unwritten, done, last_checkpoint)
 
     def row(self, done: int) -> dict[str, Any]:
-        """Means since the last row, with speed and learning rate."""
-        means = {
-            name: float(np.mean([row[name] for row in self.unwritten]))
-            for name in self.unwritten[0]
-        }
+        """Means since the last row, with speed and learning rate.
+
+        Of what only some updates have it is the mean over these.
+        """
+        values: dict[str, list[float]] = {}
+        for row in self.unwritten:
+            for name, value in row.items():
+                values.setdefault(name, []).append(value)
+        means = {name: float(np.mean(found)) for name, found in values.items()}
         seconds, rate = time.monotonic() - self._start, self._learning_rate(done - 1)
         images = (len(self.unwritten) - self._earlier) * self._images
         return {
