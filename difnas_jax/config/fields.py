@@ -161,6 +161,11 @@ def default() -> ConfigDict:
     # paths (see also `rematerialize`); which is faster on a GPU is not settled
     # (docs/speed.md).
     config.supernet.paths_at_once = 1
+    # Updates between two measurements of the disturbance: loss and accuracy of the
+    # paths of an update right after it, against those after `disturbance_after` further
+    # paths have trained. 0 measures nothing; no weight depends on it.
+    config.supernet.disturbance_every = 0
+    config.supernet.disturbance_after = 12
 
     config.search = ConfigDict()
     # What finds the network: `evolution`, `random`, `nsga2` (the trade-off between

@@ -1,5 +1,6 @@
 """Exact evaluation: every example counts once."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ from jax import Array
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from difnas_jax.data import Examples, Normalizer, evaluation_batches
+from difnas_jax.data import Examples, Normalizer, evaluation_batches, spread_over
+from difnas_jax.data.base import Dataset
 from difnas_jax.models.network import Network
 from difnas_jax.runtime.mesh import own_rows, shard_batch
 
@@ -32,12 +34,24 @@ def sums_of_batch(
     return sums_of_logits(logits, batch["label"], batch["mask"])
 
 
+def sums_of_path(
+    model: Network, variables: Variables, batch: dict[str, Array], path: Array
+) -> Sums:
+    """Evaluate a path of a supernet on a batch, with its statistics; a pure function.
+
+    A supernet keeps no running statistics.
+
+    Returns:
+      The sums of `sums_of_logits`.
+    """
+    logits: Any = model.apply(variables, batch["image"], path, True)
+    return sums_of_logits(logits, batch["label"], batch["mask"])
+
+
 def sums_over_paths(
     model: Network, variables: Variables, batch: dict[str, Array], paths: Array
 ) -> Sums:
-    """Evaluate paths of a supernet on a batch, with its statistics; a pure function.
-
-    A supernet keeps no running statistics.
+    """`sums_of_path` over several paths; a pure function.
 
     Args:
       model: the supernet.
@@ -49,11 +63,7 @@ def sums_over_paths(
       The sums of `sums_of_logits` over all paths, and `labels`, float[C], how many
       examples each class has.
     """
-
-    def of_path(path: Array) -> Sums:
-        logits: Any = model.apply(variables, batch["image"], path, True)
-        return sums_of_logits(logits, batch["label"], batch["mask"])
-
+    of_path = functools.partial(sums_of_path, model, variables, batch)
     sums = jax.tree.map(lambda leaf: leaf.sum(0), jax.lax.map(of_path, paths))
     of_class = jax.nn.one_hot(batch["label"], model.space.num_classes)
     return {**sums, "labels": batch["mask"] @ of_class}
@@ -88,8 +98,8 @@ def sums_of_logits(logits: Array, labels: Array, mask: Array) -> Sums:
 
 
 def sums_of_examples(
-    eval_step: Callable[[Variables, dict[str, Array], Any], Sums],
-    variables: Variables,
+    eval_step: Callable[[Any, dict[str, Array], Any], Sums],
+    variables: Any,
     examples: Examples,
     path: ArrayLike,
     batch_size: int,
@@ -99,8 +109,8 @@ def sums_of_examples(
     """The sums of `eval_step` over all batches of some examples.
 
     Args:
-      eval_step: `sums_of_batch` or `sums_over_paths` of a model, compiled.
-      variables: of the network.
+      eval_step: `sums_of_batch`, `sums_over_paths` or the like of a model, compiled.
+      variables: what it takes as such.
       examples: what to evaluate.
       path: int[L], or int[K, L] for several.
       batch_size: a multiple of the devices.
@@ -115,6 +125,22 @@ def sums_of_examples(
         for name, value in sums.items():
             totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
     return totals
+
+
+def examples_of(dataset: Dataset[Examples], most: int) -> tuple[str, Examples]:
+    """What tells how well a supernet does.
+
+    Args:
+      dataset: the splits.
+      most: how many examples at the most, evenly spaced.
+
+    Returns:
+      Name and examples of the validation split, or of the training split where nothing
+      is held out.
+    """
+    if dataset.validation is None:
+        return "train", spread_over(dataset.train, most)
+    return "validation", spread_over(dataset.validation, most)
 
 
 def means(sums: Mapping[str, np.ndarray]) -> dict[str, float]:
