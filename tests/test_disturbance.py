@@ -3,26 +3,23 @@
 import functools
 import itertools
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_run
 
 import difnas_jax
 from difnas_jax import data, spaces
-from difnas_jax.config import default
 from difnas_jax.data import Normalizer, TrainBatches, spread_over
 from difnas_jax.errors import InputError, Stopped
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files, shutdown
-from difnas_jax.runtime.mesh import data_mesh, shard_batch
-from difnas_jax.training.disturbance import (
-    MOST_EXAMPLES,
-    QUANTITIES,
-    parts_of,
-    sums_of_exchanges,
-)
+from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
+from difnas_jax.training.disturbance import MOST_EXAMPLES, QUANTITIES, Disturbance
+from difnas_jax.training.exchanges import parts_of, sums_of_exchanges
 from difnas_jax.training.log import TrainingLog
 from difnas_jax.training.optim import total_steps
 from difnas_jax.training.recipe import (
@@ -31,31 +28,21 @@ from difnas_jax.training.recipe import (
     build_supernet,
     initial_variables,
 )
+from difnas_jax.training.steps import TrainState
 from difnas_jax.training.train import begin
+from difnas_jax.training.updates import Updates
 
 TIMES = ("seconds", "images_per_second", "data_wait")
-PARTS = ["entry", "layer_00", "layer_01", "layer_02", "rest"]
+PARTS = ["entry", "layer_00", "layer_01", "rest"]
 # Of losses that devices sum in another order; an image may fall to another class.
 LOSS, ONE_IMAGE = 2e-5, 0.01
 
 
-@pytest.fixture(autouse=True, scope="module")
-def tiny_space(tiny):
-    """Registers the tiny space; two paths an update."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(spaces.SPACES, "tiny", lambda **_: tiny.without_identity())
-        yield
-
-
 def config_of(**supernet):
-    """Seven updates, of which those up to the fourth can be measured."""
-    config = default()
-    config.space.update(name="tiny", image_size=8, image_channels=1, num_classes=10)
-    config.data.update(source="digits", crop_padding=1)
-    config.method.update(trainable="all", layer_indicator="plain")
-    config.supernet.update(epochs=0.0, steps=7, batch_size=32, reference_batch=32)
-    config.supernet.update(optimizer="sgd", learning_rate=0.1)
-    config.supernet.update(log_every=1, checkpoint_every=3)
+    """Seven updates of two paths, of which those up to the fourth can be measured."""
+    config = tiny_run.get_config()
+    config.method.trainable = "all"
+    config.supernet.update(steps=7, checkpoint_every=3)
     config.supernet.update(disturbance_every=2, disturbance_after=5)
     config.supernet.update(supernet)
     config.stages = ("supernet",)
@@ -119,7 +106,7 @@ class ByHand:
             self.model, variables, sampler, recipe(config), data_mesh(), total=7
         )
         self.apply = jax.jit(lambda *inputs: self.model.apply(*inputs, True))
-        examples = spread_over(dataset.validation, MOST_EXAMPLES)
+        examples: Any = spread_over(dataset.validation_for("a test"), MOST_EXAMPLES)
         self.images, self.labels = normalizer(examples.images), examples.labels
 
     def train(self, updates):
@@ -172,16 +159,33 @@ def test_a_row_is_what_training_on_by_hand_gives(measured):
         assert found["later"] == near([value[name] for value in after])
         changes = {part: sign * (before[0][name] - mixed[part][name]) for part in PARTS}
         assert found["parts"] == near(changes)
-    disturbances = np.abs(list(row["loss"]["parts"].values()))
-    assert disturbances.min() > 5 * LOSS and disturbances.max() > 0.01
+    disturbances = row["loss"]["parts"]
+    idle = [part for part in PARTS if disturbances[part] == 0]
+    assert idle == ["layer_01"] * (paths[0, 1] == 1)  # an identity has no parameters
+    assert np.ptp(list(disturbances.values())) > 100 * LOSS
 
 
 def test_nothing_is_disturbed_where_nothing_moves(tmp_path):
     """And where nothing is held out, on images that train, which the row says."""
-    config = config_of(learning_rate=0.0, steps=5)
+    config, path = config_of(), tmp_path / "rows.jsonl"
     config.data.validation_fraction = 0.0
-    difnas_jax.run(config, tmp_path)
-    (row,) = timeless(tmp_path / artifacts.DISTURBANCE)
+    dataset, model = data.load(config), build_supernet(config)
+    normalizer = Normalizer.of(config, dataset.train)
+    variables = initial_variables(config, model)
+    disturbance = Disturbance.of_supernet(
+        config, model, variables["params"], dataset, normalizer, path
+    )
+    paths = jnp.array([[0, 1], [0, 0]])
+    updates = Updates(
+        total=7,
+        train_step=lambda state, batch, paths: (state, {}),  # a learning rate of 0
+        paths=lambda step: paths,
+        batches=TrainBatches.of(config, dataset.train, normalizer, 32),
+        to_devices=lambda batch: batch,
+    )
+    state = TrainState(jnp.asarray(4), variables, {}, {})
+    disturbance.measure(updates, replicate(state, data_mesh()), paths)
+    (row,) = timeless(path)
     assert row["split"] == "train" and 400 < row["images"] <= MOST_EXAMPLES
     for name in QUANTITIES:
         values = row[name]
@@ -202,7 +206,7 @@ def test_all_parts_together_are_the_whole(rng):
         "label": jnp.arange(16) % 10,
         "mask": jnp.ones(16),
     }
-    paths = jnp.array([[0, 1, 0], [1, 0, 1]])
+    paths = jnp.array([[0, 1], [0, 0]])
     whole = dict.fromkeys(earlier["params"], "all")
     program = functools.partial(sums_of_exchanges, model, whole)
     losses = np.asarray(jax.jit(program)((earlier, later), batch, paths)["loss"])
@@ -277,7 +281,7 @@ def test_a_training_too_short_to_be_measured_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "entry", "rest"),
     [
-        ("tiny", {"stem", "bn_stem", "fixed_0"}, {"head", "bn_head", "classifier"}),
+        ("digits", {"stem", "bn_stem", "fixed_0"}, {"head", "bn_head", "classifier"}),
         (
             "nas_bench_201",
             {"entry", "bn_entry"},
@@ -287,7 +291,7 @@ def test_a_training_too_short_to_be_measured_is_refused(tmp_path):
     ],
 )
 def test_parts_follow_the_order_of_the_network(name, entry, rest):
-    space = spaces.build(name, image_size=8, image_channels=1, num_classes=10)
+    space = spaces.build(name, image_size=16, image_channels=1, num_classes=10)
     model = network(space, dropout=0.0, dtype="float32", rematerialize=False)
     layers = [f"layer_{layer:02d}" for layer in range(space.num_layers)]
     part_of = parts_of(model, dict.fromkeys([*rest, *layers[::-1], *entry]))

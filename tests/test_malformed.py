@@ -92,6 +92,8 @@ VALUES = {
     "supernet.epochs": ("inf",),
     "supernet.batch_size": ("0", "63"),
     "supernet.spike_factor": ("-1",),
+    "supernet.disturbance_every": ("-1", "4"),
+    "supernet.disturbance_after": ("0",),
     "method.proxy_kernels": ("xx",),
     "method.proxy_repeats": ("0",),
     "search.population": ("0",),
