@@ -162,7 +162,7 @@ def test_a_row_is_what_training_on_by_hand_gives(measured):
     disturbances = row["loss"]["parts"]
     idle = [part for part in PARTS if disturbances[part] == 0]
     on_path = paths[0, 1] == 0  # else an identity, which has no parameters
-    assert idle == [] if on_path else ["layer_01"]
+    assert idle == ([] if on_path else ["layer_01"])
     assert np.ptp(list(disturbances.values())) > 100 * LOSS
 
 
