@@ -30,6 +30,7 @@ from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
+from difnas_jax.training.disturbance import check_fits
 from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES
@@ -92,6 +93,8 @@ def check(config: ConfigDict) -> None:
     check_paths(config, wiring.sampled)
     if "supernet" in stages:
         check_trainable(config, wiring.sampled)
+        if config.supernet.steps:  # else the data say how many there are
+            check_fits(config, config.supernet.steps)
     if "indicator" in {*stages, *scorer_row(config).needs}:
         check_indicator(config, wiring)
     if "search" in stages:

@@ -94,6 +94,8 @@ VALUES = {
     "supernet.spike_factor": ("-1",),
     "supernet.reward_every": ("0",),
     "supernet.policy_learning_rate": ("-1", "nan"),
+    "supernet.disturbance_every": ("-1", "4"),
+    "supernet.disturbance_after": ("0",),
     "method.proxy_kernels": ("xx",),
     "method.proxy_repeats": ("0",),
     "search.population": ("0",),

@@ -166,6 +166,11 @@ def default() -> ConfigDict:
     # Adam that takes them.
     config.supernet.reward_every = 10
     config.supernet.policy_learning_rate = 0.04
+    # Updates between two measurements of the disturbance: loss and accuracy of the
+    # paths of an update right after it, against those after `disturbance_after` further
+    # paths have trained. 0 measures nothing; no weight depends on it.
+    config.supernet.disturbance_every = 0
+    config.supernet.disturbance_after = 12
 
     config.search = ConfigDict()
     # What finds the network: `evolution`, `random`, `nsga2` (the trade-off between

@@ -24,6 +24,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "method.project_from": (0.0, 1.0),
     "method.project_until": (0.0, 1.0),
     "method.directions": (1, 64),
+    "supernet.disturbance_after": (1, LARGEST),
     "search.keep": (1, LARGEST),
     "search.distance": (1, LARGEST),
     "search.recalibration_batches": (1, LARGEST),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build
-from difnas_jax.report import diagrams, figures, isometry
+from difnas_jax.report import diagrams, disturbance, figures, isometry
 from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
 from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
@@ -100,6 +100,8 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
     retrain = _rows(path, METRIC_KEYS) if trained else []
     if supernet or retrain:
         drawn["training"] = figures.training_curves(supernet, retrain)
+    if measurements := disturbance.measured(workdir):
+        drawn["disturbance"] = disturbance.figure(measurements)
     if measured := isometry.measured(config, workdir):
         drawn["isometry"] = isometry.figure(measured)
     return drawn

@@ -1,5 +1,6 @@
 """Exact evaluation: every example counts once."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,14 +11,15 @@ from jax import Array
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from difnas_jax.data import Examples, Normalizer, evaluation_batches
+from difnas_jax.data import Examples, Normalizer, evaluation_batches, spread_over
+from difnas_jax.data.base import Dataset
 from difnas_jax.models.network import Network
 from difnas_jax.runtime.mesh import own_rows, shard_batch
 
 Sums = dict[str, Array]
 Variables = dict[str, Any]
 Batch = dict[str, Any]
-EvalStep = Callable[[Variables, Batch, Any], Sums]
+EvalStep = Callable[[Any, Batch, Any], Sums]
 # Top-5 accuracy says little where there are not twice as many classes.
 TOP, LEAST_CLASSES = 5, 10
 
@@ -34,12 +36,24 @@ def sums_of_batch(
     return sums_of_logits(logits, batch["label"], batch["mask"])
 
 
+def sums_of_path(
+    model: Network, variables: Variables, batch: dict[str, Array], path: Array
+) -> Sums:
+    """Evaluate a path of a supernet on a batch, with its statistics; a pure function.
+
+    A supernet keeps no running statistics.
+
+    Returns:
+      The sums of `sums_of_logits`.
+    """
+    logits: Any = model.apply(variables, batch["image"], path, True)
+    return sums_of_logits(logits, batch["label"], batch["mask"])
+
+
 def sums_by_path(
     model: Network, variables: Variables, batch: dict[str, Array], paths: Array
 ) -> Sums:
-    """Evaluate paths of a supernet on a batch, with its statistics; a pure function.
-
-    A supernet keeps no running statistics.
+    """`sums_of_path` over several paths; a pure function.
 
     Args:
       model: the supernet.
@@ -50,11 +64,7 @@ def sums_by_path(
     Returns:
       The sums of `sums_of_logits`, [K] of each.
     """
-
-    def of_path(path: Array) -> Sums:
-        logits: Any = model.apply(variables, batch["image"], path, True)
-        return sums_of_logits(logits, batch["label"], batch["mask"])
-
+    of_path = functools.partial(sums_of_path, model, variables, batch)
     return jax.lax.map(of_path, paths)
 
 
@@ -102,7 +112,7 @@ def sums_of_logits(logits: Array, labels: Array, mask: Array) -> Sums:
 
 def sums_of_examples(
     eval_step: EvalStep,
-    variables: Variables,
+    variables: Any,
     examples: Examples,
     path: ArrayLike,
     batch_size: int,
@@ -112,9 +122,8 @@ def sums_of_examples(
     """The sums of `eval_step` over all batches of some examples.
 
     Args:
-      eval_step: `sums_of_batch`, `sums_over_paths` or `sums_by_path` of a model,
-        compiled.
-      variables: of the network.
+      eval_step: `sums_of_batch`, `sums_over_paths` or the like of a model, compiled.
+      variables: what it takes as such.
       examples: what to evaluate.
       path: int[L], or int[K, L] for several.
       batch_size: a multiple of the devices.
@@ -142,6 +151,22 @@ def sums_of_batches(
         for name, value in sums.items():
             totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
     return totals
+
+
+def examples_of(dataset: Dataset[Examples], most: int) -> tuple[str, Examples]:
+    """What tells how well a supernet does.
+
+    Args:
+      dataset: the splits.
+      most: how many examples at the most, evenly spaced.
+
+    Returns:
+      Name and examples of the validation split, or of the training split where nothing
+      is held out.
+    """
+    if dataset.validation is None:
+        return "train", spread_over(dataset.train, most)
+    return "validation", spread_over(dataset.validation, most)
 
 
 def means(sums: Mapping[str, np.ndarray]) -> dict[str, float]:

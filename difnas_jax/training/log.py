@@ -1,5 +1,6 @@
 """The log of a training: the metrics of its updates, checked, written and shown."""
 
+import contextlib
 import math
 import statistics
 import time
@@ -129,6 +130,14 @@ class TrainingLog:
         batch = next(batches)
         self._waited += time.monotonic() - start
         return batch
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock, once the updates so far are done, for what is no update."""
+        jax.block_until_ready(self.unwritten)
+        start = time.monotonic()
+        yield
+        self._start += time.monotonic() - start
 
     def add(self, metrics: dict[str, Any]) -> None:
         """Record the metrics of one update."""

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import Array
@@ -24,34 +24,31 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.training import optim, programs, steps
+from difnas_jax.training.disturbance import Disturbance
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.log import MetricRows, TrainingLog
-from difnas_jax.training.paths import Learn, Memory, Sampler, paths_per_update, stream
+from difnas_jax.training.paths import Memory, Sampler, paths_per_update, stream
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.updates import Updates
 
 Evaluate = Callable[[dict[str, Any]], dict[str, float]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Updates:
-    """The updates of a training.
+class Measurements(NamedTuple):
+    """What is measured in the course of a training.
 
     Attributes:
-      total: how many, those of an earlier run included.
-      train_step: the compiled step.
-      paths: (step, memory) -> int32[K, L], the paths of that update.
-      batches: step -> batch.
-      to_devices: batch -> the same on the devices.
-      learn: see `paths.Sampler`.
+      evaluate: variables -> `validation_accuracy`, `validation_loss` and the like;
+        every `evaluate_every` updates, and after the last one.
+      disturbance: of the paths that train.
     """
 
-    total: int
-    train_step: steps.TrainStep
-    paths: Callable[[int, Memory], Array]
-    batches: TrainBatches
-    to_devices: Callable[[Any], Any]
-    learn: Learn | None
+    evaluate: Evaluate | None = None
+    disturbance: Disturbance | None = None
+
+
+NO_MEASUREMENTS = Measurements()
 
 
 def train(
@@ -62,7 +59,7 @@ def train(
     recipe: Recipe,
     mesh: Mesh,
     folder: Path,
-    evaluate: Evaluate | None = None,
+    measurements: Measurements = NO_MEASUREMENTS,
 ) -> steps.TrainState:
     """Train a network by its recipe, from the newest checkpoint on.
 
@@ -74,7 +71,7 @@ def train(
       recipe: how it trains.
       mesh: the devices.
       folder: holds `checkpoints/` and `metrics.jsonl`; its name is shown.
-      evaluate: see `fit`.
+      measurements: what is measured on the way; none of them changes the training.
 
     Returns:
       The state after the last update.
@@ -106,7 +103,7 @@ def train(
         check_same_arrays(folder.name, {"paths": paths, "variables": state.variables})
         left, images = range(int(state.step), total), batches.batch_size * passes
         log = TrainingLog(folder, settings, left, images, unwritten)
-        return fit(state, updates, log, checkpoints, settings, evaluate)
+        return fit(state, updates, log, checkpoints, settings, measurements)
 
 
 def begin(
@@ -152,7 +149,7 @@ def fit(
     log: TrainingLog,
     checkpoints: Checkpoints,
     settings: ConfigDict,
-    evaluate: Evaluate | None = None,
+    measurements: Measurements = NO_MEASUREMENTS,
 ) -> steps.TrainState:
     """Do the updates that are left.
 
@@ -162,9 +159,9 @@ def fit(
       log: where metrics go: at every log, checkpoint and evaluation, the means since
         the row before.
       checkpoints: where the state is saved, the last one included.
-      settings: `log_every`, `checkpoint_every` and, with `evaluate`, `evaluate_every`.
-      evaluate: variables -> `validation_accuracy`, `validation_loss` and the like;
-        the last update is always followed by an evaluation.
+      settings: `log_every`, `checkpoint_every` and, with an evaluation,
+        `evaluate_every`.
+      measurements: see `train`.
 
     Returns:
       The state after the last update.
@@ -174,6 +171,7 @@ def fit(
       Stopped: a signal was received; the state is saved.
     """
     first, total = int(state.step), updates.total
+    evaluate, disturbance = measurements
     in_flight = devices.programs_in_flight()
     with Loader(updates.batches, range(first, total), updates.to_devices) as ahead:
         for step in range(first, total):
@@ -186,6 +184,9 @@ def fit(
             # Batches wait on the device until their update is done: keep few of them.
             jax.block_until_ready(log.unwritten[-in_flight:][0]["loss"])
             done = step + 1
+            if disturbance and disturbance.is_due(done, total):
+                with log.paused():
+                    disturbance.measure(updates, state, paths)
             if updates.learn is not None:
                 memory, found = updates.learn(done, state.variables, state.memory)
                 state = state.replace(memory=memory)
