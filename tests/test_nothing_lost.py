@@ -25,7 +25,8 @@ from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.shutdown import exit_code
 from difnas_jax.training.log import Health, TrainingLog
 from difnas_jax.training.steps import TrainState
-from difnas_jax.training.train import Updates, fit, restored
+from difnas_jax.training.train import fit, restored
+from difnas_jax.training.updates import Updates
 
 ROOT = Path(__file__).parents[1]
 

@@ -84,6 +84,7 @@ STAGES: dict[str, Stage] = {
             artifacts.SUPERNET_METRICS,
             artifacts.SUPERNET_RESULT,
             artifacts.DISTURBANCE,
+            artifacts.ROOM,
             artifacts.INDICATOR,
             artifacts.SEARCH_HISTORY,
             artifacts.CANDIDATES,
@@ -130,11 +131,17 @@ NEEDS: dict[str, Need] = {
 }
 
 
-def supernet_stage(measures_disturbance: bool) -> Stage:
-    """The stage that trains a supernet, and may measure the disturbance of paths."""
+def supernet_stage(disturbance: bool, room: bool) -> Stage:
+    """The stage that trains a supernet, and what it measures in doing so.
+
+    Args:
+      disturbance: whether that of paths is measured.
+      room: whether updates are projected, which says how much room is left.
+    """
+    asked = {artifacts.DISTURBANCE: disturbance, artifacts.ROOM: room}
+    measured = [path for path, wanted in asked.items() if wanted]
     stage = STAGES["supernet"]
-    writes = *stage.writes, artifacts.DISTURBANCE
-    return dataclasses.replace(stage, writes=writes) if measures_disturbance else stage
+    return dataclasses.replace(stage, writes=(*stage.writes, *measured))
 
 
 def search_stage(needs: Iterable[str]) -> Stage:

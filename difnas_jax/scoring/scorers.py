@@ -30,6 +30,7 @@ from difnas_jax.search.base import Algorithm
 from difnas_jax.search.candidates import SCORE
 from difnas_jax.search.problem import RelativeScore
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.training.projection import UPDATES
 
 HELD_OUT = "train_and_held_out"  # images of a proxy, those that need a validation split
 
@@ -177,7 +178,11 @@ def stage_of(name: str, config: ConfigDict) -> Stage:
     number of its networks, and what the supernet writes from what it measures.
     """
     if name == "supernet":
-        return supernet_stage(config.supernet.disturbance_every > 0)
+        projector = UPDATES[config.method["update"]]
+        return supernet_stage(
+            disturbance=config.supernet.disturbance_every > 0,
+            room=bool(projector.room_name),
+        )
     if name == "search":
         return search_stage(scorer_row(config).needs)
     if name == "retrain":

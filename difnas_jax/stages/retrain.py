@@ -21,9 +21,10 @@ from difnas_jax.spaces.costs import cost_table
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import means, sums_of_batch, sums_of_examples
 from difnas_jax.training.fates import split
+from difnas_jax.training.measurements import Measurements
 from difnas_jax.training.paths import fixed
 from difnas_jax.training.recipe import Recipe
-from difnas_jax.training.train import Measurements, train
+from difnas_jax.training.train import train
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

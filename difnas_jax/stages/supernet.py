@@ -29,6 +29,7 @@ from difnas_jax.training.evaluate import (
     sums_over_paths,
 )
 from difnas_jax.training.gradients import BATCH_SHARING
+from difnas_jax.training.measurements import Measurements
 from difnas_jax.training.optim import total_steps
 from difnas_jax.training.paths import paths_per_update, stream, strict_fair
 from difnas_jax.training.recipe import (
@@ -37,7 +38,8 @@ from difnas_jax.training.recipe import (
     build_supernet,
     initial_variables,
 )
-from difnas_jax.training.train import Measurements, train
+from difnas_jax.training.room import Room
+from difnas_jax.training.train import train
 
 MOST_EXAMPLES = 10_000  # that tell how well a supernet does
 
@@ -61,6 +63,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         disturbance = Disturbance.of_supernet(
             config, model, variables["params"], dataset, normalizer, path
         )
+    room = Room.of_supernet(recipe, variables["params"], workdir / artifacts.ROOM)
     state = train(
         model=model,
         variables=variables,
@@ -69,13 +72,15 @@ def run(config: ConfigDict, workdir: Path) -> None:
         recipe=recipe,
         mesh=data_mesh(),
         folder=workdir / "supernet",
-        measurements=Measurements(disturbance=disturbance),
+        measurements=Measurements(disturbance=disturbance, room=room),
     )
-    if disturbance and not disturbance.path.exists():
-        raise InputError(
-            f"{disturbance.path}: expected what the training measured, got no file, "
-            f"and the training is over; delete {workdir / 'supernet'} to train again"
-        )
+    for measured in filter(None, (disturbance, room)):
+        if not measured.path.exists():
+            raise InputError(
+                f"{measured.path}: expected what the training measured, got no file, "
+                f"and the training is over; delete {workdir / 'supernet'} to train "
+                "again"
+            )
     measured = accuracy(config, model, state.variables, dataset, normalizer)
     seen = int(state.step) * batch_size * passes
     if is_main_process():

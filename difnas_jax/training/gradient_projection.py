@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from difnas_jax.training.fates import Leaf
-from difnas_jax.training.input_projection import EXACT, Leaves, Stacks, normalized
-
-
-def op_of(leaf: Leaf) -> str:
-    """The op that a leaf is part of; outside of searchable layers, its module."""
-    return "/".join(leaf[:2] if leaf[0].startswith("layer_") else leaf[:1])
+from difnas_jax.training.input_projection import (
+    EXACT,
+    Leaves,
+    Stacks,
+    normalized,
+    op_of,
+)
 
 
 def ops_by_size(leaves: Leaves) -> dict[str, dict[str, list[Leaf]]]:
@@ -110,10 +111,10 @@ def gram_matrix(rows: Array, vector: Array, forgetting: float) -> Array:
     return jnp.concatenate([upper, jnp.concatenate([across.mT, length], 2)], 1)
 
 
-def directions_left(memory: Stacks, leaves: Leaves, alpha: Array) -> dict[str, Array]:
-    """How many of the R directions of each op take nothing of an update yet."""
+def directions_left(memory: Stacks, leaves: Leaves) -> dict[str, Array]:
+    """The share of the R directions of each op in which nothing is stored yet."""
     left = {}
     for size, ops in ops_by_size(leaves).items():
-        squares = (memory[size] ** 2).sum(-1)  # [n, R]
-        left |= dict(zip(ops, (1 / (1 + squares / alpha)).sum(-1), strict=True))
+        free = (memory[size] == 0).all(-1).mean(-1)  # [n, R, D] -> [n]
+        left |= dict(zip(ops, free, strict=True))
     return left

@@ -21,6 +21,11 @@ Stacks = dict[str, Array]  # arrays of one size in one array, by size
 EXACT: Any = {"precision": jax.lax.Precision.HIGHEST}
 
 
+def op_of(leaf: Leaf) -> str:
+    """The op that a leaf is part of; outside of searchable layers, its module."""
+    return "/".join(leaf[:2] if leaf[0].startswith("layer_") else leaf[:1])
+
+
 def normalized(vectors: Array) -> Array:
     """Arrays [n, V, d] of Frobenius norm 1 each; zeros stay zeros."""
     norms = jnp.linalg.norm(vectors, axis=(1, 2), keepdims=True)
@@ -157,11 +162,11 @@ def woodbury(
     return projectors
 
 
-def space_left(memory: Stacks, leaves: Leaves, alpha: Array) -> dict[str, Array]:
-    """trace(P) / d of every kernel, for a depthwise one the mean over channels."""
-    left: dict[str, Array] = {}
+def space_left(memory: Stacks, leaves: Leaves) -> dict[str, Array]:
+    """trace(P) / d, the mean over the kernels of each op and over channels."""
+    shares: dict[str, list[Array]] = {}
     for size, group in kernels_by_size(leaves).items():
-        shares = jnp.trace(memory[size], axis1=1, axis2=2) / memory[size].shape[-1]
-        for leaf, part in _split(shares, group, leaves).items():
-            left["/".join(leaf)] = part.mean()
-    return left
+        stack = jnp.trace(memory[size], axis1=1, axis2=2) / memory[size].shape[-1]
+        for leaf, part in _split(stack, group, leaves).items():
+            shares.setdefault(op_of(leaf), []).append(part.mean())
+    return {op: jnp.stack(parts).mean() for op, parts in shares.items()}

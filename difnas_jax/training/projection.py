@@ -42,15 +42,15 @@ class Projector(NamedTuple):
       project: (update, memory, alpha) -> the part of the update that is applied.
       learn: (memory, gradients, inputs of kernels by name, alpha, forgetting) -> the
         memory after an update.
-      room: (memory, parameters, alpha) -> what is left of every kernel or op, by name.
-      room_name: of what `room` returns, for the log.
+      room: (memory, parameters) -> the share that is left of every op, by name.
+      room_name: what that is a share of, in words; empty where nothing is stored.
       records: collections that the network records for `learn`.
     """
 
     init: Callable[[Leaves, int], Stacks]
     project: Callable[[Leaves, Stacks, Array], Leaves]
     learn: Callable[[Stacks, Leaves, Leaves, Array, float], Stacks]
-    room: Callable[[Stacks, Leaves, Array], dict[str, Array]]
+    room: Callable[[Stacks, Leaves], dict[str, Array]]
     room_name: str = ""
     records: tuple[str, ...] = ()
 
@@ -60,14 +60,14 @@ UPDATES: dict[str, Projector] = {
         init=lambda leaves, directions: {},
         project=lambda update, memory, alpha: update,
         learn=lambda memory, gradients, inputs, alpha, forgetting: memory,
-        room=lambda memory, leaves, alpha: {},
+        room=lambda memory, leaves: {},
     ),
     "orthogonal_inputs": Projector(
         input_projection.init,
         input_projection.project,
         input_projection.learn,
         input_projection.space_left,
-        room_name="space_left",
+        room_name="trace(P) / d",
         records=(COLLECTION,),
     ),
     "orthogonal_gradients": Projector(
@@ -75,7 +75,7 @@ UPDATES: dict[str, Projector] = {
         gradient_projection.project,
         gradient_projection.learn,
         gradient_projection.directions_left,
-        room_name="directions_left",
+        room_name="directions without a gradient",
     ),
 }
 
@@ -147,9 +147,9 @@ class Projection:
             return memory
         return jax.lax.cond(self._is_on(step), learned, lambda same: same, memory)
 
-    def room(self, memory: Stacks, params: Any, step: Array) -> dict[str, Array]:
-        """What is left of every kernel or op, by name; see `Projector.room_name`."""
-        return self.projector.room(memory, self._trained(params), self._alpha(step))
+    def room(self, memory: Stacks, params: Any) -> dict[str, Array]:
+        """The share that is left of every op, by name; see `Projector.room_name`."""
+        return self.projector.room(memory, self._trained(params))
 
     def _alpha(self, step: Array) -> Array:
         return self.method.alpha * self.method.alpha_decay ** (step / self.total)

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax import Array
@@ -24,31 +24,13 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.training import optim, programs, steps
-from difnas_jax.training.disturbance import Disturbance
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.log import MetricRows, TrainingLog
+from difnas_jax.training.measurements import NO_MEASUREMENTS, Measurements
 from difnas_jax.training.paths import Memory, Sampler, paths_per_update, stream
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.updates import Updates
-
-Evaluate = Callable[[dict[str, Any]], dict[str, float]]
-
-
-class Measurements(NamedTuple):
-    """What is measured in the course of a training.
-
-    Attributes:
-      evaluate: variables -> `validation_accuracy`, `validation_loss` and the like;
-        every `evaluate_every` updates, and after the last one.
-      disturbance: of the paths that train.
-    """
-
-    evaluate: Evaluate | None = None
-    disturbance: Disturbance | None = None
-
-
-NO_MEASUREMENTS = Measurements()
 
 
 def train(
@@ -171,7 +153,7 @@ def fit(
       Stopped: a signal was received; the state is saved.
     """
     first, total = int(state.step), updates.total
-    evaluate, disturbance = measurements
+    evaluate, disturbance, room = measurements
     in_flight = devices.programs_in_flight()
     with Loader(updates.batches, range(first, total), updates.to_devices) as ahead:
         for step in range(first, total):
@@ -205,6 +187,8 @@ def fit(
                 if evaluate and evaluates:
                     row |= evaluate(state.variables)
                 log.write(row)
+                if room:
+                    room.write(state)
             if saves or stops:
                 checkpoints.save(done, log.unwritten, **_parts(state))
             if stops:

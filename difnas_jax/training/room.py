@@ -1,0 +1,44 @@
+"""The log of how much room the projection of updates leaves each op."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+from difnas_jax.runtime.metrics import MetricsWriter
+from difnas_jax.training.optim import Packing
+from difnas_jax.training.recipe import PROJECTION, Recipe
+from difnas_jax.training.steps import TrainState
+
+FIELDS = ("step", "ops")
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """Writes what is left of every op, see `projection.Projector.room`.
+
+    Attributes:
+      path: of the file of JSON lines.
+      measure: (memory of the projection, params, step) -> value by op, compiled.
+    """
+
+    path: Path
+    measure: Any
+
+    @classmethod
+    def of_supernet(cls, recipe: Recipe, params: Any, path: Path) -> Self | None:
+        """That of a supernet with these parameters; None where nothing is projected."""
+        projection = recipe.projection(Packing.of(recipe.fates(params)), total=1)
+        if not projection.projector.room_name:
+            return None
+        return cls(path, jax.jit(projection.room))
+
+    def write(self, state: TrainState) -> None:
+        """Append a row: `step` and, by op, the `ops`."""
+        stored, params = state.memory[PROJECTION], state.variables["params"]
+        values = jax.device_get(self.measure(stored, params))
+        step = int(state.step)
+        row = {"step": step, "ops": {op: float(np.mean(v)) for op, v in values.items()}}
+        MetricsWriter(self.path, FIELDS, step - 1).write(row)
