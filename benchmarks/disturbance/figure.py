@@ -1,0 +1,88 @@
+"""The figure: disturbance over training, and what less of it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.disturbance.rows import (
+    ALPHAS,
+    METHODS,
+    UPDATES,
+    VARIED,
+    WINDOWS,
+    row_of,
+    varied_name,
+)
+from benchmarks.disturbance.summary import THIRDS, disturbance, over_runs
+from benchmarks.result_files import Results
+from difnas_jax.report import figures
+from difnas_jax.report.figures import BLUE, GREEN, INK, ORANGE
+
+COLOURS = dict(zip(UPDATES, (INK, BLUE, ORANGE), strict=True))
+WINDOW_COLOURS = dict(zip(WINDOWS, (INK, BLUE, ORANGE, GREEN), strict=True))
+
+
+def disturbance_figure(results: Results) -> Figure:
+    """Disturbance by third for each method; loss and tau against it over alpha."""
+    figure, axes = figures.new_figure(10.2, 6.4, columns=3, rows=2)
+    for panel, method in zip(axes, METHODS, strict=False):
+        _over_training(panel, results, method)
+    axes[0].legend(frameon=False, fontsize=8)
+    about = METHODS[VARIED].title.partition(",")[0]
+    for panel, (label, *names) in zip(
+        axes[3:5],
+        (("training loss", "loss"), ("tau-b, all networks", "main_effects", "tau_b")),
+        strict=True,
+    ):
+        _trade_off(panel, results, names)
+        panel.set(xlabel="disturbance, first third (nats)", ylabel=label)
+        panel.set_title(f"{about}, over alpha", loc="left")
+    axes[3].legend(frameon=False, fontsize=8)
+    axes[5].set_visible(False)
+    return figure
+
+
+def _over_training(axes: Axes, results: Results, method: str) -> None:
+    for shift, update in enumerate(UPDATES):
+        name = row_of(method, update)
+        if name in results:
+            runs = results[name]["runs"]
+            values = np.array([disturbance(runs, third, "loss") for third in THIRDS])
+            means, errors = values.T
+            where = np.arange(len(THIRDS)) + 0.12 * (shift - 1)
+            style: dict[str, Any] = {"color": COLOURS[update], "label": update}
+            axes.errorbar(where, means, errors, marker="o", ms=4, capsize=2, **style)
+    axes.axhline(0, color=INK, lw=0.8)
+    axes.set_xticks(range(len(THIRDS)), THIRDS)
+    axes.set(ylabel="disturbance (nats)", xlabel="third of the training")
+    axes.set_title(METHODS[method].title.partition(",")[0], loc="left")
+
+
+def _trade_off(axes: Axes, results: Results, names: list[str]) -> None:
+    """A curve over alpha for each window, and the point of plain updates."""
+
+    def point(name: str) -> tuple[float, float]:
+        runs = results[name]["runs"]
+        return disturbance(runs, "early", "loss").mean, over_runs(runs, *names).mean
+
+    for window, colour in WINDOW_COLOURS.items():
+        rows = [(alpha, varied_name(alpha, *window)) for alpha in ALPHAS]
+        found = [(alpha, *point(name)) for alpha, name in rows if name in results]
+        if found:
+            alphas, x, y = np.array(found).T
+            label = f"from {window[0]:g} to {window[1]:g}"
+            axes.plot(x, y, "o-", ms=4, color=colour, label=label)
+            for alpha, *where in zip(alphas, x, y, strict=True):
+                axes.annotate(
+                    f"{alpha:g}",
+                    where,
+                    fontsize=6,
+                    xytext=(3, 3),
+                    textcoords="offset points",
+                )
+    if "varied_plain" in results:
+        axes.plot(*point("varied_plain"), "*", color=GREEN, ms=12, label="plain")

@@ -1,0 +1,133 @@
+"""One training, and what is kept of it: plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.disturbance.alignment import alignment
+from benchmarks.disturbance.rows import ALIGNED_AT, METHODS, Row
+from benchmarks.disturbance.summary import QUANTITIES, THIRDS, moments
+from benchmarks.evidence.evaluation import known, regrets
+from benchmarks.evidence.method_scores import (
+    Ranking,
+    Scored,
+    method_config,
+    trained,
+)
+from benchmarks.evidence.nas_bench_macro import parse_flags
+from difnas_jax.ranking.correlation import kendall_tau_b
+from difnas_jax.ranking.tables import read_nas_bench_macro
+from difnas_jax.runtime import artifacts, files
+
+# Networks whose accuracy is measured, and training batches for the statistics of each.
+ACCURACIES, BATCHES = 100, 10
+# So many measurements of the disturbance in a training, and paths between the two
+# evaluations of each.
+MEASUREMENTS, AFTER = 18, 12
+EFFECTS = ("--config.method.indicator=main_effect", "--config.method.score=sum")
+BUDGET = 60_000_000  # MACs of the regret
+LAST = 0.1  # the share of the training whose mean loss is the final one
+
+
+def arguments(row: Row, seed: int) -> list[str]:
+    """The flags of a training for `benchmarks.evidence.nas_bench_macro`."""
+    flags = [
+        *METHODS[row.method].flags,
+        *row.flags,
+        f"--seeds={seed}",
+        "--size=16",
+        f"--networks={ACCURACIES}",
+        f"--config.search.recalibration_batches={BATCHES}",
+        "--config.supernet.log_every=10",
+        f"--config.supernet.disturbance_after={AFTER}",
+    ]
+    updates = parse_flags([*flags, "--data=", "--table="])[0].updates
+    return [*flags, f"--config.supernet.disturbance_every={updates // MEASUREMENTS}"]
+
+
+def measured(
+    row: Row, seed: int, inputs: Sequence[str], folder: Path
+) -> dict[str, Any]:
+    """Train, or continue, and measure.
+
+    Args:
+      row: what to train.
+      seed: of the training.
+      inputs: the flags that name data and table.
+      folder: of the training.
+
+    Returns:
+      `main_effects` and, where the method scores by it, `accuracy`: how these rank the
+      networks; and the fields of `_of_training`.
+    """
+    words = [*inputs, *arguments(row, seed), f"--workdir={folder}"]
+    flags, fields = parse_flags(words)
+    table = read_nas_bench_macro(flags.table)
+    own = trained(flags, fields, table)
+    flags.networks = 0  # a sum over layers ranks all of them
+    effects = trained(flags, [*fields, *EFFECTS], table)  # of the same training
+    rankings = {"main_effects": ranked(effects)}
+    if own.scored[0].table is None:
+        rankings["accuracy"] = ranked(own)
+    found = {**rankings, **_of_training(effects.scored[0])}
+    if row.aligned:
+        config, run = method_config(flags, fields), effects.scored[0].folder
+        config.seed = seed
+        assert run is not None
+        found["alignment"] = alignment(config, run, ALIGNED_AT)
+    return found
+
+
+def ranked(ranking: Ranking) -> dict[str, Any]:
+    """How one supernet ranks: `n` networks, `tau_b`, and `regret` under the budget."""
+    networks = ranking.table[ranking.table.first_of_network]
+    scores = ranking.scores[:, ranking.table.first_of_network]
+    within = [one for one in regrets(scores, networks) if one["budget"] == BUDGET]
+    return {
+        "n": len(networks),
+        "tau_b": known(kendall_tau_b(scores[0], networks.accuracies)),
+        "regret": within[0]["regret"] if within else None,
+    }
+
+
+def _of_training(scored: Scored) -> dict[str, Any]:
+    """`loss`, the mean of the last updates; `seconds`; and the disturbance."""
+    folder = scored.folder
+    assert folder is not None
+    metrics = files.read_json_lines(folder / artifacts.SUPERNET_METRICS, ("loss",))
+    last = metrics[-max(1, round(LAST * len(metrics))) :]
+    rows = files.read_json_lines(folder / artifacts.DISTURBANCE, ("step",))
+    return {
+        "loss": float(np.mean([one["loss"] for one in last])),
+        "seconds": scored.seconds["supernet"],
+        **disturbances(rows),
+    }
+
+
+def disturbances(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is kept of the rows of `training.disturbance`.
+
+    Returns:
+      `disturbance`: by third of the measurements and by quantity the `moments` of their
+      means over paths; `parts`: by part of the network the mean disturbance of the
+      loss, over all measurements.
+    """
+    thirds = np.array_split(np.arange(len(rows)), len(THIRDS))
+    parts = rows[0]["loss"]["parts"]
+    return {
+        "disturbance": {
+            name: {
+                quantity: moments([rows[index][quantity]["mean"] for index in third])
+                for quantity in QUANTITIES
+            }
+            for name, third in zip(THIRDS, thirds, strict=True)
+        },
+        "parts": {
+            name: float(np.mean([row["loss"]["parts"][name] for row in rows]))
+            for name in parts
+        },
+    }

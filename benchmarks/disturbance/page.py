@@ -1,0 +1,161 @@
+"""The page, made from the kept numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import markdown
+from benchmarks.disturbance.rows import METHODS, ROWS, UPDATES, VARIED, row_of
+from benchmarks.disturbance.summary import (
+    QUANTITIES,
+    THIRDS,
+    Estimate,
+    Run,
+    Verdict,
+    disturbance,
+    over_runs,
+    verdicts,
+)
+from benchmarks.result_files import Results
+from difnas_jax.runtime import files
+
+FOLDER = Path(__file__).parent
+RESULTS, PAGE = FOLDER / "disturbance.json", FOLDER / "DISTURBANCE.md"
+FIGURE = FOLDER.parents[1] / "docs" / "disturbance.png"
+
+HEADER = """# Performance disturbance and projected updates
+
+`python -m benchmarks.disturbance --data=FILE --table=FILE` measures the rows that are
+missing and rewrites this page from `disturbance.json`. `docs/disturbance.md` says what
+it means. NAS-Bench-Macro, CIFAR-10 at 16 pixels; `±` is one standard error.
+
+Columns:
+
+- *disturbance*: the loss of a path after the next twelve paths trained, less that right
+  after its own update, both with the same images and with batch-norm statistics of
+  their own: positive where others disturb it. *Of accuracy* with the opposite sign, in
+  percentage points. Means over the measured paths and seeds, by third of the training.
+- *loss*: of the training, mean of its last tenth over seeds.
+- *tau, accuracy*: tau-b of the validation accuracy, of 100 networks; *tau, effects*:
+  tau-b of the main effects of the same supernet over all networks. *regret*: the best
+  accuracy in the table under 60 M MACs less that of the network of highest score, which
+  is the accuracy where the method scores by it, in percentage points.
+- *space left*: mean over ops and kernels of trace(P) / d at the end, that is the share
+  of the directions in which a kernel may still move; *least*: the smallest of them.
+- *memory*: of the projection, in MB.
+- *seconds*: of an update, compilation and all measuring included, on one core while
+  another training ran on the other; `benchmarks/speed` has them in turns.
+
+"""
+COLUMNS = (
+    "row",
+    "seeds",
+    *(f"disturbance, {third}" for third in THIRDS),
+    *(f"of accuracy, {third}" for third in THIRDS),
+    "loss",
+    "tau, accuracy",
+    "tau, effects",
+    "regret",
+    "space left",
+    "least",
+    "memory",
+)
+ASKED = """
+## What is asked of projected updates
+
+Where plain updates disturb by more than three standard errors: at most half of that
+disturbance, at a training loss at most 2 % higher and a tau-b not lower.
+
+"""
+ASKED_COLUMNS = (
+    "method",
+    "update",
+    "disturbance of",
+    "third",
+    "plain",
+    "projected",
+    "left",
+    "loss",
+    "tau",
+    "kept",
+)
+
+
+def page(results: Results) -> str:
+    """The text of the page."""
+    compared = [row_of(*pair) for pair in itertools.product(METHODS, UPDATES)]
+    varied = [name for name, row in ROWS.items() if len(row.seeds) == 1]
+    others = [name for name in ROWS if name not in (*compared, *varied)]
+    lines = [
+        *_table(results, compared),
+        ASKED,
+        *markdown.head(ASKED_COLUMNS),
+        *(_asked(verdict) for verdict in verdicts(results)),
+        "\n## Batch norms alone\n",
+        *_table(results, [row_of(VARIED, UPDATES[0]), *others]),
+        "\n## Strength, window and memory of the projection\n",
+        f"{METHODS[VARIED].title.partition(',')[0]}, seed 0, `{UPDATES[1]}`.\n",
+        *_table(results, varied),
+        "\n## Where the numbers come from\n",
+        *markdown.sources(results),
+    ]
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def _table(results: Results, names: list[str]) -> list[str]:
+    shown = [name for name in names if name in results]
+    rows = [_row(ROWS[name].title, results[name]["runs"]) for name in shown]
+    return [*markdown.head(COLUMNS), *rows]
+
+
+def _row(title: str, runs: list[Run]) -> str:
+    return markdown.row((title, len(runs), *_cells(runs)))
+
+
+def _cells(runs: list[Run]) -> Iterator[str]:
+    for quantity, (scale, digits) in zip(QUANTITIES, ((1, 4), (100, 2)), strict=True):
+        for third in THIRDS:
+            yield shown(disturbance(runs, third, quantity), digits, scale)
+    yield shown(over_runs(runs, "loss"), 3)
+    yield shown(over_runs(runs, "accuracy", "tau_b"), 3)
+    yield shown(over_runs(runs, "main_effects", "tau_b"), 3)
+    score = "accuracy" if "accuracy" in runs[0] else "main_effects"
+    yield shown(over_runs(runs, score, "regret"), 2)
+    yield shown(over_runs(runs, "space", "mean"), 3)
+    yield shown(over_runs(runs, "space", "least"), 3)
+    yield shown(over_runs(runs, "space", "bytes"), 1, 1e-6)
+
+
+def _asked(verdict: Verdict) -> str:
+    scale, digits = (1, 4) if verdict.quantity == "loss" else (100, 2)
+    judged = "yes" if verdict.kept else "**no**"
+    cells = (
+        METHODS[verdict.method].title.partition(",")[0],
+        f"`{verdict.update}`",
+        verdict.quantity,
+        verdict.third,
+        shown(verdict.plain, digits, scale),
+        shown(verdict.projected, digits, scale),
+        f"{verdict.projected.mean / verdict.plain.mean:.2f}",
+        f"{verdict.loss:.3f}",
+        f"{verdict.tau:+.3f}",
+        judged if verdict.disturbs else "not asked",
+    )
+    return markdown.row(cells)
+
+
+def shown(value: Estimate, digits: int, scale: float = 1) -> str:
+    """`mean ± standard error`; empty where nothing was measured."""
+    if math.isnan(value.mean):
+        return ""
+    error = "" if math.isnan(value.error) else f" ± {scale * value.error:.{digits}f}"
+    return f"{scale * value.mean:.{digits}f}{error}"
+
+
+def write(results: Results) -> None:
+    """Write the page."""
+    with files.atomic_write(PAGE) as file:
+        file.write(page(results))

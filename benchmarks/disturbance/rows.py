@@ -1,0 +1,122 @@
+"""The rows: which trainings are compared."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+PLAIN = "plain"
+UPDATES = (PLAIN, "orthogonal_inputs", "orthogonal_gradients")
+SEEDS = (0, 1, 2)
+
+
+class Method(NamedTuple):
+    """A method whose updates are projected or not.
+
+    Attributes:
+      title: its name.
+      flags: of `benchmarks.evidence.nas_bench_macro`; as many updates of an op in all.
+    """
+
+    title: str
+    flags: tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """A training, for each of its seeds.
+
+    Attributes:
+      title: what is trained.
+      method: key of `METHODS`.
+      flags: of `benchmarks.evidence.nas_bench_macro`, beside those of the method.
+      seeds: of the trainings.
+      aligned: whether the gradients of two paths are compared over the training.
+    """
+
+    title: str
+    method: str
+    flags: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = SEEDS
+    aligned: bool = False
+
+
+def _fields(**fields: Any) -> tuple[str, ...]:
+    return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
+
+
+FAIR = "--updates=1000"
+METHODS: dict[str, Method] = {
+    "spos": Method(
+        "SPOS, 3000 updates of one path", ("--method=spos", "--updates=3000")
+    ),
+    "fairnas": Method(
+        "FairNAS, 1000 updates of three paths", ("--method=fairnas", FAIR)
+    ),
+    "main_effect": Method(
+        "main effects, 1000 updates of three paths", ("--method=main_effect", FAIR)
+    ),
+}
+# A tenth of the training is the warm-up of every projected row that says nothing else.
+WARM_UP = 0.1
+ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
+# (from, until) in shares of the training.
+WINDOWS = ((0.0, 1.0), (0.1, 1.0), (0.3, 1.0), (0.1, 0.5))
+# The method of the sensitivity rows, and how many updates they do; that of the rows in
+# which gradients are compared, and the checkpoints which that needs.
+VARIED, FEWER = "main_effect", "--updates=400"
+ALIGNED, ALIGNED_AT = "main_effect", (0, 100, 200, 400, 700, 1000)
+ALIGNED_FLAGS = (
+    "--config.supernet.checkpoint_every=100",
+    f"--config.supernet.keep_checkpoints={ALIGNED_AT[-1] // 100}",
+)
+
+
+def row_of(method: str, update: str) -> str:
+    """The name of a row of the comparison."""
+    return f"{method}_{update}"
+
+
+def _compared() -> Iterator[tuple[str, Row]]:
+    """Every method with every kind of update."""
+    for (method, about), update in itertools.product(METHODS.items(), UPDATES):
+        chosen = {} if update == PLAIN else {"project_from": WARM_UP}
+        title, flags = f"{about.title}, `{update}`", _fields(update=update, **chosen)
+        row = Row(title, method, flags)
+        aligned = method == ALIGNED and update == PLAIN
+        yield row_of(method, update), _aligned(row) if aligned else row
+
+
+def _batch_norms() -> Iterator[tuple[str, Row]]:
+    """Batch norms alone train, as in DI-NAS."""
+    title, flags = "main effects, batch norms alone", _fields(trainable="all_bn")
+    yield "all_bn", _aligned(Row(title, ALIGNED, flags))
+
+
+def _aligned(row: Row) -> Row:
+    return row._replace(flags=(*row.flags, *ALIGNED_FLAGS), aligned=True)
+
+
+def _varied() -> Iterator[tuple[str, Row]]:
+    """One seed and fewer updates: alpha, window, forgetting and the decay of alpha."""
+
+    def row(title: str, **fields: Any) -> Row:
+        flags = FEWER, *_fields(update="orthogonal_inputs", **fields)
+        return Row(title, VARIED, flags, SEEDS[:1])
+
+    yield "varied_plain", Row("plain", VARIED, (FEWER,), SEEDS[:1])
+    for (begin, end), alpha in itertools.product(WINDOWS, ALPHAS):
+        title = f"alpha {alpha:g}, from {begin:g} to {end:g}"
+        fields = {"alpha": alpha, "project_from": begin, "project_until": end}
+        yield varied_name(alpha, begin, end), row(title, **fields)
+    yield "forgetting_0.9", row("forgetting 0.9", forgetting=0.9, project_from=WARM_UP)
+    title = "alpha from 1 to 0.01"
+    yield "alpha_decay_0.01", row(title, alpha_decay=0.01, project_from=WARM_UP)
+
+
+def varied_name(alpha: float, begin: float, end: float) -> str:
+    """The name of a sensitivity row."""
+    return f"alpha_{alpha:g}_{begin:g}_{end:g}"
+
+
+ROWS: dict[str, Row] = dict(itertools.chain(_compared(), _batch_norms(), _varied()))
