@@ -32,7 +32,7 @@ def disturbance_figure(results: Results) -> Figure:
     for panel, method in zip(axes, METHODS, strict=False):
         _over_training(panel, results, method)
     axes[0].legend(frameon=False, fontsize=8)
-    about = METHODS[VARIED].title.partition(",")[0]
+    about = METHODS[VARIED].title
     for panel, (label, *names) in zip(
         axes[3:5],
         (("training loss", "loss"), ("tau-b, all networks", "main_effects", "tau_b")),
@@ -59,7 +59,7 @@ def _over_training(axes: Axes, results: Results, method: str) -> None:
     axes.axhline(0, color=INK, lw=0.8)
     axes.set_xticks(range(len(THIRDS)), THIRDS)
     axes.set(ylabel="disturbance (nats)", xlabel="third of the training")
-    axes.set_title(METHODS[method].title.partition(",")[0], loc="left")
+    axes.set_title(METHODS[method].title, loc="left")
 
 
 def _trade_off(axes: Axes, results: Results, names: list[str]) -> None:

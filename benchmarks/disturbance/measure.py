@@ -35,18 +35,19 @@ LAST = 0.1  # the share of the training whose mean loss is the final one
 
 def arguments(row: Row, seed: int) -> list[str]:
     """The flags of a training for `benchmarks.evidence.nas_bench_macro`."""
-    flags = [
-        *METHODS[row.method].flags,
-        *row.flags,
+    updates = row.updates or METHODS[row.method].updates
+    return [
+        f"--method={row.method}",
+        f"--updates={updates}",
         f"--seeds={seed}",
+        *row.flags,
         "--size=16",
         f"--networks={ACCURACIES}",
         f"--config.search.recalibration_batches={BATCHES}",
         "--config.supernet.log_every=10",
         f"--config.supernet.disturbance_after={AFTER}",
+        f"--config.supernet.disturbance_every={max(1, updates // MEASUREMENTS)}",
     ]
-    updates = parse_flags([*flags, "--data=", "--table="])[0].updates
-    return [*flags, f"--config.supernet.disturbance_every={updates // MEASUREMENTS}"]
 
 
 def measured(

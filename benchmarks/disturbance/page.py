@@ -133,7 +133,7 @@ def _asked(verdict: Verdict) -> str:
     scale, digits = (1, 4) if verdict.quantity == "loss" else (100, 2)
     judged = "yes" if verdict.kept else "**no**"
     cells = (
-        METHODS[verdict.method].title.partition(",")[0],
+        METHODS[verdict.method].title,
         f"`{verdict.update}`",
         verdict.quantity,
         verdict.third,

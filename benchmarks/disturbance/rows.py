@@ -16,11 +16,19 @@ class Method(NamedTuple):
 
     Attributes:
       title: its name.
-      flags: of `benchmarks.evidence.nas_bench_macro`; as many updates of an op in all.
+      paths: of an update.
+      updates: of a training; an op trains as often in all of them.
     """
 
     title: str
-    flags: tuple[str, ...]
+    paths: int
+    updates: int
+
+    @property
+    def about(self) -> str:
+        """The name and how it trains."""
+        paths = "one path" if self.paths == 1 else f"{self.paths} paths"
+        return f"{self.title}, {self.updates} updates of {paths}"
 
 
 class Row(NamedTuple):
@@ -29,8 +37,9 @@ class Row(NamedTuple):
     Attributes:
       title: what is trained.
       method: key of `METHODS`.
-      flags: of `benchmarks.evidence.nas_bench_macro`, beside those of the method.
+      flags: of `benchmarks.evidence.nas_bench_macro`, fields of the config.
       seeds: of the trainings.
+      updates: of a training; 0: those of the method.
       aligned: whether the gradients of two paths are compared over the training.
     """
 
@@ -38,6 +47,7 @@ class Row(NamedTuple):
     method: str
     flags: tuple[str, ...] = ()
     seeds: tuple[int, ...] = SEEDS
+    updates: int = 0
     aligned: bool = False
 
 
@@ -45,17 +55,11 @@ def _fields(**fields: Any) -> tuple[str, ...]:
     return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
 
 
-FAIR = "--updates=1000"
+# By the name that `benchmarks.evidence.nas_bench_macro` knows.
 METHODS: dict[str, Method] = {
-    "spos": Method(
-        "SPOS, 3000 updates of one path", ("--method=spos", "--updates=3000")
-    ),
-    "fairnas": Method(
-        "FairNAS, 1000 updates of three paths", ("--method=fairnas", FAIR)
-    ),
-    "main_effect": Method(
-        "main effects, 1000 updates of three paths", ("--method=main_effect", FAIR)
-    ),
+    "spos": Method("SPOS", 1, 3000),
+    "fairnas": Method("FairNAS", 3, 1000),
+    "main_effect": Method("main effects", 3, 1000),
 }
 # A tenth of the training is the warm-up of every projected row that says nothing else.
 WARM_UP = 0.1
@@ -64,7 +68,8 @@ ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 WINDOWS = ((0.0, 1.0), (0.1, 1.0), (0.3, 1.0), (0.1, 0.5))
 # The method of the sensitivity rows, and how many updates they do; that of the rows in
 # which gradients are compared, and the checkpoints which that needs.
-VARIED, FEWER = "main_effect", "--updates=400"
+VARIED, FEWER = "main_effect", 400
+VARIED_UPDATE = "orthogonal_inputs"
 ALIGNED, ALIGNED_AT = "main_effect", (0, 100, 200, 400, 700, 1000)
 ALIGNED_FLAGS = (
     "--config.supernet.checkpoint_every=100",
@@ -81,7 +86,7 @@ def _compared() -> Iterator[tuple[str, Row]]:
     """Every method with every kind of update."""
     for (method, about), update in itertools.product(METHODS.items(), UPDATES):
         chosen = {} if update == PLAIN else {"project_from": WARM_UP}
-        title, flags = f"{about.title}, `{update}`", _fields(update=update, **chosen)
+        title, flags = f"{about.about}, `{update}`", _fields(update=update, **chosen)
         row = Row(title, method, flags)
         aligned = method == ALIGNED and update == PLAIN
         yield row_of(method, update), _aligned(row) if aligned else row
@@ -101,17 +106,21 @@ def _varied() -> Iterator[tuple[str, Row]]:
     """One seed and fewer updates: alpha, window, forgetting and the decay of alpha."""
 
     def row(title: str, **fields: Any) -> Row:
-        flags = FEWER, *_fields(update="orthogonal_inputs", **fields)
-        return Row(title, VARIED, flags, SEEDS[:1])
+        return Row(title, VARIED, _fields(**fields), SEEDS[:1], FEWER)
 
-    yield "varied_plain", Row("plain", VARIED, (FEWER,), SEEDS[:1])
+    yield "varied_plain", row("plain")
     for (begin, end), alpha in itertools.product(WINDOWS, ALPHAS):
         title = f"alpha {alpha:g}, from {begin:g} to {end:g}"
-        fields = {"alpha": alpha, "project_from": begin, "project_until": end}
-        yield varied_name(alpha, begin, end), row(title, **fields)
-    yield "forgetting_0.9", row("forgetting 0.9", forgetting=0.9, project_from=WARM_UP)
-    title = "alpha from 1 to 0.01"
-    yield "alpha_decay_0.01", row(title, alpha_decay=0.01, project_from=WARM_UP)
+        window = {"project_from": begin, "project_until": end}
+        yield (
+            varied_name(alpha, begin, end),
+            row(title, update=VARIED_UPDATE, alpha=alpha, **window),
+        )
+    for title, name, fields in (
+        ("forgetting 0.9", "forgetting_0.9", {"forgetting": 0.9}),
+        ("alpha from 1 to 0.01", "alpha_decay_0.01", {"alpha_decay": 0.01}),
+    ):
+        yield name, row(title, update=VARIED_UPDATE, project_from=WARM_UP, **fields)
 
 
 def varied_name(alpha: float, begin: float, end: float) -> str:
