@@ -13,7 +13,7 @@ from benchmarks.disturbance.rows import (
     METHODS,
     UPDATES,
     VARIED,
-    WINDOWS,
+    WARM_UPS,
     row_of,
     varied_name,
 )
@@ -23,7 +23,7 @@ from difnas_jax.report import figures
 from difnas_jax.report.figures import BLUE, GREEN, INK, ORANGE
 
 COLOURS = dict(zip(UPDATES, (INK, BLUE, ORANGE), strict=True))
-WINDOW_COLOURS = dict(zip(WINDOWS, (INK, BLUE, ORANGE, GREEN), strict=True))
+START_COLOURS = dict(zip(WARM_UPS, (INK, BLUE, ORANGE), strict=True))
 
 
 def disturbance_figure(results: Results) -> Figure:
@@ -63,18 +63,18 @@ def _over_training(axes: Axes, results: Results, method: str) -> None:
 
 
 def _trade_off(axes: Axes, results: Results, names: list[str]) -> None:
-    """A curve over alpha for each window, and the point of plain updates."""
+    """A curve over alpha for each warm-up, and the point of plain updates."""
 
     def point(name: str) -> tuple[float, float]:
         runs = results[name]["runs"]
         return disturbance(runs, "early", "loss").mean, over_runs(runs, *names).mean
 
-    for window, colour in WINDOW_COLOURS.items():
-        rows = [(alpha, varied_name(alpha, *window)) for alpha in ALPHAS]
+    for start, colour in START_COLOURS.items():
+        rows = [(alpha, varied_name(alpha, start)) for alpha in ALPHAS]
         found = [(alpha, *point(name)) for alpha, name in rows if name in results]
         if found:
             alphas, x, y = np.array(found).T
-            label = f"from {window[0]:g} to {window[1]:g}"
+            label = f"projected from {start:g} on"
             axes.plot(x, y, "o-", ms=4, color=colour, label=label)
             for alpha, *where in zip(alphas, x, y, strict=True):
                 axes.annotate(

@@ -24,10 +24,10 @@ from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime import artifacts, files
 
 # Networks whose accuracy is measured, and training batches for the statistics of each.
-ACCURACIES, BATCHES = 100, 10
-# So many measurements of the disturbance in a training, and paths between the two
-# evaluations of each.
-MEASUREMENTS, AFTER = 18, 12
+ACCURACIES, BATCHES = 60, 10
+# Measurements of the disturbance in a training, where the last paths are not followed
+# any more, and paths between the two evaluations of each.
+MEASUREMENTS, AFTER = 12, 12
 EFFECTS = ("--config.method.indicator=main_effect", "--config.method.score=sum")
 BUDGET = 60_000_000  # MACs of the regret
 LAST = 0.1  # the share of the training whose mean loss is the final one
@@ -46,7 +46,7 @@ def arguments(row: Row, seed: int) -> list[str]:
         f"--config.search.recalibration_batches={BATCHES}",
         "--config.supernet.log_every=10",
         f"--config.supernet.disturbance_after={AFTER}",
-        f"--config.supernet.disturbance_every={max(1, updates // MEASUREMENTS)}",
+        f"--config.supernet.disturbance_every={max(1, updates // (MEASUREMENTS + 1))}",
     ]
 
 

@@ -64,11 +64,11 @@ METHODS: dict[str, Method] = {
 # A tenth of the training is the warm-up of every projected row that says nothing else.
 WARM_UP = 0.1
 ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
-# (from, until) in shares of the training.
-WINDOWS = ((0.0, 1.0), (0.1, 1.0), (0.3, 1.0), (0.1, 0.5))
+# Shares of the training after which the projection begins.
+WARM_UPS = (0.0, 0.1, 0.3)
 # The method of the sensitivity rows, and how many updates they do; that of the rows in
 # which gradients are compared, and the checkpoints which that needs.
-VARIED, FEWER = "main_effect", 400
+VARIED, FEWER = "main_effect", 300
 VARIED_UPDATE = "orthogonal_inputs"
 ALIGNED, ALIGNED_AT = "main_effect", (0, 100, 200, 400, 700, 1000)
 ALIGNED_FLAGS = (
@@ -109,23 +109,23 @@ def _varied() -> Iterator[tuple[str, Row]]:
         return Row(title, VARIED, _fields(**fields), SEEDS[:1], FEWER)
 
     yield "varied_plain", row("plain")
-    for (begin, end), alpha in itertools.product(WINDOWS, ALPHAS):
-        title = f"alpha {alpha:g}, from {begin:g} to {end:g}"
-        window = {"project_from": begin, "project_until": end}
-        yield (
-            varied_name(alpha, begin, end),
-            row(title, update=VARIED_UPDATE, alpha=alpha, **window),
-        )
-    for title, name, fields in (
-        ("forgetting 0.9", "forgetting_0.9", {"forgetting": 0.9}),
-        ("alpha from 1 to 0.01", "alpha_decay_0.01", {"alpha_decay": 0.01}),
+    for start, alpha in itertools.product(WARM_UPS, ALPHAS):
+        fields = {"update": VARIED_UPDATE, "project_from": start, "alpha": alpha}
+        title = f"alpha {alpha:g}, from {start:g} on"
+        yield varied_name(alpha, start), row(title, **fields)
+    usual = {"update": VARIED_UPDATE, "project_from": WARM_UP}
+    for name, value in (
+        ("project_until", 0.5),
+        ("forgetting", 0.9),
+        ("alpha_decay", 0.01),
     ):
-        yield name, row(title, update=VARIED_UPDATE, project_from=WARM_UP, **fields)
+        title = f"alpha 1, from {WARM_UP:g} on, {name} {value:g}"
+        yield name, row(title, **usual, **{name: value})
 
 
-def varied_name(alpha: float, begin: float, end: float) -> str:
+def varied_name(alpha: float, start: float) -> str:
     """The name of a sensitivity row."""
-    return f"alpha_{alpha:g}_{begin:g}_{end:g}"
+    return f"alpha_{alpha:g}_from_{start:g}"
 
 
 ROWS: dict[str, Row] = dict(itertools.chain(_compared(), _batch_norms(), _varied()))
