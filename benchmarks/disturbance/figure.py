@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.disturbance.rows import (
+    ALIGNED,
+    ALIGNED_AT,
     ALPHAS,
     METHODS,
     UPDATES,
@@ -17,7 +19,7 @@ from benchmarks.disturbance.rows import (
     row_of,
     varied_name,
 )
-from benchmarks.disturbance.summary import THIRDS, disturbance, over_runs
+from benchmarks.disturbance.summary import THIRDS, cosines, disturbance, over_runs
 from benchmarks.result_files import Results
 from difnas_jax.report import figures
 from difnas_jax.report.figures import BLUE, GREEN, INK, ORANGE
@@ -31,7 +33,8 @@ def disturbance_figure(results: Results) -> Figure:
     figure, axes = figures.new_figure(10.2, 6.4, columns=3, rows=2)
     for panel, method in zip(axes, METHODS, strict=False):
         _over_training(panel, results, method)
-    axes[0].legend(frameon=False, fontsize=8)
+    if axes[0].containers:
+        axes[0].legend(frameon=False, fontsize=8)
     about = METHODS[VARIED].title
     for panel, (label, *names) in zip(
         axes[3:5],
@@ -41,8 +44,9 @@ def disturbance_figure(results: Results) -> Figure:
         _trade_off(panel, results, names)
         panel.set(xlabel="disturbance, first third (nats)", ylabel=label)
         panel.set_title(f"{about}, over alpha", loc="left")
-    axes[3].legend(frameon=False, fontsize=8)
-    axes[5].set_visible(False)
+    if axes[3].lines:
+        axes[3].legend(frameon=False, fontsize=8)
+    _alignment(axes[5], results)
     return figure
 
 
@@ -60,6 +64,21 @@ def _over_training(axes: Axes, results: Results, method: str) -> None:
     axes.set_xticks(range(len(THIRDS)), THIRDS)
     axes.set(ylabel="disturbance (nats)", xlabel="third of the training")
     axes.set_title(METHODS[method].title, loc="left")
+
+
+def _alignment(axes: Axes, results: Results) -> None:
+    for name, colour, about in (
+        (row_of(ALIGNED, UPDATES[0]), BLUE, "all weights train"),
+        ("all_bn", ORANGE, "batch norms train"),
+    ):
+        for kind, values in cosines(results.get(name, {"runs": []})["runs"]).items():
+            style = "o-" if kind == "kernels" else "s--"
+            label = f"{kind}, {about}"
+            axes.plot(ALIGNED_AT, values, style, ms=4, color=colour, label=label)
+    axes.set(xlabel="update", ylabel="cosine of gradients of two paths")
+    axes.set_title("main effects", loc="left")
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=8)
 
 
 def _trade_off(axes: Axes, results: Results, names: list[str]) -> None:

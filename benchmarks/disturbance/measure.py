@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from benchmarks.disturbance.alignment import alignment
 from benchmarks.disturbance.rows import ALIGNED_AT, METHODS, Row
@@ -14,7 +17,6 @@ from benchmarks.disturbance.summary import QUANTITIES, THIRDS, moments
 from benchmarks.evidence.evaluation import known, regrets
 from benchmarks.evidence.method_scores import (
     Ranking,
-    Scored,
     method_config,
     trained,
 )
@@ -22,6 +24,9 @@ from benchmarks.evidence.nas_bench_macro import parse_flags
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.scoring.trained_supernet import trained_supernet
+from difnas_jax.training.optim import Packing
+from difnas_jax.training.recipe import PROJECTION, Recipe
 
 # Networks whose accuracy is measured, and training batches for the statistics of each.
 ACCURACIES, BATCHES = 60, 10
@@ -63,7 +68,8 @@ def measured(
 
     Returns:
       `main_effects` and, where the method scores by it, `accuracy`: how these rank the
-      networks; and the fields of `_of_training`.
+      networks; the fields of `of_training` and `of_projection`; and `alignment`, where
+      the row asks for it.
     """
     words = [*inputs, *arguments(row, seed), f"--workdir={folder}"]
     flags, fields = parse_flags(words)
@@ -71,14 +77,14 @@ def measured(
     own = trained(flags, fields, table)
     flags.networks = 0  # a sum over layers ranks all of them
     effects = trained(flags, [*fields, *EFFECTS], table)  # of the same training
-    rankings = {"main_effects": ranked(effects)}
+    found = {"main_effects": ranked(effects)}
     if own.scored[0].table is None:
-        rankings["accuracy"] = ranked(own)
-    found = {**rankings, **_of_training(effects.scored[0])}
+        found["accuracy"] = ranked(own)
+    config, run = method_config(flags, fields), effects.scored[0].folder
+    config.seed = seed
+    assert run is not None
+    found |= of_training(run) | of_projection(config, run)
     if row.aligned:
-        config, run = method_config(flags, fields), effects.scored[0].folder
-        config.seed = seed
-        assert run is not None
         found["alignment"] = alignment(config, run, ALIGNED_AT)
     return found
 
@@ -95,18 +101,34 @@ def ranked(ranking: Ranking) -> dict[str, Any]:
     }
 
 
-def _of_training(scored: Scored) -> dict[str, Any]:
-    """`loss`, the mean of the last updates; `seconds`; and the disturbance."""
-    folder = scored.folder
-    assert folder is not None
+def of_training(folder: Path) -> dict[str, Any]:
+    """`loss`, the mean of the last updates, `seconds`, and the disturbance."""
     metrics = files.read_json_lines(folder / artifacts.SUPERNET_METRICS, ("loss",))
     last = metrics[-max(1, round(LAST * len(metrics))) :]
+    marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
     rows = files.read_json_lines(folder / artifacts.DISTURBANCE, ("step",))
     return {
         "loss": float(np.mean([one["loss"] for one in last])),
-        "seconds": scored.seconds["supernet"],
+        "seconds": marker["seconds"],
         **disturbances(rows),
     }
+
+
+def of_projection(config: ConfigDict, folder: Path) -> dict[str, Any]:
+    """`space`: `bytes` of what is stored, and the `mean` and `least` room that is left.
+
+    Nothing under plain updates.
+    """
+    supernet, recipe = trained_supernet(config, folder), Recipe.of_supernet(config)
+    stored, params = supernet.memory.get(PROJECTION, {}), supernet.variables["params"]
+    if not stored:
+        return {}
+    packing = Packing.of(recipe.fates(params))
+    projection = recipe.projection(packing, supernet.step)
+    room = projection.room(stored, params, jnp.asarray(supernet.step))
+    left = [float(share) for share in room.values()]
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(stored))
+    return {"space": {"bytes": size, "mean": float(np.mean(left)), "least": min(left)}}
 
 
 def disturbances(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

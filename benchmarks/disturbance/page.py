@@ -8,19 +8,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import markdown
-from benchmarks.disturbance.rows import METHODS, ROWS, UPDATES, VARIED, row_of
+from benchmarks.disturbance.rows import (
+    ALIGNED,
+    ALIGNED_AT,
+    FEWER,
+    METHODS,
+    PLAIN,
+    ROWS,
+    UPDATES,
+    VARIED,
+    VARIED_UPDATE,
+    row_of,
+)
 from benchmarks.disturbance.summary import (
     QUANTITIES,
     THIRDS,
     Estimate,
     Run,
     Verdict,
+    cosines,
     disturbance,
     over_runs,
+    own_score,
     verdicts,
 )
 from benchmarks.result_files import Results
-from difnas_jax.runtime import files
 
 FOLDER = Path(__file__).parent
 RESULTS, PAGE = FOLDER / "disturbance.json", FOLDER / "DISTURBANCE.md"
@@ -46,8 +58,8 @@ Columns:
 - *space left*: mean over ops and kernels of trace(P) / d at the end, that is the share
   of the directions in which a kernel may still move; *least*: the smallest of them.
 - *memory*: of the projection, in MB.
-- *seconds*: of an update, compilation and all measuring included, on one core while
-  another training ran on the other; `benchmarks/speed` has them in turns.
+
+`benchmarks/speed/RESULTS.md` has the seconds of projected updates beside plain ones.
 
 """
 COLUMNS = (
@@ -82,6 +94,24 @@ ASKED_COLUMNS = (
     "tau",
     "kept",
 )
+BY_PART = """
+## By part of the network
+
+Disturbance of the loss, in thousandths, if only this part had trained on; mean over the
+whole training and the seeds. `entry` is the stem and what else all paths share before
+the first searchable layer, `rest` the head and the classifier.
+
+"""
+BATCH_NORMS = """
+## Batch norms alone
+
+"""
+COSINES = """
+Cosine between the gradients of two paths on the same images, mean over pairs of paths,
+over the convolutions or batch norms that both have, and over seeds; by update.
+
+"""
+ALIGNED_ROW = row_of(ALIGNED, PLAIN)
 
 
 def page(results: Results) -> str:
@@ -94,10 +124,14 @@ def page(results: Results) -> str:
         ASKED,
         *markdown.head(ASKED_COLUMNS),
         *(_asked(verdict) for verdict in verdicts(results)),
-        "\n## Batch norms alone\n",
-        *_table(results, [row_of(VARIED, UPDATES[0]), *others]),
+        BY_PART,
+        *_parts(results, [*compared, *others]),
+        BATCH_NORMS,
+        *_table(results, [ALIGNED_ROW, *others]),
+        "",
+        *_alignment(results, [ALIGNED_ROW, *others]),
         "\n## Strength, window and memory of the projection\n",
-        f"{METHODS[VARIED].title.partition(',')[0]}, seed 0, `{UPDATES[1]}`.\n",
+        f"{METHODS[VARIED].title}, {FEWER} updates, seed 0, `{VARIED_UPDATE}`.\n",
         *_table(results, varied),
         "\n## Where the numbers come from\n",
         *markdown.sources(results),
@@ -122,11 +156,32 @@ def _cells(runs: list[Run]) -> Iterator[str]:
     yield shown(over_runs(runs, "loss"), 3)
     yield shown(over_runs(runs, "accuracy", "tau_b"), 3)
     yield shown(over_runs(runs, "main_effects", "tau_b"), 3)
-    score = "accuracy" if "accuracy" in runs[0] else "main_effects"
-    yield shown(over_runs(runs, score, "regret"), 2)
+    yield shown(over_runs(runs, own_score(runs), "regret"), 2)
     yield shown(over_runs(runs, "space", "mean"), 3)
     yield shown(over_runs(runs, "space", "least"), 3)
     yield shown(over_runs(runs, "space", "bytes"), 1, 1e-6)
+
+
+def _parts(results: Results, names: list[str]) -> list[str]:
+    known = {n: results[n]["runs"] for n in names if n in results}
+    parts = list(next(iter(known.values()))[0]["parts"]) if known else []
+    rows = [
+        (ROWS[name].title, *(shown(over_runs(runs, "parts", p), 1, 1e3) for p in parts))
+        for name, runs in known.items()
+    ]
+    return [*markdown.head(("row", *parts)), *map(markdown.row, rows)]
+
+
+def _alignment(results: Results, names: list[str]) -> list[str]:
+    """Cosines at each step: a row for each kind of weights that trains."""
+    rows = [
+        (ROWS[name].title, kind, *(f"{value:.3f}" for value in values))
+        for name in names
+        if name in results
+        for kind, values in cosines(results[name]["runs"]).items()
+    ]
+    head = markdown.head(("row", "gradients of", *map(str, ALIGNED_AT)))
+    return [COSINES, *head, *map(markdown.row, rows)]
 
 
 def _asked(verdict: Verdict) -> str:
@@ -153,9 +208,3 @@ def shown(value: Estimate, digits: int, scale: float = 1) -> str:
         return ""
     error = "" if math.isnan(value.error) else f" ± {scale * value.error:.{digits}f}"
     return f"{scale * value.mean:.{digits}f}{error}"
-
-
-def write(results: Results) -> None:
-    """Write the page."""
-    with files.atomic_write(PAGE) as file:
-        file.write(page(results))

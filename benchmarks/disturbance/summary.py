@@ -64,6 +64,19 @@ def own_score(runs: Sequence[Run]) -> str:
     return "accuracy" if "accuracy" in runs[0] else "main_effects"
 
 
+def cosines(runs: Sequence[Run]) -> dict[str, list[float]]:
+    """Of gradients, by kind of weights, at each step: means over runs."""
+    found = [run["alignment"] for run in runs if "alignment" in run]
+    kinds = [kind for kind in found[0] if kind != "steps"] if found else []
+    return {
+        kind: [
+            math.fsum(values) / len(found)
+            for values in zip(*(one[kind] for one in found), strict=True)
+        ]
+        for kind in kinds
+    }
+
+
 class Verdict(NamedTuple):
     """One projected update against plain ones in a third of the training.
 
