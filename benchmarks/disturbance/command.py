@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import result_files
-from benchmarks.disturbance import page
+from benchmarks.disturbance import costs, page
 from benchmarks.disturbance.figure import disturbance_figure
 from benchmarks.disturbance.measure import arguments, measured
 from benchmarks.disturbance.rows import ROWS
@@ -98,6 +98,6 @@ def write(workdir: Path) -> None:
     kept = {name: results[name] for name in ROWS if name in results}
     result_files.write(page.RESULTS, kept)
     with files.atomic_write(page.PAGE) as file:
-        file.write(page.page(kept))
+        file.write(page.page(kept, result_files.load(costs.RESULTS)))
     with files.atomic_write(page.FIGURE, "wb") as file:
         file.write(figures.png(disturbance_figure(kept)))

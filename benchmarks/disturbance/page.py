@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import markdown
+from benchmarks.disturbance.costs import CASES, ratios
 from benchmarks.disturbance.rows import (
     ALIGNED,
     ALIGNED_AT,
@@ -58,8 +60,6 @@ Columns:
 - *space left*: mean over ops and kernels of trace(P) / d at the end, that is the share
   of the directions in which a kernel may still move; *least*: the smallest of them.
 - *memory*: of the projection, in MB.
-
-`benchmarks/speed/RESULTS.md` has the seconds of projected updates beside plain ones.
 
 """
 COLUMNS = (
@@ -112,10 +112,23 @@ over the convolutions or batch norms that both have, and over seeds; by update.
 
 """
 ALIGNED_ROW = row_of(ALIGNED, PLAIN)
+COSTS = """
+## What a projected update costs
+
+Supernet `mbv2` at 224 pixels, six ops a layer, all weights train; seconds of an update,
+medians of rounds in turns, and the median of their ratios to plain updates. The project
+set itself 1.5 as the largest.
+
+"""
 
 
-def page(results: Results) -> str:
-    """The text of the page."""
+def page(results: Results, costs: Results) -> str:
+    """The text of the page.
+
+    Args:
+      results: by row, as `disturbance.json` has them.
+      costs: of updates, by case, as `costs.json` has them.
+    """
     compared = [row_of(*pair) for pair in itertools.product(METHODS, UPDATES)]
     varied = [name for name, row in ROWS.items() if len(row.seeds) == 1]
     others = [name for name in ROWS if name not in (*compared, *varied)]
@@ -133,8 +146,13 @@ def page(results: Results) -> str:
         "\n## Strength, window and memory of the projection\n",
         f"{METHODS[VARIED].title}, {FEWER} updates, seed 0, `{VARIED_UPDATE}`.\n",
         *_table(results, varied),
+        COSTS,
+        *markdown.head(
+            ("paths", "batch", "update", "seconds", "ratio", "memory in MB")
+        ),
+        *_costs(costs),
         "\n## Where the numbers come from\n",
-        *markdown.sources(results),
+        *markdown.sources({**results, **costs}),
     ]
     return HEADER + "\n".join(lines) + "\n"
 
@@ -208,3 +226,19 @@ def shown(value: Estimate, digits: int, scale: float = 1) -> str:
         return ""
     error = "" if math.isnan(value.error) else f" ± {scale * value.error:.{digits}f}"
     return f"{scale * value.mean:.{digits}f}{error}"
+
+
+def _costs(costs: Results) -> Iterator[str]:
+    for name, result in costs.items():
+        case = CASES[name]
+        for kind in UPDATES:
+            yield markdown.row(
+                (
+                    case.title,
+                    case.batch_size,
+                    f"`{kind}`",
+                    f"{statistics.median(result['seconds'][kind]):.3f}",
+                    f"{statistics.median(ratios(result, kind)):.2f}",
+                    f"{result['bytes'][kind] / 1e6:.1f}",
+                )
+            )
