@@ -95,7 +95,7 @@ def _trade_off(axes: Axes, results: Results, names: list[str]) -> None:
             alphas, x, y = np.array(found).T
             label = f"projected from {start:g} on"
             axes.plot(x, y, "o-", ms=4, color=colour, label=label)
-            for alpha, *where in zip(alphas, x, y, strict=True):
+            for alpha, where in zip(alphas, zip(x, y, strict=True), strict=True):
                 axes.annotate(
                     f"{alpha:g}",
                     where,

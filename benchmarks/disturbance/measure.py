@@ -30,9 +30,9 @@ from difnas_jax.training.recipe import PROJECTION, Recipe
 
 # Networks whose accuracy is measured, and training batches for the statistics of each.
 ACCURACIES, BATCHES = 60, 10
-# Measurements of the disturbance in a training, where the last paths are not followed
-# any more, and paths between the two evaluations of each.
-MEASUREMENTS, AFTER = 12, 12
+# Paths whose disturbance is measured in a training, all those of an update at once, and
+# paths between the two evaluations of each.
+PATHS, AFTER = 36, 12
 EFFECTS = ("--config.method.indicator=main_effect", "--config.method.score=sum")
 BUDGET = 60_000_000  # MACs of the regret
 LAST = 0.1  # the share of the training whose mean loss is the final one
@@ -40,7 +40,10 @@ LAST = 0.1  # the share of the training whose mean loss is the final one
 
 def arguments(row: Row, seed: int) -> list[str]:
     """The flags of a training for `benchmarks.evidence.nas_bench_macro`."""
-    updates = row.updates or METHODS[row.method].updates
+    method = METHODS[row.method]
+    updates = row.updates or method.updates
+    # The paths of the last updates have no further ones.
+    every = max(1, updates // (PATHS // method.paths + 1))
     return [
         f"--method={row.method}",
         f"--updates={updates}",
@@ -51,7 +54,7 @@ def arguments(row: Row, seed: int) -> list[str]:
         f"--config.search.recalibration_batches={BATCHES}",
         "--config.supernet.log_every=10",
         f"--config.supernet.disturbance_after={AFTER}",
-        f"--config.supernet.disturbance_every={max(1, updates // (MEASUREMENTS + 1))}",
+        f"--config.supernet.disturbance_every={every}",
     ]
 
 
