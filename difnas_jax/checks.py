@@ -35,6 +35,7 @@ from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES
 from difnas_jax.training.paths import SAMPLERS, paths_per_update
 from difnas_jax.training.placements import PLACEMENTS
+from difnas_jax.training.projection import UPDATES
 from difnas_jax.training.recipe import MEMORIES, Recipe
 
 CHOICES: dict[str, Iterable[str]] = {
@@ -47,6 +48,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "method.activation": ("", *ACTIVATIONS),
     "method.trainable": TRAINABLE,
     "method.sampling": SAMPLERS,
+    "method.update": UPDATES,
     "method.batch_sharing": BATCH_SHARING,
     "method.memory": MEMORIES,
     "method.layer_indicator": LAYER_INDICATORS,

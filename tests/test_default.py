@@ -50,7 +50,9 @@ def test_frozen_bytes_and_what_was_not_sampled_never_change(tiny, name, rng):
     packing = optim.Packing.of(recipe.fates(variables["params"]))
     optimizer = optim.optimizer(recipe.settings, 100)
     state = create_state(jax.tree.map(jnp.asarray, variables), optimizer, packing, {})
-    step = jax.jit(make_train_step(model, optimizer, packing, recipe))
+    step = jax.jit(
+        make_train_step(model, optimizer, recipe.projection(packing, 1), recipe)
+    )
     images = rng.standard_normal((8, 8, 8, 1), np.float32)
     batch = {"image": images, "label": rng.integers(0, 10, 8)}
     for paths in ([[0, 0, 0], [1, 0, 0]], [[1, 0, 0], [0, 0, 0]]):

@@ -67,9 +67,10 @@ def training(
     variables["batch_stats"] = {}
     packing = optim.Packing.of(recipe.fates(variables["params"]))
     optimizer = optim.optimizer(recipe.settings, 100)
-    step = make_train_step(model, optimizer, packing, recipe, mesh)
+    projection = recipe.projection(packing, 100)
+    step = make_train_step(model, optimizer, projection, recipe, mesh)
     variables = jax.tree.map(jnp.asarray, variables)
-    memory = recipe.remembers.begin(100, 7)
+    memory = recipe.memory_before(variables["params"], 100, 7)
     return create_state(variables, optimizer, packing, memory), step
 
 
@@ -395,7 +396,8 @@ def test_the_classifier_would_move_without_the_mask_of_optax(tiny, batch):
     plain = optim.only_moving(optax.adam(0.1))
     before = state.variables["params"]
     packing = optim.Packing.of(recipe.fates(before))
-    unmasked = make_train_step(plain_network(tiny), plain, packing, recipe)
+    projection = recipe.projection(packing, 100)
+    unmasked = make_train_step(plain_network(tiny), plain, projection, recipe)
     free = create_state(state.variables, plain, packing, {})
     after = jax.jit(unmasked)(free, batch, paths)[0].variables["params"]
     assert {("classifier", "kernel"), ("classifier", "bias")} <= moved(before, after)

@@ -82,7 +82,8 @@ def read_scales(
     packing = optim.Packing.of(recipe.fates(variables["params"]))
     descent = optim.masked(optax.sgd(1.0))
     state = create_state(variables, descent, packing, memory={})
-    step = jax.jit(make_train_step(trained.model, descent, packing, recipe))
+    projection = recipe.projection(packing, total=1)
+    step = jax.jit(make_train_step(trained.model, descent, projection, recipe))
     sampler = strict_fair(evidence.space)
     found = []
     for number in range(trained.step, trained.step + UPDATES):

@@ -184,7 +184,8 @@ def trainer(model: Network, recipe: Recipe) -> Train:
     steps = recipe.settings.steps
     rule, sampler = optimizer(recipe.settings, steps), strict_fair(model.space)
     packing = Packing.of(recipe.fates(variable_shapes(model)["params"]))
-    step = jax.jit(make_train_step(model, rule, packing, recipe))
+    projection = recipe.projection(packing, total=1)
+    step = jax.jit(make_train_step(model, rule, projection, recipe))
 
     def train(variables: Any, batches: TrainBatches) -> tuple[Any, list[Any]]:
         state = create_state(variables, rule, packing, memory={})

@@ -83,9 +83,11 @@ def training(
     variables = split(variables, recipe.fates(variables["params"]))
     packing = optim.Packing.of(recipe.fates(variables["params"]))
     optimizer = optim.optimizer(recipe.settings, SCHEDULED_STEPS)
-    step = make_train_step(model, optimizer, packing, recipe, mesh)
+    projection = recipe.projection(packing, SCHEDULED_STEPS)
+    step = make_train_step(model, optimizer, projection, recipe, mesh)
     variables = jax.tree.map(jnp.asarray, variables)
-    memory = recipe.remembers.begin(SCHEDULED_STEPS, space.num_ops)
+    params, count = variables["params"], space.num_ops
+    memory = recipe.memory_before(params, SCHEDULED_STEPS, count)
     state = create_state(variables, optimizer, packing, memory)
     images, labels = map(jnp.asarray, network.noise_batch(space, batch_size))
     return step, state, {"image": images, "label": labels}

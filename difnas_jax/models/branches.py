@@ -2,14 +2,14 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from difnas_jax.models import codes
+from difnas_jax.models import codes, kernel_inputs
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation
@@ -45,6 +45,36 @@ def cell_name(cell: int) -> str:
     return f"cell_{cell:02d}"
 
 
+# Collections in which blocks record what others read -> what a branch keeps of one.
+RECORDS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(codes.SUMMARIES, codes.total),
+    kernel_inputs.COLLECTION: lambda collection: collection,
+}
+Recorded = dict[str, dict[str, Any]]  # by block, by collection
+
+
+def recorded_by(module: nn.Module) -> tuple[str, ...]:
+    """The collections of `RECORDS` that the caller of a module asks for."""
+    return tuple(name for name in RECORDS if module.is_mutable_collection(name))
+
+
+def keep(module: nn.Module, collection: str, path: tuple[str, ...], tree: Any) -> None:
+    """Add what was recorded to a collection of a module, under a path."""
+    first, *rest = path
+    for name in reversed(rest):
+        tree = {name: tree}
+    kept = module.get_variable(collection, first, {})
+    module.put_variable(collection, first, _sum(kept, tree))
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """The sum of two trees; what only one has stays as it is."""
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return one + other
+    both = {name: _sum(one[name], other[name]) for name in one.keys() & other.keys()}
+    return {**one, **other, **both}
+
+
 @dataclasses.dataclass(frozen=True)
 class SumOfBlocks:
     """The sum of some blocks, by name.
@@ -54,63 +84,23 @@ class SumOfBlocks:
 
     blocks: tuple[tuple[str, Any], ...]
     train: bool
+    recorded: tuple[str, ...]
 
-    def __call__(self, variables: Any, inputs: Array) -> Array:
-        """The variables by name of the block, and a feature map -> a feature map."""
-        outputs = [
-            block.apply(variables[name], inputs, self.train)
-            for name, block in self.blocks
-        ]
-        return functools.reduce(jnp.add, outputs)
+    def __call__(self, variables: Any, inputs: Array) -> tuple[Array, Recorded]:
+        """Pass a feature map through all blocks.
 
+        Args:
+          variables: by name of the block.
+          inputs: a feature map.
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def run_recording(
-    branch: SumOfBlocks,
-    recorded: tuple[str, ...],
-    layout: Layout,
-    variables: Any,
-    inputs: Array,
-) -> tuple[Array, dict[str, Array]]:
-    """A branch with the summaries of its codes.
-
-    Args:
-      branch: the blocks.
-      recorded: collections of `codes.SUMMARIES`.
-      layout: of the inputs.
-      variables: by name of the block.
-      inputs: a feature map.
-
-    Returns:
-      The outputs, and the summaries by collection, 0 where nothing is activated.
-    """
-    none = jnp.zeros((0, inputs.shape[layout.dims.index("B")]), bool)
-    summaries = {name: codes.SUMMARIES[name](none) for name in recorded}
-    total: Any = None
-    for name, block in branch.blocks:
-        outputs, found = block.apply(
-            variables[name], inputs, branch.train, mutable=list(recorded)
-        )
-        total = outputs if total is None else total + outputs
-        for kind, collection in found.items():
-            summaries[kind] += codes.total(collection)
-    return total, summaries
-
-
-def switch_recording(
-    branches: tuple[SumOfBlocks, ...],
-    recorded: tuple[str, ...],
-    layout: Layout,
-    index: Array,
-    variables: tuple[Any, ...],
-    inputs: Array,
-) -> tuple[Array, dict[str, Array]]:
-    """`run_recording` of the branch with this index, int32[]."""
-
-    def run(number: int, variables: tuple[Any, ...], inputs: Array):
-        return run_recording(
-            branches[number], recorded, layout, variables[number], inputs
-        )
-
-    runs = [functools.partial(run, number) for number in range(len(branches))]
-    return jax.lax.switch(index, runs, variables, inputs)
+        Returns:
+          A feature map, and what the blocks record in the collections `recorded`.
+        """
+        outputs, records = [], {}
+        for name, block in self.blocks:
+            output, found = block.apply(
+                variables[name], inputs, self.train, mutable=list(self.recorded)
+            )
+            outputs.append(output)
+            records[name] = {kind: RECORDS[kind](tree) for kind, tree in found.items()}
+        return functools.reduce(jnp.add, outputs), records

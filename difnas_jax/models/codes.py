@@ -48,13 +48,6 @@ SUMMARIES: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def recorded_by(module: nn.Module) -> tuple[str, ...]:
-    """The collections of `SUMMARIES` that the caller of a module asks for."""
-    if module.is_initializing():
-        return ()
-    return tuple(name for name in SUMMARIES if module.is_mutable_collection(name))
-
-
 def record(module: nn.Module, outputs: Array, layout: Layout) -> None:
     """Add the codes of an activation to the summaries that are asked for.
 
@@ -63,15 +56,13 @@ def record(module: nn.Module, outputs: Array, layout: Layout) -> None:
       outputs: of it, a feature map, or [B, C].
       layout: of a feature map.
     """
-    for name in recorded_by(module):
+    if module.is_initializing():
+        return
+    add = {"reduce_fn": jnp.add, "init_fn": lambda: 0.0}
+    for name in filter(module.is_mutable_collection, SUMMARIES):
         batch = layout.dims.index("B") if outputs.ndim == 4 else 0
         codes = jnp.moveaxis(outputs > 0, batch, -1).reshape(-1, outputs.shape[batch])
-        add(module, name, SUMMARIES[name](codes))
-
-
-def add(module: nn.Module, name: str, summary: Array) -> None:
-    """Add a summary to those of a module in a collection."""
-    module.sow(name, "codes", summary, reduce_fn=jnp.add, init_fn=lambda: 0.0)
+        module.sow(name, "codes", SUMMARIES[name](codes), **add)
 
 
 def total(collection: object) -> Array:

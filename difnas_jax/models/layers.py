@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from difnas_jax.models import codes
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.branches import (
     PerCellBlocks,
+    Recorded,
     SumOfBlocks,
     cell_name,
-    run_recording,
-    switch_recording,
+    keep,
+    recorded_by,
 )
 from difnas_jax.models.modules import Block
 from difnas_jax.models.path_maps import PathMaps, fair_order
@@ -126,37 +126,37 @@ class ChoiceLayer(nn.Module):
             return run(self, inputs)
         if op.ndim:
             return self._mixed(inputs, op, train, cell)
-        branch, recorded = self._numbers(op), codes.recorded_by(self)
+        branch = self._numbers(op)
         if self.is_mutable_collection("batch_stats"):
             return nn.switch(branch, through, self, inputs)
         branches = tuple(self._branch(op, train, cell) for op in ops)
         variables = tuple(self._variables(op, cell) for op in ops)
-        if not recorded:
-            return choose(branches, self.rematerialize, branch, variables, inputs)
-        outputs, summaries = switch_recording(
-            branches, recorded, self.layout, branch, variables, inputs
+        outputs, records = choose(
+            branches, self.rematerialize, branch, variables, inputs
         )
-        self._add(summaries)
+        for recorded in records:
+            self._keep(recorded, cell)
         return outputs
 
     def _mixed(
         self, inputs: Array, weights: Array, train: bool, cell: int | None
     ) -> Array:
         """The sum of all ops, weighted by float32[O]; one of weight 0 has no codes."""
-        recorded, total = codes.recorded_by(self), []
+        total = []
         for index, op in zip(self.layer.ops, self._allowed(), strict=True):
             branch, variables = self._branch(op, train, cell), self._variables(op, cell)
-            outputs, summaries = run_recording(
-                branch, recorded, self.layout, variables, inputs
-            )
+            outputs, recorded = run_branch(branch, variables, inputs)
             total.append(weights[index] * outputs)
             runs = weights[index] != 0
-            self._add({name: runs * summary for name, summary in summaries.items()})
+            self._keep(jax.tree.map(lambda leaf, on=runs: on * leaf, recorded), cell)
         return functools.reduce(jnp.add, total)
 
-    def _add(self, summaries: dict[str, Array]) -> None:
-        for name, summary in summaries.items():
-            codes.add(self, name, summary)
+    def _keep(self, recorded: Recorded, cell: int | None) -> None:
+        """Add what a branch records to the collections, each block under its name."""
+        for block, collections in recorded.items():
+            path = (block,) if cell is None else (block, cell_name(cell))
+            for name, tree in collections.items():
+                keep(self, name, path, tree)
 
     def _numbers(self, ops: Array) -> Array:
         """Indices among all ops of the space -> indices among those of this layer."""
@@ -172,7 +172,9 @@ class ChoiceLayer(nn.Module):
         if self.rematerialize:
             run = jax.checkpoint(run, static_argnums=0)
         branch, variables = self._branch(op, train, cell), self._variables(op, cell)
-        return run(branch, variables, inputs)
+        outputs, recorded = run(branch, variables, inputs)
+        self._keep(recorded, cell)
+        return outputs
 
     def through(self, op: Op, inputs: Array, train: bool, cell: int | None) -> Array:
         """The op, plus the always-on identity where the layer has one.
@@ -211,7 +213,7 @@ class ChoiceLayer(nn.Module):
         ops = [op, *self._parallel()]
         # Without a parent the blocks of equal layers compare equal.
         blocks = tuple((op.name, self._block(op, cell, parent=None)) for op in ops)
-        return SumOfBlocks(blocks, train)
+        return SumOfBlocks(blocks, train, recorded_by(self))
 
     def _variables(self, op: Op, cell: int | None) -> dict[str, Any]:
         """By op name and collection (frozen weights included), those of a branch."""

@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from difnas_jax.models import codes
+from difnas_jax.models import codes, kernel_inputs
 from difnas_jax.ops.convolutions import dense_conv, depthwise_conv, pointwise_conv
-from difnas_jax.ops.layout import Layout
+from difnas_jax.ops.layout import CHANNELS_LAST, Layout
 from difnas_jax.ops.normalization import Activation, normalize, normalize_batch
 from difnas_jax.spaces.base import Op
 
@@ -72,6 +72,7 @@ class Conv(Weighted):
         """A feature map of C_in channels -> one of C_out channels."""
         channels = inputs.shape[self.layout.channel]
         shape = self.kernel, self.kernel, channels, self.features
+        kernel_inputs.record(self, inputs, self.layout, self.kernel, self.stride)
         kernel = self.weight("kernel", shape, inputs.dtype)
         return dense_conv(inputs, kernel, self.stride, self.layout, self.is_frozen())
 
@@ -89,6 +90,7 @@ class Pointwise(Weighted):
     def __call__(self, inputs: Array) -> Array:
         """A feature map of C_in channels -> one of C_out channels."""
         shape = (inputs.shape[self.layout.channel], self.features)
+        kernel_inputs.record(self, inputs, self.layout)
         kernel = self.weight("kernel", shape, inputs.dtype)
         return pointwise_conv(inputs, kernel, self.layout)
 
@@ -107,6 +109,8 @@ class Depthwise(Weighted):
     def __call__(self, inputs: Array) -> Array:
         """A feature map -> one of the same channels."""
         shape = (self.kernel, self.kernel, 1, inputs.shape[self.layout.channel])
+        options = self.layout, self.kernel, self.stride
+        kernel_inputs.record(self, inputs, *options, depthwise=True)
         kernel = self.weight("kernel", shape, inputs.dtype)
         return depthwise_conv(
             inputs, kernel, self.stride, self.layout, self.is_frozen()
@@ -125,6 +129,7 @@ class Linear(Weighted):
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
         """[B, C_in] -> [B, C_out]."""
+        kernel_inputs.record(self, inputs[:, None, None], CHANNELS_LAST)
         shape = (inputs.shape[-1], self.features)
         outputs = inputs @ self.weight("kernel", shape, inputs.dtype)
         if not self.use_bias:

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-Branch = Callable[[Any, Array], Array]
+# Variables and inputs -> outputs, and what the branch records, which has no gradient.
+Branch = Callable[[Any, Array], tuple[Array, Any]]
 # Which leaves of the variables of a branch are differentiated.
 Moving = tuple[bool, ...]
 
@@ -70,22 +71,37 @@ def choose(
     index: Array,
     variables: tuple[Any, ...],
     inputs: Array,
-) -> Array:
-    """Run one branch and return its output.
+) -> tuple[Array, tuple[Any, ...]]:
+    """Run one branch.
 
     Args:
-      branches: pure functions (variables, inputs) -> outputs; equal ones compare equal.
+      branches: pure functions, see `Branch`; equal ones compare equal.
       rematerialize: compute the branch again in the backward pass instead of keeping
         its intermediates.
       index: int32[], which branch.
       variables: those of each branch, all collections.
       inputs: the input of whichever branch.
-    """
 
-    def run(number: int, variables: tuple[Any, ...], inputs: Array) -> Array:
-        return run_branch(branches[number], variables[number], inputs)
+    Returns:
+      The outputs, and what every branch records: zeros for those that did not run.
+    """
+    pairs = zip(branches, variables, strict=True)
+    shapes = [jax.eval_shape(run_branch, *pair, inputs)[1] for pair in pairs]
+
+    def run(number: int, variables: tuple[Any, ...], inputs: Array):
+        outputs, recorded = run_branch(branches[number], variables[number], inputs)
+        return outputs, _among_zeros(shapes, number, recorded)
 
     return _switch(index, run, variables, inputs)
+
+
+def _among_zeros(shapes: Sequence[Any], number: int, recorded: Any) -> tuple[Any, ...]:
+    """What branch `number` records, and zeros for all others."""
+    zeros = [
+        jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+        for shape in shapes
+    ]
+    return *zeros[:number], recorded, *zeros[number + 1 :]
 
 
 def _switch(index: Array, run: Callable[..., Any], variables: Any, *operands: Any):
@@ -96,7 +112,7 @@ def _switch(index: Array, run: Callable[..., Any], variables: Any, *operands: An
 
 # `jit` with the branch as a static argument finds equal branches already traced.
 @functools.partial(jax.jit, static_argnums=0)
-def run_branch(branch: Branch, variables: Any, inputs: Array) -> Array:
+def run_branch(branch: Branch, variables: Any, inputs: Array) -> tuple[Array, Any]:
     """A branch on its own."""
     return branch(variables, inputs)
 
@@ -104,11 +120,11 @@ def run_branch(branch: Branch, variables: Any, inputs: Array) -> Array:
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _linearize(
     branch: Branch, moving: Moving, variables: Any, inputs: Array
-) -> tuple[Array, Backward]:
-    """Outputs, and cotangent -> (gradients of the moving leaves, of the inputs)."""
+) -> tuple[Array, Any, Backward]:
+    """A branch, and cotangent -> (gradients of the moving leaves, of the inputs)."""
     leaves, structure = jax.tree.flatten(variables)
 
-    def run(moved: list[Array], inputs: Array) -> Array:
+    def run(moved: list[Array], inputs: Array) -> tuple[Array, Any]:
         new = iter(moved)
         pairs = zip(leaves, moving, strict=True)
         merged = [next(new) if moves else leaf for leaf, moves in pairs]
@@ -117,8 +133,8 @@ def _linearize(
     # Differentiated by the moving leaves only: no product with the shape of a frozen
     # kernel is computed.
     moved = list(itertools.compress(leaves, moving))
-    outputs, function = jax.vjp(run, moved, inputs)
-    return outputs, Backward.of(function, [*leaves, inputs])
+    outputs, function, recorded = jax.vjp(run, moved, inputs, has_aux=True)
+    return outputs, recorded, Backward.of(function, [*leaves, inputs])
 
 
 class _Saved(flax.struct.PyTreeNode):
@@ -154,23 +170,27 @@ def _forward(branches, rematerialize, index, variables, inputs):
         return outputs, _Saved(index, variables, inputs, None, moving, ())
     # All branches of a switch return the same shapes, so what each one will keep has to
     # be known before any of them runs.
-    shapes = tuple(
-        jax.eval_shape(functools.partial(_linearize, branch, moves), own, inputs)[1]
+    shapes = [
+        jax.eval_shape(functools.partial(_linearize, branch, moves), own, inputs)[1:]
         for branch, moves, own in zip(branches, moving, variables, strict=True)
-    )
-    counts = _buffer_counts(shapes)
+    ]
+    records, backward_passes = zip(*shapes, strict=True)
+    counts = _buffer_counts(backward_passes)
 
     def run(number: int, variables: tuple[Any, ...], inputs: Array):
-        outputs, backward = _linearize(
+        outputs, recorded, backward = _linearize(
             branches[number], moving[number], variables[number], inputs
         )
-        return outputs, _fill_buffers(counts, backward.kept)
+        found = outputs, _among_zeros(records, number, recorded)
+        return found, _fill_buffers(counts, backward.kept)
 
-    outputs, buffers = _switch(index, run, variables, inputs)
-    return outputs, _Saved(index, variables, inputs, buffers, moving, shapes)
+    found, buffers = _switch(index, run, variables, inputs)
+    saved = _Saved(index, variables, inputs, buffers, moving, backward_passes)
+    return found, saved
 
 
-def _backward(branches, rematerialize, saved: _Saved, cotangent):
+def _backward(branches, rematerialize, saved: _Saved, cotangents):
+    cotangent, _ = cotangents  # what is recorded has no gradient
     if isinstance(cotangent, SymbolicZero):
         return None, None, None
     leaves = map(jax.tree.leaves, saved.variables)
@@ -181,7 +201,7 @@ def _backward(branches, rematerialize, saved: _Saved, cotangent):
         own = variables[number]
         if rematerialize:
             moves = saved.moving[number]
-            backward = _linearize(branches[number], moves, own, inputs)[1]
+            backward = _linearize(branches[number], moves, own, inputs)[2]
             kept = backward.kept
         else:
             backward = saved.backward[number]

@@ -51,7 +51,9 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
     paths = paths_per_update(build_sampler(config))
     params = variable_shapes(model)["params"]
     variables = split({"params": params, "batch_stats": {}}, recipe.fates(params))
-    memory = jax.eval_shape(lambda: recipe.remembers.begin(step, paths))
+    # What its parameters are split into alone says what it carries along.
+    trained = variables["params"]
+    memory = jax.eval_shape(lambda: recipe.memory_before(trained, step, paths))
     targets = {"variables": variables, **({"memory": memory} if memory else {})}
     # Restore onto the devices of this run, whichever wrote the checkpoint.
     sharding = replicated(data_mesh())

@@ -73,12 +73,20 @@ class Shared(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums over the paths of an update; of the losses float32[K], one path each."""
+    """Sums over the paths of an update.
+
+    Attributes:
+      gradients: of the loss.
+      loss, accuracy: sums of means over images.
+      losses: float32[K], the cross-entropy of each path.
+      records: what the network records for the recipe, by collection.
+    """
 
     gradients: Packed
     loss: Array
     losses: Array
     accuracy: Array
+    records: dict[str, Any]
 
 
 def gradients_of_paths(
@@ -97,38 +105,42 @@ def gradients_of_paths(
     loss_of_group = functools.partial(_loss_of_group, model, recipe, number_of_paths)
     gradients_of_group = jax.grad(loss_of_group, argnums=(0, 1), has_aux=True)
     params = shared.variables["params"]
-    hidden, enter_backward, batch_stats = jax.vjp(
-        lambda params: _enter(model, params, shared), params, has_aux=True
+    hidden, enter_backward, (batch_stats, of_entry) = jax.vjp(
+        lambda params: _enter(model, recipe, params, shared), params, has_aux=True
     )
 
-    def add_group(carry: Any, group: PathsInOrder) -> tuple[Any, None]:
+    def add_group(carry: Any, group: PathsInOrder) -> tuple[Any, dict[str, Any]]:
         batch_stats, of_hidden, sums = carry
         variables = {**shared.variables, "batch_stats": batch_stats}
         seen = shared._replace(variables=variables)
-        gradients, (batch_stats, *values) = gradients_of_group(
+        gradients, (batch_stats, records, *values) = gradients_of_group(
             params, hidden, seen, group
         )
-        new = Sums(packing.pack(gradients[0]), *values)
+        new = Sums(packing.pack(gradients[0]), *values, records={})
         sums = jax.tree.map(jnp.add, sums, new)
-        return (batch_stats, of_hidden + gradients[1], sums), None
+        return (batch_stats, of_hidden + gradients[1], sums), records
 
     nothing = jax.tree.map(jnp.zeros_like, packing.pack(params))
-    zeros = Sums(nothing, jnp.zeros(()), jnp.zeros(number_of_paths), jnp.zeros(()))
-    start = batch_stats, jnp.zeros(hidden.shape, jnp.float32), zeros
+    zeros = jnp.zeros(()), jnp.zeros(number_of_paths), jnp.zeros(())
+    start = batch_stats, jnp.zeros(hidden.shape, jnp.float32), Sums(nothing, *zeros, {})
     size = recipe.paths_at_once
     groups = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), some)
-    batch_stats, of_hidden, sums = jax.lax.scan(add_group, start, groups)[0]
-    (of_entry,) = enter_backward(of_hidden.astype(hidden.dtype))
-    gradients = jax.tree.map(jnp.add, sums.gradients, packing.pack(of_entry))
-    return batch_stats, sums._replace(gradients=gradients)
+    carry, records = jax.lax.scan(add_group, start, groups)
+    batch_stats, of_hidden, sums = carry
+    (entry_gradients,) = enter_backward(of_hidden.astype(hidden.dtype))
+    gradients = jax.tree.map(jnp.add, sums.gradients, packing.pack(entry_gradients))
+    records = jax.tree.map(lambda leaf: leaf.sum(0), records)  # [groups, ...] -> [...]
+    every = {name: {**of_entry[name], **records[name]} for name in records}
+    return batch_stats, sums._replace(gradients=gradients, records=every)
 
 
-def _enter(model: Network, params: Any, shared: Shared) -> tuple[Array, Any]:
-    """What all paths have in common; its output, and the batch statistics."""
-    hidden, batch_stats = _apply(
-        model, params, shared, shared.batch["image"], method="enter"
-    )
-    return hidden, batch_stats
+def _enter(
+    model: Network, recipe: Recipe, params: Any, shared: Shared
+) -> tuple[Array, tuple[Any, ...]]:
+    """What all paths have in common; its output, batch statistics, and records."""
+    image = shared.batch["image"]
+    hidden, *others = _apply(model, recipe, params, shared, image, method="enter")
+    return hidden, tuple(others)
 
 
 def _loss_of_group(
@@ -143,13 +155,15 @@ def _loss_of_group(
     """The sum of the smoothed losses of some paths, each times its weight.
 
     Returns:
-      It; batch statistics, the same sum, cross-entropies in nats, sum of accuracies.
+      It; batch statistics, records, the same sum, cross-entropies in nats, sum of
+      accuracies.
     """
     share = BATCH_SHARING[recipe.batch_sharing].share
     batch_axis = model.map_layout.dims.index("B")
     maps = share(hidden, batch_axis, group.positions, number_of_paths)
-    logits, batch_stats = _apply(
+    logits, batch_stats, records = _apply(
         model,
+        recipe,
         params,
         shared,
         maps,
@@ -169,20 +183,28 @@ def _loss_of_group(
     # with some of the paths, then has those of all.
     positions = jax.nn.one_hot(group.positions, number_of_paths)  # [G, K]
     entropies = (group.weights * entropies) @ positions
-    return loss, (batch_stats, loss, entropies, group.weights @ accuracies)
+    # A path that only fills up has a group of its own.
+    records = jax.tree.map(lambda leaf: group.weights[0] * leaf, records)
+    return loss, (batch_stats, records, loss, entropies, group.weights @ accuracies)
 
 
 def _apply(
-    model: Network, params: Any, shared: Shared, inputs: Any, **options: Any
-) -> tuple[Array, Any]:
-    """A part of the network in training; its output, and the batch statistics."""
+    model: Network,
+    recipe: Recipe,
+    params: Any,
+    shared: Shared,
+    inputs: Any,
+    **options: Any,
+) -> tuple[Array, Any, dict[str, Any]]:
+    """A part of the network in training; its output, batch statistics, and records."""
     batch_stats = shared.variables["batch_stats"]
     outputs, changed = model.apply(
         {**shared.variables, "params": params},
         inputs,
         train=True,
         rngs={"dropout": shared.dropout_key},
-        mutable=["batch_stats"] if batch_stats else [],
+        mutable=[*recipe.records, *(["batch_stats"] if batch_stats else [])],
         **options,
     )
-    return outputs, changed.get("batch_stats", batch_stats)
+    records = {name: changed.get(name, {}) for name in recipe.records}
+    return outputs, changed.get("batch_stats", batch_stats), records

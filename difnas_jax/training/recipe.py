@@ -18,9 +18,12 @@ from difnas_jax.models.initializers import initialize
 from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
 from difnas_jax.training.fates import Fates, fates_of, split
+from difnas_jax.training.optim import Packing
 from difnas_jax.training.paths import SAMPLERS, STRICTLY_FAIR, Sampler
+from difnas_jax.training.projection import UPDATES, Projection
 
-Memory = dict[str, Any]  # arrays by name
+Memory = dict[str, Any]  # arrays, or trees of them, by name
+PROJECTION = "projection"  # what the projection of updates stores in it
 
 
 class Remembers(NamedTuple):
@@ -41,7 +44,8 @@ def _begin_path_losses(steps: int, paths: int) -> Memory:
 
 
 def _learn_path_losses(memory: Memory, step: Array, losses: Array) -> Memory:
-    return {"path_losses": memory["path_losses"].at[step, : len(losses)].set(losses)}
+    all_losses = memory["path_losses"].at[step, : len(losses)].set(losses)
+    return {**memory, "path_losses": all_losses}
 
 
 MEMORIES: dict[str, Remembers] = {
@@ -67,6 +71,8 @@ class Recipe:
       fair: the K paths of an update take each of the M ops of a layer K // M times at
         least.
       memory: key of `MEMORIES`.
+      update: key of `projection.UPDATES`.
+      method: the section of the config with the settings of that row.
     """
 
     settings: ConfigDict
@@ -78,6 +84,8 @@ class Recipe:
     paths_at_once: int
     fair: bool
     memory: str
+    update: str = "plain"
+    method: ConfigDict = dataclasses.field(default_factory=ConfigDict)
 
     @classmethod
     def of_supernet(cls, config: ConfigDict) -> Self:
@@ -92,6 +100,8 @@ class Recipe:
             paths_at_once=config.supernet.paths_at_once,
             fair=config.method.sampling in STRICTLY_FAIR,
             memory=config.method.memory,
+            update=config.method["update"],
+            method=config.method,
         )
 
     @classmethod
@@ -113,6 +123,28 @@ class Recipe:
     def remembers(self) -> Remembers:
         """What is remembered of every update."""
         return MEMORIES[self.memory]
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """The collections that the network records in training."""
+        return UPDATES[self.update].records
+
+    def projection(self, packing: Packing, total: int) -> Projection:
+        """What becomes of the packed updates of a training of so many."""
+        return Projection(UPDATES[self.update], packing, self.method, total)
+
+    def memory_before(self, params: Any, total: int, paths: int) -> Memory:
+        """What a training of `total` updates of K paths carries along, at its start.
+
+        Args:
+          params: nested parameters, or shapes of them.
+          total: T.
+          paths: K.
+        """
+        packing = Packing.of(self.fates(params))
+        stored = self.projection(packing, total).init(params)
+        memory = self.remembers.begin(total, paths)
+        return {**memory, PROJECTION: stored} if stored else memory
 
     def fates(self, params: Any) -> Fates:
         """The fate of every leaf of a tree with all parameters."""

@@ -11,13 +11,15 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
+from difnas_jax.models.kernel_inputs import COLLECTION
 from difnas_jax.models.network import Network
 from difnas_jax.training.fates import HELD
 from difnas_jax.training.gradients import Batch, Shared, gradients_of_paths
 from difnas_jax.training.optim import Packed, Packing
 from difnas_jax.training.paths import stream
 from difnas_jax.training.placements import PLACEMENTS, PathsInOrder
-from difnas_jax.training.recipe import Memory, Recipe
+from difnas_jax.training.projection import Projection
+from difnas_jax.training.recipe import PROJECTION, Memory, Recipe
 
 Metrics = dict[str, Array]
 Optimizer = optax.GradientTransformationExtraArgs
@@ -55,19 +57,20 @@ def create_state(
 def make_train_step(
     model: Network,
     optimizer: Optimizer,
-    packing: Packing,
+    projection: Projection,
     recipe: Recipe,
     mesh: Mesh | None = None,
 ) -> TrainStep:
     """Build `train_step(state, batch, paths) -> (state, metrics)`.
 
     The gradients of the paths, int32[K, L], are summed (each loss is a mean over
-    images), then follows one update of the optimizer.
+    images), then follows one update of the optimizer, of which the projection passes
+    on a part.
 
     Args:
       model: supernet or found network.
       optimizer: from `optim.optimizer`.
-      packing: of the parameters.
+      projection: of packed updates.
       recipe: label smoothing, seed of the dropout, how paths share batch and devices,
         and how many run at once.
       mesh: the devices; needed by the placement `paths`.
@@ -77,6 +80,7 @@ def make_train_step(
       images; `gradient_norm`, of the summed gradient before clipping;
       `parameter_norm`, of the trained leaves after the update.
     """
+    packing = projection.packing
 
     def train_step(
         state: TrainState, batch: Batch, paths: Array
@@ -89,13 +93,14 @@ def make_train_step(
         )
         spread = PLACEMENTS[recipe.placement].spread(gradients, mesh)
         batch_stats, sums = spread(Shared(variables, batch, key), every)
-        packed = packing.pack(params)
+        packed, stored = packing.pack(params), state.memory.get(PROJECTION, {})
         updates, optimizer_state = optimizer.update(
             sums.gradients,
             state.optimizer,
             packed,
             moves=packing.moves(params, paths, model.space),
         )
+        updates = projection.project(updates, stored, params, state.step)
         packed: Any = optax.apply_updates(packed, updates)
         metrics = {
             "loss": sums.loss / len(paths),
@@ -103,12 +108,18 @@ def make_train_step(
             "gradient_norm": _norm_of_trained(sums.gradients),
             "parameter_norm": _norm_of_trained(packed),
         }
+        memory = recipe.remembers.learn(state.memory, state.step, sums.losses)
+        if stored:
+            gradients = packing.unpack(sums.gradients, params)
+            inputs = sums.records.get(COLLECTION, {})
+            stored = projection.learn(stored, gradients, inputs, state.step)
+            memory = {**memory, PROJECTION: stored}
         params = packing.unpack(packed, params)
         new_state = TrainState(
             step=state.step + 1,
             variables={**variables, "params": params, "batch_stats": batch_stats},
             optimizer=optimizer_state,
-            memory=recipe.remembers.learn(state.memory, state.step, sums.losses),
+            memory=memory,
         )
         return new_state, metrics
 

@@ -131,14 +131,16 @@ def begin(
     """
     packing = optim.Packing.of(recipe.fates(variables["params"]))
     optimizer = optim.optimizer(recipe.settings, total)
-    train_step = steps.make_train_step(model, optimizer, packing, recipe, mesh)
+    projection = recipe.projection(packing, total)
+    train_step = steps.make_train_step(model, optimizer, projection, recipe, mesh)
     paths = jax.jit(
         lambda step: sampler(stream(recipe.seed, "paths", step)),
         out_shardings=devices.replicated(mesh),
     )
-    memory = recipe.remembers.begin(total, paths_per_update(sampler))
+    params, count = variables["params"], paths_per_update(sampler)
+    memory = recipe.memory_before(params, total, count)
     state = steps.create_state(variables, optimizer, packing, memory)
-    train_step = programs.compiled(train_step, variables["params"], donate=(0,))
+    train_step = programs.compiled(train_step, params, donate=(0,))
     return devices.replicate(state, mesh), train_step, paths
 
 

@@ -1,0 +1,170 @@
+"""Updates that spare what earlier paths need, by a projection of every update.
+
+Training a path of a supernet changes weights that other paths share, and so disturbs
+them. The remedy of disturbance-immune weight sharing (Niu et al., arXiv 2003.13089) is
+to move shared weights only within a space orthogonal to what earlier paths need. Its
+details are not public, so this is ours, on two mechanisms that are: the projector of
+OWM (Zeng et al., Nature Machine Intelligence 2019), orthogonal to earlier *inputs* of a
+kernel, and the base vectors of earlier *gradients* of an op in OGL (Ma et al., IEEE
+Transactions on Computers 2025).
+
+Both are one projector, P = I - A' (alpha I + A A')^-1 A = (I + A' A / alpha)^-1, where
+the rows of A are what is stored. A direction of eigenvalue s^2 of A' A keeps the share
+alpha / (alpha + s^2) of an update: none as alpha goes to 0, all of it as it grows. What
+an update stores has Frobenius norm 1, so that alpha counts updates. The final update is
+projected, behind the optimizer: momentum from before P changed would leak.
+
+Differs from OWM: alpha is one number for all kernels, and what is stored is scaled. A
+kernel learns once in an update, from the mean over all paths through it: with one path
+an update, once a path.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+from ml_collections import ConfigDict
+
+from difnas_jax.models.kernel_inputs import COLLECTION
+from difnas_jax.training import gradient_projection, input_projection
+from difnas_jax.training.fates import HELD, leaves_of, tree_of
+from difnas_jax.training.input_projection import Leaves, Stacks
+from difnas_jax.training.optim import Packed, Packing
+
+
+class Projector(NamedTuple):
+    """A row of `UPDATES`, in pure functions of what trains, by name.
+
+    Attributes:
+      init: (parameters, most directions of an op) -> the empty memory.
+      project: (update, memory, alpha) -> the part of the update that is applied.
+      learn: (memory, gradients, inputs of kernels by name, alpha, forgetting) -> the
+        memory after an update.
+      room: (memory, parameters, alpha) -> what is left of every kernel or op, by name.
+      room_name: of what `room` returns, for the log.
+      records: collections that the network records for `learn`.
+    """
+
+    init: Callable[[Leaves, int], Stacks]
+    project: Callable[[Leaves, Stacks, Array], Leaves]
+    learn: Callable[[Stacks, Leaves, Leaves, Array, float], Stacks]
+    room: Callable[[Stacks, Leaves, Array], dict[str, Array]]
+    room_name: str = ""
+    records: tuple[str, ...] = ()
+
+
+UPDATES: dict[str, Projector] = {
+    "plain": Projector(
+        init=lambda leaves, directions: {},
+        project=lambda update, memory, alpha: update,
+        learn=lambda memory, gradients, inputs, alpha, forgetting: memory,
+        room=lambda memory, leaves, alpha: {},
+    ),
+    "orthogonal_inputs": Projector(
+        input_projection.init,
+        input_projection.project,
+        input_projection.learn,
+        input_projection.space_left,
+        room_name="space_left",
+        records=(COLLECTION,),
+    ),
+    "orthogonal_gradients": Projector(
+        gradient_projection.init,
+        gradient_projection.project,
+        gradient_projection.learn,
+        gradient_projection.directions_left,
+        room_name="directions_left",
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Projection:
+    """The projection of the packed updates of one training.
+
+    Attributes:
+      projector: row of `UPDATES`.
+      packing: of the parameters.
+      method: its fields of the schedule: `alpha`, `alpha_decay`, `forgetting`,
+        `project_from`, `project_until`, `directions`.
+      total: updates of the training.
+    """
+
+    projector: Projector
+    packing: Packing
+    method: ConfigDict
+    total: int
+
+    def init(self, params: Any) -> Stacks:
+        """The memory before the first update of nested parameters."""
+        return self.projector.init(self._trained(params), self.method.directions)
+
+    def project(
+        self, update: Packed, memory: Stacks, params: Any, step: Array
+    ) -> Packed:
+        """The part of a final update that is applied.
+
+        Args:
+          update: packed.
+          memory: before this update; it is empty where nothing is projected.
+          params: nested parameters, for the shapes.
+          step: int32[], updates done.
+        """
+
+        def projected(update: Packed) -> Packed:
+            leaves = leaves_of(self.packing.unpack(update, params))
+            trained = self._trained(tree_of(leaves))
+            new = self.projector.project(trained, memory, self._alpha(step))
+            return self.packing.pack(tree_of({**leaves, **new}))
+
+        if not memory:
+            return update
+        return jax.lax.cond(self._is_on(step), projected, lambda same: same, update)
+
+    def learn(self, memory: Stacks, gradients: Any, inputs: Any, step: Array) -> Stacks:
+        """The memory after an update.
+
+        Args:
+          memory: before it.
+          gradients: of the loss, nested like the parameters.
+          inputs: of kernels, nested likewise, see `models.kernel_inputs`; empty where
+            the projector records nothing.
+          step: int32[], updates done.
+        """
+
+        def learned(memory: Stacks) -> Stacks:
+            return self.projector.learn(
+                memory,
+                self._trained(gradients),
+                leaves_of(inputs),
+                self._alpha(step),
+                self.method.forgetting,
+            )
+
+        if not memory:
+            return memory
+        return jax.lax.cond(self._is_on(step), learned, lambda same: same, memory)
+
+    def room(self, memory: Stacks, params: Any, step: Array) -> dict[str, Array]:
+        """What is left of every kernel or op, by name; see `Projector.room_name`."""
+        return self.projector.room(memory, self._trained(params), self._alpha(step))
+
+    def _alpha(self, step: Array) -> Array:
+        return self.method.alpha * self.method.alpha_decay ** (step / self.total)
+
+    def _is_on(self, step: Array) -> Array:
+        """Whether this update lies within the window."""
+        first, last = self.method.project_from, self.method.project_until
+        return (first * self.total <= step) & (step < last * self.total)
+
+    def _trained(self, tree: Any) -> Leaves:
+        leaves = leaves_of(tree)
+        names = [
+            leaf
+            for name, group in self.packing.groups.items()
+            for leaf in group
+            if name != HELD
+        ]
+        return {leaf: leaves[leaf] for leaf in names}
