@@ -30,10 +30,11 @@ from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
+from difnas_jax.training.disturbance import check_fits
 from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES
-from difnas_jax.training.paths import SAMPLERS, paths_per_update
+from difnas_jax.training.paths import LEARNED, SAMPLERS, paths_per_update
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.projection import UPDATES
 from difnas_jax.training.recipe import MEMORIES, Recipe
@@ -92,7 +93,9 @@ def check(config: ConfigDict) -> None:
     check_paths(config, wiring.sampled)
     if "supernet" in stages:
         check_trainable(config, wiring.sampled)
-    if "indicator" in scorer_row(config).needs:
+        if config.supernet.steps:  # else the data say how many there are
+            check_fits(config, config.supernet.steps)
+    if "indicator" in {*stages, *scorer_row(config).needs}:
         check_indicator(config, wiring)
     if "search" in stages:
         check_search(config, wiring)
@@ -143,6 +146,9 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
         fits = method.memory == indicator.memory
         expected = f"{indicator.memory!r}, which method.indicator = {name!r} reads"
         require(fits, "method.memory", expected, repr(method.memory))
+        fits = method.sampling not in LEARNED
+        expected = f"paths that method.indicator = {name!r} can draw again"
+        require(fits, "method.sampling", expected, repr(method.sampling))
         check_paths_exist("method.indicator", config, wiring)
 
 
@@ -196,6 +202,7 @@ def check_data(config: ConfigDict) -> str:
 def needing_validation(config: ConfigDict) -> list[str]:
     """The fields for which the stages of this run need a validation split."""
     reads = {
+        "supernet": ("method.sampling", config.method.sampling in LEARNED),
         "search": ("method.score", needs_validation(config)),
         "retrain": ("retrain.networks", config.retrain.networks > 1),
     }

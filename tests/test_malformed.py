@@ -92,6 +92,10 @@ VALUES = {
     "supernet.epochs": ("inf",),
     "supernet.batch_size": ("0", "63"),
     "supernet.spike_factor": ("-1",),
+    "supernet.reward_every": ("0",),
+    "supernet.policy_learning_rate": ("-1", "nan"),
+    "supernet.disturbance_every": ("-1", "4"),
+    "supernet.disturbance_after": ("0",),
     "method.proxy_kernels": ("xx",),
     "method.proxy_repeats": ("0",),
     "search.population": ("0",),
@@ -164,6 +168,14 @@ COMMANDS += [
     (
         ("--config=te_nas:digits", "--config.method.proxies=params,live_convs"),
         ("method.proxies", "'pruning'", "'params,live_convs'"),
+    ),
+    (
+        (DIGITS, "--config.method.sampling=reinforce", f"--config.{UNHELD}=0"),
+        (UNHELD, "0", "method.sampling = 'reinforce'"),
+    ),
+    (
+        ("--config=main_effect:digits", "--config.method.sampling=reinforce"),
+        ("method.sampling", "'reinforce'", "method.indicator = 'main_effect'"),
     ),
     (("--config=dense",), ("method.trainable", "'all'", "'dense'", "'all_bn'")),
     (
@@ -377,6 +389,7 @@ DAMAGES = [
     (MARKER, edit(config=1), "report", "config"),
     (MARKER, Path.unlink, "report"),
     (TRAINED, write("{"), "again indicator"),
+    (TRAINED, edit(policy={"entropy": 1}), "again report", "probabilities"),
     (TRAINED, edit(step=None), "again indicator", "step"),
     (TRAINED, edit(step=48), "again indicator", "supernet/checkpoints/48"),
     (LAST, in_arrays(cut), "again indicator", "variables"),

@@ -18,7 +18,8 @@ from search_problems import (
 )
 
 from difnas_jax.search.algorithms import ALGORITHMS, Search
-from difnas_jax.search.policy import Gumbel, Policy, Reinforce, normalized_change
+from difnas_jax.search.policy import Policy
+from difnas_jax.search.policy_search import Gumbel, Reinforce, normalized_change
 from difnas_jax.search.problem import Budget, Problem, RelativeScore
 from difnas_jax.search.pruning import Pruning, importance
 from difnas_jax.search.sequential import RegularizedEvolution

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from difnas_jax import spaces
 from difnas_jax.config.build import build_space
 from difnas_jax.config.stages import STAGES
 from difnas_jax.errors import InputError
-from difnas_jax.report import diagrams, figures
+from difnas_jax.report import diagrams, disturbance, figures
 from difnas_jax.report import page as report
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.results import Results, short
@@ -385,6 +386,7 @@ def test_given_architecture_comes_before_the_found_one(tmp_path: Path) -> None:
         artifacts.PARETO,
         artifacts.SEARCH_HISTORY,
         artifacts.RETRAIN_RESULT,
+        artifacts.DISTURBANCE,
         "supernet/metrics.jsonl",
         "retrain/metrics.jsonl",
         "stages/search.json",
@@ -490,3 +492,71 @@ def test_a_warning_about_the_indicator_is_shown(tmp_path):
     unit = INDICATORS[config.method.indicator].unit
     assert f"The indicator {config.method.indicator} ({unit})" in page
     assert config.method.layer_indicator in page
+
+
+def disturbed(step: int, change: float, layers: int = 2) -> dict[str, Any]:
+    """A measurement of two paths, the second of which nothing disturbs."""
+    names = ["entry", *(f"layer_{layer:02d}" for layer in range(layers)), "rest"]
+    parts = {name: number * change for number, name in enumerate(names)}
+    row = {"step": step, "architectures": 12, "split": "train", "images": 512}
+    for name, sign in (("accuracy", 1), ("loss", -1)):
+        row[name] = {
+            "right_after": [0.5, 0.25],
+            "later": [0.5 - sign * change, 0.25],
+            "mean": change / 2,
+            "spread": abs(change / 2),
+            "parts": parts,
+        }
+    return {**row, "seconds": 1.5}
+
+
+def test_disturbance_in_numbers() -> None:
+    rows = [disturbed(2 * i, change) for i, change in enumerate([0.25, 0.5, -0.125])]
+    assert disturbance.summary([]) is None
+    found: Any = disturbance.summary([*rows, disturbed(6, -0.375)])
+    counts = {name: found[name] for name in ("measurements", "architectures", "after")}
+    assert counts == {"measurements": 4, "architectures": 8, "after": 12}
+    assert (found["images"], found["split"], found["seconds"]) == (512, "train", 6.0)
+    early, middle, late = found["thirds"].values()
+    assert (early["steps"], middle["steps"], late["steps"]) == ([0, 2], [4, 4], [6, 6])
+    for name in ("loss", "accuracy"):
+        two = pytest.approx({"mean": 0.1875, "error": 0.0625, "helped": 0.0})
+        assert early[name] == two
+        assert middle[name] == {"mean": -0.0625, "error": None, "helped": 0.5}
+        parts = found["parts"][name]
+        assert [part["mean"] for part in parts.values()] == [0.0, 0.0625, 0.125, 0.1875]
+        assert parts["rest"]["error"] == pytest.approx(3 * parts["layer_00"]["error"])
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_figure_of_the_disturbance(count: int) -> None:
+    rows = [disturbed(10 * i, (-1) ** i / 8, layers=21) for i in range(count)]
+    loss, of_parts, accuracy, _ = disturbance.figure(rows).axes
+    means = [row["loss"]["mean"] for row in rows]
+    for axes in (loss, accuracy):
+        _, dots, *running = axes.lines
+        assert list(np.asarray(dots.get_ydata())) == means
+        assert len(running) == (count > 2)
+        for line in running:  # over eight, of which half are disturbed
+            assert len(np.asarray(line.get_xdata())) == count - 7
+            np.testing.assert_allclose(np.asarray(line.get_ydata()), 0, atol=1e-12)
+    labels = [label.get_text() for label in of_parts.get_xticklabels()]
+    assert labels == ["entry", *map(str, range(21)), "rest"]
+
+
+def test_page_tells_the_disturbance(tmp_path: Path) -> None:
+    config = make_config()
+    report.run(config, tmp_path)
+    assert "<h2>Disturbance</h2>" not in page_text(tmp_path)
+    assert files.read_json(tmp_path / artifacts.RESULTS)["disturbance"] is None
+    rows = [disturbed(step, 0.25) for step in range(1, 5)]
+    files.write_json_lines(tmp_path / artifacts.DISTURBANCE, rows)
+    report.run(config, tmp_path)
+    page = page_text(tmp_path)
+    section = page[page.index("<h2>Disturbance</h2>") : page.index("<h2>Isometry")]
+    told = ("12 further", "8 paths in 4", "512 images of the train split")
+    shown = ("1 to 2", ">4<", "+0.1250 ± 0.0000", ">+0.1250<", "+12.50", "0.00 %")
+    for text in (*told, "which also train", *shown, 'figure class="disturbance"'):
+        assert text in section, text
+    results = files.read_json(tmp_path / artifacts.RESULTS)
+    assert results["disturbance"]["thirds"]["late"]["loss"]["mean"] == 0.125

@@ -70,7 +70,7 @@ def training(
     projection = recipe.projection(packing, 100)
     step = make_train_step(model, optimizer, projection, recipe, mesh)
     variables = jax.tree.map(jnp.asarray, variables)
-    memory = recipe.memory_before(variables["params"], 100, 7)
+    memory = recipe.remembers.begin(100, 7)
     return create_state(variables, optimizer, packing, memory), step
 
 

@@ -40,7 +40,7 @@ def measure(cache: str) -> dict[str, float]:
     config.supernet.batch_size = BATCH_SIZE
     times = [time.perf_counter()]
     state, step, paths, batch = begin_on_noise(config, total=1000)
-    chosen = paths(0)
+    chosen = paths(0, state.memory)
     times.append(time.perf_counter())
     with compilation.without_collection():  # as in training
         traced = step.trace(state, batch, chosen)

@@ -21,6 +21,7 @@ from difnas_jax.runtime import compilation
 from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.training import optim, programs
 from difnas_jax.training.fates import split
+from difnas_jax.training.paths import strict_fair
 from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import (
     TrainState,
@@ -86,8 +87,8 @@ def training(
     projection = recipe.projection(packing, SCHEDULED_STEPS)
     step = make_train_step(model, optimizer, projection, recipe, mesh)
     variables = jax.tree.map(jnp.asarray, variables)
-    params, count = variables["params"], space.num_ops
-    memory = recipe.memory_before(params, SCHEDULED_STEPS, count)
+    params, sampler = variables["params"], strict_fair(space)
+    memory = recipe.memory_before(params, SCHEDULED_STEPS, sampler)
     state = create_state(variables, optimizer, packing, memory)
     images, labels = map(jnp.asarray, network.noise_batch(space, batch_size))
     return step, state, {"image": images, "label": labels}

@@ -95,7 +95,8 @@ def default() -> ConfigDict:
     config.method.trainable = "all_bn"
     # Whether the classifier trains where kernels are frozen.
     config.method.train_classifier = False
-    # `strict_fair` or `uniform`.
+    # The paths of an update: `strict_fair` (each op of a layer once), `uniform` (one),
+    # `reinforce` (one, of a policy that learns by accuracies on the validation split).
     config.method.sampling = "strict_fair"
     # The paths of one update see the `same` batch, or `split` it among them.
     config.method.batch_sharing = "same"
@@ -161,6 +162,15 @@ def default() -> ConfigDict:
     # paths (see also `rematerialize`); which is faster on a GPU is not settled
     # (docs/speed.md).
     config.supernet.paths_at_once = 1
+    # Sampling `reinforce`: updates between two steps of the policy, and the rate of the
+    # Adam that takes them.
+    config.supernet.reward_every = 10
+    config.supernet.policy_learning_rate = 0.04
+    # Updates between two measurements of the disturbance: loss and accuracy of the
+    # paths of an update right after it, against those after `disturbance_after` further
+    # paths have trained. 0 measures nothing; no weight depends on it.
+    config.supernet.disturbance_every = 0
+    config.supernet.disturbance_after = 12
 
     config.search = ConfigDict()
     # What finds the network: `evolution`, `random`, `nsga2` (the trade-off between

@@ -83,6 +83,7 @@ STAGES: dict[str, Stage] = {
         shows=(
             artifacts.SUPERNET_METRICS,
             artifacts.SUPERNET_RESULT,
+            artifacts.DISTURBANCE,
             artifacts.INDICATOR,
             artifacts.SEARCH_HISTORY,
             artifacts.CANDIDATES,
@@ -127,6 +128,13 @@ NEEDS: dict[str, Need] = {
     "data": Need(("data",)),
     "validation": Need(("data",)),  # a validation split
 }
+
+
+def supernet_stage(measures_disturbance: bool) -> Stage:
+    """The stage that trains a supernet, and may measure the disturbance of paths."""
+    stage = STAGES["supernet"]
+    writes = *stage.writes, artifacts.DISTURBANCE
+    return dataclasses.replace(stage, writes=writes) if measures_disturbance else stage
 
 
 def search_stage(needs: Iterable[str]) -> Stage:

@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build, stages
+from difnas_jax.report import disturbance
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
@@ -40,9 +41,9 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
 
     Returns:
       The found network (of several that were retrained the best one), its accuracies in
-      0..1, its runners-up, their provenance, the algorithms compared, and the seconds
-      of each finished stage before this one; None for a value whose artefact is
-      missing.
+      0..1, its runners-up, their provenance, the disturbance in the supernet, the
+      algorithms compared, and the seconds of each finished stage before this one; None
+      for a value whose artefact is missing.
 
     Raises:
       InputError: a damaged artefact.
@@ -60,6 +61,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         **network,
         **{name: retrained.get(name) for name in RETRAINED},
         **_supernet(workdir),
+        "disturbance": disturbance.summary(disturbance.measured(workdir)),
         "warnings": _warnings(config, workdir),
         "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
@@ -87,10 +89,14 @@ def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
 
 
 def _supernet(workdir: Path) -> Values:
-    """How well the trained supernet does, and what a constant answer has."""
+    """How well the trained supernet does, and what a constant answer has.
+
+    And the policy by which its paths were drawn, where that was learned.
+    """
     path = workdir / artifacts.SUPERNET_RESULT
     result = found_in(path, files.read_json, ("accuracy", "chance")) or {}
-    return {f"supernet_{name}": result.get(name) for name in ("accuracy", "chance")}
+    names = "accuracy", "chance", "policy"
+    return {f"supernet_{name}": result.get(name) for name in names}
 
 
 def _warnings(config: ConfigDict, workdir: Path) -> list[str]:

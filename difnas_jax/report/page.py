@@ -9,11 +9,12 @@ import json
 from pathlib import Path
 
 import jinja2
+import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build
-from difnas_jax.report import diagrams, figures, isometry
+from difnas_jax.report import diagrams, disturbance, figures, isometry
 from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
 from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
@@ -26,6 +27,7 @@ TEMPLATE = "report.html.j2"
 BEST_CANDIDATES = 10
 HISTORY_KEYS = ("generation", "evaluated")
 METRIC_KEYS = ("step", "loss", "accuracy")
+POLICY_KEYS = ("architecture", "ops", "probabilities", "entropy", "updates")
 FRONTS = {"Pareto front": artifacts.PARETO, "exact front": artifacts.EXACT_FRONT}
 
 
@@ -82,6 +84,8 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
             architecture or (),
             label=INDICATORS[config.method.indicator].unit,
         )
+    if policy := results["supernet_policy"]:
+        drawn["policy"] = _draw_policy(config, workdir, policy)
     if history := _rows(workdir / artifacts.SEARCH_HISTORY, HISTORY_KEYS):
         if history[0].get("best") is not None:  # pruning has a score at the end alone
             drawn["search"] = figures.search_trajectory(history)
@@ -96,9 +100,23 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
     retrain = _rows(path, METRIC_KEYS) if trained else []
     if supernet or retrain:
         drawn["training"] = figures.training_curves(supernet, retrain)
+    if measurements := disturbance.measured(workdir):
+        drawn["disturbance"] = disturbance.figure(measurements)
     if measured := isometry.measured(config, workdir):
         drawn["isometry"] = isometry.figure(measured)
     return drawn
+
+
+def _draw_policy(config: ConfigDict, workdir: Path, policy: Values) -> Figure:
+    space = build.build_wiring(config).sampled
+    path = workdir / artifacts.SUPERNET_RESULT
+    with files.damage_as_input_error(path, "a policy of this space"):
+        if missing := [key for key in POLICY_KEYS if key not in policy]:
+            raise ValueError("no " + ", ".join(missing))
+        shares = np.array(policy["probabilities"], np.float64)
+        table = np.where(space.allowed, shares, np.nan)
+        probable = space.validate(policy["architecture"])
+    return figures.indicator_heat_map(table, space, probable, label="probability")
 
 
 def _draw_pareto(workdir: Path, results: Values) -> Figure:

@@ -18,6 +18,7 @@ from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
 SUPERNET_CHECKPOINTS = "supernet/checkpoints"
 SUPERNET_METRICS = "supernet/metrics.jsonl"
 SUPERNET_RESULT = "supernet/trained.json"
+DISTURBANCE = "supernet/disturbance.jsonl"  # where `supernet.disturbance_every` asks
 INDICATOR = "indicator.npz"
 SEARCH_STATE = "search/state.json"
 SEARCH_HISTORY = "search/history.jsonl"

@@ -45,6 +45,11 @@ def check_divides(name: str, batch_size: int) -> None:
     require(fits, name, f"a multiple of the {devices} devices", batch_size)
 
 
+def rounded_up(batch_size: int) -> int:
+    """The next batch that splits evenly over the devices."""
+    return batch_size + -batch_size % jax.device_count()
+
+
 def programs_in_flight() -> int:
     """How many programs may be queued on the devices at once.
 

@@ -26,7 +26,7 @@ class Evidence:
 
     Attributes:
       params: parameters after the last update.
-      paths: int32[T, K, L], the K paths of each update.
+      paths: int32[T, K, L], the K paths of each update; none where a policy drew them.
       memory: what the training remembers of them, see `training.recipe`.
       space: the searched space. The identity of a layer scores by its layer indicator.
       always_on: layers whose identity ran beside every block.

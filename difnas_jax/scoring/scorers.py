@@ -10,7 +10,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax.config.build import build_wiring
-from difnas_jax.config.stages import STAGES, Stage, retrain_stage, search_stage
+from difnas_jax.config.stages import (
+    STAGES,
+    Stage,
+    retrain_stage,
+    search_stage,
+    supernet_stage,
+)
 from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
@@ -168,8 +174,10 @@ def stage_of(name: str, config: ConfigDict) -> Stage:
     """A stage of `STAGES`.
 
     What the search depends on follows from its score, what retraining writes from the
-    number of its networks.
+    number of its networks, and what the supernet writes from what it measures.
     """
+    if name == "supernet":
+        return supernet_stage(config.supernet.disturbance_every > 0)
     if name == "search":
         return search_stage(scorer_row(config).needs)
     if name == "retrain":

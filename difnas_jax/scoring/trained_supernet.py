@@ -18,7 +18,7 @@ from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.mesh import data_mesh, replicated
 from difnas_jax.scoring.indicators import Evidence
 from difnas_jax.training.fates import split
-from difnas_jax.training.paths import paths_per_update, stream
+from difnas_jax.training.paths import stream
 from difnas_jax.training.recipe import Memory, Recipe, build_sampler, build_supernet
 
 
@@ -48,12 +48,12 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
     """
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
     step = files.read_json(workdir / artifacts.SUPERNET_RESULT, ("step",))["step"]
-    paths = paths_per_update(build_sampler(config))
+    sampler = build_sampler(config)
     params = variable_shapes(model)["params"]
     variables = split({"params": params, "batch_stats": {}}, recipe.fates(params))
     # What its parameters are split into alone says what it carries along.
     trained = variables["params"]
-    memory = jax.eval_shape(lambda: recipe.memory_before(trained, step, paths))
+    memory = jax.eval_shape(lambda: recipe.memory_before(trained, step, sampler))
     targets = {"variables": variables, **({"memory": memory} if memory else {})}
     # Restore onto the devices of this run, whichever wrote the checkpoint.
     sharding = replicated(data_mesh())
@@ -84,7 +84,12 @@ def evidence_of(config: ConfigDict, trained: TrainedSupernet) -> Evidence:
 
 
 def _paths(config: ConfigDict, steps: int) -> np.ndarray:
-    """int32[T, K, L], the paths of all updates, drawn again from their stream."""
+    """int32[T, K, L], the paths of all updates, drawn again from their stream.
+
+    T is 0 where they followed from what was learned, too: `checks` refuses what needs
+    them.
+    """
     sampler = build_sampler(config)
+    steps = 0 if sampler.memory else steps
     draw = jax.jit(jax.vmap(lambda step: sampler(stream(config.seed, "paths", step))))
     return np.asarray(draw(jnp.arange(steps)))

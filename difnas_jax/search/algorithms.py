@@ -13,7 +13,7 @@ from difnas_jax.search.candidates import SCORE, Candidates, compare
 from difnas_jax.search.evolution import Evolution
 from difnas_jax.search.exact import Exact
 from difnas_jax.search.nsga2 import NSGA2
-from difnas_jax.search.policy import Gumbel, Reinforce
+from difnas_jax.search.policy_search import Gumbel, Reinforce
 from difnas_jax.search.population import RandomSearch
 from difnas_jax.search.problem import Problem
 from difnas_jax.search.pruning import Pruning

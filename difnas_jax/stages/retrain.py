@@ -23,7 +23,7 @@ from difnas_jax.training.evaluate import means, sums_of_batch, sums_of_examples
 from difnas_jax.training.fates import split
 from difnas_jax.training.paths import fixed
 from difnas_jax.training.recipe import Recipe
-from difnas_jax.training.train import train
+from difnas_jax.training.train import Measurements, train
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -125,7 +125,7 @@ def retrain_network(
         recipe=recipe,
         mesh=mesh,
         folder=folder,
-        evaluate=validate,
+        measurements=Measurements(evaluate=validate),
     )
     test = means(measure(state.variables, dataset.test))
     result = {

@@ -1,5 +1,6 @@
 """Stage 1: train the supernet. Writes `supernet/`: checkpoints, metrics, last step."""
 
+import dataclasses
 import functools
 import zlib
 from pathlib import Path
@@ -12,14 +13,23 @@ from ml_collections import ConfigDict
 from difnas_jax import data
 from difnas_jax.data import Normalizer
 from difnas_jax.data.base import Dataset
+from difnas_jax.errors import InputError
 from difnas_jax.models.network import Network
 from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.mesh import data_mesh
+from difnas_jax.runtime.mesh import data_mesh, rounded_up
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
-from difnas_jax.training import programs
-from difnas_jax.training.evaluate import means, sums_of_examples, sums_over_paths
+from difnas_jax.training import policy_memory, programs
+from difnas_jax.training.controller import Controller
+from difnas_jax.training.disturbance import Disturbance, check_fits
+from difnas_jax.training.evaluate import (
+    examples_of,
+    means,
+    sums_of_examples,
+    sums_over_paths,
+)
 from difnas_jax.training.gradients import BATCH_SHARING
+from difnas_jax.training.optim import total_steps
 from difnas_jax.training.paths import paths_per_update, stream, strict_fair
 from difnas_jax.training.recipe import (
     Recipe,
@@ -27,7 +37,7 @@ from difnas_jax.training.recipe import (
     build_supernet,
     initial_variables,
 )
-from difnas_jax.training.train import train
+from difnas_jax.training.train import Measurements, train
 
 MOST_EXAMPLES = 10_000  # that tell how well a supernet does
 
@@ -37,18 +47,36 @@ def run(config: ConfigDict, workdir: Path) -> None:
     batch_size, dataset = config.supernet.batch_size, data.load(config)
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
     normalizer = Normalizer.of(config, dataset.train)
-    sampler = build_sampler(config)
+    sampler, variables = build_sampler(config), initial_variables(config, model)
+    if sampler.memory:  # what it draws from is learned
+        learn = Controller.of(
+            config, model, variables["params"], dataset, normalizer, data_mesh()
+        )
+        sampler = dataclasses.replace(sampler, learn=learn)
+    passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
+    check_fits(config, total_steps(config.supernet, len(dataset.train), passes))
+    disturbance = None
+    if config.supernet.disturbance_every:
+        path = workdir / artifacts.DISTURBANCE
+        disturbance = Disturbance.of_supernet(
+            config, model, variables["params"], dataset, normalizer, path
+        )
     state = train(
         model=model,
-        variables=initial_variables(config, model),
+        variables=variables,
         sampler=sampler,
         batches=data.TrainBatches.of(config, dataset.train, normalizer, batch_size),
         recipe=recipe,
         mesh=data_mesh(),
         folder=workdir / "supernet",
+        measurements=Measurements(disturbance=disturbance),
     )
+    if disturbance and not disturbance.path.exists():
+        raise InputError(
+            f"{disturbance.path}: expected what the training measured, got no file, "
+            f"and the training is over; delete {workdir / 'supernet'} to train again"
+        )
     measured = accuracy(config, model, state.variables, dataset, normalizer)
-    passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
     seen = int(state.step) * batch_size * passes
     if is_main_process():
         result = {
@@ -58,6 +86,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
             # It tells one training from another.
             "checksum": _checksum(state.variables["params"]),
             **measured,
+            **policy_memory.in_words(model.space, state.memory),
         }
         files.write_json(workdir / artifacts.SUPERNET_RESULT, result)
 
@@ -77,13 +106,9 @@ def accuracy(
       `train` where nothing is held out), how many `examples` of it were read, and
       `chance`, the share of their largest class.
     """
-    name, whole = "validation", dataset.validation
-    if whole is None:
-        name, whole = "train", dataset.train
-    examples = data.spread_over(whole, MOST_EXAMPLES)
+    name, examples = examples_of(dataset, MOST_EXAMPLES)
     # `supernet.placement` may need no multiple of the devices; this does.
-    batch_size = config.supernet.batch_size
-    batch_size += -batch_size % jax.device_count()
+    batch_size = rounded_up(config.supernet.batch_size)
     sums = sums_of_examples(
         programs.of_network(
             programs.compiled(

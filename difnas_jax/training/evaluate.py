@@ -1,6 +1,7 @@
 """Exact evaluation: every example counts once."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -10,12 +11,15 @@ from jax import Array
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from difnas_jax.data import Examples, Normalizer, evaluation_batches
+from difnas_jax.data import Examples, Normalizer, evaluation_batches, spread_over
+from difnas_jax.data.base import Dataset
 from difnas_jax.models.network import Network
 from difnas_jax.runtime.mesh import own_rows, shard_batch
 
 Sums = dict[str, Array]
 Variables = dict[str, Any]
+Batch = dict[str, Any]
+EvalStep = Callable[[Any, Batch, Any], Sums]
 # Top-5 accuracy says little where there are not twice as many classes.
 TOP, LEAST_CLASSES = 5, 10
 
@@ -32,12 +36,24 @@ def sums_of_batch(
     return sums_of_logits(logits, batch["label"], batch["mask"])
 
 
-def sums_over_paths(
-    model: Network, variables: Variables, batch: dict[str, Array], paths: Array
+def sums_of_path(
+    model: Network, variables: Variables, batch: dict[str, Array], path: Array
 ) -> Sums:
-    """Evaluate paths of a supernet on a batch, with its statistics; a pure function.
+    """Evaluate a path of a supernet on a batch, with its statistics; a pure function.
 
     A supernet keeps no running statistics.
+
+    Returns:
+      The sums of `sums_of_logits`.
+    """
+    logits: Any = model.apply(variables, batch["image"], path, True)
+    return sums_of_logits(logits, batch["label"], batch["mask"])
+
+
+def sums_by_path(
+    model: Network, variables: Variables, batch: dict[str, Array], paths: Array
+) -> Sums:
+    """`sums_of_path` over several paths; a pure function.
 
     Args:
       model: the supernet.
@@ -46,15 +62,22 @@ def sums_over_paths(
       paths: int32[K, L].
 
     Returns:
-      The sums of `sums_of_logits` over all paths, and `labels`, float[C], how many
-      examples each class has.
+      The sums of `sums_of_logits`, [K] of each.
     """
+    of_path = functools.partial(sums_of_path, model, variables, batch)
+    return jax.lax.map(of_path, paths)
 
-    def of_path(path: Array) -> Sums:
-        logits: Any = model.apply(variables, batch["image"], path, True)
-        return sums_of_logits(logits, batch["label"], batch["mask"])
 
-    sums = jax.tree.map(lambda leaf: leaf.sum(0), jax.lax.map(of_path, paths))
+def sums_over_paths(
+    model: Network, variables: Variables, batch: dict[str, Array], paths: Array
+) -> Sums:
+    """`sums_by_path`, summed over the paths.
+
+    Returns:
+      They and `labels`, float[C], how many examples each class has.
+    """
+    by_path = sums_by_path(model, variables, batch, paths)
+    sums = jax.tree.map(lambda leaf: leaf.sum(0), by_path)
     of_class = jax.nn.one_hot(batch["label"], model.space.num_classes)
     return {**sums, "labels": batch["mask"] @ of_class}
 
@@ -88,8 +111,8 @@ def sums_of_logits(logits: Array, labels: Array, mask: Array) -> Sums:
 
 
 def sums_of_examples(
-    eval_step: Callable[[Variables, dict[str, Array], Any], Sums],
-    variables: Variables,
+    eval_step: EvalStep,
+    variables: Any,
     examples: Examples,
     path: ArrayLike,
     batch_size: int,
@@ -99,22 +122,51 @@ def sums_of_examples(
     """The sums of `eval_step` over all batches of some examples.
 
     Args:
-      eval_step: `sums_of_batch` or `sums_over_paths` of a model, compiled.
-      variables: of the network.
+      eval_step: `sums_of_batch`, `sums_over_paths` or the like of a model, compiled.
+      variables: what it takes as such.
       examples: what to evaluate.
       path: int[L], or int[K, L] for several.
       batch_size: a multiple of the devices.
       normalizer: applied to the images.
       mesh: devices over which batches are split.
     """
+    rows = own_rows(batch_size, mesh)
+    batches = evaluation_batches(examples, batch_size, normalizer, rows)
+    return sums_of_batches(eval_step, variables, batches, path, mesh)
+
+
+def sums_of_batches(
+    eval_step: EvalStep,
+    variables: Variables,
+    batches: Iterable[Batch],
+    path: ArrayLike,
+    mesh: Mesh,
+) -> dict[str, np.ndarray]:
+    """The sums of `eval_step` over batches, of which each process has its own rows."""
     totals: dict[str, Any] = {}
     # numpy, since an array of one device is none of a program on several hosts.
-    ops, rows = np.asarray(path, np.int32), own_rows(batch_size, mesh)
-    for batch in evaluation_batches(examples, batch_size, normalizer, rows):
+    ops = np.asarray(path, np.int32)
+    for batch in batches:
         sums = eval_step(variables, shard_batch(batch, mesh), ops)
         for name, value in sums.items():
             totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
     return totals
+
+
+def examples_of(dataset: Dataset[Examples], most: int) -> tuple[str, Examples]:
+    """What tells how well a supernet does.
+
+    Args:
+      dataset: the splits.
+      most: how many examples at the most, evenly spaced.
+
+    Returns:
+      Name and examples of the validation split, or of the training split where nothing
+      is held out.
+    """
+    if dataset.validation is None:
+        return "train", spread_over(dataset.train, most)
+    return "validation", spread_over(dataset.validation, most)
 
 
 def means(sums: Mapping[str, np.ndarray]) -> dict[str, float]:

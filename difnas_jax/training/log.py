@@ -1,5 +1,6 @@
 """The log of a training: the metrics of its updates, checked, written and shown."""
 
+import contextlib
 import math
 import statistics
 import time
@@ -25,6 +26,8 @@ FIELDS = (
     "learning_rate",
     "images_per_second",
     "data_wait",
+    "reward",
+    "entropy",
     "validation_accuracy",
     "validation_top5_accuracy",
     "validation_loss",
@@ -128,6 +131,14 @@ class TrainingLog:
         self._waited += time.monotonic() - start
         return batch
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock, once the updates so far are done, for what is no update."""
+        jax.block_until_ready(self.unwritten)
+        start = time.monotonic()
+        yield
+        self._start += time.monotonic() - start
+
     def add(self, metrics: dict[str, Any]) -> None:
         """Record the metrics of one update."""
         self.unwritten.append(metrics)
@@ -150,11 +161,15 @@ class TrainingLog:
         self._health.check(self.unwritten, done, last_checkpoint)
 
     def row(self, done: int) -> dict[str, Any]:
-        """Means since the last row, with speed and learning rate."""
-        means = {
-            name: float(np.mean([row[name] for row in self.unwritten]))
-            for name in self.unwritten[0]
-        }
+        """Means since the last row, with speed and learning rate.
+
+        Of what only some updates have it is the mean over these.
+        """
+        values: dict[str, list[float]] = {}
+        for row in self.unwritten:
+            for name, value in row.items():
+                values.setdefault(name, []).append(value)
+        means = {name: float(np.mean(found)) for name, found in values.items()}
         seconds, rate = time.monotonic() - self._start, self._learning_rate(done - 1)
         images = (len(self.unwritten) - self._earlier) * self._images
         return {

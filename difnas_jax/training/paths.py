@@ -1,12 +1,15 @@
 """Path samplers: which candidates train in an update.
 
-A sampler is a pure function of a key, runs under `jit`, and returns `int32[K, L]`.
-Streams are derived from (seed, name, step), so that a resumed run and every host draw
-the same paths without anything being stored.
+A sampler is a pure function of a key and of what the training has learned about paths,
+which for most is nothing; it runs under `jit`, and returns `int32[K, L]`. Streams are
+derived from (seed, name, step), so that a resumed run and every host draw the same
+paths, and store nothing else.
 """
 
+import dataclasses
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +17,31 @@ import numpy as np
 from jax import Array
 
 from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.training import policy_memory
 
-Sampler = Callable[[Array], Array]
+Memory = dict[str, Any]  # arrays by name
+Learn = Callable[[int, dict[str, Any], Memory], tuple[Memory, dict[str, float]]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sampler:
+    """Draws the paths of an update.
+
+    Attributes:
+      draw: (key, memory) -> int32[K, L].
+      memory: the entries of `TrainState.memory` that it reads, before the first update;
+        empty where the paths follow from the key alone.
+      learn: called between updates, (updates done, variables, memory) -> the memory
+        and metrics; None learns nothing.
+    """
+
+    draw: Callable[[Array, Memory], Array]
+    memory: Memory = dataclasses.field(default_factory=dict)
+    learn: Learn | None = None
+
+    def __call__(self, key: Array) -> Array:
+        """int32[K, L]: the paths, while nothing is learned."""
+        return self.draw(key, self.memory)
 
 
 def stream(seed: int, name: str, step: Array | int) -> Array:
@@ -32,11 +58,11 @@ def uniform(space: SearchSpace) -> Sampler:
     """
     ops, counts = _op_lists(space)
 
-    def sample(key: Array) -> Array:
+    def sample(key: Array, memory: Memory) -> Array:
         rank = jax.random.randint(key, (space.num_layers,), 0, jnp.asarray(counts))
         return jnp.asarray(ops)[jnp.arange(space.num_layers), rank][None]
 
-    return sample
+    return Sampler(sample)
 
 
 def strict_fair(space: SearchSpace) -> Sampler:
@@ -56,7 +82,7 @@ def strict_fair(space: SearchSpace) -> Sampler:
     layers = np.arange(space.num_layers)[:, None]
     positions = np.arange(paths)
 
-    def sample(key: Array) -> Array:
+    def sample(key: Array, memory: Memory) -> Array:
         draw_key, order_key = jax.random.split(key)
         draws = jax.random.uniform(draw_key, (rounds, *ops.shape))
         absent = jnp.arange(ops.shape[1]) >= counts[:, None]  # [L, O]
@@ -67,7 +93,24 @@ def strict_fair(space: SearchSpace) -> Sampler:
         order = jax.random.uniform(order_key, chosen.shape).argsort(-1)
         return jnp.take_along_axis(chosen, order, axis=1).T  # [L, K] -> [K, L]
 
-    return sample
+    return Sampler(sample)
+
+
+def from_policy(space: SearchSpace) -> Sampler:
+    """One path an update, of the policy that a controller teaches (REINFORCE).
+
+    Without `controller.Controller` as its `learn`, it stays uniform.
+
+    Returns:
+      (key, memory of `policy_memory`) -> int32[1, L].
+    """
+
+    def sample(key: Array, memory: Memory) -> Array:
+        logits = memory[policy_memory.POLICY]["logits"][0]  # [2, L, O] -> [L, O]
+        masked = jnp.where(space.allowed, logits, -jnp.inf)
+        return jax.random.categorical(key, masked).astype(jnp.int32)[None]
+
+    return Sampler(sample, policy_memory.first(space))
 
 
 def fixed(architecture: tuple[int, ...]) -> Sampler:
@@ -77,16 +120,19 @@ def fixed(architecture: tuple[int, ...]) -> Sampler:
       key -> int32[1, L].
     """
     path = np.asarray(architecture, np.int32)[None]
-    return lambda key: jnp.asarray(path)
+    return Sampler(lambda key, memory: jnp.asarray(path))
 
 
 SAMPLERS: dict[str, Callable[[SearchSpace], Sampler]] = {
+    "reinforce": from_policy,
     "strict_fair": strict_fair,
     "uniform": uniform,
 }
 
 # Those whose K paths take each of the M ops of a layer K // M times at least.
 STRICTLY_FAIR = frozenset({"strict_fair"})
+# Those whose paths follow from more than (seed, step).
+LEARNED = frozenset({"reinforce"})
 
 
 def paths_per_update(sampler: Sampler) -> int:

@@ -19,10 +19,15 @@ from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
 from difnas_jax.training.fates import Fates, fates_of, split
 from difnas_jax.training.optim import Packing
-from difnas_jax.training.paths import SAMPLERS, STRICTLY_FAIR, Sampler
+from difnas_jax.training.paths import (
+    SAMPLERS,
+    STRICTLY_FAIR,
+    Memory,
+    Sampler,
+    paths_per_update,
+)
 from difnas_jax.training.projection import UPDATES, Projection
 
-Memory = dict[str, Any]  # arrays, or trees of them, by name
 PROJECTION = "projection"  # what the projection of updates stores in it
 
 
@@ -44,8 +49,8 @@ def _begin_path_losses(steps: int, paths: int) -> Memory:
 
 
 def _learn_path_losses(memory: Memory, step: Array, losses: Array) -> Memory:
-    all_losses = memory["path_losses"].at[step, : len(losses)].set(losses)
-    return {**memory, "path_losses": all_losses}
+    kept = memory["path_losses"].at[step, : len(losses)].set(losses)
+    return {**memory, "path_losses": kept}
 
 
 MEMORIES: dict[str, Remembers] = {
@@ -133,17 +138,18 @@ class Recipe:
         """What becomes of the packed updates of a training of so many."""
         return Projection(UPDATES[self.update], packing, self.method, total)
 
-    def memory_before(self, params: Any, total: int, paths: int) -> Memory:
-        """What a training of `total` updates of K paths carries along, at its start.
+    def memory_before(self, params: Any, total: int, sampler: Sampler) -> Memory:
+        """What a training of `total` updates carries along, at its start.
 
         Args:
           params: nested parameters, or shapes of them.
           total: T.
-          paths: K.
+          sampler: of the paths of an update.
         """
         packing = Packing.of(self.fates(params))
         stored = self.projection(packing, total).init(params)
-        memory = self.remembers.begin(total, paths)
+        memory = self.remembers.begin(total, paths_per_update(sampler))
+        memory |= sampler.memory
         return {**memory, PROJECTION: stored} if stored else memory
 
     def fates(self, params: Any) -> Fates:

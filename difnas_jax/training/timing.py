@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from difnas_jax.runtime.mesh import DEVICES, shard_batch
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import (
+    Memory,
     Recipe,
     build_sampler,
     build_supernet,
@@ -52,16 +53,16 @@ def time_update(config: ConfigDict) -> UpdateTime:
     state, train_step, paths, batch = begin_on_noise(config, WARM_UP + TIMED)
     seconds = []
     for step in range(WARM_UP + TIMED):
-        chosen = jax.block_until_ready(paths(step))
+        chosen = jax.block_until_ready(paths(step, state.memory))
         start = time.perf_counter()
         state, _ = jax.block_until_ready(train_step(state, batch, chosen))
         seconds.append(time.perf_counter() - start)
-    return UpdateTime(1000 * statistics.median(seconds[WARM_UP:]), len(paths(0)))
+    return UpdateTime(1000 * statistics.median(seconds[WARM_UP:]), len(chosen))
 
 
 def begin_on_noise(
     config: ConfigDict, total: int
-) -> tuple[TrainState, Any, Callable[[int], Array], Any]:
+) -> tuple[TrainState, Any, Callable[[int, Memory], Array], Any]:
     """What `begin` makes for the supernet of a config on one device, and a batch.
 
     Args:
@@ -69,8 +70,8 @@ def begin_on_noise(
       total: updates.
 
     Returns:
-      The first state, the step (a function under `jax.jit`), step -> paths, and images
-      of noise with labels, as many and as large as the config says.
+      The first state, the step (a function under `jax.jit`), `Updates.paths`, and noise
+      as images with labels, as many and as large as the config says.
     """
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
     space, rng = model.space, np.random.default_rng(config.seed)

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import Array
@@ -24,32 +24,31 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.training import optim, programs, steps
+from difnas_jax.training.disturbance import Disturbance
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.log import MetricRows, TrainingLog
-from difnas_jax.training.paths import Sampler, paths_per_update, stream
+from difnas_jax.training.paths import Memory, Sampler, paths_per_update, stream
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.updates import Updates
 
 Evaluate = Callable[[dict[str, Any]], dict[str, float]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Updates:
-    """The updates of a training.
+class Measurements(NamedTuple):
+    """What is measured in the course of a training.
 
     Attributes:
-      total: how many, those of an earlier run included.
-      train_step: the compiled step.
-      paths: step -> int32[K, L], the paths of that update.
-      batches: step -> batch.
-      to_devices: batch -> the same on the devices.
+      evaluate: variables -> `validation_accuracy`, `validation_loss` and the like;
+        every `evaluate_every` updates, and after the last one.
+      disturbance: of the paths that train.
     """
 
-    total: int
-    train_step: steps.TrainStep
-    paths: Callable[[int], Array]
-    batches: TrainBatches
-    to_devices: Callable[[Any], Any]
+    evaluate: Evaluate | None = None
+    disturbance: Disturbance | None = None
+
+
+NO_MEASUREMENTS = Measurements()
 
 
 def train(
@@ -60,19 +59,19 @@ def train(
     recipe: Recipe,
     mesh: Mesh,
     folder: Path,
-    evaluate: Evaluate | None = None,
+    measurements: Measurements = NO_MEASUREMENTS,
 ) -> steps.TrainState:
     """Train a network by its recipe, from the newest checkpoint on.
 
     Args:
       model: supernet or found network.
       variables: its initial variables, split by the fates of the recipe.
-      sampler: key -> int32[K, L], the paths of an update.
+      sampler: of the paths of an update.
       batches: step -> batch.
       recipe: how it trains.
       mesh: the devices.
       folder: holds `checkpoints/` and `metrics.jsonl`; its name is shown.
-      evaluate: see `fit`.
+      measurements: what is measured on the way; none of them changes the training.
 
     Returns:
       The state after the last update.
@@ -96,14 +95,15 @@ def train(
         paths=paths,
         batches=dataclasses.replace(batches, rows=rows),
         to_devices=functools.partial(devices.shard_batch, mesh=mesh, spec=spec),
+        learn=sampler.learn,
     )
     with Checkpoints(folder / "checkpoints", settings.keep_checkpoints) as checkpoints:
         state, unwritten = restored(state, checkpoints)
-        start = {"paths": updates.paths(int(state.step)), "variables": state.variables}
-        check_same_arrays(folder.name, start)
+        paths = updates.paths(int(state.step), state.memory)
+        check_same_arrays(folder.name, {"paths": paths, "variables": state.variables})
         left, images = range(int(state.step), total), batches.batch_size * passes
         log = TrainingLog(folder, settings, left, images, unwritten)
-        return fit(state, updates, log, checkpoints, settings, evaluate)
+        return fit(state, updates, log, checkpoints, settings, measurements)
 
 
 def begin(
@@ -113,32 +113,31 @@ def begin(
     recipe: Recipe,
     mesh: Mesh,
     total: int,
-) -> tuple[steps.TrainState, steps.TrainStep, Callable[[int], Array]]:
+) -> tuple[steps.TrainState, steps.TrainStep, Callable[[int, Memory], Array]]:
     """What a training needs beside its data.
 
     Args:
       model: supernet or found network.
       variables: its initial variables, split by the fates of the recipe.
-      sampler: key -> int32[K, L], the paths of an update.
+      sampler: of the paths of an update.
       recipe: how it trains.
       mesh: the devices.
       total: updates of the whole training.
 
     Returns:
       The state before the first update, replicated over the mesh; the compiled step,
-      which takes the memory of the state that it is given; and step -> int32[K, L], the
-      paths of that update.
+      which takes the memory of the state that it is given; and `Updates.paths`.
     """
     packing = optim.Packing.of(recipe.fates(variables["params"]))
     optimizer = optim.optimizer(recipe.settings, total)
     projection = recipe.projection(packing, total)
     train_step = steps.make_train_step(model, optimizer, projection, recipe, mesh)
     paths = jax.jit(
-        lambda step: sampler(stream(recipe.seed, "paths", step)),
+        lambda step, memory: sampler.draw(stream(recipe.seed, "paths", step), memory),
         out_shardings=devices.replicated(mesh),
     )
-    params, count = variables["params"], paths_per_update(sampler)
-    memory = recipe.memory_before(params, total, count)
+    params = variables["params"]
+    memory = recipe.memory_before(params, total, sampler)
     state = steps.create_state(variables, optimizer, packing, memory)
     train_step = programs.compiled(train_step, params, donate=(0,))
     return devices.replicate(state, mesh), train_step, paths
@@ -150,7 +149,7 @@ def fit(
     log: TrainingLog,
     checkpoints: Checkpoints,
     settings: ConfigDict,
-    evaluate: Evaluate | None = None,
+    measurements: Measurements = NO_MEASUREMENTS,
 ) -> steps.TrainState:
     """Do the updates that are left.
 
@@ -160,9 +159,9 @@ def fit(
       log: where metrics go: at every log, checkpoint and evaluation, the means since
         the row before.
       checkpoints: where the state is saved, the last one included.
-      settings: `log_every`, `checkpoint_every` and, with `evaluate`, `evaluate_every`.
-      evaluate: variables -> `validation_accuracy`, `validation_loss` and the like;
-        the last update is always followed by an evaluation.
+      settings: `log_every`, `checkpoint_every` and, with an evaluation,
+        `evaluate_every`.
+      measurements: see `train`.
 
     Returns:
       The state after the last update.
@@ -172,17 +171,26 @@ def fit(
       Stopped: a signal was received; the state is saved.
     """
     first, total = int(state.step), updates.total
+    evaluate, disturbance = measurements
     in_flight = devices.programs_in_flight()
     with Loader(updates.batches, range(first, total), updates.to_devices) as ahead:
         for step in range(first, total):
             batch = log.wait_for(ahead)
-            state, metrics = updates.train_step(state, batch, updates.paths(step))
+            paths = updates.paths(step, state.memory)
+            state, metrics = updates.train_step(state, batch, paths)
             if step == first:  # which compiled
                 log.restart()
             log.add(metrics)
             # Batches wait on the device until their update is done: keep few of them.
             jax.block_until_ready(log.unwritten[-in_flight:][0]["loss"])
             done = step + 1
+            if disturbance and disturbance.is_due(done, total):
+                with log.paused():
+                    disturbance.measure(updates, state, paths)
+            if updates.learn is not None:
+                memory, found = updates.learn(done, state.variables, state.memory)
+                state = state.replace(memory=memory)
+                log.unwritten[-1] |= found
             stops = stop_requested(done)
             saves = _is_due(done, settings.checkpoint_every, total)
             evaluates = bool(evaluate) and _is_due(done, settings.evaluate_every, total)
@@ -239,9 +247,5 @@ def restored(
 
 def _parts(state: steps.TrainState) -> dict[str, Any]:
     """The parts of a checkpoint; Orbax saves no empty tree, such as no memory."""
-    parts = {
-        "variables": state.variables,
-        "optimizer": state.optimizer,
-        "memory": state.memory,
-    }
-    return {name: part for name, part in parts.items() if part}
+    names = ("variables", "optimizer", "memory")
+    return {name: part for name in names if (part := getattr(state, name))}
