@@ -126,7 +126,7 @@ def timed_update(config: ConfigDict) -> tuple[Callable[[int], float], int]:
 
     def update(step: int) -> float:
         nonlocal state
-        chosen = jax.block_until_ready(paths(step))
+        chosen = jax.block_until_ready(paths(step, state.memory))
         start = time.perf_counter()
         state, _ = train_step(state, batch, chosen)
         jax.block_until_ready(state)
