@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import result_files
+from benchmarks.disturbance import costs
+from benchmarks.disturbance import page as disturbance
 from benchmarks.eigennas import page as eigennas
 from benchmarks.evidence import page as evidence
 from benchmarks.evidence import results
@@ -41,6 +43,11 @@ def test_eigennas():
     assert eigennas.page(results) == (eigennas.FOLDER / eigennas.PAGE).read_text()
 
 
+def test_disturbance():
+    results = result_files.load(disturbance.RESULTS), result_files.load(costs.RESULTS)
+    assert disturbance.page(*results) == disturbance.PAGE.read_text()
+
+
 def test_isometry():
     lines = tables(outputs.load(BENCHMARKS / "isometry"))
     page = (BENCHMARKS / "isometry" / "ISOMETRY.md").read_text()
@@ -65,7 +72,7 @@ def test_kept_files_are_small():
     """But for the columns of 1,000 cells, which nobody else publishes."""
     kept = [p for end in ("json", "csv") for p in BENCHMARKS.rglob(f"*.{end}")]
     sizes = {path.name: path.stat().st_size for path in kept}
-    assert len(kept) == 9
+    assert len(kept) == 12
     assert sizes.pop("columns.csv") < 200_000
     assert max(sizes.values()) < 50_000
 

@@ -50,6 +50,7 @@ class Scored:
       others: `<indicator> <score>` -> float64[N] of all that are sums.
       seconds: of training and scoring, by part.
       images: passed through a path in training and in scoring.
+      folder: of the run that trained it; None of a stored indicator.
     """
 
     scores: np.ndarray
@@ -57,6 +58,7 @@ class Scored:
     others: dict[str, np.ndarray]
     seconds: dict[str, float]
     images: int
+    folder: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _scored(
     marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
     seconds["supernet"] = marker["seconds"]
     images += files.read_json(folder / artifacts.SUPERNET_RESULT, ("images",))["images"]
-    return Scored(scores, values, others, seconds, images)
+    return Scored(scores, values, others, seconds, images, folder)
 
 
 def _part(table: BenchmarkTable, space: SearchSpace, networks: int) -> BenchmarkTable:

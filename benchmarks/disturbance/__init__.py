@@ -1,0 +1,1 @@
+"""What projected updates do to performance disturbance on NAS-Bench-Macro."""

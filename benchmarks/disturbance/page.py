@@ -1,0 +1,244 @@
+"""The page, made from the kept numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import markdown
+from benchmarks.disturbance.costs import CASES, ratios
+from benchmarks.disturbance.rows import (
+    ALIGNED,
+    ALIGNED_AT,
+    FEWER,
+    METHODS,
+    PLAIN,
+    ROWS,
+    UPDATES,
+    VARIED,
+    VARIED_UPDATE,
+    row_of,
+)
+from benchmarks.disturbance.summary import (
+    QUANTITIES,
+    THIRDS,
+    Estimate,
+    Run,
+    Verdict,
+    cosines,
+    disturbance,
+    over_runs,
+    own_score,
+    verdicts,
+)
+from benchmarks.result_files import Results
+
+FOLDER = Path(__file__).parent
+RESULTS, PAGE = FOLDER / "disturbance.json", FOLDER / "DISTURBANCE.md"
+FIGURE = FOLDER.parents[1] / "docs" / "disturbance.png"
+
+HEADER = """# Performance disturbance and projected updates
+
+`python -m benchmarks.disturbance --data=FILE --table=FILE` measures the rows that are
+missing and rewrites this page from `disturbance.json`. `docs/disturbance.md` says what
+it means. NAS-Bench-Macro, CIFAR-10 at 16 pixels; `±` is one standard error.
+
+Columns:
+
+- *disturbance*: the loss of a path after the next twelve paths trained, less that right
+  after its own update, both with the same images and with batch-norm statistics of
+  their own: positive where others disturb it. *Of accuracy* with the opposite sign, in
+  percentage points. Means over the measured paths and seeds, by third of the training.
+- *loss*: of the training, mean of its last tenth over seeds.
+- *tau, accuracy*: tau-b of the validation accuracy, of 100 networks; *tau, effects*:
+  tau-b of the main effects of the same supernet over all networks. *regret*: the best
+  accuracy in the table under 60 M MACs less that of the network of highest score, which
+  is the accuracy where the method scores by it, in percentage points.
+- *space left*: mean over ops and kernels of trace(P) / d at the end, that is the share
+  of the directions in which a kernel may still move; *least*: the smallest of them.
+- *memory*: of the projection, in MB.
+
+"""
+COLUMNS = (
+    "row",
+    "seeds",
+    *(f"disturbance, {third}" for third in THIRDS),
+    *(f"of accuracy, {third}" for third in THIRDS),
+    "loss",
+    "tau, accuracy",
+    "tau, effects",
+    "regret",
+    "space left",
+    "least",
+    "memory",
+)
+ASKED = """
+## What is asked of projected updates
+
+Where plain updates disturb by more than three standard errors: at most half of that
+disturbance, at a training loss at most 2 % higher and a tau-b not lower.
+
+"""
+ASKED_COLUMNS = (
+    "method",
+    "update",
+    "disturbance of",
+    "third",
+    "plain",
+    "projected",
+    "left",
+    "loss",
+    "tau",
+    "kept",
+)
+BY_PART = """
+## By part of the network
+
+Disturbance of the loss, in thousandths, if only this part had trained on; mean over the
+whole training and the seeds. `entry` is the stem and what else all paths share before
+the first searchable layer, `rest` the head and the classifier.
+
+"""
+BATCH_NORMS = """
+## Batch norms alone
+
+"""
+COSINES = """
+Cosine between the gradients of two paths on the same images, mean over pairs of paths,
+over the convolutions or batch norms that both have, and over seeds; by update.
+
+"""
+ALIGNED_ROW = row_of(ALIGNED, PLAIN)
+COSTS = """
+## What a projected update costs
+
+Supernet `mbv2` at 224 pixels, six ops a layer, all weights train; seconds of an update,
+medians of rounds in turns, and the median of their ratios to plain updates. The project
+set itself 1.5 as the largest.
+
+"""
+
+
+def page(results: Results, costs: Results) -> str:
+    """The text of the page.
+
+    Args:
+      results: by row, as `disturbance.json` has them.
+      costs: of updates, by case, as `costs.json` has them.
+    """
+    compared = [row_of(*pair) for pair in itertools.product(METHODS, UPDATES)]
+    varied = [name for name, row in ROWS.items() if len(row.seeds) == 1]
+    others = [name for name in ROWS if name not in (*compared, *varied)]
+    lines = [
+        *_table(results, compared),
+        ASKED,
+        *markdown.head(ASKED_COLUMNS),
+        *(_asked(verdict) for verdict in verdicts(results)),
+        BY_PART,
+        *_parts(results, [*compared, *others]),
+        BATCH_NORMS,
+        *_table(results, [ALIGNED_ROW, *others]),
+        "",
+        *_alignment(results, [ALIGNED_ROW, *others]),
+        "\n## Strength, window and memory of the projection\n",
+        f"{METHODS[VARIED].title}, {FEWER} updates, seed 0, `{VARIED_UPDATE}`.\n",
+        *_table(results, varied),
+        COSTS,
+        *markdown.head(
+            ("paths", "batch", "update", "seconds", "ratio", "memory in MB")
+        ),
+        *_costs(costs),
+        "\n## Where the numbers come from\n",
+        *markdown.sources({**results, **costs}),
+    ]
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def _table(results: Results, names: list[str]) -> list[str]:
+    shown = [name for name in names if name in results]
+    rows = [_row(ROWS[name].title, results[name]["runs"]) for name in shown]
+    return [*markdown.head(COLUMNS), *rows]
+
+
+def _row(title: str, runs: list[Run]) -> str:
+    return markdown.row((title, len(runs), *_cells(runs)))
+
+
+def _cells(runs: list[Run]) -> Iterator[str]:
+    for quantity, (scale, digits) in zip(QUANTITIES, ((1, 4), (100, 2)), strict=True):
+        for third in THIRDS:
+            yield shown(disturbance(runs, third, quantity), digits, scale)
+    yield shown(over_runs(runs, "loss"), 3)
+    yield shown(over_runs(runs, "accuracy", "tau_b"), 3)
+    yield shown(over_runs(runs, "main_effects", "tau_b"), 3)
+    yield shown(over_runs(runs, own_score(runs), "regret"), 2)
+    yield shown(over_runs(runs, "space", "mean"), 3)
+    yield shown(over_runs(runs, "space", "least"), 3)
+    yield shown(over_runs(runs, "space", "bytes"), 1, 1e-6)
+
+
+def _parts(results: Results, names: list[str]) -> list[str]:
+    known = {n: results[n]["runs"] for n in names if n in results}
+    parts = list(next(iter(known.values()))[0]["parts"]) if known else []
+    rows = [
+        (ROWS[name].title, *(shown(over_runs(runs, "parts", p), 1, 1e3) for p in parts))
+        for name, runs in known.items()
+    ]
+    return [*markdown.head(("row", *parts)), *map(markdown.row, rows)]
+
+
+def _alignment(results: Results, names: list[str]) -> list[str]:
+    """Cosines at each step: a row for each kind of weights that trains."""
+    rows = [
+        (ROWS[name].title, kind, *(f"{value:.3f}" for value in values))
+        for name in names
+        if name in results
+        for kind, values in cosines(results[name]["runs"]).items()
+    ]
+    head = markdown.head(("row", "gradients of", *map(str, ALIGNED_AT)))
+    return [COSINES, *head, *map(markdown.row, rows)]
+
+
+def _asked(verdict: Verdict) -> str:
+    scale, digits = (1, 4) if verdict.quantity == "loss" else (100, 2)
+    judged = "yes" if verdict.kept else "**no**"
+    cells = (
+        METHODS[verdict.method].title,
+        f"`{verdict.update}`",
+        verdict.quantity,
+        verdict.third,
+        shown(verdict.plain, digits, scale),
+        shown(verdict.projected, digits, scale),
+        f"{verdict.projected.mean / verdict.plain.mean:.2f}",
+        f"{verdict.loss:.3f}",
+        f"{verdict.tau:+.3f}",
+        judged if verdict.disturbs else "not asked",
+    )
+    return markdown.row(cells)
+
+
+def shown(value: Estimate, digits: int, scale: float = 1) -> str:
+    """`mean ± standard error`; empty where nothing was measured."""
+    if math.isnan(value.mean):
+        return ""
+    error = "" if math.isnan(value.error) else f" ± {scale * value.error:.{digits}f}"
+    return f"{scale * value.mean:.{digits}f}{error}"
+
+
+def _costs(costs: Results) -> Iterator[str]:
+    for name, result in costs.items():
+        case = CASES[name]
+        for kind in UPDATES:
+            yield markdown.row(
+                (
+                    case.title,
+                    case.batch_size,
+                    f"`{kind}`",
+                    f"{statistics.median(result['seconds'][kind]):.3f}",
+                    f"{statistics.median(ratios(result, kind)):.2f}",
+                    f"{result['bytes'][kind] / 1e6:.1f}",
+                )
+            )

@@ -1,0 +1,27 @@
+"""Disturbance-immune weight sharing (arXiv 2003.13089) over another experiment.
+
+    python -m difnas_jax --config=baselines/disturbance_immune:digits
+
+All weights train, one uniform path an update, as in SPOS. After a warm-up the kernels
+of an op only move orthogonally to the mean inputs that earlier paths gave it, so that
+these paths are not disturbed; a path scores by its validation accuracy after
+recalibration. The paper's recipe is not public: this one is that of `baselines/spos`,
+and the strength of the projection and the length of the warm-up are ours.
+"""
+
+from difnas_jax.config import experiment
+
+
+def get_config(arg=None):
+    """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
+    config = experiment(arg)
+    config.stages = ("supernet", "search", "retrain", "report")
+    config.method.update(kernels="he_fan_out", trainable="all", sampling="uniform")
+    config.method.update(update="orthogonal_inputs", project_from=0.1)
+    config.method.update(layer_indicator="plain", score="accuracy")
+    config.search.references = ()  # random search would cost as much again
+    config.supernet.update(optimizer="sgd", schedule="linear")
+    config.supernet.update(learning_rate=0.25, reference_batch=512)
+    config.supernet.update(weight_decay=4e-5, clip_value=5.0)
+    config.supernet.epochs = min(config.supernet.epochs, 100.0)  # 0 where steps count
+    return config
