@@ -57,9 +57,9 @@ def _fields(**fields: Any) -> tuple[str, ...]:
 
 # By the name that `benchmarks.evidence.nas_bench_macro` knows.
 METHODS: dict[str, Method] = {
-    "spos": Method("SPOS", 1, 3000),
-    "fairnas": Method("FairNAS", 3, 1000),
-    "main_effect": Method("main effects", 3, 1000),
+    "spos": Method("SPOS", 1, 1500),
+    "fairnas": Method("FairNAS", 3, 500),
+    "main_effect": Method("main effects", 3, 500),
 }
 # A tenth of the training is the warm-up of every projected row that says nothing else.
 WARM_UP = 0.1
@@ -70,10 +70,10 @@ WARM_UPS = (0.0, 0.1, 0.3)
 # which gradients are compared, and the checkpoints which that needs.
 VARIED, FEWER = "main_effect", 300
 VARIED_UPDATE = "orthogonal_inputs"
-ALIGNED, ALIGNED_AT = "main_effect", (0, 100, 200, 400, 700, 1000)
+ALIGNED, ALIGNED_AT = "main_effect", (0, 50, 100, 200, 350, 500)
 ALIGNED_FLAGS = (
-    "--config.supernet.checkpoint_every=100",
-    f"--config.supernet.keep_checkpoints={ALIGNED_AT[-1] // 100}",
+    "--config.supernet.checkpoint_every=50",
+    f"--config.supernet.keep_checkpoints={ALIGNED_AT[-1] // 50}",
 )
 
 
