@@ -96,6 +96,12 @@ VALUES = {
     "supernet.policy_learning_rate": ("-1", "nan"),
     "supernet.disturbance_every": ("-1", "4"),
     "supernet.disturbance_after": ("0",),
+    "method.alpha": ("0", "0.0001", "inf", "nan"),
+    "method.alpha_decay": ("0", "1.5", "0.0001"),
+    "method.forgetting": ("1.5", "-1"),
+    "method.project_from": ("1", "-0.1"),
+    "method.project_until": ("0", "1.5"),
+    "method.directions": ("0", "65"),
     "method.proxy_kernels": ("xx",),
     "method.proxy_repeats": ("0",),
     "search.population": ("0",),
@@ -176,6 +182,10 @@ COMMANDS += [
     (
         ("--config=main_effect:digits", "--config.method.sampling=reinforce"),
         ("method.sampling", "'reinforce'", "method.indicator = 'main_effect'"),
+    ),
+    (
+        (DIGITS, "--config.method.update=orthogonal_inputs"),
+        ("method.trainable", "'orthogonal_inputs'", "'all'", "'all_bn'"),
     ),
     (("--config=dense",), ("method.trainable", "'all'", "'dense'", "'all_bn'")),
     (

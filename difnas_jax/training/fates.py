@@ -54,6 +54,13 @@ TRAINABLE: dict[str, frozenset[str]] = {
         {"indicator", "batch norm", "spatial kernel", "kernel", "classifier"}
     ),
 }
+# The kinds that have a kernel.
+KERNELS = frozenset({"spatial kernel", "kernel", "classifier"})
+
+
+def trained_kinds(trainable: str, train_classifier: bool) -> frozenset[str]:
+    """The kinds of leaves that train; see `fates_of`."""
+    return TRAINABLE[trainable] | ({"classifier"} if train_classifier else set())
 
 
 def fates_of(params: Any, trainable: str, train_classifier: bool) -> Fates:
@@ -72,7 +79,7 @@ def fates_of(params: Any, trainable: str, train_classifier: bool) -> Fates:
     Raises:
       ValueError: see `kind_of`.
     """
-    trained = TRAINABLE[trainable] | ({"classifier"} if train_classifier else set())
+    trained = trained_kinds(trainable, train_classifier)
 
     def fate(leaf: Leaf, array: Any) -> str:
         kind = kind_of(leaf, array.shape)

@@ -27,9 +27,10 @@ import jax
 from jax import Array
 from ml_collections import ConfigDict
 
+from difnas_jax.errors import require
 from difnas_jax.models.kernel_inputs import COLLECTION
 from difnas_jax.training import gradient_projection, input_projection
-from difnas_jax.training.fates import HELD, leaves_of, tree_of
+from difnas_jax.training.fates import HELD, KERNELS, leaves_of, trained_kinds, tree_of
 from difnas_jax.training.input_projection import Leaves, Stacks
 from difnas_jax.training.optim import Packed, Packing
 
@@ -78,6 +79,19 @@ UPDATES: dict[str, Projector] = {
         room_name="directions without a gradient",
     ),
 }
+
+
+def check_trains_kernels(config: ConfigDict) -> None:
+    """Refuse a projection by the inputs of kernels where no kernel trains.
+
+    Raises:
+      InputError: naming the field.
+    """
+    method, update = config.method, config.method["update"]
+    trained = trained_kinds(method.trainable, method.train_classifier)
+    fits = COLLECTION not in UPDATES[update].records or not trained.isdisjoint(KERNELS)
+    expected = f"a method that trains kernels for method.update = {update!r}, as 'all'"
+    require(fits, "method.trainable", expected, repr(method.trainable))
 
 
 @dataclasses.dataclass(frozen=True)
