@@ -183,7 +183,8 @@ def test_every_space_tells_every_kernel_what_the_projections_take(name):
     for row in UPDATES.values():
         memory = jax.eval_shape(lambda leaves, row=row: row.init(leaves, 8), leaves)
         assert jax.eval_shape(row.project, leaves, memory, alpha) == leaves
-        learn = functools.partial(row.learn, forgetting=0.5)
-        after = jax.eval_shape(learn, memory, leaves, found, alpha)
+        after = jax.eval_shape(
+            lambda *told, row=row: row.learn(*told, 0.5), memory, leaves, found, alpha
+        )
         assert after == memory
         assert bool(jax.eval_shape(row.room, memory, leaves)) == bool(row.room_name)

@@ -90,11 +90,11 @@ class Training:
 
     def projected(self, tree, stored):
         """What a memory would make of an update, nested like the parameters."""
-        packing = self.projection.packing
+        packing, step = self.projection.packing, jnp.asarray(3)
 
         @jax.jit
         def project(tree, stored, params):
-            found = self.projection.project(packing.pack(tree), stored, params, step=3)
+            found = self.projection.project(packing.pack(tree), stored, params, step)
             return packing.unpack(found, params)
 
         return project(tree, stored, self.params)

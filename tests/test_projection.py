@@ -13,6 +13,7 @@ import pytest
 
 from difnas_jax.config.ranges import LEAST_ALPHA
 from difnas_jax.models.kernel_inputs import VECTORS
+from difnas_jax.training.fates import Leaf
 from difnas_jax.training.gradient_projection import principal
 from difnas_jax.training.input_projection import (
     matrix_shape,
@@ -22,7 +23,7 @@ from difnas_jax.training.input_projection import (
 )
 from difnas_jax.training.projection import UPDATES
 
-KERNEL = ("layer_00", "op", "conv", "kernel")
+KERNEL: Leaf = ("layer_00", "op", "conv", "kernel")
 D, DIRECTIONS = 12, 8
 PROJECTED = [name for name, row in UPDATES.items() if row.records or row.room_name]
 ALPHAS = (LEAST_ALPHA, 0.1, 1.0, 100.0)
@@ -167,7 +168,8 @@ def recursion(vectors, alphas, forgetting=1.0):
     )
 
     def step(projectors, told_of):
-        return woodbury(projectors, *told_of, forgetting), None
+        vectors, alpha = told_of
+        return woodbury(projectors, vectors, alpha, forgetting), None
 
     return jax.lax.scan(step, identity, (vectors, alphas))[0]
 

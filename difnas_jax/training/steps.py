@@ -94,6 +94,7 @@ def make_train_step(
         spread = PLACEMENTS[recipe.placement].spread(gradients, mesh)
         batch_stats, sums = spread(Shared(variables, batch, key), every)
         packed, stored = packing.pack(params), state.memory.get(PROJECTION, {})
+        updates: Any
         updates, optimizer_state = optimizer.update(
             sums.gradients,
             state.optimizer,
