@@ -32,7 +32,7 @@ from difnas_jax.training.recipe import PROJECTION, Recipe
 ACCURACIES, BATCHES = 60, 10
 # Paths whose disturbance is measured in a training, all those of an update at once, and
 # paths between the two evaluations of each.
-PATHS, AFTER = 36, 12
+PATHS, AFTER = 18, 12
 EFFECTS = ("--config.method.indicator=main_effect", "--config.method.score=sum")
 BUDGET = 60_000_000  # MACs of the regret
 LAST = 0.1  # the share of the training whose mean loss is the final one
