@@ -67,7 +67,7 @@ UPDATES: dict[str, Projector] = {
         input_projection.project,
         input_projection.learn,
         input_projection.space_left,
-        room_name="trace(P) / d",
+        room_name="the space in which a kernel still learns, trace(P) / d",
         records=(COLLECTION,),
     ),
     "orthogonal_gradients": Projector(
@@ -75,7 +75,7 @@ UPDATES: dict[str, Projector] = {
         gradient_projection.project,
         gradient_projection.learn,
         gradient_projection.directions_left,
-        room_name="directions without a gradient",
+        room_name="the directions that an op can store",
     ),
 }
 
