@@ -28,8 +28,8 @@ from difnas_jax.runtime import compilation
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
+from difnas_jax.training.projection import MEMORY
 from difnas_jax.training.recipe import (
-    PROJECTION,
     Recipe,
     build_sampler,
     build_supernet,
@@ -117,7 +117,7 @@ def timed_update(config: ConfigDict) -> tuple[Callable[[int], float], int]:
     mesh, space = data_mesh(), model.space
     variables, sampler = initial_variables(config, model), build_sampler(config)
     state, train_step, paths = begin(model, variables, sampler, recipe, mesh, TOTAL)
-    stored = jax.tree.leaves(state.memory.get(PROJECTION, {}))
+    stored = jax.tree.leaves(state.memory.get(MEMORY, {}))
     rng = np.random.default_rng(config.seed)
     shape = (space.image_size, space.image_size, space.image_channels)
     images = rng.standard_normal((config.supernet.batch_size, *shape), np.float32)
