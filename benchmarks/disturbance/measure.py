@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -128,7 +127,7 @@ def of_projection(config: ConfigDict, folder: Path) -> dict[str, Any]:
         return {}
     packing = Packing.of(recipe.fates(params))
     projection = recipe.projection(packing, supernet.step)
-    room = projection.room(stored, params, jnp.asarray(supernet.step))
+    room = projection.room(stored, params)
     left = [float(share) for share in room.values()]
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(stored))
     return {"space": {"bytes": size, "mean": float(np.mean(left)), "least": min(left)}}
