@@ -39,7 +39,8 @@ from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.image import Images
 from difnas_jax.spaces.mobilenet import mbv2
 from difnas_jax.training.paths import SAMPLERS
-from difnas_jax.training.recipe import PROJECTION, Recipe, initial_variables
+from difnas_jax.training.projection import MEMORY
+from difnas_jax.training.recipe import Recipe, initial_variables
 from difnas_jax.training.train import begin
 
 RESULTS = Path(__file__).with_name("costs.json")
@@ -150,7 +151,7 @@ def stored_bytes(
         memory = jax.eval_shape(
             lambda params: recipe.memory_before(params, TOTAL, sampler(space)), params
         )
-        leaves = jax.tree.leaves(memory.get(PROJECTION, {}))
+        leaves = jax.tree.leaves(memory.get(MEMORY, {}))
         return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
     return {name: size(config) for name, config in configs.items()}

@@ -25,7 +25,8 @@ from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.scoring.trained_supernet import trained_supernet
 from difnas_jax.training.optim import Packing
-from difnas_jax.training.recipe import PROJECTION, Recipe
+from difnas_jax.training.projection import MEMORY
+from difnas_jax.training.recipe import Recipe
 
 # Networks whose accuracy is measured, and training batches for the statistics of each.
 ACCURACIES, BATCHES = 60, 10
@@ -122,14 +123,14 @@ def of_projection(config: ConfigDict, folder: Path) -> dict[str, Any]:
     Nothing under plain updates.
     """
     supernet, recipe = trained_supernet(config, folder), Recipe.of_supernet(config)
-    stored, params = supernet.memory.get(PROJECTION, {}), supernet.variables["params"]
-    if not stored:
+    memory, params = supernet.memory, supernet.variables["params"]
+    if MEMORY not in memory:
         return {}
     packing = Packing.of(recipe.fates(params))
     projection = recipe.projection(packing, supernet.step)
-    room = projection.room(stored, params)
+    room = projection.room(memory, params)
     left = [float(share) for share in room.values()]
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(stored))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(memory[MEMORY]))
     return {"space": {"bytes": size, "mean": float(np.mean(left)), "least": min(left)}}
 
 
