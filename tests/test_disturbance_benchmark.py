@@ -160,7 +160,7 @@ def test_page_and_figure_of_all_rows():
 def test_updates_are_timed_in_turns_and_only_projections_store(monkeypatch):
     turns = []
 
-    def timed_update(config):
+    def timed_update(config, space):
         def update(step):
             turns.append((step, config.method["update"]))
             return 2.0
@@ -175,13 +175,13 @@ def test_updates_are_timed_in_turns_and_only_projections_store(monkeypatch):
     firsts = kinds[:: len(UPDATES)]
     assert set(firsts[: len(UPDATES)]) == set(UPDATES)  # who goes first rotates
     assert costs.ratios(found, "orthogonal_inputs") == [1.0] * costs.ROUNDS
-    for name in ("bytes", "bytes_of_mbv2"):
+    for name in ("bytes", "bytes_of_whole"):
         plain, *projected = found[name].values()
         assert plain == 0 and min(projected) > 0
     assert found["bytes"]["orthogonal_inputs"] == projector_bytes(costs.first_layers())
     source = {"command": "c", "date": "d", "seed": 0, "machine": "m", "versions": {}}
     text = page.page({}, {"one": {**source, **found}})
-    assert text.count("| one path |") == len(UPDATES)
+    assert text.count(f"| {costs.CASES['one'].title} |") == len(UPDATES)
 
 
 def projector_bytes(space):

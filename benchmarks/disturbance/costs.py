@@ -2,12 +2,12 @@
 
     python -m benchmarks.disturbance.costs [CASE ...]
 
-All three kinds of update run in one process, in turns, on synthetic images of 224
-pixels, so that drift of the machine affects all alike. The supernet has the first layer
+All three kinds of update run in one process, in turns, on synthetic images, so that
+drift of the machine affects all alike. At 224 pixels the supernet has the first layer
 of each of the six stages of `mbv2` with its six ops: all 21 layers compile for minutes,
-and of both networks the projection takes the same share of the arithmetic. The
-projection is on from the first update. Rewrites `costs.json`; `python -m
-benchmarks.disturbance --pages` shows it.
+and of both networks the projection takes the same share of the arithmetic. At 16 pixels
+it is that of NAS-Bench-Macro. The projection is on from the first update. Rewrites
+`costs.json`; `python -m benchmarks.disturbance --pages` shows it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.image import Images
-from difnas_jax.spaces.mobilenet import mbv2
+from difnas_jax.spaces.mobilenet import mbv2, nas_bench_macro
 from difnas_jax.training.paths import SAMPLERS
 from difnas_jax.training.projection import MEMORY
 from difnas_jax.training.recipe import Recipe, initial_variables
@@ -46,7 +46,6 @@ from difnas_jax.training.train import begin
 RESULTS = Path(__file__).with_name("costs.json")
 COMMAND = "python -m benchmarks.disturbance.costs"
 WARM_UP, ROUNDS = 2, 7
-IMAGES: Images = {"image_size": 224, "image_channels": 3, "num_classes": 1000}
 TOTAL = 1000  # updates of the training of which these are the first
 
 
@@ -57,16 +56,40 @@ class Case(NamedTuple):
       title: what it is.
       method: key of `baselines`.
       batch_size: images of an update.
+      space: of the supernet that is timed.
+      whole: the space whose memory is stated beside it.
     """
 
     title: str
     method: str
     batch_size: int
+    space: Callable[[], ChainSpace]
+    whole: Callable[[], ChainSpace]
+
+
+def mobile_net() -> ChainSpace:
+    """`mbv2` at 224 pixels, without identity."""
+    images: Images = {"image_size": 224, "image_channels": 3, "num_classes": 1000}
+    return mbv2(**images).without_identity()
+
+
+def first_layers() -> ChainSpace:
+    """Its first layer of each stage, which changes the channels."""
+    space = mobile_net()
+    layers = tuple(x for x in space.layers if x.in_channels != x.out_channels)
+    return dataclasses.replace(space, layers=layers)
+
+
+def macro() -> ChainSpace:
+    """NAS-Bench-Macro at 16 pixels."""
+    return nas_bench_macro(image_size=16, image_channels=3, num_classes=10)
 
 
 CASES = {
-    "one": Case("one path", "spos", 32),
-    "six": Case("six strictly fair paths", "fairnas", 8),
+    "one": Case("`mbv2`, 1 path", "spos", 32, first_layers, mobile_net),
+    "six": Case("`mbv2`, 6 fair paths", "fairnas", 8, first_layers, mobile_net),
+    "macro_one": Case("NAS-Bench-Macro, 1 path", "spos", 32, macro, macro),
+    "macro_three": Case("NAS-Bench-Macro, 3 fair paths", "fairnas", 32, macro, macro),
 }
 
 
@@ -96,12 +119,12 @@ def measured(case: Case) -> dict[str, Any]:
     """By kind of update, the `seconds` of each round, and what the projection stores.
 
     Returns:
-      `seconds`; `bytes` of these layers, and `bytes_of_mbv2` of all of them.
+      `seconds`; `bytes` of the space that is timed, and `bytes_of_whole`.
     """
     configs = {kind: config_of(case, kind) for kind in UPDATES}
     updates = {}
     for kind, config in configs.items():
-        updates[kind] = timed_update(config)
+        updates[kind] = timed_update(config, case.space())
         for step in range(WARM_UP):
             updates[kind](step)
         say(f"{kind} runs")
@@ -112,8 +135,8 @@ def measured(case: Case) -> dict[str, Any]:
             seconds[kind].append(updates[kind](WARM_UP + turn))
     return {
         "seconds": seconds,
-        "bytes": stored_bytes(first_layers(), configs),
-        "bytes_of_mbv2": stored_bytes(mbv2(**IMAGES), configs),
+        "bytes": stored_bytes(case.space(), configs),
+        "bytes_of_whole": stored_bytes(case.whole(), configs),
     }
 
 
@@ -123,13 +146,6 @@ def config_of(case: Case, kind: str) -> ConfigDict:
     config.method["update"] = kind
     config.supernet.batch_size = case.batch_size
     return config
-
-
-def first_layers() -> ChainSpace:
-    """The first layer of each stage of `mbv2`, which changes the channels."""
-    space = mbv2(**IMAGES)
-    layers = tuple(x for x in space.layers if x.in_channels != x.out_channels)
-    return dataclasses.replace(space.without_identity(), layers=layers)
 
 
 def model_of(space: ChainSpace, config: ConfigDict) -> Network:
@@ -157,9 +173,9 @@ def stored_bytes(
     return {name: size(config) for name, config in configs.items()}
 
 
-def timed_update(config: ConfigDict) -> Callable[[int], float]:
+def timed_update(config: ConfigDict, space: ChainSpace) -> Callable[[int], float]:
     """Step -> seconds of that update."""
-    space, mesh, recipe = first_layers(), data_mesh(), Recipe.of_supernet(config)
+    mesh, recipe = data_mesh(), Recipe.of_supernet(config)
     model, settings = model_of(space, config), config.supernet
     variables = initial_variables(config, model)
     sampler = SAMPLERS[config.method.sampling](space)
