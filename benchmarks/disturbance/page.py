@@ -135,7 +135,7 @@ def page(results: Results, costs: Results) -> str:
       costs: of updates, by case, as `costs.json` has them.
     """
     compared = [row_of(*pair) for pair in itertools.product(METHODS, UPDATES)]
-    varied = [name for name, row in ROWS.items() if len(row.seeds) == 1]
+    varied = [name for name, row in ROWS.items() if row.updates == FEWER]
     others = [name for name in ROWS if name not in (*compared, *varied)]
     lines = [
         *_table(results, compared),
