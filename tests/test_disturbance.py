@@ -113,7 +113,8 @@ class ByHand:
         """The variables after so many updates."""
         for step in range(int(self.state.step), updates):
             batch = shard_batch(self.batches[step], data_mesh())
-            self.state, _ = self.step(self.state, batch, self.paths(step))
+            paths = self.paths(step, self.state.memory)
+            self.state, _ = self.step(self.state, batch, paths)
         return jax.tree.map(np.array, self.state.variables)
 
     def evaluate(self, variables, path):
@@ -141,7 +142,7 @@ def test_a_row_is_what_training_on_by_hand_gives(measured):
     by_hand = ByHand()
     row, *_ = files.read_json_lines(measured / artifacts.DISTURBANCE)
     earlier, later = by_hand.train(row["step"]), by_hand.train(row["step"] + 3)
-    paths = np.asarray(by_hand.paths(row["step"] - 1))
+    paths = np.asarray(by_hand.paths(row["step"] - 1, {}))
     before = [by_hand.evaluate(earlier, path) for path in paths]
     after = [by_hand.evaluate(later, path) for path in paths]
     mixed = {}
@@ -180,7 +181,7 @@ def test_nothing_is_disturbed_where_nothing_moves(tmp_path):
     updates = Updates(
         total=7,
         train_step=lambda state, batch, paths: (state, {}),  # a learning rate of 0
-        paths=lambda step: paths,
+        paths=lambda step, memory: paths,
         batches=TrainBatches.of(config, dataset.train, normalizer, 32),
         to_devices=lambda batch: batch,
     )

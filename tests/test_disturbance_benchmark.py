@@ -11,7 +11,7 @@ from benchmarks.disturbance import alignment, command, costs, measure, page
 from benchmarks.disturbance.figure import disturbance_figure
 from benchmarks.disturbance.leakage import leakage
 from benchmarks.disturbance.measure import arguments, disturbances
-from benchmarks.disturbance.rows import ROWS, row_of
+from benchmarks.disturbance.rows import ROWS, UPDATES, row_of
 from benchmarks.disturbance.summary import moments, pooled, verdicts
 from benchmarks.evidence.method_scores import method_config
 from benchmarks.evidence.nas_bench_macro import parse_flags
@@ -155,3 +155,42 @@ def test_page_and_figure_of_all_rows():
     text = page.page(results, {})
     assert all(f"| {row.title} |" in text for row in ROWS.values())
     assert all(axes.lines for axes in disturbance_figure(results).axes[:5])
+
+
+def test_updates_are_timed_in_turns_and_only_projections_store(monkeypatch):
+    turns = []
+
+    def timed_update(config, space):
+        def update(step):
+            turns.append((step, config.method["update"]))
+            return 2.0
+
+        return update
+
+    monkeypatch.setattr(costs, "timed_update", timed_update)
+    found = costs.measured(costs.CASES["one"])
+    warm_up = costs.WARM_UP * len(UPDATES)
+    steps, kinds = zip(*turns[warm_up:], strict=True)
+    assert steps == tuple(sorted(steps)) and set(kinds[: len(UPDATES)]) == set(UPDATES)
+    firsts = kinds[:: len(UPDATES)]
+    assert set(firsts[: len(UPDATES)]) == set(UPDATES)  # who goes first rotates
+    assert costs.ratios(found, "orthogonal_inputs") == [1.0] * costs.ROUNDS
+    for name in ("bytes", "bytes_of_whole"):
+        plain, *projected = found[name].values()
+        assert plain == 0 and min(projected) > 0
+    assert found["bytes"]["orthogonal_inputs"] == projector_bytes(costs.first_layers())
+    source = {"command": "c", "date": "d", "seed": 0, "machine": "m", "versions": {}}
+    text = page.page({}, {"one": {**source, **found}})
+    assert text.count(f"| {costs.CASES['one'].title} |") == len(UPDATES)
+
+
+def projector_bytes(space):
+    """Counted by hand: d x d float32 for the d inputs of each kernel."""
+    fixed, classifier = space.fixed[0], space.head_channels
+    squares = [27, fixed.in_channels, space.layers[-1].out_channels, classifier]
+    total = sum(d * d for d in squares) + fixed.in_channels * 9**2
+    for layer in space.layers:
+        for op in (space.ops[index] for index in layer.ops):
+            hidden = op.expansion * layer.in_channels
+            total += layer.in_channels**2 + hidden**2 + hidden * op.kernel**4
+    return 4 * total

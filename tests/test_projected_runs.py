@@ -14,7 +14,7 @@ from difnas_jax.errors import Stopped
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.scoring.trained_supernet import trained_supernet
 from difnas_jax.training.log import TrainingLog
-from difnas_jax.training.recipe import PROJECTION
+from difnas_jax.training.projection import MEMORY
 
 
 def config_of(update):
@@ -47,7 +47,7 @@ def test_interrupted_a_run_ends_with_the_same_bits(name, tmp_path, monkeypatch):
         difnas_jax.run(config_of(name), resumed)
     difnas_jax.run(config_of(name), resumed)
     here, there = (trained_supernet(config_of(name), run) for run in (resumed, whole))
-    assert here.memory.keys() == {"path_losses", PROJECTION}
+    assert here.memory.keys() == {"path_losses", MEMORY}
     assert bits((here.variables, here.memory)) == bits((there.variables, there.memory))
     rows, others = (
         files.read_json_lines(run / artifacts.ROOM) for run in (resumed, whole)

@@ -21,7 +21,8 @@ from difnas_jax.spaces.image import ImageLayer
 from difnas_jax.training import optim
 from difnas_jax.training.paths import SAMPLERS, stream, strict_fair
 from difnas_jax.training.placements import PLACEMENTS
-from difnas_jax.training.recipe import PROJECTION, Recipe
+from difnas_jax.training.projection import MEMORY
+from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import create_state, make_train_step
 
 TOTAL, SIDE = 100, 4
@@ -80,27 +81,23 @@ class Training:
     def params(self):
         return self.state.variables["params"]
 
-    @property
-    def stored(self):
-        return self.state.memory.get(PROJECTION, {})
-
     def update(self, batch, *paths):
         """Do an update."""
         self.state, _ = self.step(self.state, batch, jnp.asarray(paths, jnp.int32))
 
-    def projected(self, tree, stored):
+    def projected(self, tree, memory):
         """What a memory would make of an update, nested like the parameters."""
         packing, step = self.projection.packing, jnp.asarray(3)
 
         @jax.jit
-        def project(tree, stored, params):
-            found = self.projection.project(packing.pack(tree), stored, params, step)
+        def project(tree, memory, params):
+            found = self.projection.project(packing.pack(tree), memory, params, step)
             return packing.unpack(found, params)
 
-        return project(tree, stored, self.params)
+        return project(tree, memory, self.params)
 
     def room(self):
-        values = jax.jit(self.projection.room)(self.stored, self.params)
+        values = jax.jit(self.projection.room)(self.state.memory, self.params)
         return {op: float(left) for op, left in values.items()}
 
 
@@ -154,16 +151,16 @@ WINDOW = (("project_from", 2 / TOTAL), ("project_until", 4 / TOTAL))
 def test_outside_of_its_window_a_projection_is_plain_and_learns_nothing(name, batch):
     """One compiled step serves all of it."""
     plain, training = Training("plain"), Training(name, method=WINDOW)
-    assert PROJECTION not in plain.state.memory
+    assert MEMORY not in plain.state.memory
     memories, traces = [], len(training.traces)
     for step in range(6):
-        memories.append(bits(training.stored))
+        memories.append(bits(training.state.memory[MEMORY]))
         path = step % 2, step % 3
         plain.update(batch, path)
         training.update(batch, path)
         # The first update within stores something, the second is a projected one.
         assert (bits(training.params) == bits(plain.params)) == (step < 3)
-    memories.append(bits(training.stored))
+    memories.append(bits(training.state.memory[MEMORY]))
     changes = [one != other for one, other in itertools.pairwise(memories)]
     assert changes == [False, False, True, True, False, False]
     assert len(training.traces) - traces <= 1
@@ -176,15 +173,15 @@ def test_momentum_does_not_leak(name, rng):
     for _ in range(3):
         training.update(batch_of(rng), path)
     plain.state, batch = training.state.replace(memory={}), batch_of(rng)
-    before, stored = training.params, training.stored
+    before, memory = training.params, training.state.memory
     plain.update(batch, path)
     training.update(batch, path)
     wanted, found = (minus(each.params, before) for each in (plain, training))
-    expected = training.projected(wanted, stored)
+    expected = training.projected(wanted, memory)
     assert norm(minus(found, expected)) < 1e-3 * norm(expected)
     assert norm(minus(wanted, expected)) > 0.1 * norm(wanted)
     # What is left does not touch what is stored: to project it again takes nothing.
-    again = minus(training.projected(found, stored), found)
+    again = minus(training.projected(found, memory), found)
     assert norm(again) < 0.01 * norm(minus(wanted, expected))
 
 
@@ -266,7 +263,7 @@ def one_by_one(request):
             training.update(own, *strict_fair(small())(key))
         # Not the memory itself: directions have no sign.
         update = jax.tree.map(jnp.ones_like, training.params)
-        return minus(training.projected(update, training.stored), update)
+        return minus(training.projected(update, training.state.memory), update)
 
     return learned, learned()
 

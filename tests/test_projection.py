@@ -156,6 +156,14 @@ def test_the_room_shrinks_with_every_new_direction(name, vectors):
     np.testing.assert_allclose(steps, steps[0], rtol=0.05)
 
 
+def test_the_same_gradient_takes_one_direction(vectors):
+    """However often it comes: rounding takes no room."""
+    leaves, again = {KERNEL: jnp.zeros((D, 1))}, np.repeat(vectors[:1], 12, 0)
+    row = UPDATES["orthogonal_gradients"]
+    (left,) = row.room(told("orthogonal_gradients", again), leaves).values()
+    assert left == 1 - 1 / DIRECTIONS
+
+
 # The recursion.
 
 

@@ -2,16 +2,20 @@
 
     python -m benchmarks.disturbance.costs [CASE ...]
 
-All three kinds of update run in one process, in turns, on synthetic images of 224
-pixels, so that drift of the machine affects all alike. The projection is on from the
-first update. Rewrites `costs.json`.
+All three kinds of update run in one process, in turns, on synthetic images, so that
+drift of the machine affects all alike. At 224 pixels the supernet has the first layer
+of each of the six stages of `mbv2` with its six ops: all 21 layers compile for minutes,
+and of both networks the projection takes the same share of the arithmetic. At 16 pixels
+it is that of NAS-Bench-Macro. The projection is on from the first update. Rewrites
+`costs.json`; `python -m benchmarks.disturbance --pages` shows it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,17 +28,19 @@ from benchmarks.disturbance.rows import PLAIN, UPDATES
 from benchmarks.provenance import provenance
 from difnas_jax.config.files import load_config
 from difnas_jax.errors import require
+from difnas_jax.models.initializers import variable_shapes
+from difnas_jax.models.network import Network
+from difnas_jax.models.networks import network
 from difnas_jax.runtime import compilation
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
-from difnas_jax.training.recipe import (
-    PROJECTION,
-    Recipe,
-    build_sampler,
-    build_supernet,
-    initial_variables,
-)
+from difnas_jax.spaces.chain import ChainSpace
+from difnas_jax.spaces.image import Images
+from difnas_jax.spaces.mobilenet import mbv2, nas_bench_macro
+from difnas_jax.training.paths import SAMPLERS
+from difnas_jax.training.projection import MEMORY
+from difnas_jax.training.recipe import Recipe, initial_variables
 from difnas_jax.training.train import begin
 
 RESULTS = Path(__file__).with_name("costs.json")
@@ -50,17 +56,40 @@ class Case(NamedTuple):
       title: what it is.
       method: key of `baselines`.
       batch_size: images of an update.
+      space: of the supernet that is timed.
+      whole: the space whose memory is stated beside it.
     """
 
     title: str
     method: str
     batch_size: int
+    space: Callable[[], ChainSpace]
+    whole: Callable[[], ChainSpace]
+
+
+def mobile_net() -> ChainSpace:
+    """`mbv2` at 224 pixels, without identity."""
+    images: Images = {"image_size": 224, "image_channels": 3, "num_classes": 1000}
+    return mbv2(**images).without_identity()
+
+
+def first_layers() -> ChainSpace:
+    """Its first layer of each stage, which changes the channels."""
+    space = mobile_net()
+    layers = tuple(x for x in space.layers if x.in_channels != x.out_channels)
+    return dataclasses.replace(space, layers=layers)
+
+
+def macro() -> ChainSpace:
+    """NAS-Bench-Macro at 16 pixels."""
+    return nas_bench_macro(image_size=16, image_channels=3, num_classes=10)
 
 
 CASES = {
-    "one": Case("one path", "spos", 32),
-    "one_small": Case("one path", "spos", 8),
-    "six": Case("six strictly fair paths", "fairnas", 32),
+    "one": Case("`mbv2`, 1 path", "spos", 32, first_layers, mobile_net),
+    "six": Case("`mbv2`, 6 fair paths", "fairnas", 8, first_layers, mobile_net),
+    "macro_one": Case("NAS-Bench-Macro, 1 path", "spos", 32, macro, macro),
+    "macro_three": Case("NAS-Bench-Macro, 3 fair paths", "fairnas", 32, macro, macro),
 }
 
 
@@ -87,10 +116,15 @@ def _run(argv: Sequence[str] | None) -> None:
 
 
 def measured(case: Case) -> dict[str, Any]:
-    """`seconds` of each round and `bytes` of the projection, by kind of update."""
-    updates, sizes = {}, {}
-    for kind in UPDATES:
-        updates[kind], sizes[kind] = timed_update(config_of(case, kind))
+    """By kind of update, the `seconds` of each round, and what the projection stores.
+
+    Returns:
+      `seconds`; `bytes` of the space that is timed, and `bytes_of_whole`.
+    """
+    configs = {kind: config_of(case, kind) for kind in UPDATES}
+    updates = {}
+    for kind, config in configs.items():
+        updates[kind] = timed_update(config, case.space())
         for step in range(WARM_UP):
             updates[kind](step)
         say(f"{kind} runs")
@@ -99,28 +133,56 @@ def measured(case: Case) -> dict[str, Any]:
         first = turn % len(UPDATES)
         for kind in [*UPDATES[first:], *UPDATES[:first]]:
             seconds[kind].append(updates[kind](WARM_UP + turn))
-    return {"seconds": seconds, "bytes": sizes}
+    return {
+        "seconds": seconds,
+        "bytes": stored_bytes(case.space(), configs),
+        "bytes_of_whole": stored_bytes(case.whole(), configs),
+    }
 
 
 def config_of(case: Case, kind: str) -> ConfigDict:
-    """The supernet `mbv2`, six ops a layer, of which all weights train."""
+    """A method of which all weights train."""
     config = load_config(f"baselines/{case.method}:mbv2")
-    config.method.layer_indicator = "off"
     config.method["update"] = kind
     config.supernet.batch_size = case.batch_size
     return config
 
 
-def timed_update(config: ConfigDict) -> tuple[Callable[[int], float], int]:
-    """Step -> seconds of that update; and the bytes that the projection stores."""
-    model, recipe = build_supernet(config), Recipe.of_supernet(config)
-    mesh, space = data_mesh(), model.space
-    variables, sampler = initial_variables(config, model), build_sampler(config)
+def model_of(space: ChainSpace, config: ConfigDict) -> Network:
+    """The supernet over a space."""
+    fields = config.supernet
+    return network(
+        space, dropout=0.0, dtype=fields.dtype, rematerialize=fields.rematerialize
+    )
+
+
+def stored_bytes(
+    space: ChainSpace, configs: Mapping[str, ConfigDict]
+) -> dict[str, int]:
+    """What the projections of a supernet store, by the name of the config."""
+    params = variable_shapes(model_of(space, next(iter(configs.values()))))["params"]
+
+    def size(config: ConfigDict) -> int:
+        recipe, sampler = Recipe.of_supernet(config), SAMPLERS[config.method.sampling]
+        memory = jax.eval_shape(
+            lambda params: recipe.memory_before(params, TOTAL, sampler(space)), params
+        )
+        leaves = jax.tree.leaves(memory.get(MEMORY, {}))
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+
+    return {name: size(config) for name, config in configs.items()}
+
+
+def timed_update(config: ConfigDict, space: ChainSpace) -> Callable[[int], float]:
+    """Step -> seconds of that update."""
+    mesh, recipe = data_mesh(), Recipe.of_supernet(config)
+    model, settings = model_of(space, config), config.supernet
+    variables = initial_variables(config, model)
+    sampler = SAMPLERS[config.method.sampling](space)
     state, train_step, paths = begin(model, variables, sampler, recipe, mesh, TOTAL)
-    stored = jax.tree.leaves(state.memory.get(PROJECTION, {}))
     rng = np.random.default_rng(config.seed)
     shape = (space.image_size, space.image_size, space.image_channels)
-    images = rng.standard_normal((config.supernet.batch_size, *shape), np.float32)
+    images = rng.standard_normal((settings.batch_size, *shape), np.float32)
     labels = rng.integers(space.num_classes, size=len(images)).astype(np.int32)
     batch = replicate({"image": images, "label": labels}, mesh)
 
@@ -132,7 +194,7 @@ def timed_update(config: ConfigDict) -> tuple[Callable[[int], float], int]:
         jax.block_until_ready(state)
         return time.perf_counter() - start
 
-    return update, sum(leaf.nbytes for leaf in stored)
+    return update
 
 
 def ratios(result: dict[str, Any], kind: str) -> list[float]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -26,13 +25,14 @@ from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.scoring.trained_supernet import trained_supernet
 from difnas_jax.training.optim import Packing
-from difnas_jax.training.recipe import PROJECTION, Recipe
+from difnas_jax.training.projection import MEMORY
+from difnas_jax.training.recipe import Recipe
 
 # Networks whose accuracy is measured, and training batches for the statistics of each.
 ACCURACIES, BATCHES = 60, 10
 # Paths whose disturbance is measured in a training, all those of an update at once, and
 # paths between the two evaluations of each.
-PATHS, AFTER = 36, 12
+PATHS, AFTER = 18, 12
 EFFECTS = ("--config.method.indicator=main_effect", "--config.method.score=sum")
 BUDGET = 60_000_000  # MACs of the regret
 LAST = 0.1  # the share of the training whose mean loss is the final one
@@ -77,9 +77,9 @@ def measured(
     words = [*inputs, *arguments(row, seed), f"--workdir={folder}"]
     flags, fields = parse_flags(words)
     table = read_nas_bench_macro(flags.table)
-    own = trained(flags, fields, table)
+    own = trained(flags, fields, table, others=False)
     flags.networks = 0  # a sum over layers ranks all of them
-    effects = trained(flags, [*fields, *EFFECTS], table)  # of the same training
+    effects = trained(flags, [*fields, *EFFECTS], table, others=False)
     found = {"main_effects": ranked(effects)}
     if own.scored[0].table is None:
         found["accuracy"] = ranked(own)
@@ -123,14 +123,14 @@ def of_projection(config: ConfigDict, folder: Path) -> dict[str, Any]:
     Nothing under plain updates.
     """
     supernet, recipe = trained_supernet(config, folder), Recipe.of_supernet(config)
-    stored, params = supernet.memory.get(PROJECTION, {}), supernet.variables["params"]
-    if not stored:
+    memory, params = supernet.memory, supernet.variables["params"]
+    if MEMORY not in memory:
         return {}
     packing = Packing.of(recipe.fates(params))
     projection = recipe.projection(packing, supernet.step)
-    room = projection.room(stored, params, jnp.asarray(supernet.step))
+    room = projection.room(memory, params)
     left = [float(share) for share in room.values()]
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(stored))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(memory[MEMORY]))
     return {"space": {"bytes": size, "mean": float(np.mean(left)), "least": min(left)}}
 
 

@@ -57,8 +57,9 @@ Columns:
   tau-b of the main effects of the same supernet over all networks. *regret*: the best
   accuracy in the table under 60 M MACs less that of the network of highest score, which
   is the accuracy where the method scores by it, in percentage points.
-- *space left*: mean over ops and kernels of trace(P) / d at the end, that is the share
-  of the directions in which a kernel may still move; *least*: the smallest of them.
+- *space left*: at the end, mean over ops; of inputs trace(P) / d, the share of the
+  space in which a kernel still learns; of gradients the share of the directions of an
+  op in which nothing is stored yet; *least*: that of the op with the smallest.
 - *memory*: of the projection, in MB.
 
 """
@@ -115,11 +116,15 @@ ALIGNED_ROW = row_of(ALIGNED, PLAIN)
 COSTS = """
 ## What a projected update costs
 
-Supernet `mbv2` at 224 pixels, six ops a layer, all weights train; seconds of an update,
-medians of rounds in turns, and the median of their ratios to plain updates. The project
-set itself 1.5 as the largest.
+`python -m benchmarks.disturbance.costs`: at 224 pixels the first layer of each of the
+six stages of `mbv2`, six ops a layer, and NAS-Bench-Macro at 16 pixels; all weights
+train. Seconds of an update, medians of rounds in turns, and the median of their ratios
+to plain updates; the project set itself 1.5 as the largest at the widths of
+MobileNetV2. The memory is that of the projection, of the layers that are timed and of
+all layers.
 
 """
+MEMORY = {"MB, timed": "bytes", "MB, all layers": "bytes_of_whole"}
 
 
 def page(results: Results, costs: Results) -> str:
@@ -130,7 +135,7 @@ def page(results: Results, costs: Results) -> str:
       costs: of updates, by case, as `costs.json` has them.
     """
     compared = [row_of(*pair) for pair in itertools.product(METHODS, UPDATES)]
-    varied = [name for name, row in ROWS.items() if len(row.seeds) == 1]
+    varied = [name for name, row in ROWS.items() if row.updates == FEWER]
     others = [name for name in ROWS if name not in (*compared, *varied)]
     lines = [
         *_table(results, compared),
@@ -147,9 +152,7 @@ def page(results: Results, costs: Results) -> str:
         f"{METHODS[VARIED].title}, {FEWER} updates, seed 0, `{VARIED_UPDATE}`.\n",
         *_table(results, varied),
         COSTS,
-        *markdown.head(
-            ("paths", "batch", "update", "seconds", "ratio", "memory in MB")
-        ),
+        *markdown.head(("supernet", "batch", "update", "seconds", "ratio", *MEMORY)),
         *_costs(costs),
         "\n## Where the numbers come from\n",
         *markdown.sources({**results, **costs}),
@@ -239,6 +242,6 @@ def _costs(costs: Results) -> Iterator[str]:
                     f"`{kind}`",
                     f"{statistics.median(result['seconds'][kind]):.3f}",
                     f"{statistics.median(ratios(result, kind)):.2f}",
-                    f"{result['bytes'][kind] / 1e6:.1f}",
+                    *(f"{result[name][kind] / 1e6:.0f}" for name in MEMORY.values()),
                 )
             )

@@ -57,20 +57,21 @@ def _fields(**fields: Any) -> tuple[str, ...]:
 
 # By the name that `benchmarks.evidence.nas_bench_macro` knows.
 METHODS: dict[str, Method] = {
-    "spos": Method("SPOS", 1, 1500),
-    "fairnas": Method("FairNAS", 3, 500),
-    "main_effect": Method("main effects", 3, 500),
+    "spos": Method("SPOS", 1, 1200),
+    "fairnas": Method("FairNAS", 3, 400),
+    "main_effect": Method("main effects", 3, 400),
 }
 # A tenth of the training is the warm-up of every projected row that says nothing else.
 WARM_UP = 0.1
+USUAL_ALPHA = 1.0
 ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 # Shares of the training after which the projection begins.
-WARM_UPS = (0.0, 0.1, 0.3)
+WARM_UPS = (0.0, WARM_UP, 0.3)
 # The method of the sensitivity rows, and how many updates they do; that of the rows in
 # which gradients are compared, and the checkpoints which that needs.
 VARIED, FEWER = "main_effect", 300
 VARIED_UPDATE = "orthogonal_inputs"
-ALIGNED, ALIGNED_AT = "main_effect", (0, 50, 100, 200, 350, 500)
+ALIGNED, ALIGNED_AT = "main_effect", (0, 50, 100, 200, 300, 400)
 ALIGNED_FLAGS = (
     "--config.supernet.checkpoint_every=50",
     f"--config.supernet.keep_checkpoints={ALIGNED_AT[-1] // 50}",
@@ -95,7 +96,7 @@ def _compared() -> Iterator[tuple[str, Row]]:
 def _batch_norms() -> Iterator[tuple[str, Row]]:
     """Batch norms alone train, as in DI-NAS."""
     title, flags = "main effects, batch norms alone", _fields(trainable="all_bn")
-    yield "all_bn", _aligned(Row(title, ALIGNED, flags))
+    yield "all_bn", _aligned(Row(title, ALIGNED, flags, SEEDS[:1]))
 
 
 def _aligned(row: Row) -> Row:
@@ -109,7 +110,9 @@ def _varied() -> Iterator[tuple[str, Row]]:
         return Row(title, VARIED, _fields(**fields), SEEDS[:1], FEWER)
 
     yield "varied_plain", row("plain")
-    for start, alpha in itertools.product(WARM_UPS, ALPHAS):
+    at_usual_start = [(WARM_UP, alpha) for alpha in ALPHAS]
+    at_usual_alpha = [(start, USUAL_ALPHA) for start in WARM_UPS if start != WARM_UP]
+    for start, alpha in at_usual_start + at_usual_alpha:
         fields = {"update": VARIED_UPDATE, "project_from": start, "alpha": alpha}
         title = f"alpha {alpha:g}, from {start:g} on"
         yield varied_name(alpha, start), row(title, **fields)

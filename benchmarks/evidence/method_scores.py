@@ -123,9 +123,18 @@ def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict
 
 
 def trained(
-    flags: argparse.Namespace, words: list[str], table: BenchmarkTable
+    flags: argparse.Namespace,
+    words: list[str],
+    table: BenchmarkTable,
+    others: bool = True,
 ) -> Ranking:
     """Train a supernet for each seed and score the table with each.
+
+    Args:
+      flags: see `nas_bench_macro`.
+      words: flags of fields of the config.
+      table: what to rank.
+      others: whether by all other scores that are sums over layers, too.
 
     Raises:
       InputError: an unknown method, or settings that do not fit.
@@ -140,7 +149,7 @@ def trained(
         folder = flags.workdir / default_workdir(flags.method, _training(config)).name
         say(f"== {flags.method}, seed {seed}: {folder}")
         pipeline.run(_training(config), folder)
-        scored.append(_scored(config, folder, table, space))
+        scored.append(_scored(config, folder, table, space, others))
     about = {
         "method": config.method.to_dict(),
         "supernet": config.supernet.to_dict(),
@@ -201,16 +210,22 @@ def _training(config: ConfigDict) -> ConfigDict:
 
 
 def _scored(
-    config: ConfigDict, folder: Path, table: BenchmarkTable, space: SearchSpace
+    config: ConfigDict,
+    folder: Path,
+    table: BenchmarkTable,
+    space: SearchSpace,
+    others: bool,
 ) -> Scored:
-    """The names of a table by the method's score, and by all that are sums."""
+    """The names of a table by the method's score, and by the others that are sums."""
     start = time.monotonic()
     supernet = trained_supernet(config, folder)
     evidence = evidence_of(config, supernet)
-    tables = indicator_tables(config, evidence)
-    scales = read_scales(config, supernet, evidence)
-    tables |= {name: idea(scales) for name, idea in IDEAS.items()}
-    others = {name: summed(values, table, space) for name, values in tables.items()}
+    tables = {}
+    if others:
+        tables = indicator_tables(config, evidence)
+        scales = read_scales(config, supernet, evidence)
+        tables |= {name: idea(scales) for name, idea in IDEAS.items()}
+    sums = {name: summed(values, table, space) for name, values in tables.items()}
     row = scorer_row(config)
     if row.additive:
         values = INDICATORS[config.method.indicator].measure(evidence)
@@ -228,7 +243,7 @@ def _scored(
     marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
     seconds["supernet"] = marker["seconds"]
     images += files.read_json(folder / artifacts.SUPERNET_RESULT, ("images",))["images"]
-    return Scored(scores, values, others, seconds, images, folder)
+    return Scored(scores, values, sums, seconds, images, folder)
 
 
 def _part(table: BenchmarkTable, space: SearchSpace, networks: int) -> BenchmarkTable:

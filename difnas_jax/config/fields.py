@@ -107,8 +107,8 @@ def default() -> ConfigDict:
     config.method["update"] = "plain"
     # Their strength: a direction that came n times keeps alpha / (alpha + n) of an
     # update. It is multiplied by `alpha_decay` in the course of the training, evenly on
-    # a logarithmic scale; `forgetting` is the share of what is stored for an op that
-    # each further path through the op keeps.
+    # a logarithmic scale, and must stay at 0.001 at least, for float32; `forgetting` is
+    # the share of what is stored for an op that each further path through the op keeps.
     config.method.alpha = 1.0
     config.method.alpha_decay = 1.0
     config.method.forgetting = 1.0

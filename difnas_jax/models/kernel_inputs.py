@@ -1,7 +1,7 @@
 """What kernels see: mean patches of their inputs, for updates that are to spare them.
 
 A caller who makes the collection `kernel_inputs` mutable gets there, under the name of
-every trained kernel that a path passes, the vectors that the kernel is multiplied with,
+every kernel that is not frozen, the vectors that the kernel is multiplied with,
 averaged over the images and over the pixels of each quarter of the feature map; zeros
 for the other kernels of a switch. For everybody else nothing is computed.
 """
@@ -47,7 +47,9 @@ def record(
     images = layout.channels_last(feature_map)  # [B, H, W, C]
     mean = images.astype(jnp.float32).mean(0)  # [B, H, W, C] -> [H, W, C]
     rows, columns = (mean_positions(size, kernel, stride) for size in mean.shape[:2])
-    patches = jnp.einsum("aih,bjw,hwc->abijc", rows, columns, mean)
+    # In all bits: what is stored is to be what the kernel sees.
+    exact = {"precision": jax.lax.Precision.HIGHEST}
+    patches = jnp.einsum("aih,bjw,hwc->abijc", rows, columns, mean, **exact)
     vectors = patches.reshape(VECTORS, kernel**2, -1)  # [V, k k, C]
     if depthwise:
         vectors = vectors.transpose(2, 0, 1)  # [V, k k, C] -> [C, V, k k]

@@ -131,9 +131,8 @@ class ChoiceLayer(nn.Module):
             return nn.switch(branch, through, self, inputs)
         branches = tuple(self._branch(op, train, cell) for op in ops)
         variables = tuple(self._variables(op, cell) for op in ops)
-        outputs, records = choose(
-            branches, self.rematerialize, branch, variables, inputs
-        )
+        found: Any = choose(branches, self.rematerialize, branch, variables, inputs)
+        outputs, records = found
         for recorded in records:
             self._keep(recorded, cell)
         return outputs

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build, stages
-from difnas_jax.report import disturbance
+from difnas_jax.report import disturbance, room
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
@@ -41,9 +41,9 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
 
     Returns:
       The found network (of several that were retrained the best one), its accuracies in
-      0..1, its runners-up, their provenance, the disturbance in the supernet, the
-      algorithms compared, and the seconds of each finished stage before this one; None
-      for a value whose artefact is missing.
+      0..1, its runners-up, their provenance, the disturbance in the supernet, the room
+      that projected updates leave there, the algorithms compared, and the seconds of
+      each finished stage before this one; None for a value whose artefact is missing.
 
     Raises:
       InputError: a damaged artefact.
@@ -62,6 +62,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         **{name: retrained.get(name) for name in RETRAINED},
         **_supernet(workdir),
         "disturbance": disturbance.summary(disturbance.measured(workdir)),
+        "room": room.summary(room.measured(workdir), room.share_of(config)),
         "warnings": _warnings(config, workdir),
         "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build
-from difnas_jax.report import diagrams, disturbance, figures, isometry
+from difnas_jax.report import diagrams, disturbance, figures, isometry, room
 from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
 from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
@@ -102,6 +102,8 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
         drawn["training"] = figures.training_curves(supernet, retrain)
     if measurements := disturbance.measured(workdir):
         drawn["disturbance"] = disturbance.figure(measurements)
+    if rows := room.measured(workdir):
+        drawn["room"] = room.figure(rows, room.share_of(config))
     if measured := isometry.measured(config, workdir):
         drawn["isometry"] = isometry.figure(measured)
     return drawn

@@ -18,6 +18,8 @@ from difnas_jax.training.input_projection import (
     op_of,
 )
 
+ROUNDING = 1e-8  # of all that is stored of an op, in a direction
+
 
 def ops_by_size(leaves: Leaves) -> dict[str, dict[str, list[Leaf]]]:
     """The leaves of every op, by number of weights and name."""
@@ -112,9 +114,13 @@ def gram_matrix(rows: Array, vector: Array, forgetting: float) -> Array:
 
 
 def directions_left(memory: Stacks, leaves: Leaves) -> dict[str, Array]:
-    """The share of the R directions of each op in which nothing is stored yet."""
+    """The share of the R directions of each op in which nothing is stored yet.
+
+    What rounding leaves of gradients that depend on each other is nothing.
+    """
     left = {}
     for size, ops in ops_by_size(leaves).items():
-        free = (memory[size] == 0).all(-1).mean(-1)  # [n, R, D] -> [n]
-        left |= dict(zip(ops, free, strict=True))
+        squares = (memory[size] ** 2).sum(-1)  # [n, R, D] -> [n, R]
+        free = squares <= ROUNDING * squares.sum(-1, keepdims=True)
+        left |= dict(zip(ops, free.mean(-1), strict=True))
     return left

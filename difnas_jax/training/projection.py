@@ -33,6 +33,9 @@ from difnas_jax.training import gradient_projection, input_projection
 from difnas_jax.training.fates import HELD, KERNELS, leaves_of, trained_kinds, tree_of
 from difnas_jax.training.input_projection import Leaves, Stacks
 from difnas_jax.training.optim import Packed, Packing
+from difnas_jax.training.paths import Memory
+
+MEMORY = "projection"  # the name of what is stored in the memory of a training
 
 
 class Projector(NamedTuple):
@@ -68,7 +71,7 @@ UPDATES: dict[str, Projector] = {
         input_projection.project,
         input_projection.learn,
         input_projection.space_left,
-        room_name="trace(P) / d",
+        room_name="the space in which a kernel still learns, trace(P) / d",
         records=(COLLECTION,),
     ),
     "orthogonal_gradients": Projector(
@@ -76,7 +79,7 @@ UPDATES: dict[str, Projector] = {
         gradient_projection.project,
         gradient_projection.learn,
         gradient_projection.directions_left,
-        room_name="directions without a gradient",
+        room_name="the directions that an op can store",
     ),
 }
 
@@ -111,59 +114,73 @@ class Projection:
     method: ConfigDict
     total: int
 
-    def init(self, params: Any) -> Stacks:
-        """The memory before the first update of nested parameters."""
-        return self.projector.init(self._trained(params), self.method.directions)
+    def init(self, params: Any) -> Memory:
+        """Its entry in the memory before the first update of nested parameters.
+
+        Nothing where nothing is stored.
+        """
+        stored = self.projector.init(self._trained(params), self.method.directions)
+        return {MEMORY: stored} if stored else {}
 
     def project(
-        self, update: Packed, memory: Stacks, params: Any, step: Array
+        self, update: Packed, memory: Memory, params: Any, step: Array
     ) -> Packed:
         """The part of a final update that is applied.
 
         Args:
           update: packed.
-          memory: before this update; it is empty where nothing is projected.
+          memory: of the training, before this update.
           params: nested parameters, for the shapes.
           step: int32[], updates done.
         """
 
         def projected(update: Packed) -> Packed:
             leaves = leaves_of(self.packing.unpack(update, params))
-            trained = self._trained(tree_of(leaves))
-            new = self.projector.project(trained, memory, self._alpha(step))
+            trained, alpha = self._trained(tree_of(leaves)), self._alpha(step)
+            new = self.projector.project(trained, memory[MEMORY], alpha)
             return self.packing.pack(tree_of({**leaves, **new}))
 
-        if not memory:
+        if MEMORY not in memory:
             return update
         return jax.lax.cond(self._is_on(step), projected, lambda same: same, update)
 
-    def learn(self, memory: Stacks, gradients: Any, inputs: Any, step: Array) -> Stacks:
-        """The memory after an update.
+    def learn(
+        self,
+        memory: Memory,
+        gradients: Packed,
+        records: dict[str, Any],
+        params: Any,
+        step: Array,
+    ) -> Memory:
+        """The memory of the training after an update.
 
         Args:
           memory: before it.
-          gradients: of the loss, nested like the parameters.
-          inputs: of kernels, nested likewise, see `models.kernel_inputs`; empty where
-            the projector records nothing.
+          gradients: of the loss, packed.
+          records: what the network recorded for it, by collection.
+          params: nested parameters, for the shapes.
           step: int32[], updates done.
         """
 
-        def learned(memory: Stacks) -> Stacks:
+        def learned(stored: Stacks) -> Stacks:
             return self.projector.learn(
-                memory,
-                self._trained(gradients),
-                leaves_of(inputs),
+                stored,
+                self._trained(self.packing.unpack(gradients, params)),
+                leaves_of(records.get(COLLECTION, {})),
                 self._alpha(step),
                 self.method.forgetting,
             )
 
-        if not memory:
+        if MEMORY not in memory:
             return memory
-        return jax.lax.cond(self._is_on(step), learned, lambda same: same, memory)
+        stored = jax.lax.cond(
+            self._is_on(step), learned, lambda same: same, memory[MEMORY]
+        )
+        return {**memory, MEMORY: stored}
 
-    def room(self, memory: Stacks, params: Any) -> dict[str, Array]:
+    def room(self, memory: Memory, params: Any) -> dict[str, Array]:
         """The share that is left of every op, by name; see `Projector.room_name`."""
-        return self.projector.room(memory, self._trained(params))
+        return self.projector.room(memory.get(MEMORY, {}), self._trained(params))
 
     def _alpha(self, step: Array) -> Array:
         return self.method.alpha * self.method.alpha_decay ** (step / self.total)

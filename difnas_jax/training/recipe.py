@@ -28,8 +28,6 @@ from difnas_jax.training.paths import (
 )
 from difnas_jax.training.projection import UPDATES, Projection
 
-PROJECTION = "projection"  # what the projection of updates stores in it
-
 
 class Remembers(NamedTuple):
     """One kind of memory.
@@ -147,10 +145,9 @@ class Recipe:
           sampler: of the paths of an update.
         """
         packing = Packing.of(self.fates(params))
-        stored = self.projection(packing, total).init(params)
-        memory = self.remembers.begin(total, paths_per_update(sampler))
-        memory |= sampler.memory
-        return {**memory, PROJECTION: stored} if stored else memory
+        remembered = self.remembers.begin(total, paths_per_update(sampler))
+        projected = self.projection(packing, total).init(params)
+        return {**remembered, **sampler.memory, **projected}
 
     def fates(self, params: Any) -> Fates:
         """The fate of every leaf of a tree with all parameters."""

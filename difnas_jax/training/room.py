@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import jax
-import numpy as np
 
 from difnas_jax.runtime.metrics import MetricsWriter
 from difnas_jax.training.optim import Packing
-from difnas_jax.training.recipe import PROJECTION, Recipe
+from difnas_jax.training.recipe import Recipe
 from difnas_jax.training.steps import TrainState
 
 FIELDS = ("step", "ops")
@@ -21,7 +20,7 @@ class Room:
 
     Attributes:
       path: of the file of JSON lines.
-      measure: (memory of the projection, params, step) -> value by op, compiled.
+      measure: (memory, nested parameters) -> share by op, compiled.
     """
 
     path: Path
@@ -37,8 +36,8 @@ class Room:
 
     def write(self, state: TrainState) -> None:
         """Append a row: `step` and, by op, the `ops`."""
-        stored, params = state.memory[PROJECTION], state.variables["params"]
-        values = jax.device_get(self.measure(stored, params))
+        measured = self.measure(state.memory, state.variables["params"])
+        values = jax.device_get(measured)
         step = int(state.step)
-        row = {"step": step, "ops": {op: float(np.mean(v)) for op, v in values.items()}}
+        row = {"step": step, "ops": {op: float(value) for op, value in values.items()}}
         MetricsWriter(self.path, FIELDS, step - 1).write(row)

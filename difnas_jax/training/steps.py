@@ -11,7 +11,6 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
-from difnas_jax.models.kernel_inputs import COLLECTION
 from difnas_jax.models.network import Network
 from difnas_jax.training.fates import HELD
 from difnas_jax.training.gradients import Batch, Shared, gradients_of_paths
@@ -19,7 +18,7 @@ from difnas_jax.training.optim import Packed, Packing
 from difnas_jax.training.paths import stream
 from difnas_jax.training.placements import PLACEMENTS, PathsInOrder
 from difnas_jax.training.projection import Projection
-from difnas_jax.training.recipe import PROJECTION, Memory, Recipe
+from difnas_jax.training.recipe import Memory, Recipe
 
 Metrics = dict[str, Array]
 Optimizer = optax.GradientTransformationExtraArgs
@@ -93,15 +92,14 @@ def make_train_step(
         )
         spread = PLACEMENTS[recipe.placement].spread(gradients, mesh)
         batch_stats, sums = spread(Shared(variables, batch, key), every)
-        packed, stored = packing.pack(params), state.memory.get(PROJECTION, {})
-        updates: Any
+        packed = packing.pack(params)
         updates, optimizer_state = optimizer.update(
             sums.gradients,
             state.optimizer,
             packed,
             moves=packing.moves(params, paths, model.space),
         )
-        updates = projection.project(updates, stored, params, state.step)
+        updates: Any = projection.project(updates, state.memory, params, state.step)
         packed: Any = optax.apply_updates(packed, updates)
         metrics = {
             "loss": sums.loss / len(paths),
@@ -110,11 +108,9 @@ def make_train_step(
             "parameter_norm": _norm_of_trained(packed),
         }
         memory = recipe.remembers.learn(state.memory, state.step, sums.losses)
-        if stored:
-            gradients = packing.unpack(sums.gradients, params)
-            inputs = sums.records.get(COLLECTION, {})
-            stored = projection.learn(stored, gradients, inputs, state.step)
-            memory = {**memory, PROJECTION: stored}
+        memory = projection.learn(
+            memory, sums.gradients, sums.records, params, state.step
+        )
         params = packing.unpack(packed, params)
         new_state = TrainState(
             step=state.step + 1,
