@@ -31,7 +31,7 @@ from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES
 from difnas_jax.training.paths import LEARNED, SAMPLERS, paths_per_update
 from difnas_jax.training.placements import PLACEMENTS
-from difnas_jax.training.projection import UPDATES, check_trains_kernels
+from difnas_jax.training.projection import UPDATES, check_projected_kernels
 from difnas_jax.training.recipe import MEMORIES, Recipe
 
 CHOICES: dict[str, Iterable[str]] = {
@@ -88,7 +88,7 @@ def check(config: ConfigDict) -> None:
     check_paths(config, wiring.sampled)
     if "supernet" in stages:
         check_trainable(config, wiring.sampled)
-        check_trains_kernels(config)
+        check_projected_kernels(config)
         if config.supernet.steps:  # else the data say how many there are
             check_fits(config, config.supernet.steps)
     if "indicator" in {*stages, *scorer_row(config).needs}:

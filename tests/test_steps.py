@@ -60,6 +60,8 @@ def training(
         paths_at_once=1,
         fair=True,
         memory="path_losses",
+        update="plain",
+        method=default().method,
     )
     recipe = dataclasses.replace(recipe, **(columns or {}))
     train_classifier = recipe.train_classifier
@@ -392,7 +394,7 @@ def test_the_classifier_would_move_without_the_mask_of_optax(tiny, batch):
     """It lies in `params` and has a gradient; only the mask holds it."""
     state, step = training(tiny, "all_bn")
     paths = jnp.array([[0, 1, 2], [1, 0, 0]])
-    recipe = Recipe(settings(), 0, "all_bn", False, "same", "batch", 1, True, "nothing")
+    recipe = Recipe.of_supernet(default())
     plain = optim.only_moving(optax.adam(0.1))
     before = state.variables["params"]
     packing = optim.Packing.of(recipe.fates(before))

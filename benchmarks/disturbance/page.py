@@ -53,11 +53,11 @@ Columns:
   their own: positive where others disturb it. *Of accuracy* with the opposite sign, in
   percentage points. Means over the measured paths and seeds, by third of the training.
 - *loss*: of the training, mean of its last tenth over seeds.
-- *tau, accuracy*: tau-b of the validation accuracy, of 100 networks; *tau, effects*:
+- *tau, accuracy*: tau-b of the validation accuracy, of 60 networks; *tau, effects*:
   tau-b of the main effects of the same supernet over all networks. *regret*: the best
   accuracy in the table under 60 M MACs less that of the network of highest score, which
   is the accuracy where the method scores by it, in percentage points.
-- *space left*: at the end, mean over ops; of inputs trace(P) / d, the share of the
+- *room*: what is left at the end, mean over ops; of inputs trace(P) / d, the share of the
   space in which a kernel still learns; of gradients the share of the directions of an
   op in which nothing is stored yet; *least*: that of the op with the smallest.
 - *memory*: of the projection, in MB.

@@ -74,6 +74,8 @@ def read_scales(
         paths_at_once=1,
         fair=True,
         memory="nothing",
+        update="plain",
+        method=config.method,
     )
     # Whatever trained before: now the indicators alone do.
     variables = merge(trained.variables)

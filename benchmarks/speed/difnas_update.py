@@ -80,6 +80,8 @@ def training(
         paths_at_once=settings.get("paths_at_once", 1),
         fair=True,
         memory="nothing" if retrains else default().method.memory,
+        update="plain",
+        method=default().method,
     )
     variables = split(variables, recipe.fates(variables["params"]))
     packing = optim.Packing.of(recipe.fates(variables["params"]))

@@ -7,6 +7,7 @@ rates hold at `reference_batch` and scale linearly with `batch_size`.
 
 from ml_collections import ConfigDict
 
+from difnas_jax.config.method_fields import method_fields
 from difnas_jax.config.stages import STAGES
 
 
@@ -77,75 +78,7 @@ def default() -> ConfigDict:
     config.data.mean = ()
     config.data.std = ()
 
-    # A method is a combination of these fields.
-    config.method = ConfigDict()
-    # `orthogonal`, `he_fan_out` or `looks_linear` (inverted residuals of aligned pairs,
-    # without batch norm exactly linear).
-    config.method.kernels = "orthogonal"
-    # Depthwise kernels of the orthogonal family: `qr` (the paper: each filter an
-    # orthogonal matrix) or `shift` (one tap, the isometry that tells sizes apart).
-    config.method.depthwise = "qr"
-    # Activation of the supernet alone, a key of `models.modules.ACTIVATIONS`; empty:
-    # that of the space, which the found network always has.
-    config.method.activation = ""
-    # What trains: `all_bn` (scale and bias of every batch norm), `indicator` (of the
-    # last one of each candidate, the release of BN-NAS), `spatial` (all, and kernels of
-    # more than one pixel), `all`. Other kernels stay frozen as they were drawn; `all`
-    # starts from there.
-    config.method.trainable = "all_bn"
-    # Whether the classifier trains where kernels are frozen.
-    config.method.train_classifier = False
-    # The paths of an update: `strict_fair` (each op of a layer once), `uniform` (one),
-    # `reinforce` (one, of a policy that learns by accuracies on the validation split).
-    config.method.sampling = "strict_fair"
-    # The paths of one update see the `same` batch, or `split` it among them.
-    config.method.batch_sharing = "same"
-    # What becomes of an update before it is applied, a key of `projection.UPDATES`:
-    # `plain`; `orthogonal_inputs` or `orthogonal_gradients` to what earlier paths gave
-    # the same weights, so that these paths are not disturbed. A setting of ConfigDict
-    # has this name, too: write and read it as `config.method["update"]`.
-    config.method["update"] = "plain"
-    # Their strength: a direction that came n times keeps alpha / (alpha + n) of an
-    # update. It is multiplied by `alpha_decay` in the course of the training, evenly on
-    # a logarithmic scale, and must stay at 0.001 at least, for float32; `forgetting` is
-    # the share of what is stored for an op that each further path through the op keeps.
-    config.method.alpha = 1.0
-    config.method.alpha_decay = 1.0
-    config.method.forgetting = 1.0
-    # The shares of the training between which they store and project; before is the
-    # warm-up.
-    config.method.project_from = 0.0
-    config.method.project_until = 1.0
-    # `orthogonal_gradients`: principal directions of earlier gradients kept of each op.
-    config.method.directions = 8
-    # An identity with batch norm in every normal layer: `parallel` (beside the block),
-    # `shortcut` (on its skip connection), `candidate` (one more op) or `off`; `plain`:
-    # an identity without batch norm is one more op.
-    config.method.layer_indicator = "parallel"
-    # What a layer scores that is dropped although its identity was always on, as under
-    # `parallel` and `shortcut`: `zero`, the identity's indicator as `measured`, or
-    # `position_corrected`, without what its position in the stage explains.
-    config.method.dropped_layer = "zero"
-    # What the indicator stage reads off the supernet for each op: `gamma`, the learned
-    # scale of its last batch norm, or `main_effect`, by how much it lowers the loss of
-    # the paths through it.
-    config.method.indicator = "gamma"
-    # What the training of the supernet remembers: `path_losses` of all updates, which
-    # `main_effect` reads, or `nothing`.
-    config.method.memory = "nothing"
-    # A sum over layers of the indicator of each op: `ratio` (to the layer's identity,
-    # or to the mean of its ops), `argmax` (how many layers keep their best op) or `sum`
-    # (as it is); or `accuracy`: of the path on the validation split, after
-    # recalibration; or `training_free`, of `proxies` by a `combiner`.
-    config.method.score = "ratio"
-    # Score `training_free`: columns of `scoring/proxies`, and what makes one score of
-    # them by ranks among the candidates, `rank_sum` or `sum_log_rank`.
-    config.method.proxies = ("ntk_condition", "linear_regions", "regression_error")
-    config.method.combiner = "rank_sum"
-    # Training-free scores: drawings of initial values and images of which they are the
-    # mean, and the initial kernels; empty: those that the authors of a score used.
-    config.method.proxy_repeats = 1
-    config.method.proxy_kernels = ""
+    config.method = method_fields()
 
     config.supernet = _training()
     config.supernet.epochs = 120.0

@@ -63,8 +63,8 @@ def keep(module: nn.Module, collection: str, path: tuple[str, ...], tree: Any) -
     first, *rest = path
     for name in reversed(rest):
         tree = {name: tree}
-    kept = module.get_variable(collection, first, {})
-    module.put_variable(collection, first, _sum(kept, tree))
+    kept = module.get_variable(collection, first, None)
+    module.put_variable(collection, first, tree if kept is None else _sum(kept, tree))
 
 
 def _sum(one: Any, other: Any) -> Any:

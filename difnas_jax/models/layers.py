@@ -17,6 +17,7 @@ from jax import Array
 
 from difnas_jax.models.blocks import BLOCKS
 from difnas_jax.models.branches import (
+    RECORDS,
     PerCellBlocks,
     Recorded,
     SumOfBlocks,
@@ -140,7 +141,7 @@ class ChoiceLayer(nn.Module):
     def _mixed(
         self, inputs: Array, weights: Array, train: bool, cell: int | None
     ) -> Array:
-        """The sum of all ops, weighted by float32[O]; one of weight 0 has no codes."""
+        """The sum of all ops, weighted by float32[O]; weight 0 records nothing."""
         total = []
         for index, op in zip(self.layer.ops, self._allowed(), strict=True):
             branch, variables = self._branch(op, train, cell), self._variables(op, cell)
@@ -215,11 +216,15 @@ class ChoiceLayer(nn.Module):
         return SumOfBlocks(blocks, train, recorded_by(self))
 
     def _variables(self, op: Op, cell: int | None) -> dict[str, Any]:
-        """By op name and collection (frozen weights included), those of a branch."""
+        """By op name and collection (frozen weights included), those of a branch.
+
+        Without what was recorded along other paths, to which it would be added again.
+        """
         variables = {}
+        trees = {k: tree for k, tree in self.variables.items() if k not in RECORDS}
         for each in [op, *self._parallel()]:
             path = self._path(each, cell)
-            found = {kind: _at(tree, path) for kind, tree in self.variables.items()}
+            found = {kind: _at(tree, path) for kind, tree in trees.items()}
             variables[each.name] = {kind: tree for kind, tree in found.items() if tree}
         return variables
 

@@ -7,10 +7,8 @@ already, intermediates of equal shape share a buffer, and the gradients of all b
 share one row. Equal branches are traced once.
 """
 
-import collections
 import functools
 import itertools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -19,6 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
+
+from difnas_jax.ops.buffers import buffer_counts, filled, taken_from
 
 # Variables and inputs -> outputs, and what the branch records, which has no gradient.
 Branch = Callable[[Any, Array], tuple[Array, Any]]
@@ -175,14 +175,14 @@ def _forward(branches, rematerialize, index, variables, inputs):
         for branch, moves, own in zip(branches, moving, variables, strict=True)
     ]
     records, backward_passes = zip(*shapes, strict=True)
-    counts = _buffer_counts(backward_passes)
+    counts = buffer_counts(backward.kept for backward in backward_passes)
 
     def run(number: int, variables: tuple[Any, ...], inputs: Array):
         outputs, recorded, backward = _linearize(
             branches[number], moving[number], variables[number], inputs
         )
         found = outputs, _among_zeros(records, number, recorded)
-        return found, _fill_buffers(counts, backward.kept)
+        return found, filled(counts, backward.kept)
 
     found, buffers = _switch(index, run, variables, inputs)
     saved = _Saved(index, variables, inputs, buffers, moving, backward_passes)
@@ -205,7 +205,7 @@ def _backward(branches, rematerialize, saved: _Saved, cotangents):
             kept = backward.kept
         else:
             backward = saved.backward[number]
-            kept = _read_buffers(backward.kept, buffers)
+            kept = taken_from(backward.kept, buffers)
         arguments = [*jax.tree.leaves(own), inputs]
         gradients, gradient = backward(kept, arguments, cotangent)
         # One row for all branches instead of zeros for every weight of the others.
@@ -238,32 +238,3 @@ def _gradients(variables: Any, moving: Moving, row: Array) -> Any:
         parts.append(row[start:stop].reshape(leaf.shape) if moves else None)
         start = stop
     return jax.tree.unflatten(structure, parts)
-
-
-# What a buffer is for: arrays of one shape and type.
-_key = operator.attrgetter("shape", "dtype")
-
-
-def _buffer_counts(branches: Sequence[Backward]) -> collections.Counter:
-    """How many buffers of each shape and type are enough for every single branch."""
-    counts = collections.Counter()
-    for backward in branches:
-        counts |= collections.Counter(map(_key, backward.kept))  # the larger count
-    return counts
-
-
-def _fill_buffers(counts: collections.Counter, kept: Sequence[Array]) -> list[Array]:
-    """Write what a branch keeps into the buffers, and zeros into the others."""
-    buffers = []
-    for key, count in counts.items():
-        own = [leaf for leaf in kept if _key(leaf) == key]
-        buffers += own + [jnp.zeros(*key)] * (count - len(own))
-    return buffers
-
-
-def _read_buffers(kept: Sequence[Any], buffers: Sequence[Array]) -> list[Array]:
-    """The arrays of these shapes, from the buffers, in the order of the branch."""
-    waiting = collections.defaultdict(collections.deque)
-    for buffer in buffers:
-        waiting[_key(buffer)].append(buffer)
-    return [waiting[_key(leaf)].popleft() for leaf in kept]

@@ -15,11 +15,8 @@ from difnas_jax.runtime import artifacts, files
 
 KEYS = ("step", "architectures", "images", "seconds")
 THIRDS = ("early", "middle", "late")
-# Quantity -> its label, and the sign of a later value that is lower.
-QUANTITIES: dict[str, tuple[str, int]] = {
-    "loss": ("loss (nats)", -1),
-    "accuracy": ("accuracy", 1),
-}
+# Quantity -> its label.
+QUANTITIES = {"loss": "loss (nats)", "accuracy": "accuracy"}
 # A running mean is drawn over so many measurements, or over this share of them.
 LEAST_WINDOW, WINDOW = 5, 0.2
 Values = dict[str, Any]
@@ -51,7 +48,8 @@ def summary(rows: Rows) -> Values | None:
       `measurements`, `architectures` that were measured, what trained in between
       (`after`), `images`, `split`, `seconds`; of `early`, `middle` and `late` thirds of
       the measurements `steps` (first and last), and of each quantity `mean`, `error`
-      (standard error over measurements, None of a single one) and the share `helped`;
+      (standard error over measurements, None of a single one), `spread` (standard
+      deviation over paths) and the share `helped`;
       `parts`, by quantity and name, mean and error. None without rows.
     """
     if not rows:
@@ -86,17 +84,11 @@ def summary(rows: Rows) -> Values | None:
 
 
 def _of_paths(rows: Rows, quantity: str) -> Values:
-    """Mean, error and share helped of some measurements."""
-    sign = QUANTITIES[quantity][1]
-    changes = [
-        sign * (before - later)
-        for row in rows
-        for before, later in zip(
-            row[quantity]["right_after"], row[quantity]["later"], strict=True
-        )
-    ]
+    """Mean, its error, spread over paths, and share helped of some measurements."""
+    changes = [change for row in rows for change in row[quantity]["disturbance"]]
     helped = sum(change < 0 for change in changes) / len(changes)
-    return {**_mean([row[quantity]["mean"] for row in rows]), "helped": helped}
+    means = _mean([row[quantity]["mean"] for row in rows])
+    return {**means, "spread": statistics.pstdev(changes), "helped": helped}
 
 
 def _mean(values: Sequence[float]) -> Values:
@@ -115,7 +107,7 @@ def figure(rows: Rows) -> Figure:
     """
     found: Any = summary(rows)
     drawn, axes = new_figure(10.4, 6.4, columns=2, rows=2)
-    for row, (quantity, (label, _)) in enumerate(QUANTITIES.items()):
+    for row, (quantity, label) in enumerate(QUANTITIES.items()):
         over_time, by_part = axes[2 * row : 2 * row + 2]
         _over_time(over_time, rows, quantity)
         over_time.set(xlabel="step", ylabel=f"disturbance of the {label}")

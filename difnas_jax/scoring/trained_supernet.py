@@ -51,7 +51,7 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
     sampler = build_sampler(config)
     params = variable_shapes(model)["params"]
     variables = split({"params": params, "batch_stats": {}}, recipe.fates(params))
-    # What its parameters are split into alone says what it carries along.
+    # What is stored depends on the parameters that train, those left in `params`.
     trained = variables["params"]
     memory = jax.eval_shape(lambda: recipe.memory_before(trained, step, sampler))
     targets = {"variables": variables, **({"memory": memory} if memory else {})}

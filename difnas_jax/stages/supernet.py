@@ -1,4 +1,8 @@
-"""Stage 1: train the supernet. Writes `supernet/`: checkpoints, metrics, last step."""
+"""Stage 1: train the supernet. Writes `supernet/`: checkpoints, metrics, last step.
+
+And what was measured on the way: the room that projected updates leave, and, where it
+is asked for, the disturbance of paths.
+"""
 
 import dataclasses
 import functools
@@ -31,7 +35,13 @@ from difnas_jax.training.evaluate import (
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.measurements import Measurements
 from difnas_jax.training.optim import total_steps
-from difnas_jax.training.paths import paths_per_update, stream, strict_fair
+from difnas_jax.training.paths import (
+    LEARNED,
+    Sampler,
+    paths_per_update,
+    stream,
+    strict_fair,
+)
 from difnas_jax.training.recipe import (
     Recipe,
     build_sampler,
@@ -49,21 +59,12 @@ def run(config: ConfigDict, workdir: Path) -> None:
     batch_size, dataset = config.supernet.batch_size, data.load(config)
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
     normalizer = Normalizer.of(config, dataset.train)
-    sampler, variables = build_sampler(config), initial_variables(config, model)
-    if sampler.memory:  # what it draws from is learned
-        learn = Controller.of(
-            config, model, variables["params"], dataset, normalizer, data_mesh()
-        )
-        sampler = dataclasses.replace(sampler, learn=learn)
+    variables = initial_variables(config, model)
+    params = variables["params"]
+    sampler = _sampler(config, model, params, dataset, normalizer)
     passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
     check_fits(config, total_steps(config.supernet, len(dataset.train), passes))
-    disturbance = None
-    if config.supernet.disturbance_every:
-        path = workdir / artifacts.DISTURBANCE
-        disturbance = Disturbance.of_supernet(
-            config, model, variables["params"], dataset, normalizer, path
-        )
-    room = Room.of_supernet(recipe, variables["params"], workdir / artifacts.ROOM)
+    measurements = _measurements(config, model, params, dataset, normalizer, workdir)
     state = train(
         model=model,
         variables=variables,
@@ -72,15 +73,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
         recipe=recipe,
         mesh=data_mesh(),
         folder=workdir / "supernet",
-        measurements=Measurements(disturbance=disturbance, room=room),
+        measurements=measurements,
     )
-    for measured in filter(None, (disturbance, room)):
-        if not measured.path.exists():
-            raise InputError(
-                f"{measured.path}: expected what the training measured, got no file, "
-                f"and the training is over; delete {workdir / 'supernet'} to train "
-                "again"
-            )
+    _check_written(measurements, workdir)
     measured = accuracy(config, model, state.variables, dataset, normalizer)
     seen = int(state.step) * batch_size * passes
     if is_main_process():
@@ -94,6 +89,55 @@ def run(config: ConfigDict, workdir: Path) -> None:
             **policy_memory.in_words(model.space, state.memory),
         }
         files.write_json(workdir / artifacts.SUPERNET_RESULT, result)
+
+
+def _sampler(
+    config: ConfigDict,
+    model: Network,
+    params: Any,
+    dataset: Dataset[data.Examples],
+    normalizer: Normalizer,
+) -> Sampler:
+    """The sampler of the config, with its controller where it draws from a policy."""
+    sampler = build_sampler(config)
+    if config.method.sampling not in LEARNED:
+        return sampler
+    learn = Controller.of(config, model, params, dataset, normalizer, data_mesh())
+    return dataclasses.replace(sampler, learn=learn)
+
+
+def _measurements(
+    config: ConfigDict,
+    model: Network,
+    params: Any,
+    dataset: Dataset[data.Examples],
+    normalizer: Normalizer,
+    workdir: Path,
+) -> Measurements:
+    """What the config asks to be measured in the course of the training."""
+    disturbance = None
+    if config.supernet.disturbance_every:
+        path = workdir / artifacts.DISTURBANCE
+        disturbance = Disturbance.of_supernet(
+            config, model, params, dataset, normalizer, path
+        )
+    recipe, path = Recipe.of_supernet(config), workdir / artifacts.ROOM
+    room = Room.of_supernet(recipe, params, path)
+    return Measurements(disturbance=disturbance, room=room)
+
+
+def _check_written(measurements: Measurements, workdir: Path) -> None:
+    """Refuse a training that is over and whose measurements are gone.
+
+    Raises:
+      InputError: naming the file.
+    """
+    for one in filter(None, (measurements.disturbance, measurements.room)):
+        if not one.path.exists():
+            raise InputError(
+                f"{one.path}: expected what the training measured, got no file, and "
+                f"the training is over; delete {workdir / 'supernet'} to train again"
+            )
 
 
 def accuracy(

@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import jax
 import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
@@ -30,7 +29,7 @@ from difnas_jax.data import Examples, Normalizer
 from difnas_jax.data.base import Dataset
 from difnas_jax.errors import require
 from difnas_jax.models.network import Network
-from difnas_jax.runtime.mesh import data_mesh
+from difnas_jax.runtime.mesh import data_mesh, rounded_up
 from difnas_jax.runtime.metrics import MetricsWriter
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import examples_of, sums_of_examples
@@ -115,8 +114,7 @@ class Disturbance:
           path: of the file with a row for each measurement.
         """
         split, examples = examples_of(dataset, MOST_EXAMPLES)
-        size = min(config.supernet.batch_size, len(examples))
-        size += -size % jax.device_count()
+        size = rounded_up(min(config.supernet.batch_size, len(examples)))
         part_of = parts_of(model, params)
         program = functools.partial(sums_of_exchanges, model, part_of)
         eval_step = programs.of_network(
@@ -188,8 +186,8 @@ def compared(
       parts: P names.
 
     Returns:
-      `right_after` and `later`, the values of the K paths; `mean` and `spread`
-      (standard deviation) of their disturbance; `parts`, by name: the disturbance of
+      `right_after` and `later`, the values of the K paths, and their `disturbance` with
+      its `mean` and `spread` (standard deviation); `parts`, by name: the disturbance of
       the first path if only this part of the network had trained on.
     """
     before, later, exchanged = np.split(values, [count, 2 * count])
@@ -198,6 +196,7 @@ def compared(
     return {
         "right_after": before.tolist(),
         "later": later.tolist(),
+        "disturbance": disturbance.tolist(),
         "mean": float(disturbance.mean()),
         "spread": float(disturbance.std()),
         "parts": dict(zip(parts, by_part.tolist(), strict=True)),

@@ -55,7 +55,7 @@ TRAINABLE: dict[str, frozenset[str]] = {
     ),
 }
 # The kinds that have a kernel.
-KERNELS = frozenset({"spatial kernel", "kernel", "classifier"})
+KINDS_WITH_KERNELS = frozenset({"spatial kernel", "kernel", "classifier"})
 
 
 def trained_kinds(trainable: str, train_classifier: bool) -> frozenset[str]:

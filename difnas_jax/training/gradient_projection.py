@@ -113,7 +113,7 @@ def gram_matrix(rows: Array, vector: Array, forgetting: float) -> Array:
     return jnp.concatenate([upper, jnp.concatenate([across.mT, length], 2)], 1)
 
 
-def directions_left(memory: Stacks, leaves: Leaves) -> dict[str, Array]:
+def room(memory: Stacks, leaves: Leaves) -> dict[str, Array]:
     """The share of the R directions of each op in which nothing is stored yet.
 
     What rounding leaves of gradients that depend on each other is nothing.

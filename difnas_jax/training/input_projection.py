@@ -162,7 +162,7 @@ def woodbury(
     return projectors
 
 
-def space_left(memory: Stacks, leaves: Leaves) -> dict[str, Array]:
+def room(memory: Stacks, leaves: Leaves) -> dict[str, Array]:
     """trace(P) / d, the mean over the kernels of each op and over channels."""
     shares: dict[str, list[Array]] = {}
     for size, group in kernels_by_size(leaves).items():

@@ -30,7 +30,13 @@ from ml_collections import ConfigDict
 from difnas_jax.errors import require
 from difnas_jax.models.kernel_inputs import COLLECTION
 from difnas_jax.training import gradient_projection, input_projection
-from difnas_jax.training.fates import HELD, KERNELS, leaves_of, trained_kinds, tree_of
+from difnas_jax.training.fates import (
+    HELD,
+    KINDS_WITH_KERNELS,
+    leaves_of,
+    trained_kinds,
+    tree_of,
+)
 from difnas_jax.training.input_projection import Leaves, Stacks
 from difnas_jax.training.optim import Packed, Packing
 from difnas_jax.training.paths import Memory
@@ -70,7 +76,7 @@ UPDATES: dict[str, Projector] = {
         input_projection.init,
         input_projection.project,
         input_projection.learn,
-        input_projection.space_left,
+        input_projection.room,
         room_name="the space in which a kernel still learns, trace(P) / d",
         records=(COLLECTION,),
     ),
@@ -78,13 +84,13 @@ UPDATES: dict[str, Projector] = {
         gradient_projection.init,
         gradient_projection.project,
         gradient_projection.learn,
-        gradient_projection.directions_left,
+        gradient_projection.room,
         room_name="the directions that an op can store",
     ),
 }
 
 
-def check_trains_kernels(config: ConfigDict) -> None:
+def check_projected_kernels(config: ConfigDict) -> None:
     """Refuse a projection by the inputs of kernels where no kernel trains.
 
     Raises:
@@ -92,7 +98,8 @@ def check_trains_kernels(config: ConfigDict) -> None:
     """
     method, update = config.method, config.method["update"]
     trained = trained_kinds(method.trainable, method.train_classifier)
-    fits = COLLECTION not in UPDATES[update].records or not trained.isdisjoint(KERNELS)
+    needed = COLLECTION in UPDATES[update].records
+    fits = not needed or not trained.isdisjoint(KINDS_WITH_KERNELS)
     expected = f"a method that trains kernels for method.update = {update!r}, as 'all'"
     require(fits, "method.trainable", expected, repr(method.trainable))
 
@@ -135,10 +142,9 @@ class Projection:
         """
 
         def projected(update: Packed) -> Packed:
-            leaves = leaves_of(self.packing.unpack(update, params))
-            trained, alpha = self._trained(tree_of(leaves)), self._alpha(step)
-            new = self.projector.project(trained, memory[MEMORY], alpha)
-            return self.packing.pack(tree_of({**leaves, **new}))
+            tree, alpha = self.packing.unpack(update, params), self._alpha(step)
+            new = self.projector.project(self._trained(tree), memory[MEMORY], alpha)
+            return self.packing.pack(tree_of({**leaves_of(tree), **new}))
 
         if MEMORY not in memory:
             return update

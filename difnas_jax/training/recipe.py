@@ -87,8 +87,8 @@ class Recipe:
     paths_at_once: int
     fair: bool
     memory: str
-    update: str = "plain"
-    method: ConfigDict = dataclasses.field(default_factory=ConfigDict)
+    update: str
+    method: ConfigDict
 
     @classmethod
     def of_supernet(cls, config: ConfigDict) -> Self:
@@ -120,6 +120,8 @@ class Recipe:
             paths_at_once=1,
             fair=False,
             memory="nothing",
+            update="plain",
+            method=config.method,
         )
 
     @property

@@ -14,17 +14,19 @@ from difnas_jax.training.steps import TrainState
 FIELDS = ("step", "ops")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Room:
     """Writes what is left of every op, see `projection.Projector.room`.
 
     Attributes:
       path: of the file of JSON lines.
       measure: (memory, nested parameters) -> share by op, compiled.
+      writer: of the file, once a row is written.
     """
 
     path: Path
     measure: Any
+    writer: MetricsWriter | None = None
 
     @classmethod
     def of_supernet(cls, recipe: Recipe, params: Any, path: Path) -> Self | None:
@@ -40,4 +42,6 @@ class Room:
         values = jax.device_get(measured)
         step = int(state.step)
         row = {"step": step, "ops": {op: float(value) for op, value in values.items()}}
-        MetricsWriter(self.path, FIELDS, step - 1).write(row)
+        if self.writer is None:  # rows from here on are of an earlier run
+            self.writer = MetricsWriter(self.path, FIELDS, step - 1)
+        self.writer.write(row)

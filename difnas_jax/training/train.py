@@ -166,13 +166,14 @@ def fit(
             # Batches wait on the device until their update is done: keep few of them.
             jax.block_until_ready(log.unwritten[-in_flight:][0]["loss"])
             done = step + 1
+            if updates.learn is not None:
+                with log.paused():
+                    memory, found = updates.learn(done, state.variables, state.memory)
+                state = state.replace(memory=memory)
+                log.unwritten[-1] |= found
             if disturbance and disturbance.is_due(done, total):
                 with log.paused():
                     disturbance.measure(updates, state, paths)
-            if updates.learn is not None:
-                memory, found = updates.learn(done, state.variables, state.memory)
-                state = state.replace(memory=memory)
-                log.unwritten[-1] |= found
             stops = stop_requested(done)
             saves = _is_due(done, settings.checkpoint_every, total)
             evaluates = bool(evaluate) and _is_due(done, settings.evaluate_every, total)

@@ -47,6 +47,9 @@ class Updates:
             for step, batch in zip(steps, batches, strict=False):
                 paths = self.paths(step, state.memory)
                 state, _ = self.train_step(state, batch, paths)
+                if self.learn is not None:
+                    memory, _ = self.learn(step + 1, state.variables, state.memory)
+                    state = state.replace(memory=memory)
                 jax.block_until_ready(state)
         return state
 
