@@ -47,9 +47,8 @@ def record(
     images = layout.channels_last(feature_map)  # [B, H, W, C]
     mean = images.astype(jnp.float32).mean(0)  # [B, H, W, C] -> [H, W, C]
     rows, columns = (mean_positions(size, kernel, stride) for size in mean.shape[:2])
-    # In all bits: what is stored is to be what the kernel sees.
-    exact = {"precision": jax.lax.Precision.HIGHEST}
-    patches = jnp.einsum("aih,bjw,hwc->abijc", rows, columns, mean, **exact)
+    exact = jax.lax.Precision.HIGHEST  # what is stored is to be what the kernel sees
+    patches = jnp.einsum("aih,bjw,hwc->abijc", rows, columns, mean, precision=exact)
     vectors = patches.reshape(VECTORS, kernel**2, -1)  # [V, k k, C]
     if depthwise:
         vectors = vectors.transpose(2, 0, 1)  # [V, k k, C] -> [C, V, k k]
