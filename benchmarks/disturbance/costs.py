@@ -5,8 +5,8 @@
 All three kinds of update run in one process, in turns, on synthetic images, so that
 drift of the machine affects all alike. At 224 pixels the supernet has the first layer
 of each of the six stages of `mbv2` with its six ops: all 21 layers compile for minutes.
-At 16 pixels it is that of NAS-Bench-Macro. The projection is on from the first update. Rewrites
-`costs.json`; `python -m benchmarks.disturbance --pages` shows it.
+At 16 pixels it is that of NAS-Bench-Macro. The projection is on from the first update.
+Rewrites `costs.json`; `python -m benchmarks.disturbance --pages` shows it.
 """
 
 from __future__ import annotations

@@ -57,9 +57,9 @@ Columns:
   tau-b of the main effects of the same supernet over all networks. *regret*: the best
   accuracy in the table under 60 M MACs less that of the network of highest score, which
   is the accuracy where the method scores by it, in percentage points.
-- *room*: what is left at the end, mean over ops; of inputs trace(P) / d, the share of the
-  space in which a kernel still learns; of gradients the share of the directions of an
-  op in which nothing is stored yet; *least*: that of the op with the smallest.
+- *room*: what is left at the end, mean over ops; of inputs trace(P) / d, the share of
+  the space in which a kernel still learns; of gradients the share of the directions of
+  an op in which nothing is stored yet; *least*: that of the op with the smallest.
 - *memory*: of the projection, in MB.
 
 """
@@ -72,7 +72,7 @@ COLUMNS = (
     "tau, accuracy",
     "tau, effects",
     "regret",
-    "space left",
+    "room",
     "least",
     "memory",
 )
