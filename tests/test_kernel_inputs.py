@@ -123,6 +123,24 @@ def shapes_of(function):
     return functools.partial(jax.eval_shape, function)
 
 
+def test_an_op_on_several_paths_records_their_sum(tiny, images):
+    """Side by side, as one after another: what one path recorded counts once."""
+    model = plain_network(tiny)
+    variables = initial(model)
+    paths = jnp.array([[0, 1, 0], [0, 1, 2], [1, 1, 0]])
+
+    def together(variables):
+        maps = model.apply(variables, images, True, method="enter")
+        options = {"train": True, "method": "follow", "mutable": [COLLECTION]}
+        return model.apply(variables, (maps,), paths, **options)[1][COLLECTION]
+
+    one_by_one = [seen(model, variables, images, path) for path in paths]
+    for leaf, found in leaves_of(jax.jit(together)(variables)).items():
+        if leaf[0].startswith("layer_"):
+            expected = sum(each[leaf] for each in one_by_one)
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_ops_off_the_path_record_zeros(tiny, images):
     space = dataclasses.replace(tiny, layers=tiny.layers[:2])
     model, path = plain_network(space), (0, 2)

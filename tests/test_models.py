@@ -15,6 +15,7 @@ from plain_networks import initial, plain_network, plain_supernet
 from search_problems import supernet_params
 
 from difnas_jax import spaces
+from difnas_jax.models import codes
 from difnas_jax.models.blocks import (
     BLOCKS,
     INDICATOR_BATCH_NORMS,
@@ -314,6 +315,26 @@ def test_training_mode_also_equals_the_cut_network(tiny, rng):
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+def test_codes_along_a_path_are_those_of_the_cut_network(tiny, rng):
+    """Also where an op records none, as identity does."""
+    supernet, images = plain_network(tiny), images_of(tiny, rng)
+    variables = randomised(initial(supernet), rng)
+
+    def recorded(model, variables, path):
+        options = {"train": True, "mutable": ["code_similarity"]}
+        found = model.apply(variables, images, jnp.array(path), **options)[1]
+        return codes.total(found["code_similarity"])
+
+    for architecture in ((0, 1, 2), (1, 2, 2)):
+        network = plain_network(tiny.cut(architecture))
+        own = subtree(variables, initial(network))
+        expected = recorded(network, own, (0, 0, 0))
+        found = recorded(supernet, variables, architecture)
+        np.testing.assert_array_equal(found.diagonal(), expected.diagonal())
+        # Rounding moves a few units across 0.
+        np.testing.assert_allclose(found, expected, rtol=0.01)
 
 
 def test_running_statistics_move_only_on_the_path(tiny, rng):
