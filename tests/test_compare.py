@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -237,7 +238,8 @@ def test_compilation_is_no_part_of_the_time(monkeypatch):
         return state, {}
 
     def begin(sampler, **_):
-        return {}, train_step, lambda step: sampler(jax.random.key(step))
+        state = SimpleNamespace(memory={})
+        return state, train_step, lambda step, _: sampler(jax.random.key(step))
 
     monkeypatch.setattr(timing, "begin", begin)
     config = load_config(f"{CONFIGS}/digits.py:smoke")

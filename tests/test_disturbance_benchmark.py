@@ -130,17 +130,17 @@ def pages(tmp_path, monkeypatch):
 
 
 def test_every_training_runs_once(pages, tmp_path):
-    words = [f"--workdir={tmp_path}", "spos_plain", "all_bn"]
+    words = [f"--workdir={tmp_path}", "spos_plain", "fairnas_plain"]
     assert command.main(words) == 0
     assert [seed for _, seed in pages] == [0, 0, 1, 1, 2, 2]
-    (tmp_path / "all_bn-1" / command.RESULT).unlink()  # as if it had been killed
+    (tmp_path / "fairnas_plain-1" / command.RESULT).unlink()  # as if it had been killed
     with files.locked(tmp_path / "spos_plain-0"):
-        assert command.main([f"--workdir={tmp_path}", "all_bn", "spos_plain"]) == 0
+        assert command.main([words[0], "fairnas_plain", "spos_plain"]) == 0
     assert len(pages) == 7 and pages[-1][1] == 1
     kept = result_files.load(page.RESULTS)
     assert {name: row["seed"] for name, row in kept.items()} == {
         "spos_plain": [0, 1, 2],
-        "all_bn": [0, 1, 2],
+        "fairnas_plain": [0, 1, 2],
     }
     assert page.page(kept, {}) == page.PAGE.read_text()
     assert command.main([f"--workdir={tmp_path}", "none"]) == 2

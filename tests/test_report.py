@@ -16,7 +16,7 @@ from difnas_jax import spaces
 from difnas_jax.config.build import build_space
 from difnas_jax.config.stages import STAGES
 from difnas_jax.errors import InputError
-from difnas_jax.report import diagrams, disturbance, figures
+from difnas_jax.report import diagrams, disturbance, figures, room
 from difnas_jax.report import page as report
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.results import Results, short
@@ -503,6 +503,7 @@ def disturbed(step: int, change: float, layers: int = 2) -> dict[str, Any]:
         row[name] = {
             "right_after": [0.5, 0.25],
             "later": [0.5 - sign * change, 0.25],
+            "disturbance": [change, 0.0],
             "mean": change / 2,
             "spread": abs(change / 2),
             "parts": parts,
@@ -520,9 +521,11 @@ def test_disturbance_in_numbers() -> None:
     early, middle, late = found["thirds"].values()
     assert (early["steps"], middle["steps"], late["steps"]) == ([0, 2], [4, 4], [6, 6])
     for name in ("loss", "accuracy"):
-        two = pytest.approx({"mean": 0.1875, "error": 0.0625, "helped": 0.0})
-        assert early[name] == two
-        assert middle[name] == {"mean": -0.0625, "error": None, "helped": 0.5}
+        spread = float(np.std([0.25, 0.0, 0.5, 0.0]))
+        two = {"mean": 0.1875, "error": 0.0625, "spread": spread, "helped": 0.0}
+        assert early[name] == pytest.approx(two)
+        one = {"mean": -0.0625, "error": None, "spread": 0.0625, "helped": 0.5}
+        assert middle[name] == one
         parts = found["parts"][name]
         assert [part["mean"] for part in parts.values()] == [0.0, 0.0625, 0.125, 0.1875]
         assert parts["rest"]["error"] == pytest.approx(3 * parts["layer_00"]["error"])
@@ -542,6 +545,33 @@ def test_figure_of_the_disturbance(count: int) -> None:
             np.testing.assert_allclose(np.asarray(line.get_ydata()), 0, atol=1e-12)
     labels = [label.get_text() for label in of_parts.get_xticklabels()]
     assert labels == ["entry", *map(str, range(21)), "rest"]
+
+
+def test_page_tells_the_room_that_projected_updates_leave(tmp_path: Path) -> None:
+    config = make_config()
+    config.method.update(update="orthogonal_inputs", trainable="all")
+    shares = {"stem": 1.0, "layer_00/k3e3": 0.5, "head": 0.375}
+    rows = [{"step": 1, "ops": dict.fromkeys(shares, 1.0)}, {"step": 2, "ops": shares}]
+    files.write_json_lines(tmp_path / artifacts.ROOM, rows)
+    label = room.share_of(config)
+    found: Any = room.summary(room.measured(tmp_path), label)
+    assert found == {"share_of": label, "mean": 0.625, "least": 0.375, "op": "head"}
+    (axes,) = room.figure(rows, label).axes
+    *ops, mean, least = axes.lines
+    assert len(ops) == len(shares)
+    assert [list(line.get_ydata()) for line in (mean, least)] == [
+        [1.0, 0.625],
+        [1.0, 0.375],
+    ]
+    report.run(config, tmp_path)
+    page = page_text(tmp_path)
+    section = page[page.index("<h2>Projected updates</h2>") :]
+    for text in ("62.50 %", "37.50 %", "<code>head</code>", 'figure class="room"'):
+        assert text in section, text
+    assert files.read_json(tmp_path / artifacts.RESULTS)["room"] == found
+    (tmp_path / artifacts.ROOM).write_text('{"step": 1, "ops": {"stem": "much"}}\n')
+    with pytest.raises(InputError, match=r"room\.jsonl: expected the room"):
+        room.measured(tmp_path)
 
 
 def test_page_tells_the_disturbance(tmp_path: Path) -> None:
