@@ -559,7 +559,7 @@ def test_page_tells_the_room_that_projected_updates_leave(tmp_path: Path) -> Non
     (axes,) = room.figure(rows, label).axes
     *ops, mean, least = axes.lines
     assert len(ops) == len(shares)
-    assert [list(line.get_ydata()) for line in (mean, least)] == [
+    assert [np.asarray(line.get_ydata()).tolist() for line in (mean, least)] == [
         [1.0, 0.625],
         [1.0, 0.375],
     ]
