@@ -75,7 +75,8 @@ def _alignment(axes: Axes, results: Results) -> None:
             style = "o-" if kind == "kernels" else "s--"
             label = f"{kind}, {about}"
             axes.plot(ALIGNED_AT, values, style, ms=4, color=colour, label=label)
-    axes.set(xlabel="update", ylabel="cosine of gradients of two paths")
+    label = "cosine of gradients of two paths"
+    axes.set(xlabel="update", ylabel=label, ylim=(0, 1))
     axes.set_title("main effects", loc="left")
     if axes.lines:
         axes.legend(frameon=False, fontsize=8)
