@@ -122,8 +122,9 @@ def _varied() -> Iterator[tuple[str, Row]]:
         ("forgetting", 0.9),
         ("alpha_decay", 0.01),
     ):
-        title = f"alpha 1, from {WARM_UP:g} on, {name} {value:g}"
-        yield name, row(title, **usual, **{name: value})
+        title, fields = f"alpha 1, from {WARM_UP:g} on, {name} {value:g}", dict(usual)
+        fields[name] = value
+        yield name, row(title, **fields)
 
 
 def varied_name(alpha: float, start: float) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks.evidence.indicator_tables import indicator_tables, summed
-from benchmarks.evidence.score_ideas import IDEAS, read_scales
+from benchmarks.evidence.indicator_tables import summed
+from benchmarks.evidence.score_ideas import all_tables
 from difnas_jax import checks, pipeline
 from difnas_jax.commands.compare import parse_seeds
 from difnas_jax.config import default, load_config
@@ -29,9 +29,7 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import scorer_row, table_of
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
-from difnas_jax.search.additive import (
-    ADDITIVE_RULES,
-)
+from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.candidates import SCORE
 from difnas_jax.spaces.base import SearchSpace
 
@@ -141,8 +139,7 @@ def trained(
     """
     config = method_config(flags, words)
     space = build_wiring(config).searched
-    table = _part(table, space, flags.networks)
-    scored = []
+    table, scored = _part(table, space, flags.networks), []
     for seed in parse_seeds(flags.seeds):
         config.seed = seed
         checks.check(config)
@@ -220,11 +217,7 @@ def _scored(
     start = time.monotonic()
     supernet = trained_supernet(config, folder)
     evidence = evidence_of(config, supernet)
-    tables = {}
-    if others:
-        tables = indicator_tables(config, evidence)
-        scales = read_scales(config, supernet, evidence)
-        tables |= {name: idea(scales) for name, idea in IDEAS.items()}
+    tables = all_tables(config, supernet, evidence) if others else {}
     sums = {name: summed(values, table, space) for name, values in tables.items()}
     row = scorer_row(config)
     if row.additive:

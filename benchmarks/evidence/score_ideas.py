@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from benchmarks.evidence.indicator_tables import indicator_tables
 from difnas_jax import data
 from difnas_jax.scoring.indicators import Evidence, gamma, raw_gammas
 from difnas_jax.scoring.trained_supernet import TrainedSupernet
@@ -142,3 +143,12 @@ IDEAS: dict[str, Callable[[Scales], np.ndarray]] = {
     "gamma standardised": standardised,
     "gamma change": change,
 }
+
+
+def all_tables(
+    config: ConfigDict, trained: TrainedSupernet, evidence: Evidence
+) -> dict[str, np.ndarray]:
+    """Those of `indicator_tables`, and float64[L, O] of each of `IDEAS`."""
+    scales = read_scales(config, trained, evidence)
+    ideas = {name: idea(scales) for name, idea in IDEAS.items()}
+    return indicator_tables(config, evidence) | ideas

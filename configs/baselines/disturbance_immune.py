@@ -9,19 +9,11 @@ recalibration. The paper's recipe is not public: this one is that of `baselines/
 and the strength of the projection and the length of the warm-up are ours.
 """
 
-from difnas_jax.config import experiment
+from difnas_jax.config import load_config
 
 
 def get_config(arg=None):
     """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
-    config = experiment(arg)
-    config.stages = ("supernet", "search", "retrain", "report")
-    config.method.update(kernels="he_fan_out", trainable="all", sampling="uniform")
+    config = load_config(f"baselines/spos:{arg or ''}")
     config.method.update(update="orthogonal_inputs", project_from=0.1)
-    config.method.update(layer_indicator="plain", score="accuracy")
-    config.search.references = ()  # random search would cost as much again
-    config.supernet.update(optimizer="sgd", schedule="linear")
-    config.supernet.update(learning_rate=0.25, reference_batch=512)
-    config.supernet.update(weight_decay=4e-5, clip_value=5.0)
-    config.supernet.epochs = min(config.supernet.epochs, 100.0)  # 0 where steps count
     return config

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -56,23 +56,6 @@ Recorded = dict[str, dict[str, Any]]  # by block, by collection
 def recorded_by(module: nn.Module) -> tuple[str, ...]:
     """The collections of `RECORDS` that the caller of a module asks for."""
     return tuple(name for name in RECORDS if module.is_mutable_collection(name))
-
-
-def keep(module: nn.Module, collection: str, path: tuple[str, ...], tree: Any) -> None:
-    """Add what was recorded to a collection of a module, under a path."""
-    first, *rest = path
-    for name in reversed(rest):
-        tree = {name: tree}
-    kept = module.get_variable(collection, first, None)
-    module.put_variable(collection, first, tree if kept is None else _sum(kept, tree))
-
-
-def _sum(one: Any, other: Any) -> Any:
-    """The sum of two trees; what only one has stays as it is."""
-    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
-        return one + other
-    both = {name: _sum(one[name], other[name]) for name in one.keys() & other.keys()}
-    return {**one, **other, **both}
 
 
 @dataclasses.dataclass(frozen=True)

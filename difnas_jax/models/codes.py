@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from difnas_jax.models.records import keep
 from difnas_jax.ops.layout import Layout
 
 MOST_IMAGES = 16  # of `count_columns`
@@ -58,11 +59,10 @@ def record(module: nn.Module, outputs: Array, layout: Layout) -> None:
     """
     if module.is_initializing():
         return
-    add = {"reduce_fn": jnp.add, "init_fn": lambda: 0.0}
     for name in filter(module.is_mutable_collection, SUMMARIES):
         batch = layout.dims.index("B") if outputs.ndim == 4 else 0
         codes = jnp.moveaxis(outputs > 0, batch, -1).reshape(-1, outputs.shape[batch])
-        module.sow(name, "codes", SUMMARIES[name](codes), **add)
+        keep(module, name, ("codes",), SUMMARIES[name](codes))
 
 
 def total(collection: object) -> Array:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from difnas_jax.models.records import keep
 from difnas_jax.ops.layout import Layout
 
 COLLECTION = "kernel_inputs"
@@ -54,9 +55,7 @@ def record(
         vectors = vectors.transpose(2, 0, 1)  # [V, k k, C] -> [C, V, k k]
     else:
         vectors = vectors.reshape(1, VECTORS, -1)  # [V, k k, C] -> [1, V, k k C]
-    vectors = jax.lax.stop_gradient(vectors)
-    add = {"reduce_fn": jnp.add, "init_fn": lambda: 0.0}
-    module.sow(COLLECTION, "kernel", vectors, **add)
+    keep(module, COLLECTION, ("kernel",), jax.lax.stop_gradient(vectors))
 
 
 def mean_positions(size: int, kernel: int, stride: int) -> np.ndarray:

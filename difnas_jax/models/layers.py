@@ -22,11 +22,11 @@ from difnas_jax.models.branches import (
     Recorded,
     SumOfBlocks,
     cell_name,
-    keep,
     recorded_by,
 )
 from difnas_jax.models.modules import Block
 from difnas_jax.models.path_maps import PathMaps, fair_order
+from difnas_jax.models.records import keep
 from difnas_jax.ops.choice import choose, run_branch
 from difnas_jax.ops.layout import Layout
 from difnas_jax.ops.normalization import Activation

@@ -197,11 +197,5 @@ class Projection:
         return (first * self.total <= step) & (step < last * self.total)
 
     def _trained(self, tree: Any) -> Leaves:
-        leaves = leaves_of(tree)
-        names = [
-            leaf
-            for name, group in self.packing.groups.items()
-            for leaf in group
-            if name != HELD
-        ]
-        return {leaf: leaves[leaf] for leaf in names}
+        held = frozenset(self.packing.groups.get(HELD, ()))
+        return {leaf: x for leaf, x in leaves_of(tree).items() if leaf not in held}
