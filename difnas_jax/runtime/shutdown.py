@@ -26,6 +26,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -44,8 +45,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 AGREE_EVERY = 8
 FAILURE_KEY, BARRIER = "difnas_jax/failure", "difnas_jax/failure_seen"
 # Seconds between two polls, and seconds for which the first process that fails waits
-# until all others have seen its error.
-POLL_SECONDS, GRACE_SECONDS = 1.0, 30.0
+# until all others have seen its error. Process 0 hosts the store, and a process that
+# loses it is aborted by XLA: it stays for some seconds after the others may leave.
+POLL_SECONDS, GRACE_SECONDS, LAST_SECONDS = 1.0, 30.0, 4.0
 DIED = "another process has died; the same command continues"
 
 _received: list[int] = []
@@ -196,6 +198,7 @@ def _end(client: Any, text: str, code: int | None) -> NoReturn:
     _ending.acquire()  # never released: a second thread waits until the first one exits
     try:
         client.wait_at_barrier(BARRIER, int(1000 * GRACE_SECONDS))
+        time.sleep(0 if jax.process_index() else LAST_SECONDS)
     except JaxRuntimeError:
         if code is None:
             text, code = f"{text}\n{DIED}", os.EX_TEMPFAIL
