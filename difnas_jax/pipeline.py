@@ -76,7 +76,7 @@ def _enter(config: ConfigDict, workdir: Path, held: contextlib.ExitStack) -> str
       The checksum of the data.
     """
     checks.check(config)
-    data_checksum = checks.check_data(config)
+    data_checksum = checks.check_data(config).checksum
     checks.check_inputs(config, workdir)
     compilation.keep_compiled_programs(config.compilation_cache)
     if processes.is_main_process():  # it alone writes, and holds the workdir for all
