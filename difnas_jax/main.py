@@ -88,6 +88,8 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, ConfigD
     fits = 0 < seconds <= threading.TIMEOUT_MAX
     require(fits, "--join-timeout", "seconds above 0", seconds)
     require(known.workdir != "", "--workdir", "a folder", "nothing")
+    fits = bool(known.workdir) or not config.search.name
+    require(fits, "--workdir", "that of the supernet, as search.name is given", "none")
     return known, config
 
 

@@ -1,6 +1,7 @@
 """What a config describes: its space, wiring, budget and given architecture."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ def build_space(config: ConfigDict) -> ImageSpace:
     """The search space that the config names."""
     fields = config.space.to_dict()
     return spaces.build(fields.pop("name"), **fields)
+
+
+def supernet_workdir(config: ConfigDict, workdir: Path) -> Path:
+    """Where `supernet/` is: in the workdir, or in that of another run."""
+    return Path(config.search.supernet) if config.search.supernet else workdir
 
 
 def build_wiring(config: ConfigDict) -> Wiring:

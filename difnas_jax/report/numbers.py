@@ -1,6 +1,6 @@
 """The numbers of a run, those of `results.json`."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from difnas_jax.config import build, stages
 from difnas_jax.report import disturbance, room
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.markers import marker_path
 from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
 
@@ -24,6 +25,7 @@ RETRAINED = (
     "retrained_in",
 )
 NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
+SHOWN_OF_SEARCHES = ("text", "costs", "score", "budget", "test_accuracy", "report")
 Values = dict[str, Any]
 
 
@@ -52,7 +54,9 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
     retrained = _retrained(workdir, networks)
     chosen = tuple(retrained["architecture"]) if retrained else next(iter(networks), ())
     network = networks.get(chosen, dict.fromkeys(NETWORK))
-    markers, comparison = _markers(workdir), workdir / artifacts.COMPARISON
+    supernet = build.supernet_workdir(config, workdir)
+    markers = _markers({name: workdir for name in EARLIER} | {"supernet": supernet})
+    comparison = workdir / artifacts.COMPARISON
     written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
     return {
         "space": config.space.name,
@@ -60,9 +64,10 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "data_source": config.data.source,
         **network,
         **{name: retrained.get(name) for name in RETRAINED},
-        **_supernet(workdir),
-        "disturbance": disturbance.summary(disturbance.measured(workdir)),
-        "room": room.summary(room.measured(workdir), room.share_of(config)),
+        **_supernet(supernet),
+        "disturbance": disturbance.summary(disturbance.measured(supernet)),
+        "room": room.summary(room.measured(supernet), room.share_of(config)),
+        "searches": _searches(workdir),
         "warnings": _warnings(config, workdir),
         "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
@@ -118,11 +123,27 @@ def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:
     return rows[0] if trained == set(networks) else {}
 
 
-def _markers(workdir: Path) -> dict[str, Values]:
-    """The markers of the finished stages before this one, in their order."""
-    paths = {name: workdir / f"stages/{name}.json" for name in EARLIER}
-    read = {n: found_in(p, files.read_json, MARKER_KEYS) for n, p in paths.items()}
+def _markers(workdirs: Mapping[str, Path]) -> dict[str, Values]:
+    """The markers of the finished stages, in the order of the stages.
+
+    Args:
+      workdirs: by stage.
+    """
+    paths = {name: marker_path(folder, name) for name, folder in workdirs.items()}
+    read = {
+        name: found_in(path, files.read_checked_json, MARKER_KEYS)
+        for name, path in paths.items()
+    }
     return {n: marker for n, marker in read.items() if marker and marker["complete"]}
+
+
+def _searches(workdir: Path) -> list[Values]:
+    """What the named searches of this supernet found, by their names."""
+    found = sorted(workdir.glob(f"{artifacts.SEARCHES}/*/{artifacts.RESULTS}"))
+    return [
+        {"name": path.parent.name, **{name: values[name] for name in SHOWN_OF_SEARCHES}}
+        for path, values in ((p, files.read_json(p, SHOWN_OF_SEARCHES)) for p in found)
+    ]
 
 
 def _versions(markers: list[Values]) -> dict[str, str]:

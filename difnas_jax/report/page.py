@@ -73,6 +73,7 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
       results: what `collect` returns.
     """
     architecture, drawn = results["architecture"], {}
+    supernet_folder = build.supernet_workdir(config, workdir)
     if architecture is not None:
         space = build.build_space(config)
         drawn["network"] = diagrams.network_diagram(space, architecture)
@@ -94,15 +95,15 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
             drawn["landscapes"] = figures.landscapes(history, columns)
     if (workdir / artifacts.CANDIDATES).exists():
         drawn["pareto"] = _draw_pareto(workdir, results)
-    supernet = _rows(workdir / artifacts.SUPERNET_METRICS, METRIC_KEYS)
+    supernet = _rows(supernet_folder / artifacts.SUPERNET_METRICS, METRIC_KEYS)
     trained = results["test_accuracy"] is not None
     path = workdir / (results["retrained_in"] or artifacts.RETRAIN) / "metrics.jsonl"
     retrain = _rows(path, METRIC_KEYS) if trained else []
     if supernet or retrain:
         drawn["training"] = figures.training_curves(supernet, retrain)
-    if measurements := disturbance.measured(workdir):
+    if measurements := disturbance.measured(supernet_folder):
         drawn["disturbance"] = disturbance.figure(measurements)
-    if rows := room.measured(workdir):
+    if rows := room.measured(supernet_folder):
         drawn["room"] = room.figure(rows, room.share_of(config))
     if measured := isometry.measured(config, workdir):
         drawn["isometry"] = isometry.figure(measured)
@@ -111,7 +112,7 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, Figure
 
 def _draw_policy(config: ConfigDict, workdir: Path, policy: Values) -> Figure:
     space = build.build_wiring(config).sampled
-    path = workdir / artifacts.SUPERNET_RESULT
+    path = build.supernet_workdir(config, workdir) / artifacts.SUPERNET_RESULT
     with files.damage_as_input_error(path, "a policy of this space"):
         if missing := [key for key in POLICY_KEYS if key not in policy]:
             raise ValueError("no " + ", ".join(missing))

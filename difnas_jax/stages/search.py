@@ -132,7 +132,7 @@ def restore(path: Path, searches: dict[str, Search]) -> None:
     """
     if not path.exists():
         return
-    states = files.read_json(path)
+    states = files.read_checked_json(path)
     for name in states.keys() & searches.keys():
         with files.damage_as_input_error(path, "the state of a search"):
             searches[name].restore(states[name])
@@ -155,7 +155,7 @@ def _search(
     def on_generation(row: dict[str, Any]) -> None:
         if is_main_process():
             states = {name: search.state() for name, search in searches.items()}
-            files.write_json(workdir / artifacts.SEARCH_STATE, states)
+            files.write_checked_json(workdir / artifacts.SEARCH_STATE, states)
         progress.step()
         if row["generation"] % SHOW_EVERY == 0:
             progress.report(row["generation"] + 1, best=row["best"])
