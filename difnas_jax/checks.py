@@ -161,18 +161,18 @@ def check_paths_exist(name: str, config: ConfigDict, wiring: Wiring) -> None:
         )
 
 
-def check_data(config: ConfigDict) -> str:
+def check_data(config: ConfigDict) -> data.DataSummary:
     """Read the data where a stage of this run needs them.
 
     Returns:
-      Their checksum; empty where no stage needs them.
+      What was read; nothing where no stage needs them.
 
     Raises:
       InputError: missing or malformed data.
     """
     stages = [stage_of(name, config) for name in chosen_stages(config)]
     if not any(stage.reads_data for stage in stages):
-        return ""
+        return data.DataSummary()
     return data.check(config, needing_validation(config))
 
 

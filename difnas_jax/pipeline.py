@@ -8,6 +8,7 @@ supernet.
 """
 
 import contextlib
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from difnas_jax import checks
 from difnas_jax.config import build
 from difnas_jax.config.files import saved_config
 from difnas_jax.config.stages import STAGES
+from difnas_jax.data import DataSummary
 from difnas_jax.report import numbers, page
 from difnas_jax.runtime import (
     artifacts,
@@ -111,34 +113,32 @@ def _list_searches(workdir: Path) -> None:
 
 def _run_stages(config: ConfigDict, workdir: Path) -> Results:
     with contextlib.ExitStack() as held:
-        data_checksum = processes.on_all_processes(
-            lambda: _enter(config, workdir, held)
-        )
-        checksum = {DATA_CHECKSUM: data_checksum, **versions()}
+        summary = processes.on_all_processes(lambda: _enter(config, workdir, held))
+        checksum = {DATA_CHECKSUM: summary.checksum, **versions()}
         processes.check_same("config", build.flat(config, config) | checksum)
         if processes.is_main_process():
             files.write_json(workdir / "config.json", config.to_dict())
+            if summary.checksum:  # some stage reads the data
+                files.write_json(workdir / artifacts.DATA, dataclasses.asdict(summary))
         processes.check_shared(workdir / "config.json")
         for name in chosen_stages(config):
             shutdown.raise_if_stop_requested()
-            run_stage(name, config, workdir, data_checksum)
+            run_stage(name, config, workdir, summary.checksum)
         return Results.of(workdir, numbers.collect(config, workdir))
 
 
-def _enter(config: ConfigDict, workdir: Path, held: contextlib.ExitStack) -> str:
-    """Check everything before any work is done, and hold the workdir.
-
-    Returns:
-      The checksum of the data.
-    """
+def _enter(
+    config: ConfigDict, workdir: Path, held: contextlib.ExitStack
+) -> DataSummary:
+    """Check everything before any work is done, and hold the workdir."""
     checks.check(config)
-    data_checksum = checks.check_data(config)
+    summary = checks.check_data(config)
     check_inputs(config, workdir)
     compilation.keep_compiled_programs(config.compilation_cache)
     if processes.is_main_process():  # it alone writes, and holds the workdir for all
         held.enter_context(locks.locked(workdir))
-    check_workdir(config, workdir, data_checksum)
-    return data_checksum
+    check_workdir(config, workdir, summary.checksum)
+    return summary
 
 
 def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) -> None:

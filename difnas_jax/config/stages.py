@@ -102,6 +102,7 @@ STAGES: dict[str, Stage] = {
             artifacts.RETRAIN_METRICS,
             artifacts.RETRAIN_RESULT,
             artifacts.ISOMETRY,
+            artifacts.DATA,
             f"{artifacts.SEARCHES}/*/{artifacts.RESULTS}",
         ),
         writes=(artifacts.REPORT, artifacts.RESULTS, artifacts.FIGURES),

@@ -86,6 +86,16 @@ class TfdsRecords(Records):
             raise _damaged(self.title, error) from error
         return np.array(labels, np.int32)
 
+    def known_labels(self) -> np.ndarray | None:
+        """Those of `all_labels` where they were read already, as for a hold-out."""
+        known = (self.folder, self.fingerprint) in LABELS
+        return self.all_labels() if known else None
+
+    @property
+    def container(self) -> str:
+        """The format of TFDS."""
+        return f"images in {FORMAT}, the first "
+
     def name(self, index: int) -> str:
         """The split and the position in it."""
         return f"{self.title} example {self.index[index]}"

@@ -13,6 +13,7 @@ from difnas_jax.runtime.markers import marker_path
 from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
 
+DATA_KEYS = ("images", "classes", "stored", "notes")
 MARKER_KEYS = ("complete", "versions")
 EARLIER = {name: stage for name, stage in stages.STAGES.items() if name != "report"}
 RETRAINED = (
@@ -68,6 +69,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "disturbance": disturbance.summary(disturbance.measured(supernet)),
         "room": room.summary(room.measured(supernet), room.share_of(config)),
         "searches": _searches(workdir),
+        "data": found_in(workdir / artifacts.DATA, files.read_json, DATA_KEYS),
         "warnings": _warnings(config, workdir),
         "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},

@@ -36,6 +36,7 @@ RETRAIN_NETWORKS = "retrain/networks"  # a folder for each, where there are seve
 ISOMETRY = "isometry.json"  # of a command of its own
 SEARCHES = "searches"  # a folder for each named one, with artefacts of its own
 RESULTS = "results.json"
+DATA = "data.json"  # what the run read, see `data.DataSummary`
 REPORT = "report.html"
 FIGURES = "figures"
 SUPERNET = "supernet"
