@@ -21,6 +21,7 @@ from difnas_jax.config import build
 from difnas_jax.config.files import saved_config
 from difnas_jax.config.stages import STAGES
 from difnas_jax.data import DataSummary
+from difnas_jax.errors import InputError
 from difnas_jax.report import numbers, page
 from difnas_jax.runtime import (
     artifacts,
@@ -93,7 +94,10 @@ def _run_named_search(config: ConfigDict, workdir: Path) -> Results:
         config.search.supernet = str(workdir)
     results = _run_stages(config, folder)
     if processes.is_main_process():
-        _list_searches(workdir)
+        try:
+            _list_searches(workdir)
+        except InputError as error:  # this search is done, whatever that run is at
+            say(f"report: {workdir / artifacts.REPORT} is not up to date ({error})")
     return results
 
 

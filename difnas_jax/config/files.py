@@ -88,8 +88,8 @@ def saved_config(path: Path) -> ConfigDict:
 
 
 def _fill(config: ConfigDict, values: Mapping[str, Any]) -> None:
-    if values.keys() != config.keys():
-        raise ValueError(", ".join(sorted(values.keys() ^ config.keys())))
+    if differ := values.keys() ^ set(config):
+        raise ValueError(f"fields of another version: {', '.join(sorted(differ))}")
     for name, value in values.items():
         if isinstance(value, dict):
             _fill(config[name], value)

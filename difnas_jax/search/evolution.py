@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from difnas_jax.errors import require
 from difnas_jax.search.additive import sum_along_paths
+from difnas_jax.search.base import Settings
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.population import TRIES, PopulationSearch, repair
 
@@ -21,6 +23,14 @@ class Evolution(PopulationSearch):
     proposal into the budget, and the children of the highest predicted score are
     evaluated. The numbers of evaluations, parents and children are those of the papers.
     """
+
+    @classmethod
+    def check_settings(cls, settings: Settings) -> None:
+        """Refuse more children than a generation has candidates; see `Algorithm`."""
+        children = settings.mutations + settings.crossovers
+        expected = f"{children} (mutations + crossovers) or more"
+        fits = settings.population >= children
+        require(fits, "search.population", expected, settings.population)
 
     @property
     def parents(self) -> Candidates:

@@ -91,7 +91,7 @@ def check_algorithms(config: ConfigDict) -> None:
         where the score has none, or a score of unknown columns.
     """
     check_proxies(config)
-    Settings.of(config.search)
+    settings = Settings.of(config.search)
     space, distance = build_space(config), config.search.distance
     most = f"at most {space.num_layers}, the layers of space {space.name!r}"
     require(distance <= space.num_layers, "search.distance", most, distance)
@@ -102,6 +102,8 @@ def check_algorithms(config: ConfigDict) -> None:
     for name in config.search.references:
         known = f"some of {', '.join(ALGORITHMS)}"
         require(name in ALGORITHMS, "search.references", known, repr(name))
+    for name in algorithms(config):
+        ALGORITHMS[name].check_settings(settings)
     name, score = config.search.algorithm, config.method.score
     scores = [other for other, row in SCORERS.items() if row.allows(ALGORITHMS[name])]
     expected = f"another one than {name!r}, or method.score = {' or '.join(scores)}"
