@@ -178,6 +178,16 @@ def test_stages_are_a_subset_in_order():
             chosen_stages(config)
 
 
+def test_a_number_is_checked_by_the_algorithm_that_uses_it():
+    """A population of ten has no room for the 25 + 25 children of evolution."""
+    config = default()
+    config.search.population = 10
+    with pytest.raises(InputError, match=r"search.population: .*50 .*got 10"):
+        search.check_algorithms(config)
+    config.search.algorithm = "exact"
+    search.check_algorithms(config)
+
+
 def test_exact_needs_an_additive_score():
     """As a reference it is left out instead."""
     config = load(CONFIG_FOLDER / "digits.py").get_config()

@@ -94,12 +94,9 @@ class Algorithm(abc.ABC):
         self.evaluated = problem.no_candidates()
 
     @classmethod
-    def check_settings(cls, settings: Settings) -> None:
-        """Refuse numbers that do not fit each other in this algorithm.
-
-        Raises:
-          InputError: naming the field.
-        """
+    def least_population(cls, settings: Settings) -> int:
+        """The smallest `population` with which it works."""
+        return 1
 
     @abc.abstractmethod
     def ask(self) -> np.ndarray:

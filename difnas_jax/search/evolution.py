@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from difnas_jax.errors import require
 from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.base import Settings
 from difnas_jax.search.candidates import Candidates
@@ -25,12 +24,9 @@ class Evolution(PopulationSearch):
     """
 
     @classmethod
-    def check_settings(cls, settings: Settings) -> None:
-        """Refuse more children than a generation has candidates; see `Algorithm`."""
-        children = settings.mutations + settings.crossovers
-        expected = f"{children} (mutations + crossovers) or more"
-        fits = settings.population >= children
-        require(fits, "search.population", expected, settings.population)
+    def least_population(cls, settings: Settings) -> int:
+        """The children of a generation, of which a population has room for all."""
+        return settings.mutations + settings.crossovers
 
     @property
     def parents(self) -> Candidates:

@@ -103,7 +103,10 @@ def check_algorithms(config: ConfigDict) -> None:
         known = f"some of {', '.join(ALGORITHMS)}"
         require(name in ALGORITHMS, "search.references", known, repr(name))
     for name in algorithms(config):
-        ALGORITHMS[name].check_settings(settings)
+        least = ALGORITHMS[name].least_population(settings)
+        expected = f"{least} (mutations + crossovers of {name}) or more"
+        fits, population = settings.population >= least, settings.population
+        require(fits, "search.population", expected, population)
     name, score = config.search.algorithm, config.method.score
     scores = [other for other, row in SCORERS.items() if row.allows(ALGORITHMS[name])]
     expected = f"another one than {name!r}, or method.score = {' or '.join(scores)}"
