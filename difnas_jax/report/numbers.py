@@ -42,8 +42,9 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
     Returns:
       The found network (of several that were retrained the best one), its accuracies in
       0..1, its runners-up, their provenance, the disturbance in the supernet, the room
-      that projected updates leave there, the algorithms compared, and the seconds of
-      each finished stage before this one; None for a value whose artefact is missing.
+      that projected updates leave there, the algorithms compared, and of each finished
+      stage before this one the seconds and by what it was made (`runtime.provenance`);
+      None for a value whose artefact is missing.
 
     Raises:
       InputError: a damaged artefact.
@@ -67,6 +68,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
+        "provenance": {n: m.get("provenance", {}) for n, m in markers.items()},
         "report": str(workdir / artifacts.REPORT) if written else None,
     }
 
