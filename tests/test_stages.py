@@ -89,7 +89,7 @@ def fewest_parameters(config, workdir, space):
 def test_a_score_without_supernet_needs_no_supernet(
     config, tmp_path, monkeypatch, tiny, needs
 ):
-    monkeypatch.setitem(SCORERS, "cheap", ScorerRow(fewest_parameters, needs))
+    monkeypatch.setitem(SCORERS, "cheap", ScorerRow(fewest_parameters, needs, "", ""))
     config.method.score = "cheap"
     config.search.references = ()
     config.stages = ("search", "retrain", "report")

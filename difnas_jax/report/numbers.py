@@ -26,7 +26,7 @@ RETRAINED = (
     "retrained_in",
 )
 NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
-SHOWN_OF_SEARCHES = ("text", "costs", "score", "budget", "test_accuracy", "report")
+OF_SEARCHES = ("text", "costs", "score", "budget", "test_accuracy")
 Values = dict[str, Any]
 
 
@@ -45,8 +45,9 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
     Returns:
       The found network (of several that were retrained the best one), its accuracies in
       0..1, its runners-up, their provenance, the disturbance in the supernet, the room
-      that projected updates leave there, the algorithms compared, and the seconds of
-      each finished stage before this one; None for a value whose artefact is missing.
+      that projected updates leave there, the algorithms compared, and of each finished
+      stage before this one the seconds and by what it was made (`runtime.provenance`);
+      None for a value whose artefact is missing.
 
     Raises:
       InputError: a damaged artefact.
@@ -56,7 +57,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
     chosen = tuple(retrained["architecture"]) if retrained else next(iter(networks), ())
     network = networks.get(chosen, dict.fromkeys(NETWORK))
     supernet = build.supernet_workdir(config, workdir)
-    markers = _markers({name: workdir for name in EARLIER} | {"supernet": supernet})
+    markers = _markers(workdirs_of(config, workdir))
     comparison = workdir / artifacts.COMPARISON
     written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
     return {
@@ -74,8 +75,15 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
+        "provenance": {n: m.get("provenance", {}) for n, m in markers.items()},
         "report": str(workdir / artifacts.REPORT) if written else None,
     }
+
+
+def workdirs_of(config: ConfigDict, workdir: Path) -> dict[str, Path]:
+    """Where each stage before this one leaves what it writes."""
+    trained = build.supernet_workdir(config, workdir)
+    return {name: trained if name == "supernet" else workdir for name in EARLIER}
 
 
 def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
@@ -141,11 +149,16 @@ def _markers(workdirs: Mapping[str, Path]) -> dict[str, Values]:
 
 def _searches(workdir: Path) -> list[Values]:
     """What the named searches of this supernet found, by their names."""
-    found = sorted(workdir.glob(f"{artifacts.SEARCHES}/*/{artifacts.RESULTS}"))
-    return [
-        {"name": path.parent.name, **{name: values[name] for name in SHOWN_OF_SEARCHES}}
-        for path, values in ((p, files.read_json(p, SHOWN_OF_SEARCHES)) for p in found)
-    ]
+    rows = []
+    for path in sorted(workdir.glob(f"{artifacts.SEARCHES}/*/{artifacts.RESULTS}")):
+        values = files.read_json(path, OF_SEARCHES)
+        page = path.with_name(artifacts.REPORT)
+        report = page.relative_to(workdir).as_posix() if page.exists() else None
+        row = {"name": path.parent.name, "architecture": values["text"]}
+        row |= values["costs"] or dict.fromkeys((costs.MACS, costs.PARAMS))
+        row |= {name: values[name] for name in ("budget", "score", "test_accuracy")}
+        rows.append(row | {"report": report})
+    return rows
 
 
 def _versions(markers: list[Values]) -> dict[str, str]:

@@ -73,11 +73,16 @@ class Algorithm(abc.ABC):
       needs_table: whether it works only where the score is additive.
       needs_subsets: whether it asks for the scores of sets of ops, bool[N, L, O], in
         place of architectures; `tell` then gets columns float64[N, R] of R repeats.
+      evaluates: what it counts as evaluated, for readers of the report.
       evaluated: all candidates scored so far, in order.
     """
 
     needs_table: ClassVar[bool] = False
     needs_subsets: ClassVar[bool] = False
+    evaluates: ClassVar[str] = (
+        "different networks, each scored once: where the best are found early, the "
+        "median of what is left falls"
+    )
 
     def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
         """Start with no candidates.
