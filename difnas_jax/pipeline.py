@@ -20,6 +20,7 @@ from difnas_jax.config.stages import HARMLESS, STAGES
 from difnas_jax.errors import InputError
 from difnas_jax.report import numbers, page
 from difnas_jax.runtime import compilation, files, processes, shutdown
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.results import Results
 from difnas_jax.runtime.versions import versions
@@ -53,7 +54,7 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       Stopped: SIGTERM or SIGUSR1 was received; the state is saved.
       OSError: the disk is full.
     """
-    workdir = Path(workdir)
+    workdir = given_path("workdir", workdir)
     with shutdown.handle_signals(), contextlib.ExitStack() as held:
         data_checksum = processes.on_all_processes(
             lambda: _enter(config, workdir, held)

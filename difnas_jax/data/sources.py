@@ -18,6 +18,7 @@ from difnas_jax.data.base import (
 from difnas_jax.data.hold_out import hold_out
 from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.runtime.files import DAMAGE
+from difnas_jax.runtime.given_paths import given_path
 
 DIGITS_STRIDE = 757
 SPLITS = ("train", "validation", "test")
@@ -51,7 +52,7 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
     """
     path = config.data.path
     require(bool(path), "data.path", "an .npz file", "an empty path")
-    splits = read_arrays(Path(path), config.space.num_classes)
+    splits = read_arrays(given_path("data.path", path), config.space.num_classes)
     return _dataset(splits, {role: role for role in SPLITS}, config)
 
 
@@ -67,7 +68,8 @@ def folder_source(config: ConfigDict) -> Dataset[Records]:
     """
     path = config.data.path
     require(bool(path), "data.path", "a folder of splits", "an empty path")
-    return _named(config, lambda names: image_files.read_folder(Path(path), names))
+    root = given_path("data.path", path)
+    return _named(config, lambda names: image_files.read_folder(root, names))
 
 
 def tfds_source(config: ConfigDict) -> Dataset[Records]:
