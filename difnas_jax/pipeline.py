@@ -31,6 +31,7 @@ from difnas_jax.runtime import (
     processes,
     shutdown,
 )
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.markers import Marker, outputs, read_marker, write_marker
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.results import Results
@@ -72,7 +73,7 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       Stopped: SIGTERM or SIGUSR1 was received; the state is saved.
       OSError: the disk is full.
     """
-    workdir = Path(workdir)
+    workdir = given_path("workdir", workdir)
     with shutdown.handle_signals():
         if config.search.name:
             return _run_named_search(config, workdir)

@@ -121,7 +121,7 @@ VALUES = {
     "retrain.keep_checkpoints": ("0",),
     "retrain.checkpoint_every": ("0",),
     "stages": ("report,search", "search,search", "train"),
-    "compilation_cache": ("README.md",),
+    "compilation_cache": ("README.md", "gs://b/c"),
 }
 # (field, value, what the line names instead)
 SHOWN = [
@@ -156,7 +156,9 @@ COMMANDS += [((DIGITS, f"--config.{n}={text}"), shown) for n, text, *shown in SH
 TWO = ("--config.search.keep=2", "--config.retrain.networks=2")
 GIVEN = "--config.retrain.architecture=0,0,0,0,0,0,0"
 UNHELD = "data.validation_fraction"
+ARRAYS = "--config.data.source=arrays"
 COMMANDS += [
+    ((DIGITS, ARRAYS, "--config.data.path=gs://b/x"), ("data.path", "'gs://b/x'")),
     ((DIGITS, *TWO, GIVEN), ("retrain.networks", "retrain.architecture", "2")),
     ((DIGITS, *TWO, f"--config.{UNHELD}=0"), (UNHELD, "0", "retrain.networks = 2")),
     (
@@ -445,7 +447,7 @@ def test_artefacts(finished, tmp_path, capsys, row):
 def test_workdirs(finished, tmp_path, capsys):
     file = tmp_path / "file"
     file.write_text("")
-    for workdir in (file, file / "below"):
+    for workdir in (file, file / "below", "gs://b/w"):
         refused([SMALL], workdir, capsys, "--workdir", str(workdir))
     assert main([SMALL, "--workdir="]) == 2
     assert "--workdir" in capsys.readouterr().err

@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 from difnas_jax import checks
 from difnas_jax import main as run
 from difnas_jax.config.files import load_config, override_by_flags
-from difnas_jax.errors import require
 from difnas_jax.isometry.summary import LAYERS, Values, summary
 from difnas_jax.runtime import artifacts, compilation, files, locks
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
 from difnas_jax.stages.dependencies import check_workdir
@@ -53,8 +53,10 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
     known, rest = parser.parse_known_args(argv)
     config = load_config(known.config)
     override_by_flags(config, rest)
-    require(known.workdir != "", "--workdir", "a folder", "nothing")
-    return config, Path(known.workdir or run.default_workdir(known.config, config))
+    workdir = known.workdir
+    if workdir is None:
+        workdir = run.default_workdir(known.config, config)
+    return config, given_path("--workdir", workdir)
 
 
 def _measure(config: ConfigDict, workdir: Path) -> None:

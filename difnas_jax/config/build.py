@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import spaces
 from difnas_jax.errors import require
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.search.problem import PREFIXES, Budget
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.image import ImageSpace
@@ -23,7 +24,8 @@ def build_space(config: ConfigDict) -> ImageSpace:
 
 def supernet_workdir(config: ConfigDict, workdir: Path) -> Path:
     """Where `supernet/` is: in the workdir, or in that of another run."""
-    return Path(config.search.supernet) if config.search.supernet else workdir
+    given = config.search.supernet
+    return given_path("search.supernet", given) if given else workdir
 
 
 def build_wiring(config: ConfigDict) -> Wiring:

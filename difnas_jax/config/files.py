@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 from difnas_jax.config.fields import default
 from difnas_jax.errors import InputError, one_line
 from difnas_jax.runtime.files import damage_as_input_error, read_json
+from difnas_jax.runtime.given_paths import given_path
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -48,8 +49,9 @@ def load_config(name: str) -> ConfigDict:
       InputError: no such file, no `get_config`, or arguments that it does not know.
     """
     file, _, arguments = name.partition(":")
-    if os.path.isfile(file):
-        return _read(Path(file), arguments)
+    path = given_path("--config", file)
+    if os.path.isfile(path):
+        return _read(path, arguments)
     known = shipped_configs()
     found = [path for name, path in known.items() if file in (name, path.stem)]
     if len(found) != 1:
