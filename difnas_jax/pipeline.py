@@ -21,6 +21,7 @@ from difnas_jax.errors import InputError
 from difnas_jax.report import numbers, page
 from difnas_jax.runtime import compilation, files, processes, shutdown
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.results import Results
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.scorers import stage_of
@@ -54,7 +55,11 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       OSError: the disk is full.
     """
     workdir = Path(workdir)
-    with shutdown.handle_signals(), contextlib.ExitStack() as held:
+    with (
+        shutdown.handle_signals(),
+        working("checking the config"),
+        contextlib.ExitStack() as held,
+    ):
         data_checksum = processes.on_all_processes(
             lambda: _enter(config, workdir, held)
         )
@@ -167,7 +172,8 @@ def _begin(workdir: Path, marker: dict[str, Any], stale: Iterable[str]) -> None:
 def _do(config: ConfigDict, workdir: Path, marker: dict[str, Any]) -> None:
     name, start = marker["stage"], time.monotonic()
     say(f"{name}: running")
-    RUN[name](config, workdir)
+    with working(f"{name}: running"):
+        RUN[name](config, workdir)
     seconds = time.monotonic() - start  # of this session, if an earlier one was killed
     write_marker(workdir, {**marker, "complete": True, "seconds": round(seconds, 2)})
     say(f"{name}: done in {seconds:.1f} s")

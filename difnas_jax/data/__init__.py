@@ -23,8 +23,10 @@ from difnas_jax.data.loader import check_workers
 from difnas_jax.data.loader import evaluation_batches as evaluation_batches
 from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
+from difnas_jax.runtime.progress import working
 
 
+@working("checking the data")
 def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
     """Check the data of the config without bringing them to the shape of the space.
 
@@ -52,6 +54,7 @@ def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
     return f"{checksum:08x}"
 
 
+@working("reading the data")
 def load(config: ConfigDict) -> Dataset[Any]:
     """The data of the config in the shape of its space.
 
