@@ -29,11 +29,13 @@ from difnas_jax.runtime import (
     files,
     locks,
     processes,
+    provenance,
     shutdown,
 )
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.markers import Marker, outputs, read_marker, write_marker
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.results import Results
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.scorers import stage_of
@@ -74,7 +76,7 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       OSError: the disk is full.
     """
     workdir = given_path("workdir", workdir)
-    with shutdown.handle_signals():
+    with shutdown.handle_signals(), working("checking the config"):
         if config.search.name:
             return _run_named_search(config, workdir)
         return _run_stages(config, workdir)
@@ -169,6 +171,7 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
         "config": dependencies(name, config, data_checksum),
         "inputs": inputs,
         "versions": versions(),
+        "provenance": provenance.facts(),
     }
     processes.on_all_processes(
         lambda: _begin(workdir, marker, stage.writes if stale else ())
@@ -191,7 +194,8 @@ def _begin(workdir: Path, marker: Marker, stale: Iterable[str]) -> None:
 def _do(config: ConfigDict, workdir: Path, marker: Marker) -> None:
     name, start = marker["stage"], time.monotonic()
     say(f"{name}: running")
-    RUN[name](config, workdir)
+    with working(f"{name}: running"):
+        RUN[name](config, workdir)
     seconds = time.monotonic() - start  # of this session, if an earlier one was killed
     if processes.is_main_process():
         stage = stage_of(name, config)

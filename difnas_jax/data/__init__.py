@@ -25,8 +25,10 @@ from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
 from difnas_jax.data.summary import DataSummary as DataSummary
 from difnas_jax.data.summary import notes_on
+from difnas_jax.runtime.progress import working
 
 
+@working("checking the data")
 def check(config: ConfigDict, validated: Iterable[str] = ()) -> DataSummary:
     """Check the data of the config without bringing them to the shape of the space.
 
@@ -62,6 +64,7 @@ def check(config: ConfigDict, validated: Iterable[str] = ()) -> DataSummary:
     )
 
 
+@working("reading the data")
 def load(config: ConfigDict) -> Dataset[Any]:
     """The data of the config in the shape of its space.
 

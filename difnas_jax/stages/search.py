@@ -13,8 +13,9 @@ from difnas_jax.config.build import build_budget, build_space, build_wiring, lim
 from difnas_jax.errors import InputError, require
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
-from difnas_jax.runtime.metrics import Progress, say
+from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
+from difnas_jax.runtime.progress import Progress
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.parts import in_parts
 from difnas_jax.scoring.proxies import COLUMNS
@@ -32,8 +33,6 @@ from difnas_jax.search.nsga2 import check_objectives
 from difnas_jax.search.problem import Problem
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import MACS, cost_table
-
-SHOW_EVERY = 5
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -155,22 +154,24 @@ def _search(
     A signal stops it within a generation, which is then scored anew.
     """
     search = searches[name]
-    progress = Progress(name, search.algorithm.rounds, len(search.history))
+    rounds, done = search.algorithm.rounds, len(search.history)
+    progress = Progress(name, rounds, done, "generations")
+
+    def best() -> dict[str, str]:
+        score = search.history[-1]["best"]
+        return {} if score is None else {"best": f"{score:.4g}"}
 
     def on_generation(row: dict[str, Any]) -> None:
         if is_main_process():
             states = {name: search.state() for name, search in searches.items()}
             files.write_checked_json(workdir / artifacts.SEARCH_STATE, states)
-        progress.step()
-        if row["generation"] % SHOW_EVERY == 0:
-            progress.report(row["generation"] + 1, best=row["best"])
+        progress.step(values=best)
         shutdown.raise_if_stop_requested()
 
     score = scorer.subsets if search.algorithm.needs_subsets else scorer.score
     assert score is not None  # checked before the run
     candidates = search.run(in_parts(score, scorer.at_once, name), on_generation)
-    progress.report(len(search.history), best=search.history[-1]["best"])
-    progress.close()
+    progress.finish(best)
     return candidates
 
 
