@@ -27,8 +27,10 @@ from difnas_jax.data.sources import SOURCES
 from difnas_jax.data.summary import DataSummary as DataSummary
 from difnas_jax.data.summary import notes_on
 from difnas_jax.errors import require
+from difnas_jax.runtime.progress import working
 
 
+@working("checking the data")
 def check(
     config: ConfigDict,
     validated: Iterable[str] = (),
@@ -72,6 +74,7 @@ def check(
     )
 
 
+@working("reading the data")
 def load(config: ConfigDict) -> Dataset[Any]:
     """The data of the config in the shape of its space.
 

@@ -19,6 +19,7 @@ from difnas_jax.data.base import (
 from difnas_jax.data.hold_out import hold_out
 from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.runtime.files import DAMAGE
+from difnas_jax.runtime.given_paths import given_path
 
 DIGITS_STRIDE = 757
 SPLITS = ("train", "validation", "test")
@@ -54,7 +55,7 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
     path = config.data.path
     require(bool(path), "data.path", "an .npz file", "an empty path")
     classes = config.space.num_classes
-    splits = read_arrays(Path(path), classes)
+    splits = read_arrays(given_path("data.path", path), classes)
     return _dataset(NamedSplits(splits, _numbers(classes)), config)
 
 
@@ -70,7 +71,8 @@ def folder_source(config: ConfigDict) -> Dataset[Records]:
     """
     path = config.data.path
     require(bool(path), "data.path", "a folder of splits", "an empty path")
-    return _named(config, lambda names: folders.read_folder(Path(path), names))
+    root = given_path("data.path", path)
+    return _named(config, lambda names: folders.read_folder(root, names))
 
 
 def tfds_source(config: ConfigDict) -> Dataset[Records]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from difnas_jax.data.base import NamedSplits, Records, spread_by_bytes
 from difnas_jax.errors import InputError, require
+from difnas_jax.runtime.given_paths import given_path
 
 FORMAT = "array_record"
 NAME = re.compile(r"(?P<folder>[\w-]+(/[\w.-]+)?)(:(?P<version>\d+\.\d+\.\d+))?")
@@ -213,7 +214,7 @@ def prepared_folder(name: str, data_dir: str) -> Path:
         expected = "NAME[/CONFIG][:VERSION] of TFDS, such as imagenet2012"
         raise InputError(f"data.name: expected {expected}; got {name!r}")
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    root = Path(data_dir or default).expanduser()
+    root = given_path("data.path", data_dir or default)
     folder = root / match["folder"]
     versions = prepared_versions(folder)
     version = match["version"] or (versions or [""])[-1]
