@@ -108,6 +108,11 @@ class Arrays(Records):
     per_image = ("images", "labels")
     workers = 0
 
+    @property
+    def image_bytes(self) -> int:
+        """Of one image."""
+        return self.images[:1].nbytes
+
     def take(self, index: np.ndarray, draws: np.ndarray) -> tuple[Self, dict[int, str]]:
         """Select some for a batch.
 
