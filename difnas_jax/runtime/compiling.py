@@ -16,6 +16,7 @@ from difnas_jax.errors import InputError
 from difnas_jax.runtime.compilation import without_collection
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.runtime.shutdown import may_end
 
 # Seconds between two signs of life, in a terminal and elsewhere.
 RENEWED, REPEATED = 1.0, 30.0
@@ -81,7 +82,7 @@ def compiling(title: str, what: str) -> Iterator[None]:
     clock = threading.Thread(target=_tell_time, args=(title, over), daemon=True)
     clock.start()
     try:
-        with without_collection():
+        with without_collection(), may_end(True):
             yield
     finally:
         over.set()

@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from difnas_jax.runtime import files
+from difnas_jax.runtime.output import show
 from difnas_jax.runtime.processes import is_main_process
 
 
@@ -17,7 +18,7 @@ def say(text: str) -> None:
     """Print a line on process 0, above the bars of a terminal."""
     if is_main_process():
         with tqdm.external_write_mode():
-            print(text, flush=True)
+            show(text, sys.stdout)
 
 
 class MetricsWriter:
