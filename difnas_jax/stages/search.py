@@ -90,7 +90,7 @@ def check_algorithms(config: ConfigDict) -> None:
         where the score has none, or a score of unknown columns.
     """
     check_proxies(config)
-    Settings.of(config.search)
+    settings = Settings.of(config.search)
     space, distance = build_space(config), config.search.distance
     most = f"at most {space.num_layers}, the layers of space {space.name!r}"
     require(distance <= space.num_layers, "search.distance", most, distance)
@@ -101,6 +101,11 @@ def check_algorithms(config: ConfigDict) -> None:
     for name in config.search.references:
         known = f"some of {', '.join(ALGORITHMS)}"
         require(name in ALGORITHMS, "search.references", known, repr(name))
+    for name in algorithms(config):
+        least = ALGORITHMS[name].least_population(settings)
+        expected = f"{least} (mutations + crossovers of {name}) or more"
+        fits, population = settings.population >= least, settings.population
+        require(fits, "search.population", expected, population)
     name, score = config.search.algorithm, config.method.score
     scores = [other for other, row in SCORERS.items() if row.allows(ALGORITHMS[name])]
     expected = f"another one than {name!r}, or method.score = {' or '.join(scores)}"
@@ -131,7 +136,7 @@ def restore(path: Path, searches: dict[str, Search]) -> None:
     """
     if not path.exists():
         return
-    states = files.read_json(path)
+    states = files.read_checked_json(path)
     for name in states.keys() & searches.keys():
         with files.damage_as_input_error(path, "the state of a search"):
             searches[name].restore(states[name])
@@ -159,7 +164,7 @@ def _search(
     def on_generation(row: dict[str, Any]) -> None:
         if is_main_process():
             states = {name: search.state() for name, search in searches.items()}
-            files.write_json(workdir / artifacts.SEARCH_STATE, states)
+            files.write_checked_json(workdir / artifacts.SEARCH_STATE, states)
         progress.step(values=best)
         shutdown.raise_if_stop_requested()
 
