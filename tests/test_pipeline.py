@@ -371,8 +371,8 @@ def test_interrupted_search_continues(workdir, monkeypatch):
         search_again(workdir)
         done = itertools.count()
 
-        def dies(self, done=done, last=last):
-            step(self)
+        def dies(self, values, done=done, last=last):
+            step(self, values=values)
             if next(done) == last:
                 os.kill(os.getpid(), signal.SIGUSR1)
 

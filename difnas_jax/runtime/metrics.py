@@ -1,6 +1,7 @@
 """Output of a run, by process 0 only: lines to the terminal, metrics to a file."""
 
 import json
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
