@@ -29,6 +29,7 @@ from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.config.stages import HARMLESS
 from difnas_jax.errors import require
 from difnas_jax.runtime import compilation, mesh, processes, shutdown
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 
 
@@ -87,7 +88,10 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, ConfigD
     seconds = known.join_timeout
     fits = 0 < seconds <= threading.TIMEOUT_MAX
     require(fits, "--join-timeout", "seconds above 0", seconds)
-    require(known.workdir != "", "--workdir", "a folder", "nothing")
+    fits = bool(known.workdir) or not config.search.name
+    require(fits, "--workdir", "that of the supernet, as search.name is given", "none")
+    if known.workdir is not None:
+        known.workdir = given_path("--workdir", known.workdir)
     return known, config
 
 

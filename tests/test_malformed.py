@@ -22,7 +22,7 @@ import pytest
 
 from difnas_jax import checks
 from difnas_jax.main import main
-from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime import artifacts, files, locks
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.stages import supernet
 from difnas_jax.training.paths import paths_per_update
@@ -121,7 +121,7 @@ VALUES = {
     "retrain.keep_checkpoints": ("0",),
     "retrain.checkpoint_every": ("0",),
     "stages": ("report,search", "search,search", "train"),
-    "compilation_cache": ("README.md",),
+    "compilation_cache": ("README.md", "gs://b/c"),
 }
 # (field, value, what the line names instead)
 SHOWN = [
@@ -156,7 +156,9 @@ COMMANDS += [((DIGITS, f"--config.{n}={text}"), shown) for n, text, *shown in SH
 TWO = ("--config.search.keep=2", "--config.retrain.networks=2")
 GIVEN = "--config.retrain.architecture=0,0,0,0,0,0,0"
 UNHELD = "data.validation_fraction"
+ARRAYS = "--config.data.source=arrays"
 COMMANDS += [
+    ((DIGITS, ARRAYS, "--config.data.path=gs://b/x"), ("data.path", "'gs://b/x'")),
     ((DIGITS, *TWO, GIVEN), ("retrain.networks", "retrain.architecture", "2")),
     ((DIGITS, *TWO, f"--config.{UNHELD}=0"), (UNHELD, "0", "retrain.networks = 2")),
     (
@@ -314,10 +316,10 @@ def flip(path):
 
 
 def edit(**changes):
-    """Change values of a JSON file; None takes the key out."""
+    """Change values of a JSON file; None takes the key out. Its checksum is gone."""
 
     def damage(path):
-        value = {**json.loads(path.read_text()), **changes}
+        value = {**json.loads(path.read_text()), **changes, "checksum": None}
         kept = {key: item for key, item in value.items() if item is not None}
         path.write_text(json.dumps(kept))
 
@@ -413,7 +415,7 @@ DAMAGES = [
 
 def contents(workdir):
     """The bytes of every file but those that describe what was run."""
-    described = ("config.json", files.LOCK)
+    described = ("config.json", locks.LOCK)
     return {
         str(path.relative_to(workdir)): path.read_bytes()
         for path in workdir.rglob("*")
@@ -429,6 +431,8 @@ def test_artefacts(finished, tmp_path, capsys, row):
     name, damage, stage, *named = row
     workdir = shutil.copytree(finished, tmp_path / "run")
     again, _, stage = stage.rpartition(" ")
+    for marker in workdir.glob("stages/*.json"):  # as version 0.2 wrote them
+        edit(outputs=None)(marker)
     if again:
         edit(complete=False)(workdir / f"stages/{stage}.json")
     damage(workdir / name)
@@ -443,7 +447,7 @@ def test_artefacts(finished, tmp_path, capsys, row):
 def test_workdirs(finished, tmp_path, capsys):
     file = tmp_path / "file"
     file.write_text("")
-    for workdir in (file, file / "below"):
+    for workdir in (file, file / "below", "gs://b/w"):
         refused([SMALL], workdir, capsys, "--workdir", str(workdir))
     assert main([SMALL, "--workdir="]) == 2
     assert "--workdir" in capsys.readouterr().err
@@ -459,7 +463,7 @@ def test_workdirs(finished, tmp_path, capsys):
 def test_a_second_run_is_refused_and_names_the_first(finished, tmp_path, capsys):
     workdir = shutil.copytree(finished, tmp_path / "run")
     flags = [SMALL, "--config.stages=report"]
-    with files.locked(workdir):
+    with locks.locked(workdir):
         before = contents(workdir)
         named = "--workdir", str(workdir), f"process {os.getpid()}"
         refused(flags, workdir, capsys, *named)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -85,7 +86,17 @@ def test_auto_without_a_folder_is_off_and_prints_a_line(tmp_path, monkeypatch, c
     compilation.keep_compiled_programs("auto")
     assert folder() is None
     out = capsys.readouterr().out
-    assert out.startswith("compilation_cache: off") and out.count("\n") == 1
+    assert out.endswith("compiled programs are not kept\n") and out.count("\n") == 1
+
+
+def test_auto_without_a_home_makes_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for variable in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # no entry for this user
+    compilation.keep_compiled_programs("auto")
+    assert folder() is None and not list(tmp_path.iterdir())
+    assert "HOME is not set" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import InputError, TrainingError, require
 from difnas_jax.report.comparison import NOT_RUN, NUMBERS, Row, table, write
 from difnas_jax.runtime import artifacts, compilation, files
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.runtime.shutdown import Parser, exit_code
@@ -96,16 +97,15 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     add = parser.add_argument
     add("configs", nargs="+", metavar="NAME[:ARGUMENTS]")
     add("--seeds", default="0", metavar="N,N,...")
-    add("--workdir", required=True, metavar="FOLDER", type=Path)
-    images = "images of a timed update, 32 by default as in the paper; 0: none is timed"
-    add("--update-batch", default=32, metavar="N", type=int, help=images)
+    add("--workdir", required=True, metavar="FOLDER")
+    add("--update-batch", default=32, metavar="N", type=int, help="0: none is timed")
     known, flags = parser.parse_known_intermixed_args(argv)
+    known.workdir = given_path("--workdir", known.workdir)
     labels = [_label(name) for name in known.configs]
     fits = len(set(labels)) == len(labels)
     require(fits, "configs", "different ones", " ".join(labels))
     known.seeds = parse_seeds(known.seeds)
-    batch = known.update_batch
-    require(batch >= 0, "--update-batch", "a number of images, or 0", batch)
+    require(known.update_batch >= 0, "--update-batch", "0 or more", known.update_batch)
     if any(flag.startswith("--config.seed=") for flag in flags):
         raise InputError("--config.seed: expected --seeds=N,N,... instead")
     return known, flags

@@ -35,6 +35,7 @@ from difnas_jax.data.convert import READERS, WRITERS
 from difnas_jax.data.tfds import VERSION, prepared_versions
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import files
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
 
@@ -95,7 +96,7 @@ class Location:
         kind, _, path = text.partition(":")
         expected = f"KIND:PATH with a kind among {', '.join(kinds)}"
         require(kind in kinds and path != "", "SOURCE, TARGET", expected, repr(text))
-        absolute = Path(os.path.abspath(os.path.expanduser(path)))
+        absolute = Path(os.path.abspath(given_path("SOURCE, TARGET", path)))
         if kind == "tfds" and not VERSION.fullmatch(absolute.name):
             absolute /= (prepared_versions(absolute) or ["1.0.0"])[-1]
         return cls(kind, absolute)

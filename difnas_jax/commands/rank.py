@@ -35,8 +35,9 @@ from difnas_jax.errors import require
 from difnas_jax.ranking.comparison import check_combination, check_fit, evaluations
 from difnas_jax.ranking.tables import TABLES, BenchmarkTable
 from difnas_jax.report import ranking
-from difnas_jax.runtime import compilation, files, processes, shutdown
+from difnas_jax.runtime import compilation, files, locks, processes, shutdown
 from difnas_jax.runtime.columns import check_settings
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.proxies import COLUMNS, counts
@@ -75,7 +76,7 @@ def _rank(argv: Sequence[str] | None) -> None:
         processes.join(JOIN_SECONDS)
     with shutdown.watch_for_failures(), contextlib.ExitStack() as held:
         if processes.is_main_process():  # it alone writes, and holds the workdir
-            held.enter_context(files.locked(flags.workdir))
+            held.enter_context(locks.locked(flags.workdir))
         held.enter_context(shutdown.handle_signals())
         processes.on_all_processes(lambda: _work(flags, config))
 
@@ -131,17 +132,20 @@ def parse_flags(
     )
     add = parser.add_argument
     add("space", choices=TABLES)
-    add("--table", required=True, metavar="FILE", type=Path, help="accuracies")
+    add("--table", required=True, metavar="FILE", help="accuracies")
     add("--scores", default="", metavar="NAME,NAME,...", help=", ".join(COLUMNS))
     add("--combine", default=[], nargs="+", metavar="COMBINER:NAME+NAME", help="sums")
     add("--data", metavar="FILE", help="images; default: as the config says")
-    add("--csv", nargs="+", metavar="FILE", type=Path, help="nothing is measured")
+    add("--csv", nargs="+", metavar="FILE", help="nothing is measured")
     add("--archs", default="all", help=ARCHS)
     add("--repeats", default=1, metavar="N", type=int, help="with seeds that follow")
     add("--seed", default=0, metavar="N", type=int)
     add("--fit", default=0, metavar="N", type=int, help="architectures; 0: none")
-    add("--workdir", required=True, metavar="FOLDER", type=Path)
+    add("--workdir", required=True, metavar="FOLDER")
     known, rest = parser.parse_known_args(argv)
+    known.table = given_path("--table", known.table)
+    known.workdir = given_path("--workdir", known.workdir)
+    known.csv = [given_path("--csv", file) for file in known.csv or ()]
     known.scores = [*dict.fromkeys(filter(None, known.scores.split(",")))]
     for name, least in (("repeats", 1), ("seed", 0), ("fit", 0)):
         number = getattr(known, name)

@@ -106,6 +106,11 @@ def default() -> ConfigDict:
     config.supernet.disturbance_after = 12
 
     config.search = ConfigDict()
+    # Another search of the supernet in the workdir, under another budget for example: a
+    # name puts all but the supernet into WORKDIR/searches/NAME. Changes no result.
+    config.search.name = ""
+    # The workdir of another run, whose supernet is searched in place of an own one.
+    config.search.supernet = ""
     # What finds the network: `evolution`, `random`, `nsga2` (the trade-off between
     # `objectives`), `exact` (the proven optimum of a sum over layers), `pruning` (of a
     # supernet scored without training), `regularized_evolution`, `reinforce`, `gumbel`.

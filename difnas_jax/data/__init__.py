@@ -23,9 +23,13 @@ from difnas_jax.data.loader import check_workers
 from difnas_jax.data.loader import evaluation_batches as evaluation_batches
 from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
+from difnas_jax.data.summary import DataSummary as DataSummary
+from difnas_jax.data.summary import notes_on
+from difnas_jax.runtime.progress import working
 
 
-def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
+@working("checking the data")
+def check(config: ConfigDict, validated: Iterable[str] = ()) -> DataSummary:
     """Check the data of the config without bringing them to the shape of the space.
 
     Of images that are not in memory, only the first of each split is decoded.
@@ -35,7 +39,8 @@ def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
       validated: config fields, with values, that need a validation split.
 
     Returns:
-      A checksum of all images and labels; of image files, of their names and sizes.
+      What was read; its checksum is that of all images and labels and, of image files,
+      of their names and sizes.
 
     Raises:
       InputError: missing or malformed data.
@@ -46,12 +51,20 @@ def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
     Normalizer.of(config, dataset.train)
     for reader in validated:
         dataset.validation_for(reader)
+    stored = {}
     for role, records, crop in _splits(dataset, config):
-        check_records(role, records, crop, config)
+        stored[role] = check_records(role, records, crop, config)
         checksum = records.checksum(checksum)
-    return f"{checksum:08x}"
+    return DataSummary(
+        checksum=f"{checksum:08x}",
+        images={role: len(records) for role, records in dataset.splits()},
+        classes=dataset.classes,
+        stored=stored["train"],
+        notes=tuple(notes_on(dataset)),
+    )
 
 
+@working("reading the data")
 def load(config: ConfigDict) -> Dataset[Any]:
     """The data of the config in the shape of its space.
 
@@ -66,7 +79,8 @@ def load(config: ConfigDict) -> Dataset[Any]:
         role: to_examples(role, records, crop, config)
         for role, records, crop in _splits(dataset, config)
     }
-    return Dataset(splits["train"], splits.get("validation"), splits["test"])
+    validation, classes = splits.get("validation"), dataset.classes
+    return Dataset(splits["train"], validation, splits["test"], classes, dataset.notes)
 
 
 def _splits(
@@ -74,7 +88,5 @@ def _splits(
 ) -> Iterator[tuple[str, Records, Crop]]:
     """Each split with its role and its crop."""
     crop, evaluation_crop = AUGMENTATIONS[config.data.augmentation](config)
-    yield "train", dataset.train, crop
-    if dataset.validation is not None:
-        yield "validation", dataset.validation, evaluation_crop
-    yield "test", dataset.test, evaluation_crop
+    for role, records in dataset.splits():
+        yield role, records, crop if role == "train" else evaluation_crop

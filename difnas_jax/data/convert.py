@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,11 @@ from difnas_jax.data.images import CORRUPT, MODES, is_grey, opened, resized
 from difnas_jax.data.sources import read_arrays
 from difnas_jax.data.tfds import FORMAT, library, read_prepared
 from difnas_jax.errors import InputError, one_line, require
-from difnas_jax.runtime.metrics import Progress
+from difnas_jax.runtime.progress import Progress
 
 # Formats of image files that are written as they are.
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
 CHANNELS = {mode: channels for channels, mode in MODES.items()}
-REPORT_SECONDS = 10.0
 
 
 def write_arrays(path: Path, data: NamedSplits, size: int) -> None:
@@ -138,9 +136,9 @@ def write_tfds(path: Path, data: NamedSplits, size: int) -> None:
 
 
 def _read_all(split: str, data: NamedSplits) -> Iterator[tuple[StoredImage, int]]:
-    """Every image and label of a split in order; prints progress every ten seconds."""
+    """Every image and label of a split in order; shows the progress."""
     records, classes = data.splits[split], len(data.classes)
-    progress, reported = Progress(split, len(records)), time.monotonic()
+    progress = Progress(split, len(records), 0, "images")
     for index in range(len(records)):
         stored, label = records.read(index)
         expected = f"a label from 0 to {classes - 1}"
@@ -148,10 +146,7 @@ def _read_all(split: str, data: NamedSplits) -> Iterator[tuple[StoredImage, int]
         require(0 <= label < classes, records.name(index), expected, got)
         yield stored, label
         progress.step()
-        if time.monotonic() - reported > REPORT_SECONDS or index + 1 == len(records):
-            progress.report(index + 1)
-            reported = time.monotonic()
-    progress.close()
+    progress.finish()
 
 
 def _encoded(stored: StoredImage, size: int) -> bytes:

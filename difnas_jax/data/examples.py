@@ -121,7 +121,7 @@ def first_readable(
     )
 
 
-def check_records(role: str, records: Records, crop: Crop, config: ConfigDict) -> None:
+def check_records(role: str, records: Records, crop: Crop, config: ConfigDict) -> str:
     """Check the first readable image of a split against the config.
 
     Args:
@@ -130,17 +130,22 @@ def check_records(role: str, records: Records, crop: Crop, config: ConfigDict) -
       crop: how they are cropped.
       config: of the run.
 
+    Returns:
+      How the images are stored, such as `8 x 8 grey`.
+
     Raises:
       InputError: no readable image, wrong channels, or no label.
     """
     channels, skip = config.space.image_channels, config.data.corrupt == "skip"
-    found, _, _ = first_readable(records, 0, _channels, skip)
+    (found, size), _, _ = first_readable(records, 0, _channels_and_size, skip)
     _check_channels(f"{config.data.source} {role}", found, channels)
     labelled, got = records.read(0)[1] >= 0, f"no label for {records.name(0)}"
     require(labelled, f"data.{role}_split", "a split with labels", got)
     fits = channels in MODES or _fits_at_once(records, crop)
     expected = "1 or 3 for images that are decoded and cropped"
     require(fits, "space.image_channels", expected, channels)
+    colours = {1: "grey", 3: "colour"}.get(found, f"of {found} channels")
+    return f"{records.container}{size[0]} x {size[1]} {colours}"
 
 
 def to_examples(
@@ -188,11 +193,13 @@ def _fits_at_once(records: Records, crop: Crop) -> bool:
     return isinstance(records, Arrays) and crop is whole
 
 
-def _channels(stored: StoredImage) -> int:
-    """1 for grey images, 3 for encoded files in any colours."""
+def _channels_and_size(stored: StoredImage) -> tuple[int, tuple[int, int]]:
+    """1 for grey images, 3 for encoded files in any colours; width and height."""
     if isinstance(stored, bytes):
-        return 1 if is_grey(opened(stored)) else 3
-    return stored.shape[-1]
+        image = opened(stored)
+        return 1 if is_grey(image) else 3, image.size
+    height, width, channels = stored.shape
+    return channels, (width, height)
 
 
 def _check_channels(name: str, channels: int, image_channels: int) -> None:

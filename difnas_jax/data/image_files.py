@@ -54,6 +54,12 @@ class FileRecords(Records):
         """The path of a file."""
         return os.path.join(self.root, os.fsdecode(self.paths[index]))
 
+    @property
+    def container(self) -> str:
+        """The formats of the files by their suffixes."""
+        suffixes = {os.path.splitext(path)[1].lower() for path in self.paths}
+        return f"{', '.join(sorted(map(os.fsdecode, suffixes)))} files, the first "
+
     def checksum(self, value: int) -> int:
         """Of the names and sizes of all files: to read 150 GB would take hours."""
         for index, path in enumerate(self.paths):

@@ -17,6 +17,7 @@ import numpy as np
 
 from difnas_jax.data.base import NamedSplits, Records
 from difnas_jax.errors import InputError, require
+from difnas_jax.runtime.given_paths import given_path
 
 FORMAT = "array_record"
 NAME = re.compile(r"(?P<folder>[\w-]+(/[\w.-]+)?)(:(?P<version>\d+\.\d+\.\d+))?")
@@ -85,6 +86,16 @@ class TfdsRecords(Records):
         except (OSError, RuntimeError, ValueError) as error:
             raise _damaged(self.title, error) from error
         return np.array(labels, np.int32)
+
+    def known_labels(self) -> np.ndarray | None:
+        """Those of `all_labels` where they were read already, as for a hold-out."""
+        known = (self.folder, self.fingerprint) in LABELS
+        return self.all_labels() if known else None
+
+    @property
+    def container(self) -> str:
+        """The format of TFDS."""
+        return f"images in {FORMAT}, the first "
 
     def name(self, index: int) -> str:
         """The split and the position in it."""
@@ -193,7 +204,7 @@ def prepared_folder(name: str, data_dir: str) -> Path:
         expected = "NAME[/CONFIG][:VERSION] of TFDS, such as imagenet2012"
         raise InputError(f"data.name: expected {expected}; got {name!r}")
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    root = Path(data_dir or default).expanduser()
+    root = given_path("data.path", data_dir or default)
     folder = root / match["folder"]
     versions = prepared_versions(folder)
     version = match["version"] or (versions or [""])[-1]

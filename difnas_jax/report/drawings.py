@@ -32,6 +32,7 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, list[F
       results: what `collect` returns.
     """
     architecture, space = results["architecture"], build.build_space(config)
+    trained = build.supernet_workdir(config, workdir)
     drawn: dict[str, list[Figure]] = {}
     if architecture is not None:
         drawn["network"] = [diagrams.network_diagram(space, architecture)]
@@ -52,10 +53,10 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, list[F
             drawn["landscapes"] = figures.landscapes(history, columns)
     if (workdir / artifacts.CANDIDATES).exists():
         drawn["pareto"] = [_pareto(space, workdir, results)]
-    drawn["training"] = _training(workdir, results)
-    if measurements := disturbance.measured(workdir):
+    drawn["training"] = _supernet_training(trained) + _retraining(workdir, results)
+    if measurements := disturbance.measured(trained):
         drawn["disturbance"] = disturbance.figures(measurements)
-    if rows := room.measured(workdir):
+    if rows := room.measured(trained):
         drawn["room"] = [room.figure(rows, room.share_of(config))]
     if measured := isometry.measured(config, workdir):
         drawn["isometry"] = isometry.figures(measured)
@@ -64,7 +65,7 @@ def draw(config: ConfigDict, workdir: Path, results: Values) -> dict[str, list[F
 
 def _policy(config: ConfigDict, workdir: Path, policy: Values) -> Figure:
     space = build.build_wiring(config).sampled
-    path = workdir / artifacts.SUPERNET_RESULT
+    path = build.supernet_workdir(config, workdir) / artifacts.SUPERNET_RESULT
     with files.damage_as_input_error(path, "a policy of this space"):
         if missing := [key for key in POLICY_KEYS if key not in policy]:
             raise ValueError("no " + ", ".join(missing))
@@ -103,15 +104,18 @@ def notes_of(space: SearchSpace, candidates: Candidates) -> list[str]:
     return notes
 
 
-def _training(workdir: Path, results: Values) -> list[Figure]:
-    supernet = _rows(workdir / artifacts.SUPERNET_METRICS, METRIC_KEYS)
-    drawn = figures.training_curves(supernet, "supernet", ["loss"]) if supernet else []
+def _supernet_training(workdir: Path) -> list[Figure]:
+    rows = _rows(workdir / artifacts.SUPERNET_METRICS, METRIC_KEYS)
+    return figures.training_curves(rows, "supernet", ["loss"]) if rows else []
+
+
+def _retraining(workdir: Path, results: Values) -> list[Figure]:
     if results["test_accuracy"] is None:
-        return drawn
+        return []
     folder = workdir / (results["retrained_in"] or artifacts.RETRAIN)
     retrain = _rows(folder / "metrics.jsonl", METRIC_KEYS)
     quantities = ["loss", "accuracy"] if retrain else []
-    return drawn + figures.training_curves(retrain, "retraining", quantities)
+    return figures.training_curves(retrain, "retraining", quantities)
 
 
 def _rows(path: Path, keys: tuple[str, ...]) -> list[Values]:

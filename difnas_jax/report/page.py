@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from difnas_jax.config import build, default
 from difnas_jax.report import captions, isometry, svg
 from difnas_jax.report.drawings import draw
-from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
+from difnas_jax.report.numbers import EARLIER, Values, collect, found_in, workdirs_of
 from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
@@ -69,6 +69,7 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
     space, others = build.build_space(config), results["runners_up"] or ()
     scored = found_in(workdir / artifacts.CANDIDATES, artifacts.load_candidates)
     known = {SCORE, *costs.cost_table(space).tables}
+    workdirs = workdirs_of(config, workdir)
     now, before = (build.flat(c, c) for c in (config, default()))
     return (
         environment()
@@ -89,7 +90,7 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
             absent=[
                 name
                 for name, stage in EARLIER.items()
-                if not any((workdir / path).exists() for path in stage.writes)
+                if not any((workdirs[name] / path).exists() for path in stage.writes)
             ],
             config=config,
             changed={name: v for name, v in now.items() if before.get(name) != v},

@@ -13,6 +13,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from difnas_jax.errors import InputError
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 
 # glibc reads its tunables when a process starts, and never again.
@@ -113,21 +114,30 @@ def keep_compiled_programs(cache: str) -> None:
         return
     # The folder that the XDG base directory specification names.
     named = os.environ.get("XDG_CACHE_HOME", "")
-    user = named if os.path.isabs(named) else os.path.expanduser("~/.cache")
-    folder = os.path.join(user, "difnas_jax/compilation") if auto else cache
+    user = named if os.path.isabs(named) else "~/.cache"
+    name = os.path.join(user, "difnas_jax/compilation") if auto else cache
+    folder = None
     try:
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
+        folder = _made_folder(name) if name else None
+    except InputError as error:
         if not auto:
-            raise InputError(
-                f"compilation_cache: expected a folder that can be written, or nothing "
-                f"to keep no compiled programs; got {cache!r} ({error.strerror})"
-            ) from error
-        say(f"compilation_cache: off, {folder} cannot be written ({error.strerror})")
-        folder = ""
-    jax.config.update("jax_compilation_cache_dir", folder or None)
+            raise
+        say(f"{error}; compiled programs are not kept")
+    jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     # JAX decides at its first compilation whether there is a cache; it may have been.
     compilation_cache.reset_cache()
+
+
+def _made_folder(name: str) -> str:
+    """A folder in which files can be written, made if needed."""
+    folder = given_path("compilation_cache", name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(
+            "compilation_cache: expected a folder that can be written, or nothing to "
+            f"keep no compiled programs; {str(folder)!r} cannot ({error.strerror})"
+        ) from error
+    return str(folder)

@@ -54,16 +54,12 @@ class Settings:
         Raises:
           InputError: a number outside its range.
         """
-        children = max(1, self.mutations + self.crossovers)
-        least = {"generations": 1, "population": children, "parents": 1}
-        least |= {"tournament": 1, "steps": 1}
+        positive = "generations", "population", "parents", "tournament", "steps"
         numbers = "mutations", "crossovers", "mutation_probability"
-        for field, low in (least | dict.fromkeys(numbers, 0)).items():
+        least = dict.fromkeys(positive, 1) | dict.fromkeys(numbers, 0)
+        for field, low in least.items():
             if (value := getattr(self, field)) < low:
-                why = " (mutations + crossovers)" if field == "population" else ""
-                raise InputError(
-                    f"search.{field}: expected {low}{why} or more, got {value}"
-                )
+                raise InputError(f"search.{field}: expected {low} or more, got {value}")
         if (chance := self.mutation_probability) > 1:
             raise InputError(
                 f"search.mutation_probability: expected at most 1, got {chance}"
@@ -101,6 +97,11 @@ class Algorithm(abc.ABC):
         self._rng = np.random.default_rng(seed)
         self._generation = 0
         self.evaluated = problem.no_candidates()
+
+    @classmethod
+    def least_population(cls, settings: Settings) -> int:
+        """The smallest `population` with which it works."""
+        return 1
 
     @abc.abstractmethod
     def ask(self) -> np.ndarray:

@@ -22,6 +22,7 @@ from difnas_jax.runtime import mesh as devices
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
+from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.training import optim, programs, steps
 from difnas_jax.training.gradients import BATCH_SHARING
@@ -85,7 +86,8 @@ def train(
         check_same_arrays(folder.name, {"paths": paths, "variables": state.variables})
         left, images = range(int(state.step), total), batches.batch_size * passes
         log = TrainingLog(folder, settings, left, images, unwritten)
-        return fit(state, updates, log, checkpoints, settings, measurements)
+        with working(f"{folder.name}: training"):
+            return fit(state, updates, log, checkpoints, settings, measurements)
 
 
 def begin(
