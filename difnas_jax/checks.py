@@ -1,7 +1,6 @@
 """Checks of the whole config, before any compute is spent."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
@@ -9,7 +8,6 @@ from difnas_jax import data
 from difnas_jax.config import build
 from difnas_jax.config.build import field
 from difnas_jax.config.ranges import check_numbers
-from difnas_jax.config.stages import STAGES, maker_of
 from difnas_jax.errors import InputError, require
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.modules import ACTIVATIONS
@@ -25,6 +23,7 @@ from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
+from difnas_jax.stages.chosen import chosen_stages
 from difnas_jax.training.disturbance import check_fits
 from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.gradients import BATCH_SHARING
@@ -162,36 +161,18 @@ def check_paths_exist(name: str, config: ConfigDict, wiring: Wiring) -> None:
         )
 
 
-def check_inputs(config: ConfigDict, workdir: Path) -> None:
-    """Refuse stages that read what is not there and what no stage of this run makes.
-
-    Raises:
-      InputError: naming the file and the stage that makes it.
-    """
-    stages = chosen_stages(config)
-    for name in stages:
-        given = name == "retrain" and config.retrain.architecture
-        for path in () if given else stage_of(name, config).reads:
-            maker = maker_of(path)
-            if maker not in stages and not (workdir / path).exists():
-                raise InputError(
-                    f"stages: {name} reads {workdir / path}, which is missing; "
-                    f"expected {maker} among the stages, got {', '.join(stages)}"
-                )
-
-
-def check_data(config: ConfigDict) -> str:
+def check_data(config: ConfigDict) -> data.DataSummary:
     """Read the data where a stage of this run needs them.
 
     Returns:
-      Their checksum; empty where no stage needs them.
+      What was read; nothing where no stage needs them.
 
     Raises:
       InputError: missing or malformed data.
     """
     stages = [stage_of(name, config) for name in chosen_stages(config)]
     if not any(stage.reads_data for stage in stages):
-        return ""
+        return data.DataSummary()
     return data.check(config, needing_validation(config))
 
 
@@ -232,16 +213,3 @@ def check_paths(config: ConfigDict, space: SearchSpace) -> None:
         f"supernet.placement = {placement!r})",
         at_once,
     )
-
-
-def chosen_stages(config: ConfigDict) -> list[str]:
-    """The stages that run, in order.
-
-    Raises:
-      InputError: none, an unknown one, or another order.
-    """
-    chosen = list(config.stages)
-    fits = bool(chosen) and chosen == [stage for stage in STAGES if stage in chosen]
-    expected = f"some of {', '.join(STAGES)}, in this order"
-    require(fits, "stages", expected, repr(",".join(map(str, chosen))))
-    return chosen

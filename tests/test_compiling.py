@@ -1,8 +1,6 @@
 """What is said of a compilation: what it is, for how long, where the time went."""
 
 import gc
-import io
-import sys
 import threading
 import time
 
@@ -12,7 +10,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from difnas_jax.errors import InputError
-from difnas_jax.runtime import compiling
+from difnas_jax.runtime import progress
 from difnas_jax.runtime.compiling import announced
 
 
@@ -32,7 +30,7 @@ def test_the_first_call_alone_is_reported(capsys):
 
 
 def test_elapsed_time_is_told_while_it_lasts_and_no_longer(capsys, monkeypatch):
-    monkeypatch.setattr(compiling, "REPEATED", 0.02)
+    monkeypatch.setattr(progress, "SILENCE", 0.02)
     before = threads()
     announced(lambda: time.sleep(0.3), "search", "paths")()
     lines = capsys.readouterr().out.splitlines()
@@ -40,18 +38,6 @@ def test_elapsed_time_is_told_while_it_lasts_and_no_longer(capsys, monkeypatch):
     assert threads() == before
     time.sleep(0.1)
     assert capsys.readouterr().out == ""
-
-
-def test_a_terminal_gets_one_line_that_is_renewed(capsys, monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(compiling, "RENEWED", 0.02)
-    announced(lambda: time.sleep(0.3), "search", "paths")()
-    assert len(capsys.readouterr().out.splitlines()) == 2
-    shown = terminal.getvalue()
-    assert "search: compiling 00:00" in shown and "\n" not in shown
-    assert not shown.split("\r")[-1].strip()  # it is cleared at the end
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -82,10 +68,8 @@ def test_too_small_a_memory_names_the_ways_out():
 
 
 def test_a_second_process_is_silent(capsys, monkeypatch):
-    for module in ("metrics", "compiling"):
-        name = f"difnas_jax.runtime.{module}.is_main_process"
-        monkeypatch.setattr(name, lambda: False)
-    monkeypatch.setattr(compiling, "REPEATED", 0.02)
+    monkeypatch.setattr("difnas_jax.runtime.metrics.is_main_process", lambda: False)
+    monkeypatch.setattr(progress, "SILENCE", 0.02)
     announced(lambda: time.sleep(0.1), "search", "paths")()
     assert capsys.readouterr().out == ""
 

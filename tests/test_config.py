@@ -17,6 +17,7 @@ from difnas_jax.config import default, files, parse_arg
 from difnas_jax.config.files import override
 from difnas_jax.errors import InputError
 from difnas_jax.stages import search
+from difnas_jax.stages.chosen import chosen_stages
 
 ROOT = Path(__file__).parents[1]
 CONFIG_FOLDER = ROOT / "configs"
@@ -163,7 +164,7 @@ def test_arguments_are_strict_and_typed():
 def test_stages_are_a_subset_in_order():
     config = default()
     config.stages = ("search", "report")
-    assert checks.chosen_stages(config) == ["search", "report"]
+    assert chosen_stages(config) == ["search", "report"]
     for stages in (
         (),
         (1.0,),
@@ -174,7 +175,17 @@ def test_stages_are_a_subset_in_order():
     ):
         config.stages = stages
         with pytest.raises(InputError, match="stages: expected some of supernet"):
-            checks.chosen_stages(config)
+            chosen_stages(config)
+
+
+def test_a_number_is_checked_by_the_algorithm_that_uses_it():
+    """A population of ten has no room for the 25 + 25 children of evolution."""
+    config = default()
+    config.search.population = 10
+    with pytest.raises(InputError, match=r"search.population: .*50 .*got 10"):
+        search.check_algorithms(config)
+    config.search.algorithm = "exact"
+    search.check_algorithms(config)
 
 
 def test_exact_needs_an_additive_score():

@@ -71,7 +71,7 @@ def test_digits_splits_are_disjoint_and_complete():
     assert sizes == [1293, 144, 360]
     raw = np.concatenate([split.images for split in splits_of(dataset)])
     assert len(np.unique(raw.reshape(len(raw), -1), axis=0)) == 1797
-    assert data.check(digits_config(image_size=8)) == "e6e7468c"
+    assert data.check(digits_config(image_size=8)).checksum == "e6e7468c"
     for split in splits_of(dataset):
         shares = np.bincount(split.labels, minlength=10) / len(split)
         assert 0.07 < shares.min() and shares.max() < 0.13

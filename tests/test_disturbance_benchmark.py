@@ -16,7 +16,7 @@ from benchmarks.disturbance.summary import moments, pooled, verdicts
 from benchmarks.evidence.method_scores import method_config
 from benchmarks.evidence.nas_bench_macro import parse_flags
 from difnas_jax import checks
-from difnas_jax.runtime import files
+from difnas_jax.runtime import locks
 
 
 def test_every_row_is_a_config_that_can_run():
@@ -134,7 +134,7 @@ def test_every_training_runs_once(pages, tmp_path):
     assert command.main(words) == 0
     assert [seed for _, seed in pages] == [0, 0, 1, 1, 2, 2]
     (tmp_path / "fairnas_plain-1" / command.RESULT).unlink()  # as if it had been killed
-    with files.locked(tmp_path / "spos_plain-0"):
+    with locks.locked(tmp_path / "spos_plain-0"):
         assert command.main([words[0], "fairnas_plain", "spos_plain"]) == 0
     assert len(pages) == 7 and pages[-1][1] == 1
     kept = result_files.load(page.RESULTS)

@@ -20,7 +20,7 @@ from jobs import fill
 
 from difnas_jax.config import default
 from difnas_jax.errors import InputError, Stopped, TrainingError
-from difnas_jax.runtime import files, shutdown
+from difnas_jax.runtime import files, locks, shutdown
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.shutdown import exit_code
 from difnas_jax.training.log import Health, TrainingLog
@@ -321,8 +321,8 @@ def test_training_goes_on_after_space_is_made(small_disk, monkeypatch, capsys):
 
 def test_the_lock_goes_with_its_process(tmp_path):
     """Also with one that is killed."""
-    code = "import sys, time, pathlib; from difnas_jax.runtime import files\n"
-    code += "with files.locked(pathlib.Path(sys.argv[1])): print(flush=True); input()"
+    code = "import sys, time, pathlib; from difnas_jax.runtime import locks\n"
+    code += "with locks.locked(pathlib.Path(sys.argv[1])): print(flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
         cwd=ROOT,
@@ -331,9 +331,9 @@ def test_the_lock_goes_with_its_process(tmp_path):
     )
     assert holder.stdout is not None and holder.stdout.readline()
     with pytest.raises(InputError, match=f"in use by process {holder.pid} on "):
-        with files.locked(tmp_path):
+        with locks.locked(tmp_path):
             pass
     holder.kill()
     holder.communicate()
-    with files.locked(tmp_path):
+    with locks.locked(tmp_path):
         pass

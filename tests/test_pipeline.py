@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 import difnas_jax
-from difnas_jax import pipeline, spaces
+from difnas_jax import spaces
 from difnas_jax.config import default
+from difnas_jax.config.stages import STAGES
 from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.report import numbers
-from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime import artifacts, files, locks, markers, shutdown
 from difnas_jax.scoring.indicators import gamma
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 from difnas_jax.search.additive import ADDITIVE_RULES
@@ -77,7 +78,7 @@ def workdir(finished, tmp_path):
 
 def test_a_run_leaves_every_artefact(finished, tiny):
     config, workdir, results = finished
-    for stage in pipeline.STAGES.values():
+    for stage in STAGES.values():
         assert all((workdir / path).exists() for path in stage.writes)
     best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, tiny)
     assert results.architecture == best.architecture
@@ -125,7 +126,7 @@ def _times(workdir):
     return {
         path: path.stat().st_mtime_ns
         for path in workdir.rglob("*")
-        if path.is_file() and path.name not in ("config.json", files.LOCK)
+        if path.is_file() and path.name not in ("config.json", locks.LOCK)
     }
 
 
@@ -147,18 +148,25 @@ def test_a_deleted_artefact_is_made_again(finished, workdir, capsys):
     assert "indicator: running" in out and "retrain: complete, skipped" in out
 
 
-def test_new_inputs_run_the_later_stages_again(finished, workdir, tiny, capsys):
-    """Another best.json: retraining starts over, the old network is not continued."""
+def test_a_finished_training_of_other_inputs_is_not_deleted(finished, workdir, tiny):
+    """Nor is it shown as that of the new ones; moved away, it is done again."""
     best = artifacts.FoundNetwork.load(workdir / artifacts.BEST, tiny)
     other = (1, 1, 1) if best.architecture != (1, 1, 1) else (0, 0, 0)
     costs = cost_table(tiny).of_one(other)
     dataclasses.replace(
         best, architecture=other, ops=tiny.op_names(other), costs=costs
     ).save(workdir / artifacts.BEST)
+    marker = markers.read_marker(workdir, "search")
+    written = markers.outputs(workdir, STAGES["search"].writes)
+    markers.write_marker(workdir, {**marker, "outputs": written})
+    before = _times(workdir)
+    with pytest.raises(InputError, match="search/best.json.*move or delete .*retrain"):
+        difnas_jax.run(finished[0], workdir)
+    assert before == _times(workdir)
+    for path in STAGES["retrain"].writes:
+        left = workdir / path
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     results = difnas_jax.run(finished[0], workdir)
-    out = capsys.readouterr().out
-    assert "search: complete, skipped" in out and "retrain: running" in out
-    assert "continuing" not in out
     result = files.read_json(workdir / artifacts.RETRAIN_RESULT)
     assert tuple(result["architecture"]) == other == results.architecture
 
@@ -231,6 +239,8 @@ def test_half_a_line_of_metrics_is_dropped(finished, workdir):
     with open(path, "a") as file:
         file.write('{"step": 5, "lo')
     (workdir / artifacts.SUPERNET_RESULT).unlink()
+    marker = markers.read_marker(workdir, "supernet")
+    markers.write_marker(workdir, {**marker, "complete": False, "outputs": {}})
     difnas_jax.run(finished[0], workdir)
     assert [row["step"] for row in files.read_json_lines(path)] == [2, 4]
 
@@ -305,7 +315,7 @@ def search_again(workdir, **changes):
     for stage in ("search", "retrain", "report"):
         (workdir / "stages" / f"{stage}.json").unlink(missing_ok=True)
     for stage in ("retrain", "report"):
-        for path in pipeline.STAGES[stage].writes:
+        for path in STAGES[stage].writes:
             left = workdir / path
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return config
@@ -353,7 +363,7 @@ def test_interrupted_search_continues(workdir, monkeypatch):
     expected = [(workdir / name).read_bytes() for name in names]
     saves = sum(
         len(state["history"])
-        for state in files.read_json(workdir / artifacts.SEARCH_STATE).values()
+        for state in files.read_checked_json(workdir / artifacts.SEARCH_STATE).values()
     )
     assert saves > 3
     step = search.Progress.step
@@ -361,8 +371,8 @@ def test_interrupted_search_continues(workdir, monkeypatch):
         search_again(workdir)
         done = itertools.count()
 
-        def dies(self, done=done, last=last):
-            step(self)
+        def dies(self, values, done=done, last=last):
+            step(self, values=values)
             if next(done) == last:
                 os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -491,18 +501,6 @@ def test_a_run_of_several_networks_that_is_interrupted_goes_on(
         )
         assert ours == theirs
         assert metrics_of(workdir / name) == metrics_of(several[1] / name)
-
-
-def test_other_networks_are_trained_anew(several, tmp_path, tiny, capsys):
-    """Another best.json: no result of the former networks stays."""
-    workdir = shutil.copytree(several[1], tmp_path / "workdir")
-    kept = artifacts.FoundNetwork.load_kept(workdir / artifacts.BEST, tiny)
-    kept[2].save(workdir / artifacts.BEST, kept[:1])
-    difnas_jax.run(several[0], workdir)
-    out = capsys.readouterr().out
-    assert "skipped" in out and "network-1 is complete" not in out
-    first = files.read_json(workdir / "retrain/networks/network-1/result.json")
-    assert tuple(first["architecture"]) == kept[2].architecture
 
 
 @pytest.mark.parametrize(

@@ -606,7 +606,7 @@ def test_best_first_breaks_ties_by_macs_then_by_ops() -> None:
     "field, value",
     [
         ("generations", 0),
-        ("population", 49),
+        ("population", 0),
         ("parents", 0),
         ("mutations", -1),
         ("crossovers", -1),

@@ -9,8 +9,11 @@ from difnas_jax.commands import compare
 from difnas_jax.config import default
 from difnas_jax.config.stages import HARMLESS, STAGES, maker_of
 from difnas_jax.errors import InputError
+from difnas_jax.runtime.markers import read_marker, write_marker
 from difnas_jax.scoring.scorers import SCORERS, Scorer, ScorerRow, stage_of
 from difnas_jax.spaces.costs import cost_table
+from difnas_jax.stages.chosen import check_inputs
+from difnas_jax.stages.dependencies import dependencies
 
 OF_A_SUPERNET = ("space", "data", "method", "supernet")
 
@@ -44,16 +47,16 @@ def test_harmless_fields_exist(config):
 @pytest.mark.parametrize("section", OF_A_SUPERNET)
 def test_a_new_field_makes_a_supernet_stale(config, section):
     """A field that nobody has heard of counts, and a workdir without it is refused."""
-    before = pipeline.dependencies("supernet", config, "")
+    before = dependencies("supernet", config, "")
     with config.unlocked():
         config[section].invented = 1
-    after = pipeline.dependencies("supernet", config, "")
+    after = dependencies("supernet", config, "")
     assert after.keys() - before.keys() == {f"{section}.invented"}
 
 
 @pytest.mark.parametrize("section", OF_A_SUPERNET)
 def test_every_field_counts_unless_it_is_named(config, section):
-    counted = pipeline.dependencies("supernet", config, "")
+    counted = dependencies("supernet", config, "")
     named = {*HARMLESS, *STAGES["supernet"].harmless, "data.path"}
     for field in config[section]:
         name = f"{section}.{field}"
@@ -64,10 +67,10 @@ def test_a_workdir_of_another_version_is_refused_and_kept(config, tmp_path):
     config.stages = ("retrain",)
     config.retrain.architecture = "k3e3,identity,identity"
     difnas_jax.run(config, tmp_path)
-    marker = pipeline.read_marker(tmp_path, "retrain")
+    marker = read_marker(tmp_path, "retrain")
     marker["config"]["retrain.of_old"] = 1
     marker["versions"]["difnas_jax"] = "0.0.9"
-    pipeline.write_marker(tmp_path, {**marker, "stage": "retrain"})
+    write_marker(tmp_path, {**marker, "stage": "retrain"})
     files = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(InputError) as caught:
         difnas_jax.run(config, tmp_path)
@@ -86,7 +89,7 @@ def fewest_parameters(config, workdir, space):
 def test_a_score_without_supernet_needs_no_supernet(
     config, tmp_path, monkeypatch, tiny, needs
 ):
-    monkeypatch.setitem(SCORERS, "cheap", ScorerRow(fewest_parameters, needs))
+    monkeypatch.setitem(SCORERS, "cheap", ScorerRow(fewest_parameters, needs, "", ""))
     config.method.score = "cheap"
     config.search.references = ()
     config.stages = ("search", "retrain", "report")
@@ -101,7 +104,7 @@ def test_a_score_without_supernet_needs_no_supernet(
     # What no search looks at does not matter to it; what it looks at does.
     config.supernet.learning_rate *= 2
     config.stages = ("search",)
-    checks.check_inputs(config, tmp_path)
+    check_inputs(config, tmp_path)
     assert compare.search_cost(tmp_path, results.values["seconds"])["images"] == 0
 
 
@@ -136,8 +139,8 @@ def test_several_retrained_networks_have_folders_of_their_own(config):
 def test_what_a_score_needs_must_run_before(config, tmp_path):
     config.stages = ("search",)
     with pytest.raises(InputError, match="indicator.npz.*expected indicator"):
-        checks.check_inputs(config, tmp_path)
+        check_inputs(config, tmp_path)
     config.method.update(score="accuracy", layer_indicator="plain")
     with pytest.raises(InputError, match="trained.json.*expected supernet"):
-        checks.check_inputs(config, tmp_path)
+        check_inputs(config, tmp_path)
     assert maker_of("search/best.json") == "search"

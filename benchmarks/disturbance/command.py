@@ -26,7 +26,7 @@ from benchmarks.evidence.nas_bench_macro import MODULE
 from benchmarks.provenance import provenance
 from difnas_jax.errors import InputError
 from difnas_jax.report import figures
-from difnas_jax.runtime import files
+from difnas_jax.runtime import files, locks
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
 
@@ -72,7 +72,7 @@ def _measure(name: str, seed: int, inputs: Sequence[str], workdir: Path) -> None
     folder = workdir / f"{name}-{seed}"
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(files.locked(folder))
+            stack.enter_context(locks.locked(folder))
         except InputError as error:
             say(str(error))
             return

@@ -16,14 +16,15 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax import checks, pipeline
+from difnas_jax import checks
 from difnas_jax import main as run
 from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.isometry.summary import LAYERS, Values, summary
-from difnas_jax.runtime import artifacts, compilation, files
+from difnas_jax.runtime import artifacts, compilation, files, locks
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
+from difnas_jax.stages.dependencies import check_workdir
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,8 +62,8 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
 def _measure(config: ConfigDict, workdir: Path) -> None:
     checks.check(config)
     compilation.keep_compiled_programs(config.compilation_cache)
-    with files.locked(workdir):
-        pipeline.check_workdir(config, workdir, data_checksum="")
+    with locks.locked(workdir):
+        check_workdir(config, workdir, data_checksum="")
         values = summary(config, say)
         files.write_json(workdir / artifacts.ISOMETRY, values)
     say("\n".join(tables(values)))

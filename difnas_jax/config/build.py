@@ -1,6 +1,7 @@
 """What a config describes: its space, wiring, budget and given architecture."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import spaces
 from difnas_jax.errors import require
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.search.problem import PREFIXES, Budget
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.image import ImageSpace
@@ -18,6 +20,12 @@ def build_space(config: ConfigDict) -> ImageSpace:
     """The search space that the config names."""
     fields = config.space.to_dict()
     return spaces.build(fields.pop("name"), **fields)
+
+
+def supernet_workdir(config: ConfigDict, workdir: Path) -> Path:
+    """Where `supernet/` is: in the workdir, or in that of another run."""
+    given = config.search.supernet
+    return given_path("search.supernet", given) if given else workdir
 
 
 def build_wiring(config: ConfigDict) -> Wiring:

@@ -12,14 +12,16 @@ integer.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from difnas_jax.config.fields import default
 from difnas_jax.config.modules import execute, modules_beside, place_of
 from difnas_jax.errors import InputError, one_line
+from difnas_jax.runtime.files import damage_as_input_error, read_json
 from difnas_jax.runtime.given_paths import given_path
 
 PACKAGE = Path(__file__).parents[1]
@@ -75,6 +77,28 @@ def _read(path: Path, arguments: str) -> ConfigDict:
             f"({type(error).__name__}: {one_line(error)})"
         ) from error
     return config
+
+
+def saved_config(path: Path) -> ConfigDict:
+    """The config of a run, from its `config.json`.
+
+    Raises:
+      InputError: the file is missing or damaged, or not of this version.
+    """
+    values, config = read_json(path), default()
+    with damage_as_input_error(path, "every field of a config"):
+        _fill(config, values)
+    return config
+
+
+def _fill(config: ConfigDict, values: Mapping[str, Any]) -> None:
+    if differ := values.keys() ^ set(config):
+        raise ValueError(f"fields of another version: {', '.join(sorted(differ))}")
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _fill(config[name], value)
+        else:
+            config[name] = tuple(value) if isinstance(value, list) else value
 
 
 def experiment(arg: str | None) -> ConfigDict:

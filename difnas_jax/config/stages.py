@@ -15,8 +15,10 @@ class Stage:
       reads: artefacts of earlier stages without which it cannot run.
       writes: artefacts that are there when it is complete.
       harmless: fields within the sections that do not change its result.
-      shows: optional artefacts, which it reads if they exist.
+      shows: optional artefacts, which it reads if they exist; patterns of them.
       reads_data: whether it reads images.
+      may_write: artefacts that it writes in some cases.
+      trains: whether it trains, which may take long: nothing deletes what it wrote.
     """
 
     sections: tuple[str, ...]
@@ -25,6 +27,8 @@ class Stage:
     harmless: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
     reads_data: bool = False
+    may_write: tuple[str, ...] = ()
+    trains: bool = False
 
 
 # What only the search reads of a method.
@@ -48,6 +52,7 @@ STAGES: dict[str, Stage] = {
         ),
         harmless=("method.indicator", *OF_THE_SCORE),
         reads_data=True,
+        trains=True,
     ),
     "indicator": Stage(
         sections=("seed", "space", "data", "method", "supernet"),
@@ -66,6 +71,7 @@ STAGES: dict[str, Stage] = {
             artifacts.BEST,
             artifacts.COMPARISON,
         ),
+        may_write=(artifacts.EXACT_FRONT,),
     ),
     "retrain": Stage(
         sections=("seed", "space", "data", "retrain"),
@@ -76,6 +82,7 @@ STAGES: dict[str, Stage] = {
             artifacts.RETRAIN_RESULT,
         ),
         reads_data=True,
+        trains=True,
     ),
     "report": Stage(
         sections=("seed", "space", "data", "method", "supernet", "search", "retrain"),
@@ -95,6 +102,8 @@ STAGES: dict[str, Stage] = {
             artifacts.RETRAIN_METRICS,
             artifacts.RETRAIN_RESULT,
             artifacts.ISOMETRY,
+            artifacts.DATA,
+            f"{artifacts.SEARCHES}/*/{artifacts.RESULTS}",
         ),
         writes=(artifacts.REPORT, artifacts.RESULTS, artifacts.FIGURES),
     ),
@@ -103,7 +112,13 @@ STAGES: dict[str, Stage] = {
 # How often something is written, who reads the images, and when a training gives up
 # change no result. Nor does `skip` change what was done before an image was corrupt.
 OF_TRAININGS = ("log_every", "checkpoint_every", "keep_checkpoints", "spike_factor")
-HARMLESS = ("data.workers", "data.corrupt", "retrain.evaluate_every") + tuple(
+OF_SEARCHES = ("search.name", "search.supernet")  # whose data and supernet are compared
+HARMLESS = (
+    "data.workers",
+    "data.corrupt",
+    "retrain.evaluate_every",
+    *OF_SEARCHES,
+) + tuple(
     f"{section}.{field}"
     for section in ("supernet", "retrain")
     for field in OF_TRAININGS

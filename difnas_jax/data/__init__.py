@@ -4,7 +4,8 @@
 shape of the space, `batches` and `loader` make batches of them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -23,22 +24,33 @@ from difnas_jax.data.loader import check_workers
 from difnas_jax.data.loader import evaluation_batches as evaluation_batches
 from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
+from difnas_jax.data.summary import DataSummary as DataSummary
+from difnas_jax.data.summary import notes_on
+from difnas_jax.errors import require
+from difnas_jax.runtime.progress import working
 
 
-def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
+@working("checking the data")
+def check(
+    config: ConfigDict,
+    validated: Iterable[str] = (),
+    batch_sizes: Mapping[str, int] = MappingProxyType({}),
+) -> DataSummary:
     """Check the data of the config without bringing them to the shape of the space.
 
-    Of images that are not in memory, only the first of each split is decoded.
+    Of images that are not in memory, those of `Records.sampled` are read and decoded.
 
     Args:
       config: of the run.
       validated: config fields, with values, that need a validation split.
+      batch_sizes: config field -> images of a batch in training.
 
     Returns:
-      A checksum of all images and labels; of image files, of their names and sizes.
+      What was read. Its checksum is that of all images and labels; where the images are
+      not in memory, of the names and sizes of all files and the bytes of those sampled.
 
     Raises:
-      InputError: missing or malformed data.
+      InputError: missing or malformed data, or a batch above the training split.
     """
     check_workers(config.data.workers)
     check_lighting(config)
@@ -46,12 +58,23 @@ def check(config: ConfigDict, validated: Iterable[str] = ()) -> str:
     Normalizer.of(config, dataset.train)
     for reader in validated:
         dataset.validation_for(reader)
+    stored = {}
+    for field, size in batch_sizes.items():
+        most = len(dataset.train)
+        require(size <= most, field, f"at most {most}, the training images", size)
     for role, records, crop in _splits(dataset, config):
-        check_records(role, records, crop, config)
+        stored[role] = check_records(role, records, crop, config)
         checksum = records.checksum(checksum)
-    return f"{checksum:08x}"
+    return DataSummary(
+        checksum=f"{checksum:08x}",
+        images={role: len(records) for role, records in dataset.splits()},
+        classes=dataset.classes,
+        stored=stored["train"],
+        notes=tuple(notes_on(dataset)),
+    )
 
 
+@working("reading the data")
 def load(config: ConfigDict) -> Dataset[Any]:
     """The data of the config in the shape of its space.
 
@@ -66,7 +89,8 @@ def load(config: ConfigDict) -> Dataset[Any]:
         role: to_examples(role, records, crop, config)
         for role, records, crop in _splits(dataset, config)
     }
-    return Dataset(splits["train"], splits.get("validation"), splits["test"])
+    validation, classes = splits.get("validation"), dataset.classes
+    return Dataset(splits["train"], validation, splits["test"], classes, dataset.notes)
 
 
 def _splits(
@@ -74,7 +98,5 @@ def _splits(
 ) -> Iterator[tuple[str, Records, Crop]]:
     """Each split with its role and its crop."""
     crop, evaluation_crop = AUGMENTATIONS[config.data.augmentation](config)
-    yield "train", dataset.train, crop
-    if dataset.validation is not None:
-        yield "validation", dataset.validation, evaluation_crop
-    yield "test", dataset.test, evaluation_crop
+    for role, records in dataset.splits():
+        yield role, records, crop if role == "train" else evaluation_crop

@@ -12,7 +12,7 @@ A `Dataset` has splits for training, validation (if any) and test, all in one fo
 import abc
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -21,6 +21,8 @@ from difnas_jax.errors import InputError, require
 
 # The bytes of a JPEG or PNG file, or uint8[H, W, C].
 StoredImage = bytes | np.ndarray
+# What is read of each split before a run; of small data sets that is everything.
+SAMPLED_BYTES = 2**25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +52,26 @@ class Records(abc.ABC):
     def all_labels(self) -> np.ndarray:
         """int[N]; no image is read where the labels are stored apart."""
 
+    def known_labels(self) -> np.ndarray | None:
+        """Those of `all_labels`, or None where that would read the images."""
+        return self.all_labels()
+
     @abc.abstractmethod
     def name(self, index: int) -> str:
         """Where an image comes from, for errors."""
+
+    def identities(self) -> list[Hashable]:
+        """For each image what the same image of another split has too."""
+        return [self.name(index) for index in range(len(self))]
+
+    @property
+    def container(self) -> str:
+        """How the images are stored, up to the size of the first one."""
+        return ""
+
+    def sampled(self) -> range:
+        """Positions of the images that are read before a run, evenly spaced."""
+        return range(0)
 
     def checksum(self, value: int) -> int:
         """A CRC-32 continued from `value`: equal data give equal numbers."""
@@ -115,6 +134,10 @@ class Arrays(Records):
         """The position in the array."""
         return f"image {index}"
 
+    def identities(self) -> list[Hashable]:
+        """64 bits of the pixels of each image."""
+        return [hash(image.tobytes()) for image in self.images]
+
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation per channel on the 0-1 scale.
 
@@ -133,6 +156,16 @@ class Arrays(Records):
         return mean, np.sqrt(shares @ levels**2 - mean**2)
 
 
+def spread_by_bytes(count: int, total: int) -> range:
+    """So many of some images, evenly spaced, that they have about `SAMPLED_BYTES`.
+
+    Args:
+      count: of all images.
+      total: bytes of all images.
+    """
+    return range(0, count, max(1, -(-total // SAMPLED_BYTES)))
+
+
 T = TypeVar("T")
 
 
@@ -144,11 +177,22 @@ class Dataset(Generic[T]):
       train: what trains.
       validation: what networks are compared on; None where nothing is held out.
       test: is read once for each network, after it was retrained.
+      classes: names in the order of the labels; numbers where the source has no names.
+      notes: what the source left out, one line each.
     """
 
     train: T
     validation: T | None
     test: T
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def splits(self) -> Iterator[tuple[str, T]]:
+        """Role and split; train, validation where there is one, and test."""
+        yield "train", self.train
+        if self.validation is not None:
+            yield "validation", self.validation
+        yield "test", self.test
 
     def validation_for(self, reader: str) -> T:
         """The validation split, which `reader` needs: a config field and its value.
@@ -171,10 +215,12 @@ class NamedSplits:
     Attributes:
       splits: name -> images.
       classes: names of the classes in the order of their labels.
+      notes: what was left out, one line each.
     """
 
     splits: Mapping[str, Records]
     classes: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def checked_arrays(

@@ -1,13 +1,14 @@
 """The sources of images: each returns a `Dataset` of `Records`."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.data import image_files, tfds
+from difnas_jax.data import folders, tfds
 from difnas_jax.data.base import (
     Arrays,
     Dataset,
@@ -36,7 +37,8 @@ def digits(config: ConfigDict) -> Dataset[Records]:
     images = (images.astype(np.uint16) * 255 // 16).astype(np.uint8)  # 0-16 -> 0-255
     whole = checked_arrays("digits", images, labels, config.space.num_classes)
     order = np.arange(len(whole)) * DIGITS_STRIDE % len(whole)
-    return _with_hold_out(whole[order >= 360], whole[order < 360], config)
+    splits = {"train": whole[order >= 360], "test": whole[order < 360]}
+    return _dataset(NamedSplits(splits, _numbers(10)), config)
 
 
 def arrays(config: ConfigDict) -> Dataset[Records]:
@@ -52,12 +54,13 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
     """
     path = config.data.path
     require(bool(path), "data.path", "an .npz file", "an empty path")
-    splits = read_arrays(given_path("data.path", path), config.space.num_classes)
-    return _dataset(splits, {role: role for role in SPLITS}, config)
+    classes = config.space.num_classes
+    splits = read_arrays(given_path("data.path", path), classes)
+    return _dataset(NamedSplits(splits, _numbers(classes)), config)
 
 
 def folder_source(config: ConfigDict) -> Dataset[Records]:
-    """A tree of JPEG and PNG files, `<split>/<class>/<image>`, below `data.path`.
+    """A tree of image files, `<split>/<class>/.../<image>`, below `data.path`.
 
     The splits are those that `data.train_split`, `data.validation_split` and
     `data.test_split` name. A label is the position of the class folder in the sorted
@@ -69,7 +72,7 @@ def folder_source(config: ConfigDict) -> Dataset[Records]:
     path = config.data.path
     require(bool(path), "data.path", "a folder of splits", "an empty path")
     root = given_path("data.path", path)
-    return _named(config, lambda names: image_files.read_folder(root, names))
+    return _named(config, lambda names: folders.read_folder(root, names))
 
 
 def tfds_source(config: ConfigDict) -> Dataset[Records]:
@@ -92,10 +95,11 @@ def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
     Raises:
       InputError: the file is missing or malformed, or a label is out of range.
     """
+    require(path.is_file() or not path.exists(), "data.path", "a regular file", path)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             values = {name: stored[name] for name in stored.files}
-    except DAMAGE as error:
+    except (*DAMAGE, MemoryError) as error:  # an array may claim any size
         raise InputError(
             "data.path: expected an .npz file of plain arrays, cannot read "
             f"{str(path)!r} ({one_line(error)})"
@@ -132,27 +136,26 @@ def _named(
     classes, expected = config.space.num_classes, len(found.classes)
     fits, text = classes == expected, f"{expected}, the classes of the data"
     require(fits, "space.num_classes", text, classes)
-    return _dataset(found.splits, names, config)
+    splits = {role: found.splits[name] for role, name in names.items()}
+    return _dataset(dataclasses.replace(found, splits=splits), config)
 
 
-def _dataset(
-    splits: Mapping[str, Records], names: Mapping[str, str], config: ConfigDict
-) -> Dataset[Records]:
-    """The splits; where there is no validation split, part of train is one."""
-    train, test = splits[names["train"]], splits[names["test"]]
-    if names.get("validation") in splits:
-        return Dataset(train, splits[names["validation"]], test)
-    return _with_hold_out(train, test, config)
+def _dataset(found: NamedSplits, config: ConfigDict) -> Dataset[Records]:
+    """The splits by role; where there is no validation split, part of train is one.
 
-
-def _with_hold_out(
-    train: Records, test: Records, config: ConfigDict
-) -> Dataset[Records]:
-    """Part of train is the validation split, unless the fraction is 0."""
+    With a fraction of 0 nothing is held out.
+    """
+    train, validation = found.splits["train"], found.splits.get("validation")
     fraction = config.data.validation_fraction
-    if fraction == 0:
-        return Dataset(train, None, test)
-    return Dataset(*hold_out(train, fraction, config.seed), test)
+    if validation is None and fraction:
+        train, validation = hold_out(train, fraction, config.seed)
+    classes = tuple(found.classes)
+    return Dataset(train, validation, found.splits["test"], classes, found.notes)
+
+
+def _numbers(classes: int) -> list[str]:
+    """Names of classes that have none."""
+    return [str(label) for label in range(classes)]
 
 
 SOURCES: dict[str, Callable[[ConfigDict], Dataset[Records]]] = {

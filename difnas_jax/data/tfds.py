@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from difnas_jax.data.base import NamedSplits, Records
+from difnas_jax.data.base import NamedSplits, Records, spread_by_bytes
 from difnas_jax.errors import InputError, require
 from difnas_jax.runtime.given_paths import given_path
 
@@ -87,13 +87,33 @@ class TfdsRecords(Records):
             raise _damaged(self.title, error) from error
         return np.array(labels, np.int32)
 
+    def known_labels(self) -> np.ndarray | None:
+        """Those of `all_labels` where they were read already, as for a hold-out."""
+        known = (self.folder, self.fingerprint) in LABELS
+        return self.all_labels() if known else None
+
+    @property
+    def container(self) -> str:
+        """The format of TFDS."""
+        return f"images in {FORMAT}, the first "
+
     def name(self, index: int) -> str:
         """The split and the position in it."""
         return f"{self.title} example {self.index[index]}"
 
+    def sampled(self) -> range:
+        """By the size of the files of the split."""
+        *_, sizes = json.loads(self.fingerprint)
+        share = len(self) / max(len(self.source), 1)
+        return spread_by_bytes(len(self), round(share * sum(size for _, size in sizes)))
+
     def checksum(self, value: int) -> int:
-        """Of names and sizes of the files, and of what was selected."""
-        return super().checksum(zlib.crc32(self.fingerprint.encode(), value))
+        """Of names and sizes of the files, of what was selected, and of a sample."""
+        value = super().checksum(zlib.crc32(self.fingerprint.encode(), value))
+        for index in self.sampled():
+            image, label = self.read(index)
+            value = zlib.crc32(b"%s %d" % (image, label), value)
+        return value
 
 
 def read_prepared(folder: Path, names: list[str] | None = None) -> NamedSplits:

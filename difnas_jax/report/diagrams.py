@@ -2,17 +2,16 @@
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import patches
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 
 from difnas_jax.report import figures
-from difnas_jax.report.figures import BLUE, DASHED, INK, LINE, MUTED, SHADES
+from difnas_jax.report.figures import BLUE, DASHED, INK, LINE, MUTED, STRONGEST, panel
 from difnas_jax.spaces.base import IDENTITY, Op, SearchSpace
 from difnas_jax.spaces.cell import ZERO, CellSpace
 from difnas_jax.spaces.chain import ChainSpace
@@ -35,22 +34,24 @@ def network_diagram(space: SearchSpace, architecture: Sequence[int]) -> Figure:
 def _(space: ChainSpace, architecture: Sequence[int]) -> Figure:
     """From the stem on top to the classifier at the bottom.
 
-    Boxes are as wide as the square root of their output channels and as dark as their
-    kernel is large; a dropped layer is a dashed outline.
+    Boxes are as wide as the square root of their output channels and as strong in
+    colour as their kernel is large; a dropped layer is a dashed outline.
     """
     parts = _parts(space, architecture)
-    figure, (axes,) = figures.new_figure(7.0, 0.6 + 0.32 * len(parts))
-    axes.set(xlim=(-0.8, 1.1), ylim=(len(parts) - 0.4, -0.6))
+    figure, axes = panel(0.6 + 0.3 * len(parts))
+    axes.set(xlim=(-1.1, 1.85), ylim=(len(parts) - 0.4, -0.6))
     axes.set_axis_off()
-    axes.plot((0, 0), (0, len(parts) - 1), color=MUTED, lw=1.2, zorder=0)
+    between = np.arange(len(parts) - 1)
+    axes.vlines(0 * between, between + 0.36, between + 0.64, MUTED, lw=1.2)
     widest = max(part.channels for part in parts)
     for row, part in enumerate(parts):
         _draw_part(axes, row, part, float(np.sqrt(part.channels / widest)))
     kernels = {op.kernel for op in space.ops if op.kind != IDENTITY.kind}
-    legend = {f"kernel {k} × {k}": _kernel_colour(k) for k in sorted(kernels)}
-    legend["not searched"] = LINE
-    handles = [patches.Patch(color=c, label=label) for label, c in legend.items()]
-    figure.legend(handles=handles, **figures.ABOVE)
+    legend = {f"{k} × {k}": _of_kernel(k) for k in sorted(kernels)}
+    legend["not searched"] = NOT_SEARCHED
+    handles = [patches.Patch(label=label, **fill) for label, fill in legend.items()]
+    above = {**figures.ABOVE, "ncols": len(handles), "columnspacing": 1.0}
+    figure.legend(handles=handles, title="kernel", **above)
     return figure
 
 
@@ -60,8 +61,8 @@ def _(space: CellSpace, architecture: Sequence[int]) -> Figure:
 
     An edge with the zero op is dashed.
     """
-    figure, (axes,) = figures.new_figure(7.0, 3.6)
-    axes.set(xlim=(-0.4, space.num_nodes - 0.6), ylim=(-1.0, 1.5))
+    figure, axes = panel(3.4)
+    axes.set(xlim=(-0.3, space.num_nodes - 0.7), ylim=(-1.1, 1.6))
     axes.set_axis_off()
     for (source, target), op in zip(space.edges, architecture, strict=True):
         _draw_edge(axes, source, target, space.ops[op])
@@ -71,13 +72,13 @@ def _(space: CellSpace, architecture: Sequence[int]) -> Figure:
         axes.text(node, 0, str(node), bbox=circle, **style)
     stages = zip(space.channels, space.stage_sizes, strict=True)
     captions = [f"{space.cells} cells, {size} × {size} × {c}" for c, size in stages]
-    axes.set_title(" → ".join(captions), size=9, color=MUTED)
+    axes.set_title("\n→ ".join(captions), size="medium", color=MUTED)
     return figure
 
 
 @network_diagram.register
 def _(space: DenseSpace, architecture: Sequence[int]) -> Figure:
-    """From the image on the left to the classifier; an arc is a skip.
+    """From the image on top to the classifier; an arc is a skip.
 
     A layer that is left out is not drawn.
     """
@@ -87,21 +88,19 @@ def _(space: DenseSpace, architecture: Sequence[int]) -> Figure:
         for op, layer in zip(ops, space.layers, strict=True)
         if op.kind != IDENTITY.kind
     ]
-    figure, (axes,) = figures.new_figure(7.0, 1.8)
-    axes.set(xlim=(-0.6, len(layers) + 1.6), ylim=(-0.9, 1.2))
+    figure, axes = panel(0.4 + 0.4 * (len(layers) + 2))
+    axes.set(xlim=(-1, 1), ylim=(len(layers) + 1.6, -0.6))
     axes.set_axis_off()
-    axes.plot((0, len(layers) + 1), (0, 0), color=MUTED, lw=1.2, zorder=0)
+    axes.plot((0, 0), (0, len(layers) + 1), color=MUTED, lw=1.2, zorder=0)
     inputs, outputs = space.layers[0].in_channels, space.num_classes
-    columns = [("image", False, inputs), *layers, ("classifier", False, outputs)]
-    for column, (name, skip, units) in enumerate(columns):
-        searched = 0 < column <= len(layers)
+    rows = [("image", False, inputs), *layers, ("classifier", False, outputs)]
+    for row, (name, skip, units) in enumerate(rows):
+        searched = 0 < row <= len(layers)
         box = {"facecolor": BLUE if searched else MUTED, "edgecolor": "none"}
-        style = {"color": "white", "size": 8, "bbox": box, **figures.CENTRED}
-        axes.text(column, 0, name, **style)
-        note = {"color": MUTED, "size": 8, **figures.CENTRED}
-        axes.text(column, -0.6, str(units), **note)
+        axes.text(0, row, name, color="white", bbox=box, **figures.CENTRED)
+        axes.text(-0.95, row, f"{units} units", va="center", color=MUTED)
         if skip:
-            points = [(column - 0.5, 0), (column, 1.6), (column + 0.5, 0)]
+            points = [(0, row - 0.5), (0.9, row), (0, row + 0.5)]
             _draw_curve(axes, points, ec=INK)
     return figure
 
@@ -119,7 +118,11 @@ def _draw_edge(axes: Axes, source: int, target: int, op: Op) -> None:
     points = [(source, 0), (middle, 2 * height), (target, 0)]
     colour, style = (MUTED, DASHED) if op.kind == ZERO else (INK, "solid")
     _draw_curve(axes, points, ec=colour, ls=style)
-    axes.text(middle, height + 0.08, op.name, ha="center", color=colour, size=8)
+    axes.text(middle, height + 0.08, op.name, ha="center", color=colour)
+
+
+Fill = dict[str, Any]
+NOT_SEARCHED: Fill = {"facecolor": LINE}
 
 
 class _Part(NamedTuple):
@@ -130,7 +133,7 @@ class _Part(NamedTuple):
     size: int
     channels: int
     stride: int = 1
-    colour: str | None = LINE  # None for a dropped layer
+    fill: Fill | None = NOT_SEARCHED  # None for a dropped layer
 
 
 def _parts(space: ChainSpace, architecture: Sequence[int]) -> list[_Part]:
@@ -143,29 +146,29 @@ def _parts(space: ChainSpace, architecture: Sequence[int]) -> list[_Part]:
     for index, layer in enumerate(space.layers):
         op = space.ops[architecture[index]]
         dropped = op.kind == IDENTITY.kind and space.skippable[index]
-        colour = None if dropped else _kernel_colour(op.kernel)
+        fill = None if dropped else _of_kernel(op.kernel)
         shape = sizes[index], layer.out_channels, layer.stride
-        parts.append(_Part(f"layer {index}", op.name, *shape, colour))
+        parts.append(_Part(f"layer {index}", op.name, *shape, fill))
     parts.append(_Part("head", "conv", sizes[-1], space.head_channels))
     return [*parts, _Part("classifier", "linear", 1, space.num_classes)]
 
 
-def _kernel_colour(kernel: int) -> str:
-    return to_hex(SHADES(min(kernel / 8, 1.0)))
+def _of_kernel(kernel: int) -> Fill:
+    return {"facecolor": BLUE, "alpha": STRONGEST * min(kernel / 7, 1.0)}
 
 
 def _draw_part(axes: Axes, row: int, part: _Part, width: float) -> None:
     box = patches.Rectangle((-width / 2, row - 0.36), width, 0.72, facecolor="none")
     axes.add_patch(box)
     note = f"{part.size} × {part.size} × {part.channels}"
-    if part.colour is None:
+    if part.fill is None:
         box.set(edgecolor=MUTED, linestyle=DASHED)
         note = f"{part.op}, dropped"
     else:
-        box.set(facecolor=part.colour)
-        ink = "white" if sum(to_rgb(part.colour)) < 1.6 else INK
-        axes.text(0, row, part.op, color=ink, **figures.CENTRED)
-    axes.text(-0.8, row, part.name, va="center", color=MUTED)
+        box.set(**part.fill)
+        axes.text(0, row, part.op, color=INK, **figures.CENTRED)
+    axes.text(-1.1, row, part.name, va="center", color=MUTED)
     axes.text(0.56, row, note, va="center", color=MUTED)
     if part.stride > 1:
-        axes.text(1.1, row, f"stride {part.stride}", ha="right", va="center", color=INK)
+        stride = f"stride {part.stride}"
+        axes.text(1.85, row, stride, ha="right", va="center", color=INK)

@@ -10,7 +10,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from difnas_jax.report.figures import BLUE, MUTED, ORANGE, new_figure
+from difnas_jax.report.figures import ABOVE, BLUE, MUTED, ORANGE, panel
 from difnas_jax.runtime import artifacts, files
 
 KEYS = ("step", "architectures", "images", "seconds")
@@ -99,59 +99,52 @@ def _mean(values: Sequence[float]) -> Values:
     return {"mean": statistics.fmean(values), "error": error}
 
 
-def figure(rows: Rows) -> Figure:
-    """Loss above, accuracy below: over the training, then by part of the network.
+def figures(rows: Rows) -> list[Figure]:
+    """For loss and accuracy: over the training, then by part of the network.
 
     Args:
       rows: at least one, see `training.disturbance`.
     """
     found: Any = summary(rows)
-    drawn, axes = new_figure(10.4, 6.4, columns=2, rows=2)
-    for row, (quantity, label) in enumerate(QUANTITIES.items()):
-        over_time, by_part = axes[2 * row : 2 * row + 2]
-        _over_time(over_time, rows, quantity)
-        over_time.set(xlabel="step", ylabel=f"disturbance of the {label}")
-        _by_part(by_part, found["parts"][quantity])
-        by_part.set(xlabel="layer")
-        if quantity == "accuracy":
-            for panel in (over_time, by_part):
-                panel.yaxis.set_major_formatter(ticker.PercentFormatter(1))
-    handles = axes[0].get_legend_handles_labels()
-    drawn.legend(*handles, loc="outside upper center", ncols=3, frameon=False)
+    drawn = []
+    for quantity, parts in found["parts"].items():
+        drawn += [_over_time(rows, quantity), _by_part(parts, quantity)]
     return drawn
 
 
-def _over_time(axes: Axes, rows: Rows, quantity: str) -> None:
+def _panel(quantity: str, xlabel: str) -> tuple[Figure, Axes]:
+    drawn, axes = panel()
+    axes.axhline(0, color=MUTED, ls="--", lw=1)
+    axes.set(xlabel=xlabel, ylabel=f"disturbance of the {QUANTITIES[quantity]}")
+    if quantity == "accuracy":
+        axes.yaxis.set_major_formatter(ticker.PercentFormatter(1))
+    return drawn, axes
+
+
+def _over_time(rows: Rows, quantity: str) -> Figure:
+    drawn, axes = _panel(quantity, "step")
     steps = [row["step"] for row in rows]
     means = [row[quantity]["mean"] for row in rows]
-    axes.axhline(0, color=MUTED, ls="--", lw=1)
     axes.plot(steps, means, ".", color=BLUE, ms=4, alpha=0.6, label="measurement")
     axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     size = max(LEAST_WINDOW, round(WINDOW * len(rows)))
-    if len(rows) < size:
-        return
-    windows = np.lib.stride_tricks.sliding_window_view([steps, means], size, axis=1)
-    centres, running = windows.mean(-1)  # [2, N, size] -> [2, N]
-    error = windows[1].std(-1, ddof=1) / size**0.5
-    axes.plot(centres, running, color=ORANGE, label=f"mean of {size} measurements")
-    band: dict[str, Any] = {"color": ORANGE, "alpha": 0.2, "lw": 0}
-    axes.fill_between(
-        centres, running - error, running + error, **band, label="its standard error"
-    )
+    if len(rows) >= size:
+        windows = np.lib.stride_tricks.sliding_window_view([steps, means], size, axis=1)
+        centres, running = windows.mean(-1)  # [2, N, size] -> [2, N]
+        error = windows[1].std(-1, ddof=1) / size**0.5
+        axes.plot(centres, running, color=ORANGE, label=f"mean of {size}, ± its error")
+        band: dict[str, Any] = {"color": ORANGE, "alpha": 0.2, "lw": 0}
+        axes.fill_between(centres, running - error, running + error, **band)
+    drawn.legend(**ABOVE)
+    return drawn
 
 
-def _by_part(axes: Axes, parts: Values) -> None:
+def _by_part(parts: Values, quantity: str) -> Figure:
+    drawn, axes = _panel(quantity, "layer")
     places = np.arange(len(parts))
+    means = [part["mean"] for part in parts.values()]
     errors = [part["error"] or 0.0 for part in parts.values()]
-    axes.axhline(0, color=MUTED, ls="--", lw=1)
-    axes.errorbar(
-        places,
-        [part["mean"] for part in parts.values()],
-        errors,
-        fmt="o",
-        color=BLUE,
-        ms=4,
-        capsize=2,
-    )
+    axes.errorbar(places, means, errors, fmt="o", color=BLUE, ms=4, capsize=2)
     names = [name.removeprefix("layer_").lstrip("0") or "0" for name in parts]
-    axes.set_xticks(places, names)
+    axes.set_xticks(places, names, rotation=90)
+    return drawn

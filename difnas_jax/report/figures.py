@@ -8,7 +8,6 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import patches, ticker
 from matplotlib.axes import Axes
@@ -19,15 +18,18 @@ from difnas_jax.spaces.base import Architecture, SearchSpace
 from difnas_jax.spaces.costs import MACS
 
 DPI = 160
+PANEL = 4.3  # inches: as wide as a telephone, and three side by side on a wide page
 INK, MUTED, LINE, PALE = "#1f2328", "#59636e", "#d0d7de", "#eef1f4"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
-SHADES = matplotlib.colormaps["Blues"]
+STRONGEST = 0.6  # opacity of a filled cell under its text
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 DASHED = (0, (3, 2))
-ABOVE = {"loc": "outside upper center", "ncols": 4, "frameon": False}
+ABOVE = {"loc": "outside upper center", "ncols": 2, "frameon": False}
 FEW_TIMES = 30  # a column that spans more is drawn on a logarithmic axis
 MANY_GENERATIONS = 40  # more of them are dots that no line joins
 MANY_POINTS = 100  # a longer curve is drawn as its running mean over the raw values
+LONG_NAME = 5  # letters that fit above a cell; longer names stand upright
+DIGITS = 4  # behind the point, at most
 
 Rows = Sequence[dict[str, Any]]
 
@@ -46,7 +48,7 @@ def indicator_heat_map(
     *,
     label: str,
 ) -> Figure:
-    """The indicator by layer and op, first layer on top.
+    """The indicator by layer and op, first layer on top; on hover with all digits.
 
     Args:
       table: float64[L, O], NaN where an op has no indicator.
@@ -54,23 +56,30 @@ def indicator_heat_map(
       architecture: the found network, outlined; empty for no outline.
       label: quantity and unit of the numbers.
     """
-    size = 1.6 + 0.75 * space.num_ops, 0.8 + 0.3 * space.num_layers
-    figure, (axes,) = new_figure(*size)
-    image = axes.imshow(table, cmap=SHADES, aspect="auto")
-    dark = np.asarray(image.norm(table)) > 0.65
-    axes.set_xticks(range(space.num_ops), [op.name for op in space.ops])
+    names = [op.name for op in space.ops]
+    width = max(PANEL, 0.8 + 0.5 * space.num_ops)
+    figure, axes = panel(1.2 + 0.26 * space.num_layers, width)
+    axes.set(xlim=(-0.5, space.num_ops - 0.5), ylim=(space.num_layers - 0.5, -0.5))
+    turned = 90 if max(map(len, names)) > LONG_NAME else 0
+    axes.set_xticks(range(space.num_ops), names, rotation=turned)
     axes.set(yticks=range(space.num_layers), ylabel="layer")
+    axes.set_title(label, size="medium")
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     for layer, op in np.argwhere(~space.allowed):
         _cell(axes, layer, op, facecolor=PALE, edgecolor=LINE, hatch="////", lw=0)
+    low, high = np.nanmin(table), np.nanmax(table)
+    span = max(high - low, 10.0**-DIGITS)
+    digits = np.clip(2 - np.floor(np.log10(span)), 0, DIGITS).astype(int)
     for layer, op in np.argwhere(np.isfinite(table)):
-        colour, text = "white" if dark[layer, op] else INK, f"{table[layer, op]:.4f}"
-        axes.text(op, layer, text, size=8, color=colour, **CENTRED)
+        value = table[layer, op]
+        shade, note = STRONGEST * (value - low) / span, f"{names[op]}: {value:.6g}"
+        style: dict[str, Any] = {"facecolor": BLUE, "alpha": shade, "lw": 0}
+        _cell(axes, layer, op, url=f"layer {layer}, {note}", **style)
+        axes.text(op, layer, f"{value:.{digits}f}", color=INK, **CENTRED)
     for layer, op in enumerate(architecture):
         _cell(axes, layer, op, fill=False, edgecolor=ORANGE, lw=2.2, clip_on=False)
-    figure.colorbar(image, label=label, format="%.6g", aspect=40)
     return figure
 
 
@@ -80,7 +89,7 @@ def search_trajectory(history: Rows) -> Figure:
     Args:
       history: rows with `evaluated`, `best` and `median`; None is drawn as a gap.
     """
-    figure, (axes,) = new_figure(6.4, 4.2)
+    figure, axes = panel()
     rows = [(row["evaluated"], row.get("best"), row.get("median")) for row in history]
     evaluated, best, median = np.array(rows, np.float64).T
     few = len(history) < MANY_GENERATIONS
@@ -94,19 +103,20 @@ def search_trajectory(history: Rows) -> Figure:
     return figure
 
 
-def landscapes(history: Rows, columns: Sequence[str]) -> Figure:
-    """What a search by several columns met on its way: a panel for each column.
+def landscapes(history: Rows, columns: Sequence[str]) -> list[Figure]:
+    """What a search by several columns met on its way: a figure for each column.
 
     Args:
       history: rows with `evaluated` and, of every column, `median_<column>` of the
         generation and `best_<column>` of the best network so far; None is a gap.
       columns: their names.
     """
-    figure, all_axes = new_figure(3.6 * len(columns), 3.4, columns=len(columns))
     dots: dict[str, Any] = {"color": BLUE, "marker": ".", "alpha": 0.5}
     dots["ls"] = "-" if len(history) < MANY_GENERATIONS else ""
     line: dict[str, Any] = {"color": ORANGE, "drawstyle": "steps-post"}
-    for axes, name in zip(all_axes, columns, strict=True):
+    drawn = []
+    for name in columns:
+        figure, axes = panel()
         for key, label, style in (
             ("median_", "generation (median)", dots),
             ("best_", "best by the score so far", line),
@@ -117,11 +127,11 @@ def landscapes(history: Rows, columns: Sequence[str]) -> Figure:
         low, high = axes.dataLim.intervaly
         if 0 < low < high / FEW_TIMES:
             axes.set_yscale("log")
-        axes.set_title(name, loc="left")
-        axes.set(xlabel="candidates evaluated")
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, **ABOVE)
-    return figure
+            axes.yaxis.set_major_formatter("{x:g}")
+        axes.set(xlabel="candidates evaluated", ylabel=name)
+        figure.legend(**ABOVE)
+        drawn.append(figure)
+    return drawn
 
 
 def score_against_macs(
@@ -129,46 +139,54 @@ def score_against_macs(
     fronts: Mapping[str, Candidates],
     found: tuple[int, float] | None = None,
     bounds: Sequence[int] = (),
+    notes: Sequence[str] = (),
 ) -> Figure:
     """All candidates evaluated, Pareto fronts, the found network and the budget.
 
     Args:
-      candidates: all that the search evaluated.
+      candidates: all that the search evaluated, best first.
       fronts: by label, at most two; networks of rising score and cost.
       found: MACs and score of the found network; None to leave it out.
       bounds: the budget in MACs, drawn as vertical lines.
+      notes: of the first candidates, shown on hover; the others are one image.
     """
-    figure, (axes,) = new_figure(6.4, 4.2)
+    figure, axes = panel(4.2)
     macs, label = candidates.columns[MACS] / 1e6, f"{len(candidates)} candidates"
-    axes.scatter(macs, candidates.scores, 14, BLUE, alpha=0.35, lw=0, label=label)
+    dots: dict[str, Any] = {"s": 14, "color": BLUE, "alpha": 0.5, "lw": 0}
+    dots["clip_on"] = False  # which halves the file
+    noted, rest = slice(len(notes)), slice(len(notes), None)
+    axes.scatter(macs[rest], candidates.scores[rest], rasterized=True, **dots)
+    points = axes.scatter(macs[noted], candidates.scores[noted], label=label, **dots)
+    points.set_urls(list(notes))
     for (label, front), colour in zip(fronts.items(), (INK, GREEN), strict=False):
         front = front[np.argsort(front.columns[MACS])]
         macs = front.columns[MACS] / 1e6
-        axes.step(macs, front.scores, colour, where="post", label=label)
+        axes.step(macs, front.scores, colour, where="post", label=label, zorder=0.9)
     for bound in np.array(bounds) / 1e6:
-        axes.axvline(bound, color=MUTED, ls="--", label=f"budget {bound:.4g} M")
+        axes.axvline(
+            bound, color=MUTED, ls="--", label=f"budget {bound:.4g} M", zorder=0.9
+        )
     if found is not None:
         x, y = found[0] / 1e6, found[1]
-        axes.plot(x, y, "*", color=ORANGE, mec="white", ms=15, label="found network")
+        star: dict[str, Any] = {"color": ORANGE, "mec": "white", "ms": 15}
+        axes.plot(x, y, "*", label="found network", zorder=0.95, **star)
     axes.set(xlabel="multiply-adds (M)", ylabel="score")
     figure.legend(**ABOVE)
     return figure
 
 
-def training_curves(supernet: Rows, retrain: Rows) -> Figure:
-    """Loss of the supernet; loss and accuracy of the retrained network.
+def training_curves(rows: Rows, title: str, quantities: Sequence[str]) -> list[Figure]:
+    """A figure for each quantity of a training.
 
     Args:
-      supernet: rows with `step` and `loss`; empty leaves its panel out.
-      retrain: rows with `step`, `loss`, `accuracy`, at some steps `validation_loss`
-        and `validation_accuracy`; empty leaves its panels out.
+      rows: with `step`, the quantities, and at some steps `validation_<quantity>`.
+      title: of the training.
+      quantities: `loss` and `accuracy`, or one of them.
     """
-    panels = [("supernet", "loss", supernet)] if supernet else []
-    if retrain:
-        panels += [("retraining", name, retrain) for name in ("loss", "accuracy")]
-    figure, all_axes = new_figure(3.6 * len(panels), 3.2, columns=len(panels))
-    for axes, (title, quantity, rows) in zip(all_axes, panels, strict=True):
-        axes.set_title(title, loc="left")
+    drawn = []
+    for quantity in quantities:
+        figure, axes = panel(3.2)
+        axes.set_title(title, loc="left", size="medium")
         axes.set(xlabel="step", ylabel=quantity)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
         _curve(axes, rows, quantity, "training", BLUE)
@@ -176,7 +194,8 @@ def training_curves(supernet: Rows, retrain: Rows) -> Figure:
         if quantity == "accuracy":
             axes.yaxis.set_major_formatter(ticker.PercentFormatter(1))
         axes.legend(frameon=False)
-    return figure
+        drawn.append(figure)
+    return drawn
 
 
 def _curve(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
@@ -195,6 +214,12 @@ def _curve(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
 
 def _cell(axes: Axes, layer: int, op: int, **style: Any) -> None:
     axes.add_patch(patches.Rectangle((op - 0.5, layer - 0.5), 1, 1, **style))
+
+
+def panel(height: float = 3.6, width: float = PANEL) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes, `width` x `height` inches."""
+    figure, (axes,) = new_figure(width, height)
+    return figure, axes
 
 
 def new_figure(

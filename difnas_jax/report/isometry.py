@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib import ticker
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build
 from difnas_jax.isometry.summary import FIELDS
-from difnas_jax.report.figures import BLUE, MUTED, ORANGE, new_figure
+from difnas_jax.report.figures import ABOVE, BLUE, MUTED, ORANGE, panel
 from difnas_jax.runtime import artifacts, files
 
 KEYS = ("config", "roles", "blocks", "depth", "normalized")
@@ -32,34 +31,27 @@ def measured(config: ConfigDict, workdir: Path) -> Values | None:
     return values if values["config"] == build.flat(config, FIELDS) else None
 
 
-def figure(values: Values) -> Figure:
+def figures(values: Values) -> list[Figure]:
     """Mean and spread by block, then variance and growth by layer of a chain.
 
     Args:
       values: what `isometry.summary` returns.
     """
     blocks, columns = values["blocks"], values["depth"]
-    height = 1.2 + 0.22 * len(blocks)
-    heights = [height] + [3.2] * bool(columns)
-    drawn, axes = new_figure(9.6, sum(heights), columns=2, rows=len(heights))
-    grid: Any = axes[0].get_gridspec()
-    grid.set_height_ratios(heights)
-    _blocks(axes[0], blocks, "mean", "mean squared singular value")
-    _blocks(axes[1], blocks, "spread", "its normalised variance")
-    axes[1].tick_params(labelleft=False)
+    drawn = [
+        _blocks(blocks, "mean", "mean squared singular value"),
+        _blocks(blocks, "spread", "its normalised variance"),
+    ]
     if columns:
-        _layers(axes[2], columns, "variance", "variance of the feature maps")
-        _layers(axes[3], columns, "growth", "growth of the squared gradient")
-    drawn.legend(
-        *axes[0].get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=2,
-        frameon=False,
-    )
+        drawn += [
+            _layers(columns, "variance", "variance of the feature maps"),
+            _layers(columns, "growth", "growth of the squared gradient"),
+        ]
     return drawn
 
 
-def _blocks(axes: Axes, rows: Sequence[Values], key: str, title: str) -> None:
+def _blocks(rows: Sequence[Values], key: str, title: str) -> Figure:
+    drawn, axes = panel(1.2 + 0.22 * len(rows))
     names = [f"{row['op']}, stride {row['stride']}" for row in rows]
     parts = [f" ({row['part']})" if row["part"] != "op" else "" for row in rows]
     places = np.arange(len(rows))
@@ -71,9 +63,12 @@ def _blocks(axes: Axes, rows: Sequence[Values], key: str, title: str) -> None:
     axes.axvline(float(key == "mean"), color=MUTED, ls="--", lw=1)
     axes.set_yticks(places, [n + part for n, part in zip(names, parts, strict=True)])
     axes.set(xlabel=title, xmargin=0.1, ylim=(len(rows) - 0.5, -0.5))
+    drawn.legend(**ABOVE)
+    return drawn
 
 
-def _layers(axes: Axes, columns: Values, key: str, title: str) -> None:
+def _layers(columns: Values, key: str, title: str) -> Figure:
+    drawn, axes = panel()
     for name, style in ((f"{key}_law", "-"), (key, "o")):
         values = np.array(columns[name], np.float64)
         colour = BLUE if style == "o" else ORANGE
@@ -83,3 +78,4 @@ def _layers(axes: Axes, columns: Values, key: str, title: str) -> None:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(ticker.NullFormatter())
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    return drawn

@@ -1,6 +1,6 @@
 """The numbers of a run, those of `results.json`."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,11 @@ from ml_collections import ConfigDict
 from difnas_jax.config import build, stages
 from difnas_jax.report import disturbance, room
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.markers import marker_path
 from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
 
+DATA_KEYS = ("images", "classes", "stored", "notes")
 MARKER_KEYS = ("complete", "versions")
 EARLIER = {name: stage for name, stage in stages.STAGES.items() if name != "report"}
 RETRAINED = (
@@ -24,6 +26,7 @@ RETRAINED = (
     "retrained_in",
 )
 NETWORK = ("architecture", "ops", "text", "costs", "score", "budget")
+OF_SEARCHES = ("text", "costs", "score", "budget", "test_accuracy")
 Values = dict[str, Any]
 
 
@@ -42,8 +45,9 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
     Returns:
       The found network (of several that were retrained the best one), its accuracies in
       0..1, its runners-up, their provenance, the disturbance in the supernet, the room
-      that projected updates leave there, the algorithms compared, and the seconds of
-      each finished stage before this one; None for a value whose artefact is missing.
+      that projected updates leave there, the algorithms compared, and of each finished
+      stage before this one the seconds and by what it was made (`runtime.provenance`);
+      None for a value whose artefact is missing.
 
     Raises:
       InputError: a damaged artefact.
@@ -52,7 +56,9 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
     retrained = _retrained(workdir, networks)
     chosen = tuple(retrained["architecture"]) if retrained else next(iter(networks), ())
     network = networks.get(chosen, dict.fromkeys(NETWORK))
-    markers, comparison = _markers(workdir), workdir / artifacts.COMPARISON
+    supernet = build.supernet_workdir(config, workdir)
+    markers = _markers(workdirs_of(config, workdir))
+    comparison = workdir / artifacts.COMPARISON
     written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
     return {
         "space": config.space.name,
@@ -60,15 +66,24 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "data_source": config.data.source,
         **network,
         **{name: retrained.get(name) for name in RETRAINED},
-        **_supernet(workdir),
-        "disturbance": disturbance.summary(disturbance.measured(workdir)),
-        "room": room.summary(room.measured(workdir), room.share_of(config)),
+        **_supernet(supernet),
+        "disturbance": disturbance.summary(disturbance.measured(supernet)),
+        "room": room.summary(room.measured(supernet), room.share_of(config)),
+        "searches": _searches(workdir),
+        "data": found_in(workdir / artifacts.DATA, files.read_json, DATA_KEYS),
         "warnings": _warnings(config, workdir),
         "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
+        "provenance": {n: m.get("provenance", {}) for n, m in markers.items()},
         "report": str(workdir / artifacts.REPORT) if written else None,
     }
+
+
+def workdirs_of(config: ConfigDict, workdir: Path) -> dict[str, Path]:
+    """Where each stage before this one leaves what it writes."""
+    trained = build.supernet_workdir(config, workdir)
+    return {name: trained if name == "supernet" else workdir for name in EARLIER}
 
 
 def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
@@ -118,11 +133,32 @@ def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:
     return rows[0] if trained == set(networks) else {}
 
 
-def _markers(workdir: Path) -> dict[str, Values]:
-    """The markers of the finished stages before this one, in their order."""
-    paths = {name: workdir / f"stages/{name}.json" for name in EARLIER}
-    read = {n: found_in(p, files.read_json, MARKER_KEYS) for n, p in paths.items()}
+def _markers(workdirs: Mapping[str, Path]) -> dict[str, Values]:
+    """The markers of the finished stages, in the order of the stages.
+
+    Args:
+      workdirs: by stage.
+    """
+    paths = {name: marker_path(folder, name) for name, folder in workdirs.items()}
+    read = {
+        name: found_in(path, files.read_checked_json, MARKER_KEYS)
+        for name, path in paths.items()
+    }
     return {n: marker for n, marker in read.items() if marker and marker["complete"]}
+
+
+def _searches(workdir: Path) -> list[Values]:
+    """What the named searches of this supernet found, by their names."""
+    rows = []
+    for path in sorted(workdir.glob(f"{artifacts.SEARCHES}/*/{artifacts.RESULTS}")):
+        values = files.read_json(path, OF_SEARCHES)
+        page = path.with_name(artifacts.REPORT)
+        report = page.relative_to(workdir).as_posix() if page.exists() else None
+        row = {"name": path.parent.name, "architecture": values["text"]}
+        row |= values["costs"] or dict.fromkeys((costs.MACS, costs.PARAMS))
+        row |= {name: values[name] for name in ("budget", "score", "test_accuracy")}
+        rows.append(row | {"report": report})
+    return rows
 
 
 def _versions(markers: list[Values]) -> dict[str, str]:

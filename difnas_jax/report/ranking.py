@@ -1,6 +1,5 @@
 """A ranking of scores against a benchmark table: as text, files and a page."""
 
-import base64
 import csv
 import dataclasses
 import textwrap
@@ -15,8 +14,9 @@ from difnas_jax.ranking.combiners import rank_shares
 from difnas_jax.ranking.comparison import Scores
 from difnas_jax.ranking.evaluation import Numbers
 from difnas_jax.ranking.tables import BenchmarkTable
-from difnas_jax.report.figures import BLUE, new_figure, png
+from difnas_jax.report.figures import BLUE, panel
 from difnas_jax.report.page import environment
+from difnas_jax.report.svg import svg
 from difnas_jax.runtime import files
 from difnas_jax.runtime.columns import ARCHITECTURE, INDEX
 from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF
@@ -24,7 +24,6 @@ from difnas_jax.scoring.proxies.base import Proxy
 from difnas_jax.scoring.score_files import oriented
 
 NAME = "ranking"
-PANELS = 4  # side by side
 WORST = 0.05  # share of the networks that the figures leave out
 UNMEASURED = "How columns of these names are made, unless a config says otherwise"
 ORIGIN = ("what", "better", "images", "batch", "network", "kernels", "batch norm")
@@ -134,7 +133,7 @@ def _origin(name: str, kernels: str) -> list[str]:
 
 def scatter(
     scores: Scores, accuracies: np.ndarray, numbers: Mapping[str, Numbers]
-) -> Figure:
+) -> list[Figure]:
     """Accuracy against the rank of every score.
 
     Args:
@@ -142,23 +141,20 @@ def scatter(
       accuracies: float64[N], in percent; the worst twentieth is below the axis.
       numbers: of each score.
     """
-    rows = -(-len(scores) // PANELS)
-    columns = min(PANELS, len(scores))
-    figure, panels = new_figure(3 * columns, 2.6 * rows, columns=columns, rows=rows)
     low, high = np.quantile(accuracies, WORST), accuracies.max()
-    for axes, (name, repeats) in zip(panels, scores.items(), strict=False):
+    drawn = []
+    for name, repeats in scores.items():
+        figure, axes = panel(3.2)
         ranks = rank_shares(repeats[:1].T)[:, 0]
-        axes.plot(ranks, accuracies, ".", ms=1.5, mew=0, color=BLUE)
-        axes.set_title("\n".join(textwrap.wrap(name, 36)), loc="left", fontsize=8)
-        axes.set(xlim=(0, 1), ylim=(low, high + 0.02 * (high - low)))
+        axes.plot(ranks, accuracies, ".", ms=2, mew=0, color=BLUE, rasterized=True)
         tau = numbers[name]["tau_b"]
         shown = "not defined" if tau is None else f"{tau:.3f}"
-        axes.text(0.04, 0.9, f"tau {shown}", transform=axes.transAxes)
-    for axes in panels[len(scores) :]:
-        axes.set_axis_off()
-    figure.supxlabel("rank of the score, the best at 1")
-    figure.supylabel("accuracy [%]")
-    return figure
+        title = "\n".join(textwrap.wrap(f"{name}: tau-b {shown}", 44))
+        axes.set_title(title, loc="left", size="medium")
+        axes.set(xlim=(0, 1), ylim=(low, high + 0.02 * (high - low)))
+        axes.set(xlabel="rank of the score, the best at 1", ylabel="accuracy [%]")
+        drawn.append(figure)
+    return drawn
 
 
 def write(
@@ -197,8 +193,11 @@ def write(
         writer.writeheader()
         writer.writerows(flat)
     images = {
-        name: base64.b64encode(png(scatter(scores, values, results.numbers[name])))
-        for name, values in table.by_data_set.items()
+        name: [
+            svg(figure, f"{name}{number}")
+            for number, figure in enumerate(scatter(scores, v, results.numbers[name]))
+        ]
+        for name, v in table.by_data_set.items()
     }
     with files.atomic_write(workdir / f"{NAME}.html") as file:
         text = (
@@ -208,7 +207,7 @@ def write(
                 about=results.about,
                 legend=LEGEND,
                 tables=results.tables(),
-                images={name: image.decode() for name, image in images.items()},
+                images=images,
             )
         )
         file.write(text)

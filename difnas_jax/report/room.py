@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from difnas_jax.report.figures import ABOVE, BLUE, MUTED, ORANGE, new_figure
+from difnas_jax.report.figures import ABOVE, BLUE, MUTED, ORANGE, panel
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.training.projection import UPDATES
 
@@ -67,7 +67,7 @@ def figure(rows: list[Values], label: str) -> Figure:
       rows: at least one, see `training.room`.
       label: what it is a share of.
     """
-    drawn, (axes,) = new_figure(6.4, 3.6)
+    drawn, axes = panel()
     steps, values = _values(rows)
     lines = axes.plot(steps, values, color=MUTED, alpha=0.3, lw=0.8)
     lines[0].set_label("an op")

@@ -34,9 +34,12 @@ RETRAIN_RESULT = "retrain/result.json"
 RETRAIN = "retrain"
 RETRAIN_NETWORKS = "retrain/networks"  # a folder for each, where there are several
 ISOMETRY = "isometry.json"  # of a command of its own
+SEARCHES = "searches"  # a folder for each named one, with artefacts of its own
 RESULTS = "results.json"
+DATA = "data.json"  # what the run read, see `data.DataSummary`
 REPORT = "report.html"
 FIGURES = "figures"
+SUPERNET = "supernet"
 OTHER_WORKDIR = "use the workdir of that space"
 # What the result of each of several retrained networks holds among other things.
 RUNNER_UP_KEYS = ("architecture", "ops", "score", MACS, PARAMS, "retrained_in")

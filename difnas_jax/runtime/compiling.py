@@ -2,24 +2,18 @@
 
 import contextlib
 import functools
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 from jax import monitoring
-from tqdm import tqdm
 
 from difnas_jax.errors import InputError
 from difnas_jax.runtime.compilation import without_collection
 from difnas_jax.runtime.metrics import say
-from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.shutdown import may_end
-
-# Seconds between two signs of life, in a terminal and elsewhere.
-RENEWED, REPEATED = 1.0, 30.0
 
 # The durations that JAX reports of each program, in their order.
 TRACE = "/jax/core/compile/jaxpr_trace_duration"
@@ -77,16 +71,10 @@ def compiling(title: str, what: str) -> Iterator[None]:
       what: is being compiled.
     """
     say(f"{title}: compiling {what}")
-    compilation, start, over = _listening(), time.monotonic(), threading.Event()
+    compilation, start = _listening(), time.monotonic()
     compilation.begin()
-    clock = threading.Thread(target=_tell_time, args=(title, over), daemon=True)
-    clock.start()
-    try:
-        with without_collection(), may_end(True):
-            yield
-    finally:
-        over.set()
-        clock.join()
+    with working(f"{title}: compiling"), without_collection(), may_end(True):
+        yield
     seconds = time.monotonic() - start
     say(f"{title}: compiled in {seconds:.1f} s ({compilation})")
 
@@ -121,18 +109,3 @@ def _in_memory(
             "too small; these take less: a smaller batch_size, rematerialize=True, "
             "dtype=bfloat16 and, of a supernet, paths_at_once=1"
         ) from error
-
-
-def _tell_time(title: str, over: threading.Event) -> None:
-    """Show the elapsed time until it is over: a line that is renewed, or many."""
-    in_terminal, start = sys.stderr.isatty(), time.monotonic()
-    with tqdm(
-        desc=f"{title}: compiling",
-        bar_format="{desc} {elapsed}",
-        leave=False,
-        disable=not (in_terminal and is_main_process()),
-    ) as line:
-        while not over.wait(RENEWED if in_terminal else REPEATED):
-            line.refresh()
-            if not in_terminal:
-                say(f"{title}: compiling for {time.monotonic() - start:.0f} s")

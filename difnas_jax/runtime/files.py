@@ -9,13 +9,11 @@ raises an `OSError` with its path.
 import contextlib
 import csv
 import errno
-import fcntl
 import json
 import os
-import socket
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,10 +33,7 @@ DAMAGE = (
     zlib.error,
 )
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
-# Raised by file systems without locks, such as Lustre without the option `flock`; a
-# folder on them is used without a lock.
-WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
-LOCK = ".lock"
+CHECKSUM = "checksum"  # key of a JSON object
 
 
 def make_folder(folder: Path) -> None:
@@ -47,12 +42,12 @@ def make_folder(folder: Path) -> None:
     Raises:
       InputError: it cannot be made.
     """
-    with _as_workdir(folder):
+    with as_workdir(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager
-def _as_workdir(folder: Path) -> Iterator[None]:
+def as_workdir(folder: Path) -> Iterator[None]:
     """Report a folder that cannot be used as bad input; a full disk is none."""
     try:
         yield
@@ -63,41 +58,6 @@ def _as_workdir(folder: Path) -> Iterator[None]:
             f"--workdir: expected a folder that can be made and written, {folder} "
             f"cannot ({error.strerror})"
         ) from error
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock a folder for this process; the system unlocks it however the process ends.
-
-    Args:
-      folder: made if needed.
-
-    Raises:
-      InputError: another process has locked it, or it cannot be made or written.
-    """
-    make_folder(folder)
-    with _as_workdir(folder):
-        file = open(folder / LOCK, "a+")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise InputError(
-                f"--workdir: {folder} is in use by {file.read() or 'another run'}; "
-                "wait for its end, or use another --workdir"
-            ) from error
-        except OSError as error:
-            if error.errno not in WITHOUT_LOCKS:
-                raise
-        holder = f"process {os.getpid()} on {socket.gethostname()}"
-        try:
-            with with_filename(folder / LOCK):
-                file.truncate(0)
-                os.write(file.fileno(), holder.encode())
-            yield
-        finally:
-            file.truncate(0)
 
 
 @contextlib.contextmanager
@@ -155,6 +115,31 @@ def checksums(folder: Path) -> dict[str, str]:
     """{relative name: checksum} of all files in a folder."""
     paths = sorted(filter(Path.is_file, folder.rglob("*")))
     return {str(path.relative_to(folder)): checksum(path) for path in paths}
+
+
+def write_checked_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object with a checksum of its values, which reading compares."""
+    write_json(path, {CHECKSUM: _checksum_of_json(value), **value})
+
+
+def read_checked_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """Read what `write_checked_json` wrote, without its checksum.
+
+    A file without one, as version 0.2 wrote it, is taken as it is.
+
+    Raises:
+      InputError: as of `read_json`, or the values are not those that were written.
+    """
+    value = read_json(path, keys)
+    given = value.pop(CHECKSUM, None)
+    with damage_as_input_error(path, "the values that its checksum is of"):
+        if given not in (None, _checksum_of_json(value)):
+            raise ValueError("it was changed")
+    return value
+
+
+def _checksum_of_json(value: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(value).encode()):08x}"
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Output of a run, by process 0 only: metrics to a file, progress to the terminal."""
+"""Output of a run, by process 0 only: lines to the terminal, metrics to a file."""
 
 import json
 import sys
@@ -13,12 +13,26 @@ from difnas_jax.runtime import files
 from difnas_jax.runtime.output import show
 from difnas_jax.runtime.processes import is_main_process
 
+_shown_at = time.monotonic()
+
 
 def say(text: str) -> None:
     """Print a line on process 0, above the bars of a terminal."""
+    shown()
     if is_main_process():
         with tqdm.external_write_mode():
             show(text, sys.stdout)
+
+
+def shown() -> None:
+    """Note that something is shown now."""
+    global _shown_at
+    _shown_at = time.monotonic()
+
+
+def seconds_of_silence() -> float:
+    """For how long nothing was shown."""
+    return time.monotonic() - _shown_at
 
 
 class MetricsWriter:
@@ -54,45 +68,3 @@ class MetricsWriter:
         if is_main_process():
             with files.with_filename(self._path), open(self._path, "a") as file:
                 file.write(json.dumps(row) + "\n")
-
-
-class Progress:
-    """A bar in a terminal, plain lines elsewhere, with rate and remaining time."""
-
-    def __init__(self, title: str, total: int, done: int = 0) -> None:
-        """Start.
-
-        Args:
-          title: of the work.
-          total: number of units of work.
-          done: units that an earlier process did.
-        """
-        self._title, self._total, self._first = title, total, done
-        self._start: float | None = None
-        hidden = not (sys.stderr.isatty() and is_main_process())
-        self._bar = tqdm(
-            total=total, initial=done, desc=title, disable=hidden, dynamic_ncols=True
-        )
-
-    def step(self, units: int = 1) -> None:
-        """Count; the clock starts after the first call, which compiles."""
-        if self._start is None:
-            self._start, self._first = time.monotonic(), self._first + units
-        self._bar.update(units)
-
-    def report(self, done: int, **values: float | None) -> None:
-        """Show values after `done` units; None and the step itself are left out."""
-        values.pop("step", None)
-        texts = {n: f"{value:.4g}" for n, value in values.items() if value is not None}
-        if not self._bar.disable:
-            self._bar.set_postfix(texts)
-            return
-        seconds = time.monotonic() - (self._start or 0.0)
-        rate = (done - self._first) / max(seconds, 1e-9)
-        left = tqdm.format_interval((self._total - done) / rate) if rate else "?"
-        shown = "  ".join(f"{name} {text}" for name, text in texts.items())
-        say(f"{self._title} {done}/{self._total}  {rate:.3g}/s  eta {left}  {shown}")
-
-    def close(self) -> None:
-        """Close the bar and leave it on the screen."""
-        self._bar.close()

@@ -131,6 +131,7 @@ class IndicatorRow(NamedTuple):
     Attributes:
       measure: evidence -> float64[L, O], higher is better.
       unit: what the numbers are, for the label of a figure.
+      meaning: how to read them, for readers who do not know the method.
       memory: key of `MEMORIES`, what the training must remember for it.
       positive: whether the numbers are positive, so that ratios of them mean something.
       doubts: evidence -> sentences about why the numbers are not to be believed.
@@ -138,6 +139,7 @@ class IndicatorRow(NamedTuple):
 
     measure: Callable[[Evidence], np.ndarray]
     unit: str
+    meaning: str
     memory: str = "nothing"
     positive: bool = False
     doubts: Callable[[Evidence], list[str]] = lambda evidence: []
@@ -145,10 +147,21 @@ class IndicatorRow(NamedTuple):
 
 INDICATORS: dict[str, IndicatorRow] = {
     "gamma": IndicatorRow(
-        gamma, "mean |γ| over channels", positive=True, doubts=_doubts_about_gammas
+        gamma,
+        "mean |γ| over channels",
+        "The indicator of an op is the mean absolute scale that its last batch norm "
+        "has learned: the larger, the more of the op the supernet lets through. Layers "
+        "differ in scale, so compare the ops of one layer",
+        positive=True,
+        doubts=_doubts_about_gammas,
     ),
     "main_effect": IndicatorRow(
-        main_effect, "loss it saves (nats)", memory="path_losses"
+        main_effect,
+        "loss it saves (nats)",
+        "The indicator of an op is by how much it lowers the loss of the paths through "
+        "it, against the mean op of its layer: positive saves loss, negative costs "
+        "some, and the ops of a layer sum to 0. Layers compare, too",
+        memory="path_losses",
     ),
 }
 

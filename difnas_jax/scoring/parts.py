@@ -7,9 +7,8 @@ import numpy as np
 
 from difnas_jax.runtime import shutdown
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.progress import BETWEEN_LINES
 from difnas_jax.search.algorithms import Score
-
-SHOW_SECONDS = 10.0  # between two lines of progress
 
 
 def in_parts(score: Score, size: int, title: str) -> Score:
@@ -30,7 +29,7 @@ def in_parts(score: Score, size: int, title: str) -> Score:
         for start in range(0, len(asked), step):
             if start:
                 shutdown.raise_if_stop_requested()
-            if time.monotonic() - shown > SHOW_SECONDS:
+            if time.monotonic() - shown > BETWEEN_LINES:
                 say(f"{title}: scored {start} of {len(asked)}")
                 shown = time.monotonic()
             found.append(score(asked[start : start + step]))

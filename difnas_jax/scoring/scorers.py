@@ -67,6 +67,8 @@ class ScorerRow(NamedTuple):
       build: (config, workdir, searched space) -> scorer.
       needs: keys of `config.stages.NEEDS`; which stages must run before the search, and
         what it reads, follow from them.
+      unit: of the score, with fields of the method and `{unit}` of its indicator.
+      meaning: what the score is, likewise, for readers who do not know the method.
       additive: whether the score is a sum over layers, which has an exact optimum.
       subsets: whether sets of ops have a score, too.
       relative: how a config makes the score of other columns, if it does.
@@ -74,6 +76,8 @@ class ScorerRow(NamedTuple):
 
     build: Callable[[ConfigDict, Path, SearchSpace], Scorer]
     needs: frozenset[str]
+    unit: str
+    meaning: str
     additive: bool = False
     subsets: bool = False
     relative: Callable[[ConfigDict], RelativeScore] | None = None
@@ -142,15 +146,29 @@ def training_free_scorer(
 
 SCORERS: dict[str, ScorerRow] = {
     **{
-        name: ScorerRow(additive_scorer, frozenset({"indicator"}), additive=True)
-        for name in ADDITIVE_RULES
+        name: ScorerRow(
+            additive_scorer,
+            frozenset({"indicator"}),
+            rule.unit,
+            rule.meaning,
+            additive=True,
+        )
+        for name, rule in ADDITIVE_RULES.items()
     },
     "accuracy": ScorerRow(
-        accuracy_scorer, frozenset({"supernet", "data", "validation"})
+        accuracy_scorer,
+        frozenset({"supernet", "data", "validation"}),
+        "accuracy, 0 to 1",
+        "the accuracy of the network with the weights of the supernet on the "
+        "validation split, after its batch norms were recalibrated",
     ),
     "training_free": ScorerRow(
         training_free_scorer,
         frozenset({"data"}),
+        "{combiner} of {count} columns, no unit",
+        "made, by {combiner}, of the ranks of the network among all that were "
+        "evaluated in what is measured without training ({columns}); it changes when "
+        "others join",
         subsets=True,
         relative=relative_score,
     ),

@@ -11,12 +11,11 @@ import numpy as np
 from difnas_jax.ranking.tables import BenchmarkTable
 from difnas_jax.runtime import files, shutdown
 from difnas_jax.runtime.columns import ColumnsWriter
-from difnas_jax.runtime.metrics import Progress
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
+from difnas_jax.runtime.progress import Progress
 from difnas_jax.scoring.proxies.measurement import ProxyMeasure
 
 CHUNK = 64  # architectures between two writings; at most these are lost by a kill
-SHOW_EVERY = 4  # parts
 
 Columns = dict[str, np.ndarray]
 
@@ -119,7 +118,7 @@ def sweep(
     writer = on_all_processes(lambda: ColumnsWriter(path, names))
     before = costs_beside(path) if writer.rows else {}
     timed = {n: Timed(one, before.get(n, Cost())) for n, one in measured.items()}
-    progress = Progress(path.stem, len(table), writer.rows)
+    progress = Progress(path.stem, len(table), writer.rows, "networks")
     while writer.rows < len(table):
         shutdown.raise_if_stop_requested()
         part = table[np.arange(writer.rows, min(writer.rows + CHUNK, len(table)))]
@@ -131,7 +130,5 @@ def sweep(
             costs = {name: dataclasses.asdict(one.cost) for name, one in timed.items()}
             files.write_json(_costs_path(path), costs)
         progress.step(len(part))
-        if writer.rows // CHUNK % SHOW_EVERY == 0:
-            progress.report(writer.rows)
-    progress.close()
+    progress.finish()
     on_all_processes(writer.finish)

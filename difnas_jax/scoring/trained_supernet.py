@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.config.build import build_wiring
+from difnas_jax.config.build import build_wiring, supernet_workdir
 from difnas_jax.errors import InputError
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.network import Network
@@ -46,6 +46,7 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
     Raises:
       InputError: the supernet is not there or not trained to its end.
     """
+    workdir = supernet_workdir(config, workdir)
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
     step = files.read_json(workdir / artifacts.SUPERNET_RESULT, ("step",))["step"]
     sampler = build_sampler(config)

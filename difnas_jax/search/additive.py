@@ -11,15 +11,13 @@ layer. Any other allowed op without indicator stays NaN, so that no search picks
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from difnas_jax.errors import InputError
 from difnas_jax.spaces.base import SearchSpace
 
-# (the indicator with what dropping scores float64[L, O], what each layer is measured by
-# float64[L], the space) -> score table float64[L, O]
-AdditiveRule = Callable[[np.ndarray, np.ndarray, SearchSpace], np.ndarray]
 # (indicator float64[A, O] of the layers whose identity is always on, their positions in
 # the stage int[A], index of identity) -> float64[A], what identity counts for in them
 DroppedLayer = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -54,7 +52,7 @@ def score_table(
         known = indicator[layers]
         positions = _positions(layers)
         values[layers, identity] = DROPPED_LAYERS[dropped](known, positions, identity)
-    return ADDITIVE_RULES[rule](values, references(indicator, space), space)
+    return ADDITIVE_RULES[rule].table(values, references(indicator, space), space)
 
 
 def _positions(layers: np.ndarray) -> np.ndarray:
@@ -188,10 +186,39 @@ def argmax_rule(
     return np.where(np.isfinite(table), wins + share / (space.num_layers + 1), np.nan)
 
 
+class AdditiveRule(NamedTuple):
+    """One rule that makes layers comparable.
+
+    Attributes:
+      table: (the indicator with what dropping scores float64[L, O], what each layer is
+        measured by float64[L], the space) -> score table float64[L, O].
+      unit: of the score; `{unit}` is that of the indicator.
+      meaning: what the score is, for readers who do not know the method.
+    """
+
+    table: Callable[[np.ndarray, np.ndarray, SearchSpace], np.ndarray]
+    unit: str
+    meaning: str
+
+
 ADDITIVE_RULES: dict[str, AdditiveRule] = {
-    "ratio": ratio_rule,
-    "sum": plain_rule,
-    "argmax": argmax_rule,
+    "ratio": AdditiveRule(
+        ratio_rule,
+        "sum of ratios, no unit",
+        "the sum over layers of the indicator of the op, relative to the identity of "
+        "its layer or, where it has none, to the mean of its ops",
+    ),
+    "sum": AdditiveRule(
+        plain_rule,
+        "{unit}, summed over layers",
+        "the sum over layers of the indicator of the op",
+    ),
+    "argmax": AdditiveRule(
+        argmax_rule,
+        "layers that keep their best op",
+        "the number of layers whose op has the largest indicator of its layer; what "
+        "stands behind the point orders networks that keep as many",
+    ),
 }
 
 

@@ -54,16 +54,12 @@ class Settings:
         Raises:
           InputError: a number outside its range.
         """
-        children = max(1, self.mutations + self.crossovers)
-        least = {"generations": 1, "population": children, "parents": 1}
-        least |= {"tournament": 1, "steps": 1}
+        positive = "generations", "population", "parents", "tournament", "steps"
         numbers = "mutations", "crossovers", "mutation_probability"
-        for field, low in (least | dict.fromkeys(numbers, 0)).items():
+        least = dict.fromkeys(positive, 1) | dict.fromkeys(numbers, 0)
+        for field, low in least.items():
             if (value := getattr(self, field)) < low:
-                why = " (mutations + crossovers)" if field == "population" else ""
-                raise InputError(
-                    f"search.{field}: expected {low}{why} or more, got {value}"
-                )
+                raise InputError(f"search.{field}: expected {low} or more, got {value}")
         if (chance := self.mutation_probability) > 1:
             raise InputError(
                 f"search.mutation_probability: expected at most 1, got {chance}"
@@ -77,11 +73,16 @@ class Algorithm(abc.ABC):
       needs_table: whether it works only where the score is additive.
       needs_subsets: whether it asks for the scores of sets of ops, bool[N, L, O], in
         place of architectures; `tell` then gets columns float64[N, R] of R repeats.
+      evaluates: what it counts as evaluated, for readers of the report.
       evaluated: all candidates scored so far, in order.
     """
 
     needs_table: ClassVar[bool] = False
     needs_subsets: ClassVar[bool] = False
+    evaluates: ClassVar[str] = (
+        "different networks, each scored once: where the best are found early, the "
+        "median of what is left falls"
+    )
 
     def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
         """Start with no candidates.
@@ -96,6 +97,11 @@ class Algorithm(abc.ABC):
         self._rng = np.random.default_rng(seed)
         self._generation = 0
         self.evaluated = problem.no_candidates()
+
+    @classmethod
+    def least_population(cls, settings: Settings) -> int:
+        """The smallest `population` with which it works."""
+        return 1
 
     @abc.abstractmethod
     def ask(self) -> np.ndarray:

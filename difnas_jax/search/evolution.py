@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from difnas_jax.search.additive import sum_along_paths
+from difnas_jax.search.base import Settings
 from difnas_jax.search.candidates import Candidates
 from difnas_jax.search.population import TRIES, PopulationSearch, repair
 
@@ -21,6 +22,11 @@ class Evolution(PopulationSearch):
     proposal into the budget, and the children of the highest predicted score are
     evaluated. The numbers of evaluations, parents and children are those of the papers.
     """
+
+    @classmethod
+    def least_population(cls, settings: Settings) -> int:
+        """The children of a generation, of which a population has room for all."""
+        return settings.mutations + settings.crossovers
 
     @property
     def parents(self) -> Candidates:

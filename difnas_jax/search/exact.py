@@ -37,6 +37,10 @@ class Exact(Algorithm):
     """
 
     needs_table: ClassVar[bool] = True
+    evaluates: ClassVar[str] = (
+        "the networks that it lists, the best ones and those of the exact front; it "
+        "proves from the table of scores that none of the others is better"
+    )
 
     @property
     def rounds(self) -> int:

@@ -34,6 +34,9 @@ class Pruning(Algorithm):
     """
 
     needs_subsets: ClassVar[bool] = True
+    evaluates: ClassVar[str] = (
+        "sets of ops that were scored as supernets, and the network that is left"
+    )
 
     def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
         """Start with the whole supernet; see `Algorithm`."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from difnas_jax.config.build import supernet_workdir
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
@@ -26,7 +27,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
     trained = trained_supernet(config, workdir)
     evidence = evidence_of(config, trained)
     row = INDICATORS[config.method.indicator]
-    result = files.read_json(workdir / artifacts.SUPERNET_RESULT, RESULT_KEYS)
+    result = files.read_json(
+        supernet_workdir(config, workdir) / artifacts.SUPERNET_RESULT, RESULT_KEYS
+    )
     warnings = [*doubts_about_accuracy(result), *row.doubts(evidence)]
     for warning in warnings:
         say(f"indicator: warning: {warning}")

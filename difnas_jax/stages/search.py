@@ -13,8 +13,9 @@ from difnas_jax.config.build import build_budget, build_space, build_wiring, lim
 from difnas_jax.errors import InputError, require
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.artifacts import FoundNetwork
-from difnas_jax.runtime.metrics import Progress, say
+from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
+from difnas_jax.runtime.progress import Progress
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.parts import in_parts
 from difnas_jax.scoring.proxies import COLUMNS
@@ -32,8 +33,6 @@ from difnas_jax.search.nsga2 import check_objectives
 from difnas_jax.search.problem import Problem
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import MACS, cost_table
-
-SHOW_EVERY = 5
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -91,7 +90,7 @@ def check_algorithms(config: ConfigDict) -> None:
         where the score has none, or a score of unknown columns.
     """
     check_proxies(config)
-    Settings.of(config.search)
+    settings = Settings.of(config.search)
     space, distance = build_space(config), config.search.distance
     most = f"at most {space.num_layers}, the layers of space {space.name!r}"
     require(distance <= space.num_layers, "search.distance", most, distance)
@@ -102,6 +101,11 @@ def check_algorithms(config: ConfigDict) -> None:
     for name in config.search.references:
         known = f"some of {', '.join(ALGORITHMS)}"
         require(name in ALGORITHMS, "search.references", known, repr(name))
+    for name in algorithms(config):
+        least = ALGORITHMS[name].least_population(settings)
+        expected = f"{least} (mutations + crossovers of {name}) or more"
+        fits, population = settings.population >= least, settings.population
+        require(fits, "search.population", expected, population)
     name, score = config.search.algorithm, config.method.score
     scores = [other for other, row in SCORERS.items() if row.allows(ALGORITHMS[name])]
     expected = f"another one than {name!r}, or method.score = {' or '.join(scores)}"
@@ -132,7 +136,7 @@ def restore(path: Path, searches: dict[str, Search]) -> None:
     """
     if not path.exists():
         return
-    states = files.read_json(path)
+    states = files.read_checked_json(path)
     for name in states.keys() & searches.keys():
         with files.damage_as_input_error(path, "the state of a search"):
             searches[name].restore(states[name])
@@ -150,22 +154,24 @@ def _search(
     A signal stops it within a generation, which is then scored anew.
     """
     search = searches[name]
-    progress = Progress(name, search.algorithm.rounds, len(search.history))
+    rounds, done = search.algorithm.rounds, len(search.history)
+    progress = Progress(name, rounds, done, "generations")
+
+    def best() -> dict[str, str]:
+        score = search.history[-1]["best"]
+        return {} if score is None else {"best": f"{score:.4g}"}
 
     def on_generation(row: dict[str, Any]) -> None:
         if is_main_process():
             states = {name: search.state() for name, search in searches.items()}
-            files.write_json(workdir / artifacts.SEARCH_STATE, states)
-        progress.step()
-        if row["generation"] % SHOW_EVERY == 0:
-            progress.report(row["generation"] + 1, best=row["best"])
+            files.write_checked_json(workdir / artifacts.SEARCH_STATE, states)
+        progress.step(values=best)
         shutdown.raise_if_stop_requested()
 
     score = scorer.subsets if search.algorithm.needs_subsets else scorer.score
     assert score is not None  # checked before the run
     candidates = search.run(in_parts(score, scorer.at_once, name), on_generation)
-    progress.report(len(search.history), best=search.history[-1]["best"])
-    progress.close()
+    progress.finish(best)
     return candidates
 
 

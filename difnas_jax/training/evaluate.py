@@ -15,6 +15,7 @@ from difnas_jax.data import Examples, Normalizer, evaluation_batches, spread_ove
 from difnas_jax.data.base import Dataset
 from difnas_jax.models.network import Network
 from difnas_jax.runtime.mesh import own_rows, shard_batch
+from difnas_jax.runtime.progress import working
 
 Sums = dict[str, Array]
 Variables = dict[str, Any]
@@ -135,6 +136,7 @@ def sums_of_examples(
     return sums_of_batches(eval_step, variables, batches, path, mesh)
 
 
+@working("evaluating")
 def sums_of_batches(
     eval_step: EvalStep,
     variables: Variables,

@@ -14,7 +14,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax.errors import TrainingError
-from difnas_jax.runtime.metrics import MetricsWriter, Progress
+from difnas_jax.runtime.metrics import MetricsWriter, say
+from difnas_jax.runtime.progress import Progress, working
 from difnas_jax.training import optim
 
 FIELDS = (
@@ -110,7 +111,8 @@ class TrainingLog:
           images: that pass through a path in one update.
           unwritten: metrics that the earlier run had written in no row.
         """
-        self._progress = Progress(folder.name, steps.stop, steps.start)
+        self._title, self._recent = folder.name, deque(maxlen=REMEMBERED)
+        self._progress = Progress(folder.name, steps.stop, steps.start, "updates")
         self._health = Health(settings.spike_factor)
         # Metrics that were saved are those of a row that was not written for sure.
         written = steps.start - bool(unwritten)
@@ -129,7 +131,8 @@ class TrainingLog:
     def wait_for(self, batches: Iterator[Any]) -> Any:
         """The next batch; the time spent waiting for it is counted."""
         start = time.monotonic()
-        batch = next(batches)
+        with working(f"{self._title}: waiting for a batch"):
+            batch = next(batches)
         self._waited += time.monotonic() - start
         return batch
 
@@ -142,9 +145,25 @@ class TrainingLog:
         self._start += time.monotonic() - start
 
     def add(self, metrics: dict[str, Any]) -> None:
-        """Record the metrics of one update."""
+        """Record the metrics of one update, and show the progress every few seconds."""
         self.unwritten.append(metrics)
-        self._progress.step()
+        self._recent.append(metrics)
+        self._progress.step(values=self._shown)
+
+    def _shown(self) -> dict[str, str]:
+        """Means over the last updates; all other metrics are in the file alone."""
+        if not self._recent:
+            return {}
+        rows = jax.device_get(list(self._recent))
+        loss, accuracy = (
+            float(np.mean([row[name] for row in rows])) for name in ("loss", "accuracy")
+        )
+        rate = float(self._learning_rate(self._progress.done - 1))  # type: ignore[arg-type]
+        return {
+            "loss": f"{loss:.4g}",
+            "accuracy": f"{accuracy:.1%}",
+            "learning rate": f"{rate:.3g}",
+        }
 
     def check(self, done: int, last_checkpoint: str) -> None:
         """Fetch the metrics since the last row, and stop a training that diverges.
@@ -183,13 +202,15 @@ class TrainingLog:
         }
 
     def write(self, row: dict[str, Any]) -> None:
-        """Write and show a row; its updates count as written."""
-        if "validation_accuracy" in row:
-            self._best = max(self._best or 0.0, row["validation_accuracy"])
+        """Write a row, and say what was evaluated; its updates count as written."""
         self._writer.write(row)
-        self._progress.report(row["step"], best=self._best, **row)
         self.unwritten = []
+        if "validation_accuracy" in row:
+            found = row["validation_accuracy"]
+            self._best = max(self._best or 0.0, found)
+            text = f"validation accuracy {found:.2%}, the best so far {self._best:.2%}"
+            say(f"{self._title} {row['step']}: {text}")
 
     def close(self) -> None:
-        """Leave the progress as it is."""
-        self._progress.close()
+        """Show the end of the training."""
+        self._progress.finish(self._shown)

@@ -23,8 +23,10 @@ from difnas_jax.runtime import mesh as devices
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
+from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.shutdown import may_end, stop_requested
 from difnas_jax.training import optim, programs, steps
+from difnas_jax.training.amount import trained_parameters
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.log import MetricRows, TrainingLog
 from difnas_jax.training.measurements import NO_MEASUREMENTS, Measurements
@@ -81,13 +83,15 @@ def train(
         to_devices=functools.partial(devices.shard_batch, mesh=mesh, spec=spec),
         learn=sampler.learn,
     )
+    say(f"{folder.name}: {trained_parameters(recipe, variables)}")
     with Checkpoints(folder / "checkpoints", settings.keep_checkpoints) as checkpoints:
         state, unwritten = restored(state, checkpoints)
         paths = updates.paths(int(state.step), state.memory)
         check_same_arrays(folder.name, {"paths": paths, "variables": state.variables})
         left, images = range(int(state.step), total), batches.batch_size * passes
         log = TrainingLog(folder, settings, left, images, unwritten)
-        return fit(state, updates, log, checkpoints, settings, measurements)
+        with working(f"{folder.name}: training"):
+            return fit(state, updates, log, checkpoints, settings, measurements)
 
 
 def begin(

@@ -1,0 +1,68 @@
+"""Which stages a run has, and whether what they read is there or will be."""
+
+import re
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from difnas_jax.config.build import supernet_workdir
+from difnas_jax.config.stages import STAGES, maker_of
+from difnas_jax.errors import InputError, require
+from difnas_jax.runtime.markers import read_marker
+from difnas_jax.scoring.scorers import stage_of
+
+
+def chosen_stages(config: ConfigDict) -> list[str]:
+    """The stages that run, in order.
+
+    Raises:
+      InputError: none, an unknown one, or another order.
+    """
+    chosen = list(config.stages)
+    fits = bool(chosen) and chosen == [stage for stage in STAGES if stage in chosen]
+    expected = f"some of {', '.join(STAGES)}, in this order"
+    require(fits, "stages", expected, repr(",".join(map(str, chosen))))
+    if not config.search.supernet:
+        return chosen
+    others = [stage for stage in chosen if stage != "supernet"]
+    expected = "stages after the supernet's, as search.supernet is given"
+    require(bool(others), "stages", expected, "'supernet'")
+    return others
+
+
+def check_name(config: ConfigDict) -> None:
+    """Refuse a search whose name is not that of a folder.
+
+    Raises:
+      InputError: naming the field.
+    """
+    name = config.search.name
+    fits = re.fullmatch(r"[\w][\w.-]*", name) is not None
+    require(fits, "search.name", "letters, digits, '_', '.' and '-'", repr(name))
+
+
+def check_inputs(config: ConfigDict, workdir: Path) -> None:
+    """Refuse stages that read what is not there and what no stage of this run makes.
+
+    Raises:
+      InputError: naming the file and the stage that makes it.
+    """
+    stages = chosen_stages(config)
+    if given := config.search.supernet:
+        there = supernet_workdir(config, workdir)
+        trained = read_marker(there, "supernet").get("complete")
+        expected = "the workdir of a run whose supernet is trained"
+        require(trained, "search.supernet", expected, repr(given))
+    for name in stages:
+        given = name == "retrain" and config.retrain.architecture
+        for path in () if given else stage_of(name, config).reads:
+            maker = maker_of(path)
+            of_supernet = maker == "supernet"
+            folder = supernet_workdir(config, workdir) if of_supernet else workdir
+            if maker not in stages and not (folder / path).exists():
+                other = ", or --config.search.supernet=WORKDIR of a trained one"
+                raise InputError(
+                    f"stages: {name} reads {folder / path}, which is missing; expected "
+                    f"{maker} among the stages{other * of_supernet}, got "
+                    f"{', '.join(stages)}"
+                )

@@ -1,0 +1,106 @@
+"""What a stage depends on, and whether its artefacts are of that."""
+
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from difnas_jax.config import build
+from difnas_jax.config.stages import HARMLESS, STAGES, Stage
+from difnas_jax.errors import InputError
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.markers import Marker, check_unchanged, read_marker
+from difnas_jax.scoring.scorers import stage_of
+
+DATA_CHECKSUM = "data.checksum"
+NAMED = "--config.search.name=NAME for another search of the same supernet, "
+
+
+def dependencies(name: str, config: ConfigDict, data_checksum: str) -> dict[str, Any]:
+    """Flat {dotted field: value} of what the result of a stage depends on.
+
+    Data count by their checksum: the same file may move, another one under its name is
+    noticed.
+    """
+    stage = stage_of(name, config)
+    fields = build.flat(config, stage.sections)
+    for field in {*HARMLESS, *stage.harmless, "data.path"} & fields.keys():
+        del fields[field]
+    return fields | ({DATA_CHECKSUM: data_checksum} if data_checksum else {})
+
+
+def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None:
+    """Refuse artefacts of another config, or that are not what their stage wrote.
+
+    Args:
+      config: of this run.
+      workdir: where they would be.
+      data_checksum: of the data of this run; empty where no stage reads them.
+
+    Raises:
+      InputError: naming the first field or file that differs.
+    """
+    for name in STAGES:
+        folder = _folder_of(name, config, workdir)
+        if marker := read_marker(folder, name, stage_of(name, config).writes):
+            now = dependencies(name, config, data_checksum)
+            _check_same_config(name, marker, now, folder)
+            check_unchanged(folder, marker)
+
+
+def _folder_of(name: str, config: ConfigDict, workdir: Path) -> Path:
+    """The workdir in which a stage leaves its marker and its artefacts."""
+    return build.supernet_workdir(config, workdir) if name == "supernet" else workdir
+
+
+def _check_same_config(
+    name: str, marker: Marker, now: dict[str, Any], workdir: Path
+) -> None:
+    then, absent = marker["config"], "absent"
+    unread = {DATA_CHECKSUM} - (then.keys() & now.keys())
+    fields = (then.keys() | now.keys()) - unread
+    # The checksum last: a field such as the seed may be why the data differ.
+    for field in sorted(fields, key=lambda name: (name == DATA_CHECKSUM, name)):
+        there, here = then.get(field, absent), now.get(field, absent)
+        if there != here:  # an added or removed field may change the result
+            raise InputError(
+                f"--workdir: {workdir} holds the {name} stage of another config: "
+                f"{field} is {there!r} there (difnas_jax {version_of(marker)}) and "
+                f"{here!r} here; use {NAMED * (name != 'supernet')}another --workdir, "
+                "or that config and version"
+            )
+
+
+def version_of(marker: Marker) -> str:
+    """The version of this package that wrote a marker."""
+    return marker.get("versions", {}).get("difnas_jax", "unknown")
+
+
+def inputs_of(stage: Stage, config: ConfigDict, workdir: Path) -> dict[str, str]:
+    """{artefact: checksum} of what a stage reads and shows."""
+    found = {}
+    for pattern in (*stage.reads, *stage.shows):
+        of_supernet = pattern.startswith(f"{artifacts.SUPERNET}/")
+        folder = build.supernet_workdir(config, workdir) if of_supernet else workdir
+        for path in sorted(folder.glob(pattern)):
+            found[str(path.relative_to(folder))] = files.checksum(path)
+    return found
+
+
+def refuse_stale(
+    name: str, stage: Stage, marker: Marker, inputs: dict[str, str], workdir: Path
+) -> None:
+    """A training that took long is not deleted because an artefact changed.
+
+    Raises:
+      InputError: naming the artefact.
+    """
+    then = marker["inputs"]
+    changed = [path for path in inputs if then.get(path) != inputs[path]]
+    found = [str(workdir / p) for p in stage.writes if (workdir / p).exists()]
+    if found:
+        raise InputError(
+            f"--workdir: expected the {' and '.join(changed or then)} from which stage "
+            f"{name} is in {workdir}, got another; to repeat {name}, move or delete "
+            f"{', '.join(found)}"
+        )
