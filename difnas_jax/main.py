@@ -16,7 +16,7 @@ from difnas_jax.config.comments import described
 from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.config.stages import HARMLESS
 from difnas_jax.errors import require
-from difnas_jax.runtime import compilation, mesh, processes, shutdown
+from difnas_jax.runtime import compilation, failures, mesh, processes, shutdown
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 
@@ -49,7 +49,7 @@ def _run(argv: Sequence[str]) -> None:
         joins = processes.number_of_processes() > 1
     if joins:
         processes.join(flags.join_timeout)
-    with shutdown.watch_for_failures():
+    with failures.watch_for_failures():
         mesh.check_devices(config.devices)  # before any output, which needs a device
         processes.on_all_processes(lambda: _work(flags, config))
 

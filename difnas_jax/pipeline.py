@@ -29,6 +29,7 @@ from difnas_jax.runtime import (
     files,
     locks,
     processes,
+    provenance,
     shutdown,
 )
 from difnas_jax.runtime.given_paths import given_path
@@ -171,6 +172,7 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
         "config": dependencies(name, config, data_checksum),
         "inputs": inputs,
         "versions": versions(),
+        "provenance": provenance.facts(),
     }
     processes.on_all_processes(
         lambda: _begin(workdir, marker, stage.writes if stale else ())
