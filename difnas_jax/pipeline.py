@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import checks
+from difnas_jax import checks, plan
 from difnas_jax.config import build
 from difnas_jax.config.files import saved_config
 from difnas_jax.config.stages import STAGES
@@ -128,6 +128,7 @@ def _run_stages(config: ConfigDict, workdir: Path) -> Results:
             if summary.checksum:  # some stage reads the data
                 files.write_json(workdir / artifacts.DATA, dataclasses.asdict(summary))
         processes.check_shared(workdir / "config.json")
+        say("\n".join(plan.lines(config, workdir, summary)))
         for name in chosen_stages(config):
             shutdown.raise_if_stop_requested()
             run_stage(name, config, workdir, summary.checksum)

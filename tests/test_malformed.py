@@ -398,7 +398,7 @@ DAMAGES = [
     (STATE, write("{"), "again search"),
     (STATE, edit(evolution={"history": []}), "again search", "'algorithm'"),
     (MARKER, write("{"), "report"),
-    (MARKER, edit(config=1), "report", "config"),
+    (MARKER, edit(config=1), "report"),
     (MARKER, Path.unlink, "report"),
     (TRAINED, write("{"), "again indicator"),
     (TRAINED, edit(policy={"entropy": 1}), "again report", "probabilities"),

@@ -21,14 +21,13 @@ from difnas_jax.commands import prepare
 from difnas_jax.config import default
 from difnas_jax.data import tfds
 from difnas_jax.data.base import Arrays
+from difnas_jax.data.decoding import opened, resized
 from difnas_jax.data.images import (
     COLOUR_VALUES,
     COLOUR_VECTORS,
     RandomArea,
     centre,
     lighting,
-    opened,
-    resized,
     whole,
 )
 from difnas_jax.errors import InputError

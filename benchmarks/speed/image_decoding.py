@@ -21,9 +21,9 @@ from PIL import Image
 from benchmarks.speed import network
 from difnas_jax import data
 from difnas_jax.config import default
+from difnas_jax.data.decoding import opened
 from difnas_jax.data.examples import DecodedExamples
 from difnas_jax.data.image_files import FileRecords
-from difnas_jax.data.images import opened
 
 WIDTH, HEIGHT = 500, 375
 # Side of a pixel of a digit, and the quality of the JPEG: they make its size.

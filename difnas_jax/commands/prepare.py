@@ -6,7 +6,7 @@
 
 SOURCE and TARGET are KIND:PATH:
   arrays:FILE.npz
-  folder:ROOT, which holds <split>/<class>/<image>
+  folder:ROOT, which holds <split>/<class>/<image>, the images also in deeper folders
   tfds:DATA_DIR/NAME[/CONFIG][/VERSION], as a target without CONFIG
   jpegs:FILE.npz, a source alone: JPEG streams in train_bytes, train_offsets and
     train_labels, the same for test, and the names of the classes in classes
@@ -16,8 +16,12 @@ their size, and arrays need images of one size. --rename renames a split, such a
 val=validation or val=test, and may be repeated.
 
 Images keep their order; JPEG and PNG files are copied byte by byte where the target
-holds files. The target gets its name only when it is complete and its images have been
-counted for every split and class.
+holds files, all others become PNG files of 8 bits, upright. Pixels of 16 bits are
+scaled, EXIF orientations followed and transparency left out, as when a run reads them;
+of several frames the first one counts. What is no image is counted and left out.
+
+The target gets its name only when it is complete and its images have been counted for
+every split and class.
 """
 
 from __future__ import annotations
@@ -127,6 +131,8 @@ def convert(
     got = "one that exists; delete it first"
     require(not target.path.exists(), str(target), "a new target", got)
     data = _renamed(read(source), renamed or {}, source)
+    for note in data.notes:
+        say(note)
     check_folder_names("classes", data.classes)
     incomplete = target.path.parent / f".{target.path.name}.incomplete"
     # A data set of TFDS takes its name and version from the folders that it is in.

@@ -4,7 +4,8 @@
 shape of the space, `batches` and `loader` make batches of them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -25,25 +26,31 @@ from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
 from difnas_jax.data.summary import DataSummary as DataSummary
 from difnas_jax.data.summary import notes_on
+from difnas_jax.errors import require
 from difnas_jax.runtime.progress import working
 
 
 @working("checking the data")
-def check(config: ConfigDict, validated: Iterable[str] = ()) -> DataSummary:
+def check(
+    config: ConfigDict,
+    validated: Iterable[str] = (),
+    batch_sizes: Mapping[str, int] = MappingProxyType({}),
+) -> DataSummary:
     """Check the data of the config without bringing them to the shape of the space.
 
-    Of images that are not in memory, only the first of each split is decoded.
+    Of images that are not in memory, those of `Records.sampled` are read and decoded.
 
     Args:
       config: of the run.
       validated: config fields, with values, that need a validation split.
+      batch_sizes: config field -> images of a batch in training.
 
     Returns:
-      What was read; its checksum is that of all images and labels and, of image files,
-      of their names and sizes.
+      What was read. Its checksum is that of all images and labels; where the images are
+      not in memory, of the names and sizes of all files and the bytes of those sampled.
 
     Raises:
-      InputError: missing or malformed data.
+      InputError: missing or malformed data, or a batch above the training split.
     """
     check_workers(config.data.workers)
     check_lighting(config)
@@ -52,6 +59,9 @@ def check(config: ConfigDict, validated: Iterable[str] = ()) -> DataSummary:
     for reader in validated:
         dataset.validation_for(reader)
     stored = {}
+    for field, size in batch_sizes.items():
+        most = len(dataset.train)
+        require(size <= most, field, f"at most {most}, the training images", size)
     for role, records, crop in _splits(dataset, config):
         stored[role] = check_records(role, records, crop, config)
         checksum = records.checksum(checksum)

@@ -21,6 +21,8 @@ from difnas_jax.errors import InputError, require
 
 # The bytes of a JPEG or PNG file, or uint8[H, W, C].
 StoredImage = bytes | np.ndarray
+# What is read of each split before a run; of small data sets that is everything.
+SAMPLED_BYTES = 2**25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,10 @@ class Records(abc.ABC):
     def container(self) -> str:
         """How the images are stored, up to the size of the first one."""
         return ""
+
+    def sampled(self) -> range:
+        """Positions of the images that are read before a run, evenly spaced."""
+        return range(0)
 
     def checksum(self, value: int) -> int:
         """A CRC-32 continued from `value`: equal data give equal numbers."""
@@ -148,6 +154,16 @@ class Arrays(Records):
         shares, levels = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
         mean = shares @ levels
         return mean, np.sqrt(shares @ levels**2 - mean**2)
+
+
+def spread_by_bytes(count: int, total: int) -> range:
+    """So many of some images, evenly spaced, that they have about `SAMPLED_BYTES`.
+
+    Args:
+      count: of all images.
+      total: bytes of all images.
+    """
+    return range(0, count, max(1, -(-total // SAMPLED_BYTES)))
 
 
 T = TypeVar("T")

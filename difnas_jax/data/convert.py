@@ -11,8 +11,18 @@ import numpy as np
 from PIL import Image
 
 from difnas_jax.data.base import NamedSplits, Records, StoredImage
-from difnas_jax.data.image_files import read_folder, read_jpegs
-from difnas_jax.data.images import CORRUPT, MODES, is_grey, opened, resized
+from difnas_jax.data.decoding import (
+    CORRUPT,
+    MODES,
+    check_colours,
+    converted,
+    is_grey,
+    opened,
+    resized,
+    upright_size,
+)
+from difnas_jax.data.folders import read_folder
+from difnas_jax.data.image_files import read_jpegs
 from difnas_jax.data.sources import read_arrays
 from difnas_jax.data.tfds import FORMAT, library, read_prepared
 from difnas_jax.errors import InputError, one_line, require
@@ -39,16 +49,14 @@ def write_arrays(path: Path, data: NamedSplits, size: int) -> None:
     require(fits, "splits", "train, test and perhaps validation for arrays", got)
     first = _first_image(data)
     mode = _mode(first)
-    width, height = (size, size) if size else first.size
+    width, height = (size, size) if size else upright_size(first)
     values = {}
     for split, records in data.splits.items():
         shape = (len(records), height, width, CHANNELS[mode])
         images, labels = np.empty(shape, np.uint8), np.empty(len(records), np.int32)
         for index, (stored, label) in enumerate(_read_all(split, data)):
             with _naming_image(records, index):
-                image = _squeezed(stored, size)
-                _check_colours(image, mode)
-                image = image.convert(mode)
+                image = _squeezed(stored, size, mode)
             fits, expected = image.size == (width, height), f"{width} x {height} pixels"
             got = f"{image.size[0]} x {image.size[1]}; give --size"
             require(fits, records.name(index), f"{expected} as in the first image", got)
@@ -100,7 +108,7 @@ def write_tfds(path: Path, data: NamedSplits, size: int) -> None:
     def examples(split: str) -> Iterable[tuple[int, Any]]:
         for index, (stored, label) in enumerate(_read_all(split, data)):
             with _naming_image(data.splits[split], index):
-                _check_colours(opened(stored), mode)
+                check_colours(opened(stored), mode)
                 image = io.BytesIO(_encoded(stored, size))
             yield index, {"image": image, "label": label}
 
@@ -154,18 +162,15 @@ def _encoded(stored: StoredImage, size: int) -> bytes:
     if isinstance(stored, bytes) and opened(stored).format in SUFFIXES and not size:
         return stored
     file = io.BytesIO()
-    _squeezed(stored, size).save(file, "PNG")
+    _squeezed(stored, size, _mode(opened(stored))).save(file, "PNG")
     return file.getvalue()
 
 
-def _squeezed(stored: StoredImage, size: int) -> Image.Image:
+def _squeezed(stored: StoredImage, size: int, mode: str) -> Image.Image:
+    """In a mode, upright, and as a square where there is a size."""
     image = opened(stored)
-    return resized(image, (0, 0, *image.size), size, _mode(image)) if size else image
-
-
-def _check_colours(image: Image.Image, mode: str) -> None:
-    if mode == "L" and not is_grey(image):
-        raise ValueError("it has colours, the first image is grey")
+    box = (0, 0, *upright_size(image))
+    return resized(image, box, size, mode) if size else converted(image, mode)
 
 
 def _first_image(data: NamedSplits) -> Image.Image:

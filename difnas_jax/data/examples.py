@@ -14,7 +14,15 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from difnas_jax.data.base import Arrays, Records, StoredImage
-from difnas_jax.data.images import CORRUPT, MODES, Crop, is_grey, opened, resized, whole
+from difnas_jax.data.decoding import (
+    CORRUPT,
+    MODES,
+    is_grey,
+    opened,
+    resized,
+    upright_size,
+)
+from difnas_jax.data.images import CROP_DRAWS, Crop, whole
 from difnas_jax.errors import InputError, one_line, require
 
 T = TypeVar("T")
@@ -66,7 +74,7 @@ class DecodedExamples:
 
     def _pixels(self, stored: StoredImage, draws: np.ndarray) -> np.ndarray:
         image = opened(stored)
-        box = self.crop(*image.size, draws)
+        box = self.crop(*upright_size(image), draws)
         part = resized(image, box, self.size, MODES[self.channels])
         return np.asarray(part).reshape(self.size, self.size, self.channels)
 
@@ -122,7 +130,10 @@ def first_readable(
 
 
 def check_records(role: str, records: Records, crop: Crop, config: ConfigDict) -> str:
-    """Check the first readable image of a split against the config.
+    """Check a split against the config.
+
+    The first readable image tells its form; the images of `Records.sampled` are decoded
+    as those that are evaluated, so that a damaged one ends a run before it begins.
 
     Args:
       role: train, validation or test.
@@ -134,7 +145,8 @@ def check_records(role: str, records: Records, crop: Crop, config: ConfigDict) -
       How the images are stored, such as `8 x 8 grey`.
 
     Raises:
-      InputError: no readable image, wrong channels, or no label.
+      InputError: no readable image, a damaged one unless they are to be skipped, wrong
+        channels, or no label.
     """
     channels, skip = config.space.image_channels, config.data.corrupt == "skip"
     (found, size), _, _ = first_readable(records, 0, _channels_and_size, skip)
@@ -144,6 +156,11 @@ def check_records(role: str, records: Records, crop: Crop, config: ConfigDict) -
     fits = channels in MODES or _fits_at_once(records, crop)
     expected = "1 or 3 for images that are decoded and cropped"
     require(fits, "space.image_channels", expected, channels)
+    positions = np.arange(len(records))[:0] if skip else np.array(records.sampled())
+    if len(positions):
+        examples = to_examples(role, records, crop, config)
+        for position in positions:
+            examples.take(position[None], np.zeros((1, CROP_DRAWS)))
     colours = {1: "grey", 3: "colour"}.get(found, f"of {found} channels")
     return f"{records.container}{size[0]} x {size[1]} {colours}"
 
@@ -197,11 +214,12 @@ def _channels_and_size(stored: StoredImage) -> tuple[int, tuple[int, int]]:
     """1 for grey images, 3 for encoded files in any colours; width and height."""
     if isinstance(stored, bytes):
         image = opened(stored)
-        return 1 if is_grey(image) else 3, image.size
+        return 1 if is_grey(image) else 3, upright_size(image)
     height, width, channels = stored.shape
     return channels, (width, height)
 
 
 def _check_channels(name: str, channels: int, image_channels: int) -> None:
-    expected = f"{image_channels} channels (space.image_channels)"
+    last = ", on the last axis" if channels > 4 else ""
+    expected = f"{image_channels} channels (space.image_channels){last}"
     require(channels in (1, image_channels), f"{name} images", expected, channels)

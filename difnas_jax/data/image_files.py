@@ -1,20 +1,21 @@
-"""Image files, in a tree of folders `<split>/<class>/<image>` or in an .npz file.
+"""Image files, in a tree of folders (see `folders`) or in an .npz file.
 
 The .npz file holds JPEG files one after another; only a conversion reads it.
 """
 
+import contextlib
 import dataclasses
 import os
 import zlib
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from difnas_jax.data.base import NamedSplits, Records
+from difnas_jax.data.base import NamedSplits, Records, spread_by_bytes
+from difnas_jax.data.decoding import suffixes
 from difnas_jax.errors import InputError, one_line
 from difnas_jax.runtime.files import DAMAGE
-
-SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,7 @@ class FileRecords(Records):
 
     Attributes:
       root: folder of the split.
-      paths: bytes[N], `<class>/<image>` below it: a tenth of the memory of strings.
+      paths: bytes[N], `<class>/.../<image>` below it: a tenth of the memory of strings.
       labels: int32[N].
     """
 
@@ -39,12 +40,8 @@ class FileRecords(Records):
         Raises:
           InputError: the file is missing by now, or this user may not read it.
         """
-        try:
+        with readable(self.name(index)):
             return Path(self.name(index)).read_bytes(), int(self.labels[index])
-        except OSError as error:
-            file = f"{self.name(index)} cannot ({error.strerror})"
-            text = f"data.path: expected a file that can be read, {file}"
-            raise InputError(text) from error
 
     def all_labels(self) -> np.ndarray:
         """int32[N], by the folders of the files."""
@@ -57,73 +54,41 @@ class FileRecords(Records):
     @property
     def container(self) -> str:
         """The formats of the files by their suffixes."""
-        suffixes = {os.path.splitext(path)[1].lower() for path in self.paths}
-        return f"{', '.join(sorted(map(os.fsdecode, suffixes)))} files, the first "
+        found = {os.path.splitext(path)[1].lower() for path in self.paths}
+        names = sorted({suffixes()[os.fsdecode(suffix)] for suffix in found})
+        return f"{' and '.join(names)} files, the first "
+
+    def identities(self) -> list[Hashable]:
+        """The real path of each file, of a split that is a link too."""
+        root = os.fsencode(os.path.realpath(self.root))
+        return [os.path.join(root, path) for path in self.paths]
+
+    def sampled(self) -> range:
+        """By the size of the files."""
+        return spread_by_bytes(len(self), sum(self._sizes()))
 
     def checksum(self, value: int) -> int:
-        """Of the names and sizes of all files: to read 150 GB would take hours."""
-        for index, path in enumerate(self.paths):
-            size = os.stat(self.name(index)).st_size
+        """Of the names and sizes of all files, and of the bytes of those sampled."""
+        for path, size in zip(self.paths, self._sizes(), strict=True):
             value = zlib.crc32(b"%s %d" % (path, size), value)
+        for index in self.sampled():
+            value = zlib.crc32(self.read(index)[0], value)
         return value
 
-
-def read_folder(root: Path, names: list[str] | None = None) -> NamedSplits:
-    """List the files of some splits.
-
-    Args:
-      root: holds a folder for each split.
-      names: of the splits; the first one defines the classes. By default all folders,
-        `train` first.
-
-    Raises:
-      InputError: a folder is missing or empty, or has a class that the first has not.
-    """
-    names = names or sorted(_folders(root, root), key=lambda name: name != "train")
-    classes = _folders(root / names[0], root)
-    splits = {}
-    for name in names:
-        found = _folders(root / name, root)
-        if unknown := sorted(set(found) - set(classes)):
-            expected = f"in {root / name} the classes of {root / names[0]}"
-            got = f"also {', '.join(unknown[:5])}"
-            raise InputError(f"data.path: expected {expected}, got {got}")
-        splits[name] = _files(root / name, found, classes)
-    return NamedSplits(splits, classes)
+    def _sizes(self) -> Iterator[int]:
+        for index in range(len(self)):
+            with readable(self.name(index)):
+                yield os.stat(self.name(index)).st_size
 
 
-def _folders(path: Path, root: Path) -> list[str]:
-    """Names of the folders in a folder, sorted."""
+@contextlib.contextmanager
+def readable(path: str) -> Iterator[None]:
+    """Name a file or folder that this user cannot read."""
     try:
-        found = sorted(entry.name for entry in _visible(path) if entry.is_dir())
+        yield
     except OSError as error:
-        names = sorted(os.listdir(root)) if root.is_dir() else ["no such folder"]
-        raise InputError(
-            f"data.path: expected a folder {path} of class folders ({error.strerror}); "
-            f"in {root}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}; the names "
-            "of the splits are data.train_split, data.validation_split, data.test_split"
-        ) from error
-    if not found:
-        raise InputError(f"data.path: expected folders in {path}, it has none")
-    return found
-
-
-def _files(path: Path, found: list[str], classes: list[str]) -> FileRecords:
-    """The images of one split, sorted by class and name."""
-    paths, labels = [], []
-    for name in found:
-        visible = sorted(entry.name for entry in _visible(path / name))
-        images = [image for image in visible if image.lower().endswith(SUFFIXES)]
-        if not images:
-            expected = f"images ({', '.join(SUFFIXES)}) in {path / name}"
-            raise InputError(f"data.path: expected {expected}, there are none")
-        paths += [os.fsencode(f"{name}/{image}") for image in images]
-        labels += [classes.index(name)] * len(images)
-    return FileRecords(path, np.array(paths), np.array(labels, np.int32))
-
-
-def _visible(path: Path) -> list[os.DirEntry[str]]:
-    return [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
+        text = f"{path} cannot ({error.strerror})"
+        raise InputError(f"data.path: expected what can be read, {text}") from error
 
 
 @dataclasses.dataclass(frozen=True)

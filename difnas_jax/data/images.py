@@ -1,28 +1,18 @@
-"""Work on images: open, crop, resize, and shift their colours.
+"""Work on images: crop them, and shift their colours.
 
 A crop is a function of the size of the image and of four uniform random numbers, and
 nothing else: the same numbers give the same crop on any host and in any worker.
 """
 
 import dataclasses
-import io
 import math
-import struct
 from collections.abc import Callable
 
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image
 
-from difnas_jax.data.base import StoredImage
-from difnas_jax.runtime.files import DAMAGE
+from difnas_jax.data.decoding import Box
 
-# What Pillow raises where the bytes are no image, or only part of one.
-CORRUPT = (*DAMAGE, SyntaxError, IndexError, struct.error, Image.DecompressionBombError)
-# Number of channels -> mode of Pillow.
-MODES = {1: "L", 3: "RGB"}
-# Left, upper, right, lower; fractions of pixels count.
-Box = tuple[float, float, float, float]
 # (width, height, float64[CROP_DRAWS] in [0, 1)) -> box.
 Crop = Callable[[int, int, np.ndarray], Box]
 
@@ -37,45 +27,6 @@ COLOUR_VALUES = np.array([0.2175, 0.0188, 0.0045])
 COLOUR_VECTORS = np.array(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
 )
-
-
-def is_grey(image: Image.Image) -> bool:
-    """Whether the mode has no colours; a palette may hold some."""
-    return image.mode in ("1", "L", "LA") or image.mode[0] == "I"
-
-
-def opened(stored: StoredImage) -> Image.Image:
-    """The image; the pixels of a file are decoded when they are needed."""
-    if isinstance(stored, bytes):
-        return Image.open(io.BytesIO(stored))
-    return Image.fromarray(stored[..., 0] if stored.shape[-1] == 1 else stored)
-
-
-def resized(image: Image.Image, box: Box, size: int, mode: str) -> Image.Image:
-    """A part of an image as a square, bilinear.
-
-    Pillow's filter grows with the scale, so that nothing aliases. Differs from BN-NAS,
-    whose OpenCV takes the four nearest pixels at any scale.
-
-    Args:
-      image: of any size and mode.
-      box: the part, in pixels of the image.
-      size: side of the square.
-      mode: `L` or `RGB`.
-    """
-    width, height = image.size
-    shrink = min(box[2] - box[0], box[3] - box[1]) / size
-    if shrink >= 2:  # a JPEG decodes at 1/2, 1/4 or 1/8 in a fraction of the time
-        image.draft(None, (int(width / shrink), int(height / shrink)))
-        across, down = image.width / width, image.height / height
-        box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-    if image.mode != mode:
-        image = image.convert(mode)
-    left, upper = max(box[0], 0), max(box[1], 0)  # rounding must not leave the image
-    right, lower = min(box[2], image.width), min(box[3], image.height)
-    return image.resize(
-        (size, size), Image.Resampling.BILINEAR, (left, upper, right, lower)
-    )
 
 
 def whole(width: int, height: int, draws: np.ndarray) -> Box:

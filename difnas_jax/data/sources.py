@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.data import image_files, tfds
+from difnas_jax.data import folders, tfds
 from difnas_jax.data.base import (
     Arrays,
     Dataset,
@@ -60,7 +60,7 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
 
 
 def folder_source(config: ConfigDict) -> Dataset[Records]:
-    """A tree of JPEG and PNG files, `<split>/<class>/<image>`, below `data.path`.
+    """A tree of image files, `<split>/<class>/.../<image>`, below `data.path`.
 
     The splits are those that `data.train_split`, `data.validation_split` and
     `data.test_split` name. A label is the position of the class folder in the sorted
@@ -72,7 +72,7 @@ def folder_source(config: ConfigDict) -> Dataset[Records]:
     path = config.data.path
     require(bool(path), "data.path", "a folder of splits", "an empty path")
     root = given_path("data.path", path)
-    return _named(config, lambda names: image_files.read_folder(root, names))
+    return _named(config, lambda names: folders.read_folder(root, names))
 
 
 def tfds_source(config: ConfigDict) -> Dataset[Records]:
@@ -95,10 +95,11 @@ def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
     Raises:
       InputError: the file is missing or malformed, or a label is out of range.
     """
+    require(path.is_file() or not path.exists(), "data.path", "a regular file", path)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             values = {name: stored[name] for name in stored.files}
-    except DAMAGE as error:
+    except (*DAMAGE, MemoryError) as error:  # an array may claim any size
         raise InputError(
             "data.path: expected an .npz file of plain arrays, cannot read "
             f"{str(path)!r} ({one_line(error)})"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from difnas_jax.data.base import NamedSplits, Records
+from difnas_jax.data.base import NamedSplits, Records, spread_by_bytes
 from difnas_jax.errors import InputError, require
 from difnas_jax.runtime.given_paths import given_path
 
@@ -101,9 +101,19 @@ class TfdsRecords(Records):
         """The split and the position in it."""
         return f"{self.title} example {self.index[index]}"
 
+    def sampled(self) -> range:
+        """By the size of the files of the split."""
+        *_, sizes = json.loads(self.fingerprint)
+        share = len(self) / max(len(self.source), 1)
+        return spread_by_bytes(len(self), round(share * sum(size for _, size in sizes)))
+
     def checksum(self, value: int) -> int:
-        """Of names and sizes of the files, and of what was selected."""
-        return super().checksum(zlib.crc32(self.fingerprint.encode(), value))
+        """Of names and sizes of the files, of what was selected, and of a sample."""
+        value = super().checksum(zlib.crc32(self.fingerprint.encode(), value))
+        for index in self.sampled():
+            image, label = self.read(index)
+            value = zlib.crc32(b"%s %d" % (image, label), value)
+        return value
 
 
 def read_prepared(folder: Path, names: list[str] | None = None) -> NamedSplits:
