@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from difnas_jax.pipeline import Results, run
 
-__all__ = ["Results", "run"]
+    __version__: str
+
+__all__ = ["Results", "__version__", "run"]
 
 
 def __getattr__(name: str) -> Any:
     """Load the pipeline when it is asked for: spaces and search need no JAX."""
+    if name == "__version__":
+        from difnas_jax.runtime.versions import versions
+
+        return versions()[__name__]
     if name in __all__:
         from difnas_jax import pipeline
 

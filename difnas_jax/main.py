@@ -1,17 +1,4 @@
-"""A run: supernet, indicator, search, retraining and report.
-
-    python -m difnas_jax --config=digits
-    python -m difnas_jax --config=mbv2:smoke --config.search.max_macs=1500000
-    python -m difnas_jax --config=mine.py --config.stages=search,report
-
---config is a config that comes with the package, or a file, with its arguments after a
-colon. Every field of the config is a flag, with an = and no space. All files are
-written to --workdir; the same command continues a run that was stopped. It joins the
-other processes of its job, which JAX finds on TPU pods, SLURM, Open MPI and Kubernetes;
-elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID
-(launch/README.md). It waits for them for --join-timeout seconds, 300 by default.
---distributed is an error where there are none, --no-distributed runs alone.
-"""
+"""A run: supernet, indicator, search, retraining and report. See `usage.py`."""
 
 import argparse
 import json
@@ -23,12 +10,13 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import pipeline
-from difnas_jax.config import build
+from difnas_jax import pipeline, plan, usage
+from difnas_jax.config import build, default
+from difnas_jax.config.comments import described
 from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.config.stages import HARMLESS
 from difnas_jax.errors import require
-from difnas_jax.runtime import compilation, mesh, processes, shutdown
+from difnas_jax.runtime import compilation, failures, mesh, processes, shutdown
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 
@@ -42,48 +30,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit code, one of those of `runtime/shutdown.py`.
     """
-    return shutdown.exit_code(lambda: _run(argv))
+    argv = sys.argv[1:] if argv is None else argv
+    return 0 if usage.help_asked(argv) else shutdown.exit_code(lambda: _run(argv))
 
 
-def _run(argv: Sequence[str] | None) -> None:
+def _run(argv: Sequence[str]) -> None:
     flags, config = parse_flags(argv)
+    if flags.help_config:
+        print(described(config))
+        return
+    if flags.dry_run:
+        mesh.check_devices(config.devices)
+        workdir = _workdir(flags, config)
+        print("\n".join(plan.dry_run(config, workdir)))
+        return
     joins = flags.distributed
     if joins is None:
         joins = processes.number_of_processes() > 1
     if joins:
         processes.join(flags.join_timeout)
-    with shutdown.watch_for_failures():
+    with failures.watch_for_failures():
         mesh.check_devices(config.devices)  # before any output, which needs a device
         processes.on_all_processes(lambda: _work(flags, config))
 
 
 def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
-    workdir = Path(flags.workdir or default_workdir(flags.config, config))
-    say(f"workdir: {workdir}")
+    workdir = _workdir(flags, config)
     compilation.suggest_kept_memory()
     say("\n".join(pipeline.run(config, workdir).lines()))
 
 
-def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, ConfigDict]:
+def _workdir(flags: argparse.Namespace, config: ConfigDict) -> Path:
+    workdir = Path(flags.workdir or default_workdir(flags.config, config))
+    say(f"workdir: {workdir}")
+    return workdir
+
+
+def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, ConfigDict]:
     """The flags, and the config with its overrides.
 
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = shutdown.Parser(
-        prog="python -m difnas_jax.main",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("--config", metavar="NAME[:ARGUMENTS]", required=True, help="name or file")
-    add("--workdir", metavar="FOLDER", help="default: runs/<config>-<checksum>")
-    joining = argparse.BooleanOptionalAction
-    add("--distributed", action=joining, help="join others; default: where there are")
-    add("--join-timeout", type=float, default=300.0, help="seconds to wait for them")
-    known, rest = parser.parse_known_args(argv)
-    config = load_config(known.config)
+    known, rest = usage.parser(shutdown.Parser).parse_known_args(argv)
+    given = known.config or known.help_config
+    require(given, "--config", "the name of a config (see --help) or a file", "none")
+    config = load_config(known.config) if known.config else default()
     override_by_flags(config, rest)
     seconds = known.join_timeout
     fits = 0 < seconds <= threading.TIMEOUT_MAX

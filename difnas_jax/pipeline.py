@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax import checks
+from difnas_jax import checks, plan
 from difnas_jax.config import build
 from difnas_jax.config.files import saved_config
 from difnas_jax.config.stages import STAGES
@@ -33,6 +33,7 @@ from difnas_jax.runtime import (
     shutdown,
 )
 from difnas_jax.runtime.given_paths import given_path
+from difnas_jax.runtime.jax_settings import standard_settings
 from difnas_jax.runtime.markers import Marker, outputs, read_marker, write_marker
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.progress import working
@@ -76,7 +77,8 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       OSError: the disk is full.
     """
     workdir = given_path("workdir", workdir)
-    with shutdown.handle_signals(), working("checking the config"):
+    handled = shutdown.handle_signals()
+    with standard_settings(), handled, working("checking the config"):
         if config.search.name:
             return _run_named_search(config, workdir)
         return _run_stages(config, workdir)
@@ -128,6 +130,7 @@ def _run_stages(config: ConfigDict, workdir: Path) -> Results:
             if summary.checksum:  # some stage reads the data
                 files.write_json(workdir / artifacts.DATA, dataclasses.asdict(summary))
         processes.check_shared(workdir / "config.json")
+        say("\n".join(plan.lines(config, workdir, summary)))
         for name in chosen_stages(config):
             shutdown.raise_if_stop_requested()
             run_stage(name, config, workdir, summary.checksum)

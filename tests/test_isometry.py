@@ -305,7 +305,7 @@ def test_the_command_of_the_package(few_blocks, tmp_path, capsys):
     config = load_config(SMALL_RUN[0].partition("=")[2])
     override_by_flags(config, [*PARALLEL, "--config.stages=report"])
     page.run(config, tmp_path)
-    assert (tmp_path / "figures" / "isometry.png").stat().st_size > 10_000
+    assert (tmp_path / "figures" / "isometry-4.svg").stat().st_size > 10_000
     assert "python -m difnas_jax isometry" not in (tmp_path / "report.html").read_text()
     config.seed = 1
     page.run(config, tmp_path)

@@ -40,10 +40,11 @@ def workdir(finished, tmp_path):
 
 def snapshot(workdir):
     """Name, time and bytes of all that stages write."""
+    of_runs = ("config.json", artifacts.DATA, locks.LOCK)
     return {
         path: (path.stat().st_mtime_ns, path.read_bytes())
         for path in workdir.rglob("*")
-        if path.is_file() and path.name not in ("config.json", locks.LOCK)
+        if path.is_file() and path.name not in of_runs
     }
 
 

@@ -17,7 +17,7 @@ from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.path_counts import structure
 from difnas_jax.ranking.tables import TABLES, read_nas_bench_201
 from difnas_jax.report import ranking
-from difnas_jax.report.figures import png
+from difnas_jax.report.svg import svg
 from difnas_jax.runtime import shutdown
 from difnas_jax.runtime.columns import Columns, ColumnsWriter
 from difnas_jax.scoring import sweep
@@ -63,7 +63,8 @@ def flags(rows, tmp_path, monkeypatch):
         return Measure(config.seed, tuple(names))
 
     monkeypatch.setattr(rank, "proxy_columns", measure)
-    monkeypatch.setattr(ranking, "png", lambda figure: b"")  # which takes a second
+    drawing = '<svg width="1pt" viewBox="0 0 1 1"></svg>'
+    monkeypatch.setattr(ranking, "svg", lambda *_: drawing)  # which takes a second
     table = write_rows(tmp_path / "t.csv", rows)
     return ["rank", "nas_bench_201", f"--table={table}"]
 
@@ -103,7 +104,7 @@ def test_what_is_measured_is_written_and_ranked(flags, rows, tmp_path, capsys):
     text = (workdir / "ranking.md").read_text()
     assert text == capsys.readouterr().out[-len(text) :]
     page = (workdir / "ranking.html").read_text()
-    assert page.count("data:image/png") == 3 and combined in page
+    assert page.count("<svg ") == 3 * 7 and combined in page
     # What was ranked can be ranked again, with the same numbers.
     scores = Columns.read(workdir / "scores.csv")
     assert set(scores.values) == {*NULLS, *SCORES, combined}
@@ -215,13 +216,12 @@ def test_a_figure_has_a_panel_for_every_score(rng):
         "a" * 80: rng.normal(size=(2, 50)),
         **{f"b{n}": rng.normal(size=(1, 50)) for n in range(5)},
     }
-    figure = ranking.scatter(
+    drawn = ranking.scatter(
         scores, accuracies, {name: {"tau_b": None} for name in scores}
     )
-    assert "not defined" in [text.get_text() for text in figure.axes[0].texts][0]
-    drawn = [axes for axes in figure.axes if axes.axison]
-    assert len(drawn) == 6 and len(figure.axes) == 8
-    assert png(figure).startswith(b"\x89PNG")
+    titles = [figure.axes[0].get_title(loc="left") for figure in drawn]
+    assert len(titles) == 6 and titles[1] == "b0: tau-b not defined"
+    assert svg(drawn[0], "a").count("<image") == 1  # of all points
 
 
 def test_some_architectures(rows, tmp_path, capsys):

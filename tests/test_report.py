@@ -1,30 +1,43 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from PIL import Image
 
 from difnas_jax import config as config_lib
 from difnas_jax import spaces
 from difnas_jax.config.build import build_space
 from difnas_jax.config.stages import STAGES
 from difnas_jax.errors import InputError
-from difnas_jax.report import diagrams, disturbance, figures, room
+from difnas_jax.report import (
+    captions,
+    diagrams,
+    disturbance,
+    drawings,
+    figures,
+    room,
+    svg,
+)
 from difnas_jax.report import page as report
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.results import Results, short
 from difnas_jax.scoring.indicators import INDICATORS
+from difnas_jax.scoring.scorers import SCORERS
+from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.candidates import Candidates, compare, non_dominated
 from difnas_jax.spaces.costs import cost_table
 
 SPACES = {"digits": (16, 1, 10), "mbv2": (224, 3, 1000)}
+SVG = "{http://www.w3.org/2000/svg}"
+ONE_SIZE = {"", "10px"}
 FIGURES = {"network", "indicator", "search", "pareto", "training"}
 
 
@@ -129,6 +142,7 @@ def page_text(workdir: Path) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
+    config: ConfigDict
     workdir: Path
     best: artifacts.FoundNetwork
     page: str
@@ -141,7 +155,7 @@ def finished(
     config, workdir = make_config(request.param), tmp_path_factory.mktemp("run")
     best = write_all(config, workdir)
     report.run(config, workdir)
-    return Finished(workdir, best, page_text(workdir))
+    return Finished(config, workdir, best, page_text(workdir))
 
 
 def test_page_tells_everything(finished: Finished) -> None:
@@ -184,17 +198,19 @@ def test_exact_front_is_a_line_of_its_own() -> None:
     columns = {"score": np.ones(1), "macs": np.array([2 * 10**6])}
     one = Candidates(genomes, columns)
     for labels in (["Pareto front"], ["Pareto front", "exact front"]):
-        (axes,) = figures.score_against_macs(one, dict.fromkeys(labels, one)).axes
+        notes = ["the only one"]
+        fronts = dict.fromkeys(labels, one)
+        (axes,) = figures.score_against_macs(one, fronts, notes=notes).axes
         assert [line.get_label() for line in axes.lines] == labels
         assert len({line.get_color() for line in axes.lines}) == len(labels)
 
 
 def test_page_needs_no_other_file(finished: Finished) -> None:
     links = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", finished.page)
-    assert len(links) == len(FIGURES)
-    assert all(link.startswith("data:image/png;base64,") for link in links)
-    for text in ("<script", "<link", "url(", "@import", "http:", "https:"):
+    assert links and all(link.startswith("#") for link in links)
+    for text in ("<script", "<link", "@import", "http:", "https:"):
         assert text not in finished.page
+    assert set(re.findall(r"url\(.", finished.page)) == {"url(#"}
 
 
 def test_results(finished: Finished) -> None:
@@ -209,14 +225,57 @@ def test_results(finished: Finished) -> None:
     assert results["report"] == str(finished.workdir / artifacts.REPORT)
 
 
-def test_figures_are_pictures(finished: Finished) -> None:
-    paths = list((finished.workdir / artifacts.FIGURES).iterdir())
-    assert {path.stem for path in paths} == FIGURES
+def test_figures_are_pictures_of_the_page(finished: Finished) -> None:
+    """As files in plain colours, in the page in those of its style sheet."""
+    paths = sorted((finished.workdir / artifacts.FIGURES).iterdir())
+    assert {path.stem.partition("-")[0] for path in paths} == FIGURES
+    assert len(paths) == len(FIGURES) + 2 == finished.page.count("<svg ")
     for path in paths:
-        with Image.open(path) as image:
-            assert image.format == "PNG"
-            assert min(image.info["dpi"]) >= 150
-            assert np.asarray(image.convert("L")).std() > 5
+        root = ElementTree.fromstring(path.read_text())
+        assert len(list(root.iter(f"{SVG}path"))) > 5
+    inlined = finished.page[finished.page.index("<svg ") :]
+    for name, colour in svg.COLOURS.items():
+        assert f"--{name}: " in finished.page and colour not in inlined
+
+
+def test_text_of_figures_is_text_of_one_size(finished: Finished) -> None:
+    for path in (finished.workdir / artifacts.FIGURES).iterdir():
+        texts = list(ElementTree.fromstring(path.read_text()).iter(f"{SVG}text"))
+        sizes = re.findall(r"font-size: (\w+)|font: (\w+)", path.read_text())
+        assert len(texts) > 5 and {size for pair in sizes for size in pair} <= ONE_SIZE
+
+
+def test_candidates_say_what_they_are(finished: Finished) -> None:
+    best = finished.best
+    page = finished.page[finished.page.index('<figure class="pareto">') :]
+    notes = [html.unescape(note) for note in re.findall("(?s)<title>(.*?)</", page)]
+    ops, indices, costs, score = notes[0].split("\n")
+    assert len(notes) == 30 and ops == " ".join(best.ops)
+    assert indices == "op indices " + " ".join(map(str, best.architecture))
+    macs, params = best.costs.values()
+    assert costs == f"{macs:,} MACs, {params:,} parameters"
+    assert score == f"score {best.score:.6g}, rank 1"
+
+
+def test_candidates_beyond_those_that_speak_are_one_image() -> None:
+    config = make_config()
+    space = build_space(config)
+    genomes = np.array([[layer.ops[i % 2] for layer in space.layers] for i in range(9)])
+    columns = {"score": np.arange(9.0)[::-1], **cost_table(space).of(genomes)}
+    candidates = Candidates(genomes, columns)
+    for count, images in ((9, 0), (4, 1)):
+        notes = drawings.notes_of(space, candidates[:count])
+        drawn = figures.score_against_macs(candidates, {}, notes=notes)
+        text = svg.svg(drawn, "pareto")
+        assert (text.count("<title>"), text.count("<image")) == (count, images)
+
+
+def test_the_same_artefacts_give_the_same_page(finished: Finished) -> None:
+    paths = [finished.workdir / artifacts.REPORT, finished.workdir / artifacts.RESULTS]
+    paths += (finished.workdir / artifacts.FIGURES).iterdir()
+    before = [path.read_bytes() for path in paths]
+    report.run(finished.config, finished.workdir)
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_text_of_the_config_is_escaped(tmp_path: Path) -> None:
@@ -453,15 +512,17 @@ def test_heat_map_shows_every_value() -> None:
     table[0, 0] = 0.5
     axes = figures.indicator_heat_map(table, space, label="").axes[0]
     texts = [text.get_text() for text in axes.texts]
-    assert texts.count("0.5000") == 1
-    assert texts.count("1.2500") == space.allowed.sum() - 1
-    assert len(axes.patches) == (~space.allowed).sum()
+    assert texts.count("0.500") == 1
+    assert texts.count("1.250") == space.allowed.sum() - 1
+    assert len(axes.patches) == space.allowed.size
+    (lowest,) = [patch for patch in axes.patches if patch.get_alpha() == 0]
+    assert lowest.get_url() == f"layer 0, {space.ops[0].name}: 0.5"
 
 
 def test_long_curve_is_a_running_mean() -> None:
     rows = [{"step": i, "loss": 3.0 + (-1) ** i} for i in range(1, 401)]
-    axes = figures.training_curves(rows, []).axes[0]
-    raw, mean = axes.lines
+    (figure,) = figures.training_curves(rows, "supernet", ["loss"])
+    raw, mean = figure.axes[0].lines
     assert len(np.asarray(raw.get_ydata())) == 400
     np.testing.assert_allclose(np.asarray(mean.get_ydata()), 3.0)
 
@@ -489,9 +550,123 @@ def test_a_warning_about_the_indicator_is_shown(tmp_path):
     page = (tmp_path / artifacts.REPORT).read_text()
     assert "Warning:</strong> the supernet is at chance." in page
     assert "12.50 %" in page and "10.00 %" in page
-    unit = INDICATORS[config.method.indicator].unit
-    assert f"The indicator {config.method.indicator} ({unit})" in page
-    assert config.method.layer_indicator in page
+    assert "layer indicator parallel. Its indicator is gamma." in page
+
+
+@pytest.mark.parametrize("name", INDICATORS)
+def test_captions_are_those_of_the_indicator(name: str, tmp_path: Path) -> None:
+    config, row = make_config(), INDICATORS[name]
+    config.method.update(indicator=name, score="sum")
+    write_search(config, tmp_path)
+    report.run(config, tmp_path)
+    page = page_text(tmp_path)
+    plate = page[page.index('<figure class="indicator">') :]
+    caption = plate[plate.index("<figcaption>") : plate.index("</figcaption>")]
+    assert html.escape(row.meaning) in caption
+    for other in INDICATORS.values():
+        assert (html.escape(other.meaning) in page) == (other == row)
+    assert f"{row.unit}, summed over layers; higher is better" in page
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_every_score_says_what_it_is(name: str) -> None:
+    config = make_config()
+    config.method.score = name
+    texts = captions.score_unit(config), captions.score_meaning(config)
+    for text in (*texts, captions.method(config)):
+        assert len(text) > 10 and not set(text) & set("{}")
+    assert texts[1] in captions.method(config)
+    of_supernet = name != "training_free"
+    assert ("supernet" in captions.method(config)) == of_supernet
+
+
+def test_the_report_says_what_counts_as_evaluated(finished: Finished) -> None:
+    """Of the exact solver no scores were asked for, and of a set of ops no network."""
+    found = captions.evaluated(["evolution", "exact", "reinforce, most probable"])
+    assert list(found.values()) == ["evolution, reinforce", "exact"]
+    assert {*captions.evaluated(ALGORITHMS).values()} >= {"exact", "pruning"}
+    for meaning in found:
+        assert meaning in " ".join(finished.page.split())
+
+
+def test_the_training_loss_is_explained(finished: Finished) -> None:
+    config = make_config()
+    told = captions.training_loss(config)
+    assert told in finished.page and "smoothing 0.1 and dropout 0.2" in told
+    config.retrain.update(label_smoothing=0.0, dropout=0.0)
+    assert captions.training_loss(config) == ""
+
+
+def test_provenance_of_every_stage(tmp_path: Path) -> None:
+    config = make_config()
+    write_all(config, tmp_path)
+    for stage, commit in (("supernet", "abc1234"), ("search", "def5678-dirty")):
+        path = tmp_path / f"stages/{stage}.json"
+        facts = {"command": f"python -m difnas_jax <{commit}>", "commit": commit}
+        facts |= {"device": "1 x cpu", "date": "2026-01-02T03:04:05Z"}
+        files.write_json(path, {**files.read_json(path), "provenance": facts})
+    report.run(config, tmp_path)
+    page = page_text(tmp_path)
+    section = page[page.index("<h2>Run</h2>") :]
+    for commit in ("abc1234", "def5678-dirty"):
+        assert f'<td class="left">{commit}</td>' in section
+        command = f'<pre class="command">python -m difnas_jax &lt;{commit}&gt;</pre>'
+        assert section.count(command) == 1
+    assert section.count("1 x cpu") == section.count("2026-01-02T03:04:05Z") == 2
+    assert "seed = 3" in section and "data.path" not in section.partition("All f")[0]
+
+
+def test_data_and_other_searches_are_shown(tmp_path: Path) -> None:
+    config = make_config()
+    results: Any = report.collect(config, tmp_path)
+    other = {"name": "<small>", "budget": {"min_macs": 0, "max_macs": 2_000_000}}
+    other |= {"architecture": "k3e3 <x>", "macs": 1_999_000, "params": 54_321}
+    other |= {"score": 1.5, "test_accuracy": None, "report": "searches/a b/report.html"}
+    images = {"train": 1200, "validation": 0, "test": 360}
+    classes, notes = ["cat", "<dog>"], ["40 files <left> out"]
+    summary = {"stored": "8 x 8 grey", "classes": classes, "notes": notes}
+    results |= {"searches": [other], "data": {**summary, "images": images}}
+    page = " ".join(report.render(config, tmp_path, results, {}).split())
+    assert '<a href="searches/a%20b/report.html">&lt;small&gt;</a>' in page
+    for text in ("≤ 2 M MACs", "1,999,000", "54,321", "1.50000", "k3e3 &lt;x&gt;"):
+        assert text in page, text
+    for text in ("8 x 8 grey", "Train: 1,200 images. ", "cat, &lt;dog&gt;"):
+        assert text in page, text
+    assert '<p class="warning">40 files &lt;left&gt; out</p>' in page
+
+
+def test_missing_rows_of_metrics_are_noticed(tmp_path: Path) -> None:
+    config = make_config()
+    best = write_all(config, tmp_path)
+    rows = [{"step": s, "updates": u} for s, u in ((3, 3), (4, 1), (8, 4), (9, 1))]
+    rows = [{**row, "loss": 1.0, "accuracy": 0.5} for row in rows]
+    path = tmp_path / artifacts.SUPERNET_METRICS
+    measured = {"accuracy": 0.5, "chance": 0.1, "step": 9}
+    files.write_json(tmp_path / artifacts.SUPERNET_RESULT, measured)
+    gaps = {0: ["1 to 3"], 1: ["4 to 4"], 2: ["5 to 8"], 3: ["9 to 9"], None: []}
+    for lost, steps in gaps.items():
+        files.write_json_lines(path, [r for i, r in enumerate(rows) if i != lost])
+        expected = [
+            f"supernet/metrics.jsonl has no row of the steps {text}, which its curve "
+            "leaves out"
+            for text in steps
+        ]
+        assert report.collect(config, tmp_path)["warnings"] == expected
+    result = tmp_path / artifacts.RETRAIN_RESULT
+    files.write_json(result, {**files.read_json(result), "steps": 12})
+    assert report.collect(config, tmp_path)["ops"] == best.ops
+    report.run(config, tmp_path)
+    assert "retrain/metrics.jsonl has no row of the steps 12 to 12" in page_text(
+        tmp_path
+    )
+
+
+def test_markup_in_results_is_escaped(finished: Finished) -> None:
+    values = files.read_json(finished.workdir / artifacts.RESULTS)
+    results = Results.of(Path("w"), {**values, "report": "a: <b>&.html"})
+    text = results._repr_html_()
+    assert "<th>report</th><td>a: &lt;b&gt;&amp;.html</td>" in text
+    assert text.count("<tr>") == len(results.lines())
 
 
 def disturbed(step: int, change: float, layers: int = 2) -> dict[str, Any]:
@@ -534,7 +709,8 @@ def test_disturbance_in_numbers() -> None:
 @pytest.mark.parametrize("count", [1, 2, 40])
 def test_figure_of_the_disturbance(count: int) -> None:
     rows = [disturbed(10 * i, (-1) ** i / 8, layers=21) for i in range(count)]
-    loss, of_parts, accuracy, _ = disturbance.figure(rows).axes
+    drawn = disturbance.figures(rows)
+    loss, of_parts, accuracy, _ = [figure.axes[0] for figure in drawn]
     means = [row["loss"]["mean"] for row in rows]
     for axes in (loss, accuracy):
         _, dots, *running = axes.lines

@@ -35,7 +35,14 @@ from difnas_jax.errors import require
 from difnas_jax.ranking.comparison import check_combination, check_fit, evaluations
 from difnas_jax.ranking.tables import TABLES, BenchmarkTable
 from difnas_jax.report import ranking
-from difnas_jax.runtime import compilation, files, locks, processes, shutdown
+from difnas_jax.runtime import (
+    compilation,
+    failures,
+    files,
+    locks,
+    processes,
+    shutdown,
+)
 from difnas_jax.runtime.columns import check_settings
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
@@ -74,7 +81,7 @@ def _rank(argv: Sequence[str] | None) -> None:
     flags, config = parse_flags(argv)
     if processes.number_of_processes() > 1:
         processes.join(JOIN_SECONDS)
-    with shutdown.watch_for_failures(), contextlib.ExitStack() as held:
+    with failures.watch_for_failures(), contextlib.ExitStack() as held:
         if processes.is_main_process():  # it alone writes, and holds the workdir
             held.enter_context(locks.locked(flags.workdir))
         held.enter_context(shutdown.handle_signals())

@@ -35,6 +35,7 @@ def default() -> ConfigDict:
     config.space.image_size = 224
     # 1 grey, 3 colour; grey data are repeated to 3 channels.
     config.space.image_channels = 3
+    # Of the data, with labels from 0; outputs of the classifier.
     config.space.num_classes = 1000
 
     config.data = ConfigDict()
@@ -80,7 +81,7 @@ def default() -> ConfigDict:
 
     config.method = method_fields()
 
-    config.supernet = _training()
+    config.supernet = training_fields()
     config.supernet.epochs = 120.0
     config.supernet.optimizer = "adam"
     config.supernet.learning_rate = 0.03
@@ -117,12 +118,14 @@ def default() -> ConfigDict:
     config.search.algorithm = "evolution"
     # Run beside it for comparison; `exact` only where the score allows it.
     config.search.references = ("random", "exact")
-    # `random` and `nsga2` take generations and population, `nsga2` also
-    # `mutation_probability`; `exact` lists the `population` best networks.
+    # `evolution`: generations, and candidates of each. `random` and `nsga2` take both,
+    # too; `exact` lists the `population` best networks.
     config.search.generations = 20
     config.search.population = 50
     # The best so many of all candidates evaluated so far become parents.
     config.search.parents = 10
+    # Children of a generation by mutation, which draws the op of each layer again with
+    # this probability (of `nsga2`, too), and by crossover.
     config.search.mutations = 25
     config.search.mutation_probability = 0.1
     config.search.crossovers = 25
@@ -153,7 +156,7 @@ def default() -> ConfigDict:
     config.search.min_params = 0
     config.search.max_params = 0
 
-    config.retrain = _training()
+    config.retrain = training_fields()
     config.retrain.epochs = 240.0
     config.retrain.batch_size = 1024
     config.retrain.reference_batch = 1024
@@ -176,25 +179,27 @@ def default() -> ConfigDict:
     return config.lock()
 
 
-def _training() -> ConfigDict:
+def training_fields() -> ConfigDict:
     """The fields that supernet and retraining share."""
     config = ConfigDict()
     # Duration in passes of the training split through a path, or in updates;
     # exactly one of the two is positive.
     config.epochs = 0.0
     config.steps = 0
+    # Images of a batch, on all devices together.
     config.batch_size = 512
     # `sgd` or `adam`, with `momentum` (of Adam, beta 1).
     config.optimizer = "sgd"
+    config.momentum = 0.9
     # Peak learning rate at `reference_batch` images, scaled linearly.
     config.learning_rate = 0.25
     config.reference_batch = 512
     # `cosine` or `linear` to zero, after a linear rise over `warmup_steps`.
     config.schedule = "cosine"
     config.warmup_steps = 0
-    config.momentum = 0.9
     # Applies to kernels only, never to batch norms and biases.
     config.weight_decay = 0.0
+    # Share of the target that is spread evenly over all classes.
     config.label_smoothing = 0.1
     # Clip each gradient entry, or the global norm; 0 is off.
     config.clip_value = 0.0
@@ -209,5 +214,6 @@ def _training() -> ConfigDict:
     # Updates between two lines of metrics, and between two checkpoints.
     config.log_every = 100
     config.checkpoint_every = 1000
+    # How many checkpoints are kept, the newest ones.
     config.keep_checkpoints = 2
     return config

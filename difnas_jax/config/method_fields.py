@@ -32,15 +32,15 @@ def method_fields() -> ConfigDict:
     # the same weights, so that these paths are not disturbed. A setting of ConfigDict
     # has this name, too: write and read it as `config.method["update"]`.
     method["update"] = "plain"
-    # Their strength: a direction that alone came in n updates keeps alpha / (alpha + n)
-    # of an update. It is multiplied by `alpha_decay` in the course of the training,
-    # evenly on a logarithmic scale, and must stay at 0.001 at least, for float32;
-    # `forgetting` is the share of what is stored for an op that each further update
-    # with a path through the op keeps.
+    # Strength of a projection: a direction that alone came in n updates keeps
+    # alpha / (alpha + n) of an update. It is multiplied by `alpha_decay` in the course
+    # of the training, evenly on a logarithmic scale, and must stay at 0.001 at least,
+    # for float32; `forgetting` is the share of what is stored for an op that each
+    # further update with a path through the op keeps.
     method.alpha = 1.0
     method.alpha_decay = 1.0
     method.forgetting = 1.0
-    # The shares of the training between which they store and project; before is the
+    # Shares of the training between which projections store and project; before is the
     # warm-up.
     method.project_from = 0.0
     method.project_until = 1.0

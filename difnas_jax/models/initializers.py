@@ -243,8 +243,12 @@ def initialize(
 
 def variable_shapes(model: Network) -> dict[str, Any]:
     """Shapes of all variables, without computing one."""
-    space = model.space
-    images = jnp.zeros((1, space.image_size, space.image_size, space.image_channels))
-    path = jnp.zeros(space.num_layers, jnp.int32)
-    key = jax.random.key(0)
-    return jax.eval_shape(lambda: model.init(key, images, path, False))
+    space, struct = model.space, jax.ShapeDtypeStruct
+    side, channels = space.image_size, space.image_channels
+    images = struct((1, side, side, channels), jnp.float32)
+    path = struct((space.num_layers,), jnp.int32)
+    return jax.eval_shape(
+        lambda images, path: model.init(jax.random.key(0), images, path, False),
+        images,
+        path,
+    )

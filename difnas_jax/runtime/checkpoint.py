@@ -18,7 +18,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from difnas_jax.errors import InputError, Stopped, TrainingError, one_line
-from difnas_jax.runtime import files, processes, shutdown
+from difnas_jax.runtime import failures, files, processes, shutdown
 from difnas_jax.runtime.metrics import say
 
 RECORD, CHECKSUMS = "record", "checksums.json"
@@ -43,7 +43,7 @@ def _abort_all_on_failure(directory: Any) -> Iterator[None]:
         with files.disk_full_as_oserror(Path(directory).parents[1]):
             yield
     except Exception as error:
-        shutdown.abort_all(*shutdown.describe_error(error))
+        failures.abort_all(*failures.describe_error(error))
         raise
 
 
@@ -230,7 +230,7 @@ class Checkpoints:
         Raises:
           OSError: the disk is full.
         """
-        with files.disk_full_as_oserror(self.folder):
+        with shutdown.may_end(False), files.disk_full_as_oserror(self.folder):
             self._manager.close()
 
     def __enter__(self) -> Self:

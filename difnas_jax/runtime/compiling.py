@@ -13,6 +13,7 @@ from difnas_jax.errors import InputError
 from difnas_jax.runtime.compilation import without_collection
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.progress import working
+from difnas_jax.runtime.shutdown import may_end
 
 # The durations that JAX reports of each program, in their order.
 TRACE = "/jax/core/compile/jaxpr_trace_duration"
@@ -72,7 +73,7 @@ def compiling(title: str, what: str) -> Iterator[None]:
     say(f"{title}: compiling {what}")
     compilation, start = _listening(), time.monotonic()
     compilation.begin()
-    with working(f"{title}: compiling"), without_collection():
+    with working(f"{title}: compiling"), without_collection(), may_end(True):
         yield
     seconds = time.monotonic() - start
     say(f"{title}: compiled in {seconds:.1f} s ({compilation})")

@@ -1,6 +1,7 @@
 """Output of a run, by process 0 only: lines to the terminal, metrics to a file."""
 
 import json
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from difnas_jax.runtime import files
+from difnas_jax.runtime.output import show
 from difnas_jax.runtime.processes import is_main_process
 
 _shown_at = time.monotonic()
@@ -19,7 +21,7 @@ def say(text: str) -> None:
     shown()
     if is_main_process():
         with tqdm.external_write_mode():
-            print(text, flush=True)
+            show(text, sys.stdout)
 
 
 def shown() -> None:

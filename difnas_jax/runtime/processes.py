@@ -147,7 +147,7 @@ def gather_texts(text: str) -> list[str]:
 def on_all_processes(work: Callable[[], Result]) -> Result:
     """Do the work on every process, and wait until all have done it.
 
-    A failure of one process ends all (`shutdown.py`).
+    A failure of one process ends all (`failures.py`).
     """
     result = work()
     multihost_utils.sync_global_devices("difnas_jax: work done on all processes")

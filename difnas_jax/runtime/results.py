@@ -1,6 +1,7 @@
 """What a run found, for people, programs and notebooks."""
 
 import dataclasses
+import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -83,7 +84,8 @@ class Results:
         return f"{self.values['retrained_in']}, of {1 + len(self.runners_up)} networks"
 
     def _repr_html_(self) -> str:
-        rows = (line.replace(": ", "</th><td>", 1) for line in self.lines())
+        lines = map(html.escape, self.lines())
+        rows = (line.replace(": ", "</th><td>", 1) for line in lines)
         cells = "".join(f"<tr><th>{row}</td></tr>" for row in rows)
         return f"<table>{cells}</table>"
 

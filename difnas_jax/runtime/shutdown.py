@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, signals, and failures of one of several processes.
+"""How a command ends: exit codes, and requests to stop.
 
 0    done
 1    a training broke down, or the disk is full
@@ -8,50 +8,58 @@
 130  interrupted from the keyboard
 
 Machines that can be preempted send a signal some seconds ahead (TPU VMs and Kubernetes
-SIGTERM, SLURM the one that `--signal` names). The signal handler only records it;
-training and search test for it between two steps, so that no step is interrupted
-halfway.
+SIGTERM, SLURM the one that `--signal` names). It is heard within seconds, wherever the
+program is:
 
-A process that fails leaves the others in a collective that never returns, where no
-exception reaches them. The failing process therefore posts its error to the key-value
-store of JAX's coordination service. A thread in every process polls the store, prints
-the error and ends its process; no process waits at its exit for one that is gone.
-Checkpoints and artefacts are complete or absent at any moment, so nothing is damaged.
+- The signal handler only records it. Training and search test for it between two steps,
+  save, and stop (`stop_requested`), so that no step is interrupted halfway.
+- Elsewhere (reading, compiling, evaluating, drawing) everything that was done is saved
+  already. A thread ends the process there if it has not ended by itself after
+  `PATIENCE` seconds. The main thread may be in XLA for minutes, where no Python runs;
+  the thread learns of signals from the file descriptor that Python writes them to at
+  once. To end so is no worse than to be killed: files are complete or absent at any
+  moment, and the same command continues to the same bits.
+- `may_end(False)` marks where that would lose updates: from the first update of a
+  training to the last save. The first call of another program within it compiles, and
+  there the process may end: what is lost are the updates since the last checkpoint. A
+  training saves before it evaluates.
+- Of several processes, those that no signal has reached end with the one that has: the
+  stop is posted like a failure (`failures.py`), with code 75.
+
+Ctrl-C raises `KeyboardInterrupt`, as ever, and the same thread ends a command whose
+main thread is not in Python. A second Ctrl-C ends the process at once. In a notebook,
+whose process is not ours, Ctrl-C is left as it is.
 """
 
 import argparse
+import builtins
 import contextlib
-import json
 import os
 import signal
+import socket
 import sys
 import threading
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import jax
 import numpy as np
-from jax.errors import JaxRuntimeError
 from jax.experimental import multihost_utils
-from orbax.checkpoint import multihost
 
-from difnas_jax.errors import InputError, Stopped, TrainingError
-from difnas_jax.runtime import files
+from difnas_jax.errors import InputError, Stopped
+from difnas_jax.runtime.failures import abort_all, describe_error, end_process
+from difnas_jax.runtime.jax_settings import standard_settings
+from difnas_jax.runtime.output import show
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 # Turns between two comparisons among processes, each of which is a collective.
 AGREE_EVERY = 8
-FAILURE_KEY, BARRIER = "difnas_jax/failure", "difnas_jax/failure_seen"
-# Seconds between two polls, and seconds for which the first process that fails waits
-# until all others have seen its error. Process 0 hosts the store, and a process that
-# loses it is aborted by XLA: it stays for some seconds after the others may leave.
-POLL_SECONDS, GRACE_SECONDS, LAST_SECONDS = 1.0, 30.0, 4.0
-DIED = "another process has died; the same command continues"
+# Seconds that the main thread has to stop by itself, and between two looks at it.
+PATIENCE, LOOK_EVERY = 3.0, 0.25
+CONTINUES = "the same command continues"
 
 _received: list[int] = []
-_ending = threading.Lock()
+_may_end = [True]
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,9 +70,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see --help")
 
 
-def exit_code(
-    work: Callable[[], None], interrupted: str = "the same command continues"
-) -> int:
+def exit_code(work: Callable[[], None], interrupted: str = CONTINUES) -> int:
     """Do the work of a command and print an error of the user as one line.
 
     Args:
@@ -75,58 +81,44 @@ def exit_code(
       The exit code, one of those above. An error also ends the other processes.
     """
     try:
-        work()
+        with _interrupted_once(), standard_settings():
+            work()
     except Stopped as stopped:
-        print(f"{stopped}; the same command continues", file=sys.stderr)
+        show(f"{stopped}; {CONTINUES}", sys.stderr)
         return os.EX_TEMPFAIL
     except (Exception, KeyboardInterrupt) as error:
         text, code = describe_error(error, interrupted)
         abort_all(text, code)
         if code is None:
             raise
-        print(text, file=sys.stderr)
+        show(text, sys.stderr)
         return code
     return 0
 
 
-def describe_error(
-    error: BaseException, interrupted: str = ""
-) -> tuple[str, int | None]:
-    """One line about an error and the exit code.
-
-    Of an unexpected error, a defect of the program, it is a traceback and None.
-    """
-    if isinstance(error, KeyboardInterrupt):
-        return f"stopped; {interrupted}", 130
-    if isinstance(error, InputError | TrainingError):
-        return f"error: {error}", 2 if isinstance(error, InputError) else 1
-    if isinstance(error, OSError) and error.errno in files.FULL_DISK:
-        path, reason = error.filename or "output", error.strerror
-        full = f"error: {path}: expected space to write, the disk is full ({reason})"
-        return f"{full}; make space, and run the same command again", 1
-    return "".join(traceback.format_exception(error)).rstrip(), None
-
-
 @contextlib.contextmanager
 def handle_signals() -> Iterator[None]:
-    """Record `SIGNALS` instead of ending the process.
+    """Hear `SIGNALS`, and end the process only as said above.
 
     Enter it after `jax.distributed.initialize`, which installs a handler of SIGTERM of
     its own. Outside of the main thread, where Python allows no signal handlers, it does
     nothing.
     """
-    in_main_thread = threading.current_thread() is threading.main_thread()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {
         number: signal.signal(number, lambda number, _: _received.append(number))
-        for number in (SIGNALS if in_main_thread else ())
+        for number in SIGNALS
     }
     try:
-        yield
+        with _listening():
+            yield
     finally:
         for number, handler in before.items():
             # None stands for a handler that Python did not install and cannot restore.
             signal.signal(number, handler or signal.SIG_DFL)
-            _received.clear()
+        _received.clear()
 
 
 def stop_requested(turn: int = 0) -> bool:
@@ -153,58 +145,77 @@ def raise_if_stop_requested() -> None:
 
 
 @contextlib.contextmanager
-def watch_for_failures() -> Iterator[None]:
-    """End this process when another one fails; `abort_all` is called outside of it."""
-    if not jax.distributed.is_initialized():
+def may_end(anywhere: bool) -> Iterator[None]:
+    """Whether a request to stop may end the process anywhere inside, see above."""
+    _may_end.append(anywhere)
+    try:
         yield
-        return
-    finished, client = threading.Event(), multihost.get_jax_distributed_client()
+    finally:
+        _may_end.pop()
 
-    def poll() -> None:
-        while not finished.wait(POLL_SECONDS):
-            with contextlib.suppress(JaxRuntimeError):  # no failure is posted
-                _end(client, *json.loads(client.key_value_try_get(FAILURE_KEY)))
 
-    thread = threading.Thread(target=poll, daemon=True)
+@contextlib.contextmanager
+def _listening() -> Iterator[None]:
+    """Run the thread that ends this process where its main thread hears nothing."""
+    wakeups, writer = socket.socketpair()
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    over = threading.Event()
+    arguments = wakeups, over
+    thread = threading.Thread(target=_end_unheard, args=arguments, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        finished.set()
+        signal.set_wakeup_fd(before)
+        over.set()
+        writer.close()  # the other end reads that it is closed
         thread.join()
+        wakeups.close()
 
 
-def abort_all(text: str, code: int | None) -> None:
-    """End all processes because this one has failed; returns where it is the only one.
+def _end_unheard(wakeups: socket.socket, over: threading.Event) -> None:
+    """Wait for a request to stop, and then for the end of the work, with patience."""
+    numbers = (byte[0] for byte in iter(lambda: wakeups.recv(1), b""))
+    requests = (number for number in numbers if number in (*SIGNALS, signal.SIGINT))
+    request, waited = next(requests, None), 0.0
+    while request is not None and not over.wait(LOOK_EVERY):
+        waited = waited + LOOK_EVERY if _is_unheard(request) else 0.0
+        if waited >= PATIENCE:
+            from_keyboard = request == signal.SIGINT
+            text = f"stopped{'' if from_keyboard else ' by a signal'}; {CONTINUES}"
+            code = 130 if from_keyboard else os.EX_TEMPFAIL
+            abort_all(text, code)
+            end_process(text, code)
 
-    Args:
-      text: the error, which the others print after the number of this process.
-      code: exit code of all processes, or None for an unexpected error. If all other
-        processes are alive to see such an error, it is a defect of the program and the
-        code is 1; otherwise it is taken for a consequence of the death of one of them,
-        and the code is that of a run that can be continued.
+
+def _is_unheard(request: int) -> bool:
+    """Whether a request to stop waits for the main thread for no good reason."""
+    if request == signal.SIGINT:  # upon which `_interrupt` runs, once
+        return signal.getsignal(signal.SIGINT) is _interrupt
+    return _may_end[-1]
+
+
+@contextlib.contextmanager
+def _interrupted_once() -> Iterator[None]:
+    """Let the first Ctrl-C raise `KeyboardInterrupt`, and the second end the process.
+
+    It may come while what the first has left is tidied up, until Python itself ends.
     """
-    if not jax.distributed.is_initialized():
-        return
-    client = multihost.get_jax_distributed_client()
-    failure = json.dumps([f"process {jax.process_index()}: {text}", code])
-    with contextlib.suppress(JaxRuntimeError):  # another process posted one before
-        client.key_value_set(FAILURE_KEY, failure)
-    _end(client, text, code)
-
-
-def _end(client: Any, text: str, code: int | None) -> NoReturn:
-    """Wait until all processes have seen the error, print it and end this process."""
-    _ending.acquire()  # never released: a second thread waits until the first one exits
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        and not hasattr(builtins, "__IPYTHON__")  # the process is a notebook's
+    )
+    if ours:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
-        client.wait_at_barrier(BARRIER, int(1000 * GRACE_SECONDS))
-        time.sleep(0 if jax.process_index() else LAST_SECONDS)
-    except JaxRuntimeError:
-        if code is None:
-            text, code = f"{text}\n{DIED}", os.EX_TEMPFAIL
-    finally:  # also where the wait is interrupted, or stderr is closed
-        try:
-            sys.stdout.flush()
-            print(text, file=sys.stderr, flush=True)
-        finally:
-            os._exit(1 if code is None else code)
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is _interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(*_: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt

@@ -50,7 +50,7 @@ def check_inputs(config: ConfigDict, workdir: Path) -> None:
     stages = chosen_stages(config)
     if given := config.search.supernet:
         there = supernet_workdir(config, workdir)
-        trained = read_marker(there, "supernet").get("complete")
+        trained = bool(read_marker(there, "supernet").get("complete"))
         expected = "the workdir of a run whose supernet is trained"
         require(trained, "search.supernet", expected, repr(given))
     for name in stages:

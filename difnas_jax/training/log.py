@@ -20,6 +20,7 @@ from difnas_jax.training import optim
 
 FIELDS = (
     "step",
+    "updates",
     "loss",
     "accuracy",
     "gradient_norm",
@@ -114,7 +115,9 @@ class TrainingLog:
         self._title, self._recent = folder.name, deque(maxlen=REMEMBERED)
         self._progress = Progress(folder.name, steps.stop, steps.start, "updates")
         self._health = Health(settings.spike_factor)
-        self._writer = MetricsWriter(folder / "metrics.jsonl", FIELDS, steps.start)
+        # Metrics that were saved are those of a row that was not written for sure.
+        written = steps.start - bool(unwritten)
+        self._writer = MetricsWriter(folder / "metrics.jsonl", FIELDS, written)
         self._best = self._writer.best("validation_accuracy")
         self._learning_rate = optim.learning_rate(settings, steps.stop)
         self._images = images
@@ -193,6 +196,7 @@ class TrainingLog:
         images = (len(self.unwritten) - self._earlier) * self._images
         return {
             "step": done,
+            "updates": len(self.unwritten),  # of which it is the mean
             **means,
             "images_per_second": images / seconds,
             "data_wait": self._waited / seconds,

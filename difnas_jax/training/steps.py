@@ -40,6 +40,12 @@ class TrainState(flax.struct.PyTreeNode):
     optimizer: Any
     memory: Memory
 
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The parts of a checkpoint; Orbax saves no empty tree, such as no memory."""
+        names = ("variables", "optimizer", "memory")
+        return {name: part for name in names if (part := getattr(self, name))}
+
 
 TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 

@@ -4,6 +4,7 @@
 is the loop.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -23,14 +24,16 @@ from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.progress import working
-from difnas_jax.runtime.shutdown import stop_requested
+from difnas_jax.runtime.shutdown import may_end, stop_requested
 from difnas_jax.training import optim, programs, steps
+from difnas_jax.training.amount import trained_parameters
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.log import MetricRows, TrainingLog
 from difnas_jax.training.measurements import NO_MEASUREMENTS, Measurements
 from difnas_jax.training.paths import Memory, Sampler, paths_per_update, stream
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.reporting import due_after, report
 from difnas_jax.training.updates import Updates
 
 
@@ -80,6 +83,7 @@ def train(
         to_devices=functools.partial(devices.shard_batch, mesh=mesh, spec=spec),
         learn=sampler.learn,
     )
+    say(f"{folder.name}: {trained_parameters(recipe, variables)}")
     with Checkpoints(folder / "checkpoints", settings.keep_checkpoints) as checkpoints:
         state, unwritten = restored(state, checkpoints)
         paths = updates.paths(int(state.step), state.memory)
@@ -155,15 +159,20 @@ def fit(
       Stopped: a signal was received; the state is saved.
     """
     first, total = int(state.step), updates.total
-    evaluate, disturbance, room = measurements
+    disturbance = measurements.disturbance
     in_flight = devices.programs_in_flight()
-    with Loader(updates.batches, range(first, total), updates.to_devices) as ahead:
+    loader = Loader(updates.batches, range(first, total), updates.to_devices)
+    with contextlib.ExitStack() as unsaved, loader as ahead:
+        due = due_after(first, total, settings, measurements)
+        if log.unwritten and due:  # an earlier session stopped before it
+            report(state, due, log, checkpoints, measurements)
         for step in range(first, total):
             batch = log.wait_for(ahead)
             paths = updates.paths(step, state.memory)
             state, metrics = updates.train_step(state, batch, paths)
             if step == first:  # which compiled
                 log.restart()
+                unsaved.enter_context(may_end(False))
             log.add(metrics)
             # Batches wait on the device until their update is done: keep few of them.
             jax.block_until_ready(log.unwritten[-in_flight:][0]["loss"])
@@ -176,35 +185,19 @@ def fit(
             if disturbance and disturbance.is_due(done, total):
                 with log.paused():
                     disturbance.measure(updates, state, paths)
+            due = due_after(done, total, settings, measurements)
             stops = stop_requested(done)
-            saves = _is_due(done, settings.checkpoint_every, total)
-            evaluates = bool(evaluate) and _is_due(done, settings.evaluate_every, total)
-            reports = saves or evaluates or _is_due(done, settings.log_every, total)
-            if not (reports or stops):
-                continue
-            log.check(done, _last_checkpoint(checkpoints))
-            if reports:
-                row = log.row(done)
-                if ahead.corrupt:
-                    row["corrupt_images"] = ahead.corrupt
-                if evaluate and evaluates:
-                    row |= evaluate(state.variables)
-                log.write(row)
-                if room:
-                    room.write(state)
-            if saves or stops:
-                checkpoints.save(done, log.unwritten, **_parts(state))
-            if stops:
+            if stops or due:
+                log.check(done, _last_checkpoint(checkpoints))
+            if stops:  # what is due follows when the same command continues
+                checkpoints.save(done, log.unwritten, **state.parts)
                 raise Stopped(
                     f"{checkpoints.folder.parent.name} is saved at step {done}"
                 )
-            log.restart()
+            if due:
+                report(state, due, log, checkpoints, measurements, ahead.corrupt)
     log.close()
     return state
-
-
-def _is_due(done: int, every: int, total: int) -> bool:
-    return done == total or (every > 0 and done % every == 0)
 
 
 def _last_checkpoint(checkpoints: Checkpoints) -> str:
@@ -224,15 +217,9 @@ def restored(
     Raises:
       InputError: checkpoints of which none can be read.
     """
-    newest = checkpoints.newest(**_parts(state))
+    newest = checkpoints.newest(**state.parts)
     if newest is None:
         return state, []
     step, unwritten, parts = newest
     say(f"continuing from step {step} in {checkpoints.folder}")
     return state.replace(step=state.step + step, **parts), unwritten
-
-
-def _parts(state: steps.TrainState) -> dict[str, Any]:
-    """The parts of a checkpoint; Orbax saves no empty tree, such as no memory."""
-    names = ("variables", "optimizer", "memory")
-    return {name: part for name in names if (part := getattr(state, name))}

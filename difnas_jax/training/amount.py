@@ -1,0 +1,77 @@
+"""How much a training trains: updates, images and parameters."""
+
+import dataclasses
+import math
+from collections import Counter
+from typing import Any, Self
+
+from ml_collections import ConfigDict
+
+from difnas_jax.training.fates import TRAINED, leaves_of, merge
+from difnas_jax.training.gradients import BATCH_SHARING
+from difnas_jax.training.optim import total_steps
+from difnas_jax.training.paths import paths_per_update
+from difnas_jax.training.recipe import Recipe, build_sampler
+
+
+@dataclasses.dataclass(frozen=True)
+class Amount:
+    """The updates of a training.
+
+    Attributes:
+      updates: in all.
+      paths: K, of one update.
+      passes: how often each image of a batch passes through a path.
+      batch_size: images of a batch.
+      examples: images of the training split.
+    """
+
+    updates: int
+    paths: int
+    passes: int
+    batch_size: int
+    examples: int
+
+    @classmethod
+    def of_supernet(cls, config: ConfigDict, examples: int) -> Self:
+        """That of the supernet of a config."""
+        paths = paths_per_update(build_sampler(config))
+        passes = BATCH_SHARING[config.method.batch_sharing].passes(paths)
+        updates = total_steps(config.supernet, examples, passes)
+        return cls(updates, paths, passes, config.supernet.batch_size, examples)
+
+    @classmethod
+    def of_retraining(cls, config: ConfigDict, examples: int) -> Self:
+        """That of one found network."""
+        updates = total_steps(config.retrain, examples, passes=1)
+        return cls(updates, 1, 1, config.retrain.batch_size, examples)
+
+    @property
+    def images(self) -> int:
+        """That pass through a path in one update."""
+        return self.batch_size * self.passes
+
+    def text(self) -> str:
+        """For people."""
+        paths = f" and {self.paths} paths" if self.paths > 1 else ""
+        images = self.updates * self.images
+        return (
+            f"{self.updates:,} updates of {self.batch_size:,} images{paths}; "
+            f"{images:,} images in all, {images / self.examples:.3g} epochs"
+        )
+
+
+def trained_parameters(recipe: Recipe, variables: dict[str, Any]) -> str:
+    """How many parameters train and how many do not, for people.
+
+    Args:
+      recipe: of the training.
+      variables: of the network, or their shapes.
+    """
+    params = merge({"frozen": {}, **variables})["params"]
+    fates, sizes = leaves_of(recipe.fates(params)), Counter[str]()
+    for leaf, value in leaves_of(params).items():
+        sizes[fates[leaf]] += math.prod(value.shape)
+    trained, total = sizes[TRAINED], sizes.total()
+    rest = f"; {total - trained:,} stay as they were drawn" if trained < total else ""
+    return f"trains {trained:,} of {total:,} parameters{rest}"
