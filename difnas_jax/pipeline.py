@@ -97,6 +97,7 @@ def _run_named_search(config: ConfigDict, workdir: Path) -> Results:
             alone.stages = ("supernet",)
             _run_stages(alone, workdir)
         config.search.supernet = str(workdir)
+    say(f"search: in {folder}, of the supernet in {config.search.supernet}")
     results = _run_stages(config, folder)
     if processes.is_main_process():
         try:
