@@ -189,10 +189,12 @@ def check_data(config: ConfigDict) -> data.DataSummary:
     Raises:
       InputError: missing or malformed data.
     """
-    stages = [stage_of(name, config) for name in chosen_stages(config)]
-    if not any(stage.reads_data for stage in stages):
+    stages = chosen_stages(config)
+    if not any(stage_of(name, config).reads_data for name in stages):
         return data.DataSummary()
-    return data.check(config, needing_validation(config))
+    trained = [name for name in ("supernet", "retrain") if name in stages]
+    batches = {f"{name}.batch_size": config[name].batch_size for name in trained}
+    return data.check(config, needing_validation(config), batches)
 
 
 def needing_validation(config: ConfigDict) -> list[str]:

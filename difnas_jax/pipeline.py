@@ -33,6 +33,7 @@ from difnas_jax.runtime import (
     shutdown,
 )
 from difnas_jax.runtime.given_paths import given_path
+from difnas_jax.runtime.jax_settings import standard_settings
 from difnas_jax.runtime.markers import Marker, outputs, read_marker, write_marker
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.progress import working
@@ -76,7 +77,8 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       OSError: the disk is full.
     """
     workdir = given_path("workdir", workdir)
-    with shutdown.handle_signals(), working("checking the config"):
+    handled = shutdown.handle_signals()
+    with standard_settings(), handled, working("checking the config"):
         if config.search.name:
             return _run_named_search(config, workdir)
         return _run_stages(config, workdir)
@@ -95,6 +97,7 @@ def _run_named_search(config: ConfigDict, workdir: Path) -> Results:
             alone.stages = ("supernet",)
             _run_stages(alone, workdir)
         config.search.supernet = str(workdir)
+    say(f"search: in {folder}, of the supernet in {config.search.supernet}")
     results = _run_stages(config, folder)
     if processes.is_main_process():
         try:

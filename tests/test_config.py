@@ -206,9 +206,10 @@ def test_a_budget_without_a_network_is_found_before_training(bounds):
 def test_narrow_budgets_on_a_large_space_are_checked_quickly():
     """Two bounds there are too many costs to count; a population is drawn instead."""
     config = files.load_config("mbv2")
+    config.search.update(population=4, mutations=2, crossovers=2)
     config.search.update(max_macs=300_000_000, max_params=4_000_000)
     checks.check(config)
-    config.search.update(max_macs=190_000_000, min_params=8_300_000)
+    config.search.update(max_macs=190_000_000, max_params=0, min_params=8_300_000)
     with pytest.raises(InputError, match="found no architecture within the budget"):
         checks.check(config)
 

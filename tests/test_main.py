@@ -21,12 +21,23 @@ SMALL = ("--config=benchmarks/kills/small_run.py",)
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """One device, and one cache folder for all runs of this file."""
+    """One device, and one cache folder for all runs of this file.
+
+    And what environments of users hold that must not matter: a backend of matplotlib
+    that is not installed (as in a process that a notebook starts), strict modes of JAX,
+    another random number generator, and an output that knows no Unicode.
+    """
     ours = {name: v for name, v in os.environ.items() if not name.startswith("JAX_")}
     return {
         **{name: value for name, value in ours.items() if name != "XLA_FLAGS"},
         "JAX_PLATFORMS": "cpu",
         "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
+        "MPLBACKEND": "not_installed",
+        "JAX_NUMPY_RANK_PROMOTION": "raise",
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+        "JAX_TRANSFER_GUARD": "disallow",
+        "JAX_DEFAULT_PRNG_IMPL": "rbg",
+        "PYTHONIOENCODING": "ascii",
     }
 
 

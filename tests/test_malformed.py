@@ -204,19 +204,24 @@ def test_commands(tmp_path, capsys, flags, named):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "named"),
     [
-        ("def get_config(:", "SyntaxError"),
-        ("get_config = 1", "TypeError"),
-        ("def get_config(arg): return {}", "dict"),
-        ("def get_config(arg): return 1 / 0", "ZeroDivisionError"),
-        ("import not_there", "ModuleNotFoundError"),
+        ("#\ndef get_config(:", ("mine.py', line 2", "SyntaxError")),
+        ("get_config = 1", ("mine.py' fails", "TypeError")),
+        ("def get_config(arg): return {}", ("mine.py' fails", "dict")),
+        ("def get_config(arg):\n    1 / 0", ("mine.py', line 2", "ZeroDivisionError")),
+        ("\nimport not_there", ("mine.py', line 2", "ModuleNotFoundError")),
+        ("import broken", ("broken.py', line 3", "KeyError")),
+        ("exit(0)", ("mine.py', line 1", "SystemExit")),
+        ("def get_config(arg):\n    exit(0)", ("mine.py', line 2", "SystemExit")),
     ],
 )
-def test_config_files(tmp_path, capsys, text, kind):
-    (tmp_path / "mine.py").write_text(text)
-    flags = [f"--config={tmp_path / 'mine.py'}"]
-    refused(flags, tmp_path / "run", capsys, "--config", "mine.py", kind)
+def test_config_files(tmp_path, capsys, monkeypatch, text, named):
+    """With the place of the mistake."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(text)
+    Path("broken.py").write_text("\n\n{}['x']\n")
+    refused(["--config=mine.py"], tmp_path / "run", capsys, "--config", *named)
     assert not (tmp_path / "run").exists()
 
 

@@ -12,7 +12,6 @@ integer.
 """
 
 import os
-import runpy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax.config.fields import default
+from difnas_jax.config.modules import execute, modules_beside, place_of
 from difnas_jax.errors import InputError, one_line
 from difnas_jax.runtime.files import damage_as_input_error, read_json
 from difnas_jax.runtime.given_paths import given_path
@@ -61,17 +61,19 @@ def load_config(name: str) -> ConfigDict:
 
 
 def _read(path: Path, arguments: str) -> ConfigDict:
+    path = path.resolve()
     try:
-        config = runpy.run_path(str(path))["get_config"](arguments)
+        with modules_beside(path):
+            config = execute(path).get_config(arguments)
         if not isinstance(config, ConfigDict):
-            raise TypeError(f"it returns a {type(config).__name__}")
+            raise TypeError(f"get_config returns a {type(config).__name__}")
     except InputError:
         raise
-    # The file is the user's: whatever it raises is bad input.
-    except Exception as error:
+    # The file is the user's: whatever it raises is bad input, and it has no exit code.
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"--config: expected a file whose get_config(arg) returns a config of "
-            f"difnas_jax.config.default, {str(path)!r} fails "
+            f"difnas_jax.config.default, {place_of(error, path)} fails "
             f"({type(error).__name__}: {one_line(error)})"
         ) from error
     return config

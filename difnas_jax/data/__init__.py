@@ -20,12 +20,12 @@ from difnas_jax.data.examples import check_records, to_examples
 from difnas_jax.data.examples import spread_over as spread_over
 from difnas_jax.data.images import AUGMENTATIONS, Crop
 from difnas_jax.data.loader import Loader as Loader
-from difnas_jax.data.loader import check_workers
 from difnas_jax.data.loader import evaluation_batches as evaluation_batches
 from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
 from difnas_jax.data.summary import DataSummary as DataSummary
 from difnas_jax.data.summary import notes_on
+from difnas_jax.data.workers import check_workers
 from difnas_jax.errors import require
 from difnas_jax.runtime.progress import working
 
@@ -59,12 +59,12 @@ def check(
     for reader in validated:
         dataset.validation_for(reader)
     stored = {}
-    for field, size in batch_sizes.items():
-        most = len(dataset.train)
-        require(size <= most, field, f"at most {most}, the training images", size)
     for role, records, crop in _splits(dataset, config):
         stored[role] = check_records(role, records, crop, config)
         checksum = records.checksum(checksum)
+    for field, size in batch_sizes.items():
+        most = len(dataset.train)
+        require(size <= most, field, f"at most {most}, the training images", size)
     return DataSummary(
         checksum=f"{checksum:08x}",
         images={role: len(records) for role, records in dataset.splits()},

@@ -53,6 +53,11 @@ class DecodedExamples:
         """N."""
         return len(self.records)
 
+    @property
+    def image_bytes(self) -> int:
+        """Of one image."""
+        return self.size**2 * self.channels
+
     def take(
         self, index: np.ndarray, draws: np.ndarray
     ) -> tuple[Arrays, dict[int, str]]:

@@ -107,7 +107,7 @@ def _files(
     for name in folders:
         images = sorted(_images(os.path.join(path, name), left_out))
         if not images:
-            expected = f"images in {path / name} or below ({', '.join(suffixes())})"
+            expected = f"images that Pillow decodes in {path / name} or below"
             raise InputError(f"data.path: expected {expected}, there are none")
         start = len(os.path.join(path, ""))
         paths += [os.fsencode(image[start:]) for image in images]

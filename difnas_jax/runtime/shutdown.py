@@ -48,6 +48,7 @@ from jax.experimental import multihost_utils
 
 from difnas_jax.errors import InputError, Stopped
 from difnas_jax.runtime.failures import abort_all, describe_error, end_process
+from difnas_jax.runtime.jax_settings import standard_settings
 from difnas_jax.runtime.output import show
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
@@ -80,7 +81,7 @@ def exit_code(work: Callable[[], None], interrupted: str = CONTINUES) -> int:
       The exit code, one of those above. An error also ends the other processes.
     """
     try:
-        with _interrupted_once():
+        with _interrupted_once(), standard_settings():
             work()
     except Stopped as stopped:
         show(f"{stopped}; {CONTINUES}", sys.stderr)

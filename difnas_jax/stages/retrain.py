@@ -137,6 +137,7 @@ def retrain_network(
         **validate(state.variables),
         **{f"test_{name}": value for name, value in test.items()},
         "test_examples": int(test["examples"]),
+        "classes": list(dataset.classes),  # of what the network says, in its order
         "seed": config.seed,
         "seconds": time.monotonic() - start,
     }

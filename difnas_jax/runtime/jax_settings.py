@@ -1,0 +1,35 @@
+"""Settings of JAX that the program relies on, whatever environment or notebook say."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+# Two kinds: strict modes, with which a user looks for mistakes in code of their own and
+# under which ours does not run (`JAX_NUMPY_RANK_PROMOTION=raise`); and those from which
+# other random numbers follow, so that the same seed would not give the same bits.
+STANDARD: dict[str, Any] = {
+    "jax_numpy_rank_promotion": "allow",
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_transfer_guard": "allow",  # which sets the next three as well
+    "jax_transfer_guard_host_to_device": "allow",
+    "jax_transfer_guard_device_to_host": "allow",
+    "jax_transfer_guard_device_to_device": "allow",
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_threefry_partitionable": True,
+    "jax_random_seed_offset": 0,
+}
+
+
+@contextlib.contextmanager
+def standard_settings() -> Iterator[None]:
+    """Use `STANDARD`, on all threads, and leave the settings as they were."""
+    before = {name: getattr(jax.config, name) for name in STANDARD}
+    for name, value in STANDARD.items():
+        jax.config.update(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
