@@ -37,12 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> None:
     flags, config = parse_flags(argv)
     if flags.help_config:
-        print(described(config))
+        say(described(config))
         return
     if flags.dry_run:
         mesh.check_devices(config.devices)
-        workdir = _workdir(flags, config)
-        print("\n".join(plan.dry_run(config, workdir)))
+        say("\n".join(plan.dry_run(config, _workdir(flags, config))))
         return
     joins = flags.distributed
     if joins is None:
