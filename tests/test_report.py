@@ -613,7 +613,8 @@ def test_provenance_of_every_stage(tmp_path: Path) -> None:
         command = f'<pre class="command">python -m difnas_jax &lt;{commit}&gt;</pre>'
         assert section.count(command) == 1
     assert section.count("1 x cpu") == section.count("2026-01-02T03:04:05Z") == 2
-    assert "seed = 3" in section and "data.path" not in section.partition("All f")[0]
+    changed = section.partition("All fields")[0]
+    assert "--config.seed=3" in changed and "data.path" not in changed
 
 
 def test_data_and_other_searches_are_shown(tmp_path: Path) -> None:
