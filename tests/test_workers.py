@@ -13,6 +13,7 @@ from PIL import Image
 from difnas_jax import data
 from difnas_jax.config import default
 from difnas_jax.data import workers
+from difnas_jax.errors import InputError, TrainingError
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +29,19 @@ def tree(tmp_path_factory):
     return root
 
 
-def batches_of(tree, size=8, batch_size=8):
+def config_of(tree, size=8):
     config = default()
     config.data.update(source="folder", path=str(tree), workers=2, lighting=0.1)
     config.data.update(mean=(0.5,) * 3, std=(0.25,) * 3, flip=True, crop_padding=1)
     config.space.update(image_size=size, image_channels=3, num_classes=2)
+    return config
+
+
+def batches_of(tree, size=8):
+    config = config_of(tree, size)
     train = data.load(config).train
     normalizer = data.Normalizer.of(config, train)
-    return data.TrainBatches.of(config, train, normalizer, batch_size)
+    return data.TrainBatches.of(config, train, normalizer, batch_size=8)
 
 
 def test_what_travels_is_small(tree):
@@ -49,56 +55,51 @@ def test_what_travels_is_small(tree):
     assert finished["image"].tobytes() == batch["image"].tobytes()
 
 
-def memory(free, total):
+def memory(free):
     """What the system says of a file system."""
-    return lambda path: SimpleNamespace(f_bavail=free, f_blocks=total, f_frsize=1)
+    return lambda path: SimpleNamespace(f_bavail=free, f_frsize=1)
 
 
-def test_too_little_shared_memory_is_said_and_not_used(tree, monkeypatch, capsys):
+def test_too_little_shared_memory_is_refused(tree, monkeypatch):
+    """Before the run, and before workers start; what it needs follows the batch."""
     batches = batches_of(tree)
     needed = (4 * 2 + 2) * batches.image_bytes
-    monkeypatch.setattr(os, "statvfs", memory(needed, needed))
-    assert workers._least_shared(batches) == workers.SHARED_BYTES
-    assert capsys.readouterr().out == ""
-    monkeypatch.setattr(os, "statvfs", memory(needed - 1, 64_000_000))
-    assert workers._least_shared(batches) > batches.image_bytes
-    (line,) = capsys.readouterr().out.splitlines()
-    assert "of its 64 MB" in line and "--shm-size=" in line and "medium: Memory" in line
-    workers._least_shared(batches)  # of the next evaluation
-    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(os, "statvfs", memory(needed))
+    workers.check_shared_memory(2, batches.image_bytes)
+    monkeypatch.setattr(os, "statvfs", memory(needed - 1))
+    workers.check_shared_memory(1, batches.image_bytes)
+    workers.check_shared_memory(0, 10**12)
+    for refused in (
+        lambda: data.Loader(batches, range(9)),
+        lambda: data.check(config_of(tree), batch_sizes={"retrain.batch_size": 8}),
+    ):
+        with pytest.raises(
+            InputError, match="data.workers: expected.*2 workers, "
+        ) as e:
+            refused()
+        assert all(
+            way in str(e.value) for way in ("--shm-size", "medium: Memory", " 0 ")
+        )
     monkeypatch.setattr(workers, "SHARED", tree / "elsewhere")  # not on this system
-    assert workers._least_shared(batches) == workers.SHARED_BYTES
+    workers.check_shared_memory(2, batches.image_bytes)
 
 
 SCRIPT = """
-import multiprocessing, os, signal, sys
+import sys
 sys.path.insert(0, {tests!r})
-from test_workers import batches_of, memory
+from test_workers import batches_of
 from difnas_jax import data
-from difnas_jax.errors import TrainingError
 
 def main():
-    batches = batches_of({tree!r}, size=300)  # 2 MB, which are shared
+    batches = batches_of({tree!r}, size=64)
     alone = [batches[step] for step in range(5)]
     def same(loader):
         return all(
             batch[name].tobytes() == values.tobytes()
             for batch, one in zip(loader, alone) for name, values in one.items()
         )
-    with data.Loader(batches, range(5)) as loader:
-        print("shared:", same(loader))
     with data.Loader(batches, range(100)) as loader:
         print("left early:", same(loader))
-    statvfs, os.statvfs = os.statvfs, memory(10**6, 10**6)
-    with data.Loader(batches, range(10**6)) as loader:
-        print("through pipes:", same(loader))
-        for child in multiprocessing.active_children():
-            os.kill(child.pid, signal.SIGKILL)
-        try:
-            for _ in loader:
-                pass
-        except TrainingError as error:
-            print(error)
 
 if __name__ == "__main__":
     main()
@@ -115,18 +116,29 @@ def run(script, folder):
 
 
 def test_batches_are_the_same_and_nothing_is_left(tree, tmp_path):
-    """Shared or sent, to the end or not; and a worker that is killed."""
+    """Of a loader that is left early; to the end see `test_streams.py`."""
     script = SCRIPT.format(tree=str(tree), tests=str(jobs.ROOT / "tests"))
     done = run(script, tmp_path)
-    *lines, death = done.stdout.splitlines()
-    assert [line for line in lines if line.endswith(": True")] == [
-        "shared: True",
-        "left early: True",
-        "through pipes: True",
-    ]
-    assert death.startswith("data.workers: a process that makes batches has ended (-9)")
-    assert "out of memory" in death and "data.workers = 0" in death
-    assert done.returncode == 0 and "leaked" not in done.stderr, done.stderr
+    assert done.stdout.splitlines() == ["left early: True"]
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(-7, "/dev/shm is full"), (-9, "out of memory"), (1, "says is above")],
+)
+def test_a_worker_that_dies_is_one_line(tree, monkeypatch, code, words):
+    """What Grain says of it; below a worker really ends, with code 1."""
+
+    def dies():
+        raise RuntimeError(f"Worker ended with exit code {code}. Search the logs.")
+
+    batches = workers.WorkerBatches(batches_of(tree), range(3))
+    monkeypatch.setattr(batches, "_raw", map(lambda _: dies(), range(1)))
+    expected = rf"data.workers: a process .* ended \({code}\): .*{words}.* same command"
+    with pytest.raises(TrainingError, match=expected) as error:
+        next(batches)
+    assert "\n" not in str(error.value)
 
 
 WITHOUT_GUARD = """

@@ -1,6 +1,5 @@
 """Worker processes, those of Grain, that make batches."""
 
-import functools
 import gc
 import importlib.util
 import multiprocessing
@@ -12,21 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from difnas_jax.data.batches import Batch, Batches
 from difnas_jax.errors import TrainingError, require
-from difnas_jax.runtime.metrics import say
 
 # Where processes share memory; containers have 64 MB of it unless more is asked for.
 SHARED = Path("/dev/shm")
-# Bytes from which an array is put there; a smaller one goes through a pipe.
-SHARED_BYTES = 2**20
-WAY_OUT = (
-    "docker run --shm-size=8g, or in Kubernetes an emptyDir with medium: Memory at "
-    f"{SHARED}, gives more"
+MORE_SHARED = (
+    "get more with docker run --shm-size=8g or, in Kubernetes, an emptyDir with "
+    f"medium: Memory at {SHARED}"
 )
 # Exit code of a worker -> why, where the system ended it.
 KILLED = {
-    -signal.SIGBUS: f"{SHARED} is full; {WAY_OUT}",
+    -signal.SIGBUS: f"{SHARED} is full; {MORE_SHARED}",
     -signal.SIGKILL: "most likely out of memory; fewer data.workers or smaller "
     "batches need less",
 }
@@ -54,6 +52,30 @@ def check_workers(workers: int) -> None:
     require(fits, "data.workers", "0 where Grain is not installed", got)
 
 
+def check_shared_memory(workers: int, batch_bytes: int) -> None:
+    """Refuse batches for which there is too little shared memory.
+
+    A worker that fills it up is killed by the system, without a word.
+
+    Args:
+      workers: how many.
+      batch_bytes: of the images of a batch, one byte a pixel and channel.
+
+    Raises:
+      InputError: naming what is needed, what is free and how to get more.
+    """
+    if not SHARED.is_dir():
+        return
+    status = os.statvfs(SHARED)
+    # Of each worker a batch in the making and one that waits, and in this process two
+    # more; beside these, one that is used and one that is being freed.
+    needed = (4 * workers + 2) * batch_bytes if workers else 0
+    free = status.f_bavail * status.f_frsize
+    expected = f"{needed / 1e6:.0f} MB of free {SHARED} for {workers} workers"
+    got = f"{free / 1e6:.0f} MB; {MORE_SHARED}, or take fewer workers, 0 needs none"
+    require(needed <= free, "data.workers", expected, got)
+
+
 class WorkerBatches(Iterator[Batch]):
     """`batches[step]` in the order of the steps, their raw part made by workers.
 
@@ -70,18 +92,20 @@ class WorkerBatches(Iterator[Batch]):
         import grain
         from absl import flags
 
-        check_workers(batches.split.workers)
+        count = batches.split.workers
+        check_workers(count)
+        check_shared_memory(count, batches.image_bytes)
         if not flags.FLAGS.is_parsed():
             # Grain reads flags of absl, which only `absl.app` parses, and neither this
             # program nor pytest nor a notebook uses that.
             flags.FLAGS.mark_as_parsed()
         made = grain.MapDataset.range(steps.start, steps.stop).map(batches.raw)
         in_order = made.to_iter_dataset(grain.ReadOptions(0, 0))
-        workers = grain.MultiprocessingOptions(num_workers=batches.split.workers)
-        options = grain.experimental.DatasetOptions(min_shm_size=_least_shared(batches))
-        data = in_order.mp_prefetch(workers, worker_init_fn=_start_worker)
+        options = grain.MultiprocessingOptions(num_workers=count)
         self._finished = batches.finished
-        self._raw: Any = iter(grain.experimental.WithOptionsIterDataset(data, options))
+        self._raw: Any = iter(
+            in_order.mp_prefetch(options, worker_init_fn=_start_worker)
+        )
 
     def __next__(self) -> Batch:
         """The next batch.
@@ -90,7 +114,12 @@ class WorkerBatches(Iterator[Batch]):
           TrainingError: a worker has died.
         """
         try:
-            return self._finished(next(self._raw))
+            batch = self._finished(next(self._raw))
+            # Copies of what is shared, which is freed with the last reference to it.
+            return {
+                name: np.array(values) if name in ("label", "mask") else values
+                for name, values in batch.items()
+            }
         except RuntimeError as error:
             code = str(error).partition("exit code ")[2].split(".")[0]
             if not code:
@@ -109,33 +138,6 @@ class WorkerBatches(Iterator[Batch]):
         # iterators refer to each other.
         del self._raw
         gc.collect()
-
-
-_say_once = functools.cache(say)
-
-
-def _least_shared(batches: Batches) -> int:
-    """Bytes from which an array goes through shared memory.
-
-    Where that has too little room, a worker that fills it is killed without a word, so
-    all go through pipes: a third of the speed, and any size.
-    """
-    if not SHARED.is_dir():
-        return SHARED_BYTES
-    workers, status = batches.split.workers, os.statvfs(SHARED)
-    # Of each worker one in the making, one that waits, and in this process two more;
-    # beside these, one that is used and one that is being freed.
-    needed = (4 * workers + 2) * batches.image_bytes
-    free = status.f_bavail * status.f_frsize
-    if needed <= free:
-        return SHARED_BYTES
-    size = status.f_blocks * status.f_frsize
-    _say_once(
-        f"data.workers: {workers} workers need {needed / 1e6:.0f} MB of {SHARED}, less "
-        f"is free of its {size / 1e6:.0f} MB: batches go through pipes, which is "
-        f"slower; {WAY_OUT}"
-    )
-    return sys.maxsize
 
 
 def _start_worker(index: int, count: int) -> None:
