@@ -34,7 +34,13 @@ from difnas_jax.runtime import (
 )
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.jax_settings import standard_settings
-from difnas_jax.runtime.markers import Marker, outputs, read_marker, write_marker
+from difnas_jax.runtime.markers import (
+    Marker,
+    changed,
+    outputs,
+    read_marker,
+    write_marker,
+)
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.results import Results
@@ -157,6 +163,9 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
     same_inputs = marker.get("inputs") == inputs
     written = all((workdir / path).exists() for path in stage.writes)
     complete = bool(marker.get("complete")) and same_inputs and written
+    for path in changed(workdir, marker) if complete else ():
+        say(f"{name}: {path} is missing or was changed, and is written again")
+        complete = False
     # A barrier: no process writes before all have read.
     processes.check_same(f"{workdir}, {name}", {"complete": complete, **inputs})
     if complete:
