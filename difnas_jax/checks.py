@@ -24,6 +24,7 @@ from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
 from difnas_jax.stages.chosen import chosen_stages
+from difnas_jax.training.amount import AMOUNTS, check_amount
 from difnas_jax.training.disturbance import check_fits
 from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.gradients import BATCH_SHARING
@@ -168,12 +169,15 @@ def check_data(config: ConfigDict) -> data.DataSummary:
       What was read; nothing where no stage needs them.
 
     Raises:
-      InputError: missing or malformed data.
+      InputError: missing or malformed data, or a training that they do not fit.
     """
     stages = [stage_of(name, config) for name in chosen_stages(config)]
     if not any(stage.reads_data for stage in stages):
         return data.DataSummary()
-    return data.check(config, needing_validation(config))
+    summary = data.check(config, needing_validation(config))
+    for name in (stage for stage in chosen_stages(config) if stage in AMOUNTS):
+        check_amount(config, name, summary.images["train"])
+    return summary
 
 
 def needing_validation(config: ConfigDict) -> list[str]:

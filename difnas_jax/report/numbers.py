@@ -71,7 +71,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "room": room.summary(room.measured(supernet), room.share_of(config)),
         "searches": _searches(workdir),
         "data": found_in(workdir / artifacts.DATA, files.read_json, DATA_KEYS),
-        "warnings": _warnings(config, workdir),
+        "warnings": [*_warnings(config, workdir), *retrained.get("warnings", [])],
         "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
