@@ -18,6 +18,9 @@ from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import SCORERS, needs_validation, scorer_row, stage_of
 from difnas_jax.search.additive import DROPPED_LAYERS
 from difnas_jax.search.algorithms import ALGORITHMS
+from difnas_jax.search.base import Settings
+from difnas_jax.search.counting import networks_within
+from difnas_jax.search.population import RandomSearch
 from difnas_jax.search.problem import Problem
 from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.costs import cost_table
@@ -105,11 +108,27 @@ def check_search(config: ConfigDict, wiring: Wiring) -> None:
     """
     search.check_algorithms(config)
     space, needs = wiring.searched, scorer_row(config).needs
-    Problem(space, cost_table(space), build.build_budget(config))  # checks the budget
+    check_budget(Problem(space, cost_table(space), build.build_budget(config)), config)
     if "supernet" in needs:
         name = "search.recalibration_batch_size"
         check_divides(name, config.search.recalibration_batch_size)
         check_paths_exist("method.score", config, wiring)
+
+
+def check_budget(problem: Problem, config: ConfigDict) -> None:
+    """Refuse a budget without any network, before a supernet is trained for it.
+
+    Where counting them would take too long, a first population is drawn, as the search
+    would draw it.
+
+    Raises:
+      InputError: naming the bounds.
+    """
+    count = networks_within(problem)
+    if count is None:
+        RandomSearch(problem, Settings.of(config.search), config.seed).ask()
+    elif not count:
+        raise problem.infeasible()
 
 
 def check_trainable(config: ConfigDict, space: SearchSpace) -> None:
@@ -171,11 +190,13 @@ def check_data(config: ConfigDict) -> data.DataSummary:
     Raises:
       InputError: missing or malformed data, or a training that they do not fit.
     """
-    stages = [stage_of(name, config) for name in chosen_stages(config)]
-    if not any(stage.reads_data for stage in stages):
+    stages = chosen_stages(config)
+    if not any(stage_of(name, config).reads_data for name in stages):
         return data.DataSummary()
-    summary = data.check(config, needing_validation(config))
-    for name in (stage for stage in chosen_stages(config) if stage in AMOUNTS):
+    trained = [name for name in stages if name in AMOUNTS]
+    batches = {f"{name}.batch_size": config[name].batch_size for name in trained}
+    summary = data.check(config, needing_validation(config), batches)
+    for name in trained:
         check_amount(config, name, summary.images["train"])
     return summary
 

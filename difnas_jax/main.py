@@ -37,12 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> None:
     flags, config = parse_flags(argv)
     if flags.help_config:
-        print(described(config))
+        say(described(config))
         return
     if flags.dry_run:
         mesh.check_devices(config.devices)
-        workdir = _workdir(flags, config)
-        print("\n".join(plan.dry_run(config, workdir)))
+        say("\n".join(plan.dry_run(config, _workdir(flags, config))))
         return
     joins = flags.distributed
     if joins is None:
@@ -73,9 +72,9 @@ def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, ConfigDict]:
       InputError: a flag or a value that is not allowed.
     """
     known, rest = usage.parser(shutdown.Parser).parse_known_args(argv)
-    given = known.config or known.help_config
+    given = known.config is not None or known.help_config
     require(given, "--config", "the name of a config (see --help) or a file", "none")
-    config = load_config(known.config) if known.config else default()
+    config = default() if known.config is None else load_config(known.config)
     override_by_flags(config, rest)
     seconds = known.join_timeout
     fits = 0 < seconds <= threading.TIMEOUT_MAX

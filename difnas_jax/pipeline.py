@@ -41,7 +41,7 @@ from difnas_jax.runtime.results import Results
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.scorers import stage_of
 from difnas_jax.stages import indicator, retrain, search, supernet
-from difnas_jax.stages.chosen import check_inputs, check_name, chosen_stages
+from difnas_jax.stages.chosen import check_inputs, chosen_stages, named_search
 from difnas_jax.stages.dependencies import (
     DATA_CHECKSUM,
     check_workdir,
@@ -86,18 +86,15 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
 
 def _run_named_search(config: ConfigDict, workdir: Path) -> Results:
     """Search the supernet of a workdir, which is trained there first if need be."""
-    check_name(config)
-    folder = workdir / artifacts.SEARCHES / config.search.name
-    config = ConfigDict(config)
-    config.search.name = ""
-    if not config.search.supernet:
-        trained = read_marker(workdir, "supernet").get("complete")
-        if "supernet" in config.stages and not trained:
-            alone = ConfigDict(config)
+    own, folder = named_search(config, workdir)
+    if not own.search.supernet:
+        if "supernet" in config.stages:
+            alone = ConfigDict(own)
             alone.stages = ("supernet",)
             _run_stages(alone, workdir)
-        config.search.supernet = str(workdir)
-    results = _run_stages(config, folder)
+        own.search.supernet = str(workdir)
+    say(f"search: in {folder}, of the supernet in {own.search.supernet}")
+    results = _run_stages(own, folder)
     if processes.is_main_process():
         try:
             _list_searches(workdir)

@@ -26,7 +26,7 @@ from difnas_jax.search.counting import networks_within
 from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
 from difnas_jax.stages import search
-from difnas_jax.stages.chosen import check_inputs, check_name, chosen_stages
+from difnas_jax.stages.chosen import check_inputs, chosen_stages, named_search
 from difnas_jax.stages.dependencies import check_workdir
 from difnas_jax.training.amount import Amount, trained_parameters
 from difnas_jax.training.recipe import Recipe, build_supernet
@@ -58,7 +58,7 @@ def dry_run(config: ConfigDict, workdir: Path) -> Iterator[str]:
       InputError: what the run would raise at its start.
     """
     if config.search.name:
-        config, workdir = _named(config, workdir)
+        config, workdir = named_search(config, workdir)
     checks.check(config)
     summary = checks.check_data(config)
     check_inputs(config, workdir)
@@ -75,17 +75,6 @@ def dry_run(config: ConfigDict, workdir: Path) -> Iterator[str]:
     if "retrain" in chosen_stages(config):
         yield f"retrain: {_of_network(config)}"
     yield "dry run: nothing was written, nothing compiled"
-
-
-def _named(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Path]:
-    """What a named search does, and the folder of its own in the workdir."""
-    check_name(config)
-    config, name = ConfigDict(config), config.search.name
-    trained = read_marker(workdir, "supernet").get("complete")
-    if trained and not config.search.supernet:
-        config.search.supernet = str(workdir)
-    config.search.name = ""
-    return config, workdir / artifacts.SEARCHES / name
 
 
 def _of_space(config: ConfigDict) -> str:

@@ -76,8 +76,8 @@ def help_text() -> str:
             _table("configs (--config=NAME[:ARGUMENTS])", configs),
             _table("methods (--config=METHOD:NAME, NAME by default mbv2)", methods),
             _table("spaces (--config.space.name)", map(_of_space, SPACES)),
-            "fields: --config=NAME --help-config prints all with their values;\n"
-            "they are in difnas_jax/config/fields.py and method_fields.py",
+            "fields: --config=NAME --help-config prints all of them with their values; "
+            "they are in\n  difnas_jax/config/fields.py and method_fields.py",
         ]
     )
 

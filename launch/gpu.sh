@@ -1,25 +1,26 @@
 #!/usr/bin/env bash
 # Run one config on all GPUs of this host.
-#   CONFIG=configs/mbv2.py WORKDIR=/data/runs/mbv2 GPUS=8 \
-#       launch/gpu.sh [--dry-run] [FLAGS...]
+#   CONFIG=mbv2 WORKDIR=/data/runs/mbv2 GPUS=8 launch/gpu.sh [--dry-run] [FLAGS...]
 # Started again, the same command continues the run.
 set -euo pipefail
+source "$(dirname "$0")/common.sh"
 
-: "${CONFIG:?set CONFIG to a config file, for example configs/mbv2.py}"
-: "${WORKDIR:?set WORKDIR to a folder that outlives this machine}"
-: "${GPUS:?set GPUS to the number of GPUs that must be there}"
+need CONFIG "a config, for example mbv2 or mine.py"
+need WORKDIR "a folder that outlives this machine"
+need GPUS "the number of GPUs that must be there"
+check_needs "$@"
 
-dry_run=false
 if [[ "${1:-}" == "--dry-run" ]]; then
   dry_run=true
   shift
 fi
 
 # Memory of the host in huge pages, unless the environment says otherwise.
-command=(env JAX_PLATFORMS=cuda "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
-  "${PYTHON:-python3}" -m difnas_jax.main
+command=(env JAX_PLATFORMS=cuda
+  "GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
+  "${PYTHON:-python3}" -m difnas_jax
   "--config=${CONFIG}" "--workdir=${WORKDIR}" "--config.devices=${GPUS}" "$@")
-echo "${command[*]}"
+quoted "${command[@]}"
 if [[ "${dry_run}" == false ]]; then
   exec "${command[@]}"
 fi

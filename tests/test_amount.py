@@ -39,9 +39,7 @@ def test_two_batches_must_fit(config):
 
 def test_updates_are_counted_in_32_bits(config):
     config.retrain.update(epochs=1e6, steps=0, batch_size=1)
-    with pytest.raises(
-        InputError, match="^retrain.epochs: .* most 2147483647"
-    ):
+    with pytest.raises(InputError, match="^retrain.epochs: .* most 2147483647"):
         amount.check_amount(config, "retrain", examples=10_000)
 
 

@@ -188,6 +188,32 @@ def test_a_number_is_checked_by_the_algorithm_that_uses_it():
     search.check_algorithms(config)
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"min_macs": 1_991_553, "max_macs": 1_991_554},
+        # Each of them alone is met by some network, both by none.
+        {"max_macs": 1_300_000, "min_params": 150_000},
+    ],
+)
+def test_a_budget_without_a_network_is_found_before_training(bounds):
+    config = files.load_config("digits")
+    config.search.update(bounds)
+    with pytest.raises(InputError, match="found no architecture within the budget"):
+        checks.check(config)
+
+
+def test_narrow_budgets_on_a_large_space_are_checked_quickly():
+    """Two bounds there are too many costs to count; a population is drawn instead."""
+    config = files.load_config("mbv2")
+    config.search.update(population=4, mutations=2, crossovers=2)
+    config.search.update(max_macs=300_000_000, max_params=4_000_000)
+    checks.check(config)
+    config.search.update(max_macs=190_000_000, max_params=0, min_params=8_300_000)
+    with pytest.raises(InputError, match="found no architecture within the budget"):
+        checks.check(config)
+
+
 def test_exact_needs_an_additive_score():
     """As a reference it is left out instead."""
     config = load(CONFIG_FOLDER / "digits.py").get_config()

@@ -63,7 +63,7 @@ def test_an_empty_window_has_no_network():
     narrow = of_name("digits", min_macs=low + 1, max_macs=low + 49)
     assert networks_within(narrow) == 0
     assert networks_within(of_name("digits", max_macs=low)) == 1
-    assert networks_within(of_name("digits", min_macs=high)) >= 1
+    assert networks_within(of_name("digits", min_macs=high)) not in (0, None)
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from difnas_jax import data
 from difnas_jax.config import default
-from difnas_jax.data.base import checked_arrays
 from difnas_jax.data.hold_out import hold_out, stratified_counts
 from difnas_jax.data.images import random_crop
+from difnas_jax.data.sources import checked_arrays
 from difnas_jax.errors import InputError
 from difnas_jax.training.log import TrainingLog
 

@@ -74,7 +74,7 @@ def test_the_last_lines_say_what_was_found(unbroken):
     ]
     assert output.splitlines()[0] == f"workdir: {workdir}"
     assert output.splitlines()[-1] == f"report: {workdir / 'report.html'}"
-    assert "supernet 16/16" in output and "eta" in output
+    assert "supernet 16/16  loss " in output and " updates/s" in output
 
 
 def test_compiling_is_announced_and_kept(unbroken, environment):

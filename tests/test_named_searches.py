@@ -87,6 +87,19 @@ def test_the_supernet_of_another_run_gives_the_same(searched, tmp_path):
     assert contents(searched) == before
 
 
+def test_a_name_searches_what_the_run_in_the_workdir_searched(
+    searched, tmp_path, capsys
+):
+    """Also where that is the supernet of another run: none is trained."""
+    stages = "--config.stages=indicator,search"
+    flags = [f"--workdir={tmp_path / 'own'}", stages]
+    assert main([SMALL, *flags, f"{SUPERNET}={searched}"]) == 0
+    assert main([SMALL, *flags, f"{NAME}=small", BUDGET]) == 0
+    assert f"of the supernet in {searched}" in capsys.readouterr().out
+    found = (tmp_path / "own" / "searches" / "small" / artifacts.BEST).read_bytes()
+    assert found == (searched / "searches" / "small" / artifacts.BEST).read_bytes()
+
+
 def test_a_name_alone_trains_the_supernet_first(searched, tmp_path):
     workdir = tmp_path / "run"
     stages = "--config.stages=supernet,indicator,search"

@@ -118,7 +118,7 @@ def compilations():
     """The programs that are compiled from now on."""
     found = []
 
-    def listen(event, duration, **_):
+    def listen(event, duration_secs, **_):
         if event.endswith("backend_compile_duration"):
             found.append(event)
 

@@ -613,7 +613,8 @@ def test_provenance_of_every_stage(tmp_path: Path) -> None:
         command = f'<pre class="command">python -m difnas_jax &lt;{commit}&gt;</pre>'
         assert section.count(command) == 1
     assert section.count("1 x cpu") == section.count("2026-01-02T03:04:05Z") == 2
-    assert "seed = 3" in section and "data.path" not in section.partition("All f")[0]
+    changed = section.partition("All fields")[0]
+    assert "--config.seed=3" in changed and "data.path" not in changed
 
 
 def test_data_and_other_searches_are_shown(tmp_path: Path) -> None:
@@ -633,6 +634,32 @@ def test_data_and_other_searches_are_shown(tmp_path: Path) -> None:
     for text in ("8 x 8 grey", "Train: 1,200 images. ", "cat, &lt;dog&gt;"):
         assert text in page, text
     assert '<p class="warning">40 files &lt;left&gt; out</p>' in page
+
+
+def test_missing_rows_of_metrics_are_noticed(tmp_path: Path) -> None:
+    config = make_config()
+    best = write_all(config, tmp_path)
+    rows = [{"step": s, "updates": u} for s, u in ((3, 3), (4, 1), (8, 4), (9, 1))]
+    rows = [{**row, "loss": 1.0, "accuracy": 0.5} for row in rows]
+    path = tmp_path / artifacts.SUPERNET_METRICS
+    measured = {"accuracy": 0.5, "chance": 0.1, "step": 9}
+    files.write_json(tmp_path / artifacts.SUPERNET_RESULT, measured)
+    gaps = {0: ["1 to 3"], 1: ["4 to 4"], 2: ["5 to 8"], 3: ["9 to 9"], None: []}
+    for lost, steps in gaps.items():
+        files.write_json_lines(path, [r for i, r in enumerate(rows) if i != lost])
+        expected = [
+            f"supernet/metrics.jsonl has no row of the steps {text}, which its curve "
+            "leaves out"
+            for text in steps
+        ]
+        assert report.collect(config, tmp_path)["warnings"] == expected
+    result = tmp_path / artifacts.RETRAIN_RESULT
+    files.write_json(result, {**files.read_json(result), "steps": 12})
+    assert report.collect(config, tmp_path)["ops"] == best.ops
+    report.run(config, tmp_path)
+    assert "retrain/metrics.jsonl has no row of the steps 12 to 12" in page_text(
+        tmp_path
+    )
 
 
 def test_markup_in_results_is_escaped(finished: Finished) -> None:

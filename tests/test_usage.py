@@ -29,7 +29,8 @@ def tables(text):
     for block in text.split("\n\n"):
         title, *lines = block.splitlines()
         rows = [re.match(r"  (\S+)  +(.*)", line) for line in lines]
-        found[title.partition(" ")[0]] = dict(row.groups() for row in rows if row)
+        listed = {row[1]: row[2] for row in rows if row}
+        found[title.partition(" ")[0]] = listed
     return found
 
 
@@ -43,8 +44,8 @@ def test_help_lists_commands_configs_methods_spaces_and_fields(program, capsys):
     assert listed["commands"].keys() == files.keys() == set(usage.COMMANDS)
     shown = listed["commands"] | listed["configs"] | listed["methods"]
     for name, path in {**files, **shipped_configs()}.items():
-        summary = ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
-        assert summary.startswith(shown.pop(name))
+        summary = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+        assert summary and summary.startswith(shown.pop(name))
     assert not shown
     assert {"baselines/spos", "main_effect"} <= listed["methods"].keys()
     assert {"digits", "nas_bench_201"} <= listed["configs"].keys()

@@ -34,10 +34,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from difnas_jax.data.base import NamedSplits, require
+from difnas_jax.data.base import NamedSplits
 from difnas_jax.data.convert import READERS, WRITERS
 from difnas_jax.data.tfds import VERSION, prepared_versions
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, require
 from difnas_jax.runtime import files
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say

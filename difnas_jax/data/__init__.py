@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from difnas_jax.data.base import Arrays as Arrays
@@ -16,16 +17,16 @@ from difnas_jax.data.batches import EvaluationBatches as EvaluationBatches
 from difnas_jax.data.batches import Normalizer, check_lighting
 from difnas_jax.data.batches import TrainBatches as TrainBatches
 from difnas_jax.data.examples import Examples as Examples
-from difnas_jax.data.examples import check_records, to_examples
+from difnas_jax.data.examples import check_records, fits_at_once, to_examples
 from difnas_jax.data.examples import spread_over as spread_over
 from difnas_jax.data.images import AUGMENTATIONS, Crop
 from difnas_jax.data.loader import Loader as Loader
-from difnas_jax.data.loader import check_workers
 from difnas_jax.data.loader import evaluation_batches as evaluation_batches
 from difnas_jax.data.loader import prefetch as prefetch
 from difnas_jax.data.sources import SOURCES
 from difnas_jax.data.summary import DataSummary as DataSummary
 from difnas_jax.data.summary import notes_on
+from difnas_jax.data.workers import check_shared_memory, check_workers
 from difnas_jax.errors import require
 from difnas_jax.runtime.progress import working
 
@@ -59,12 +60,10 @@ def check(
     for reader in validated:
         dataset.validation_for(reader)
     stored = {}
-    for field, size in batch_sizes.items():
-        most = len(dataset.train)
-        require(size <= most, field, f"at most {most}, the training images", size)
     for role, records, crop in _splits(dataset, config):
         stored[role] = check_records(role, records, crop, config)
         checksum = records.checksum(checksum)
+    _check_batches(config, dataset.train, batch_sizes)
     return DataSummary(
         checksum=f"{checksum:08x}",
         images={role: len(records) for role, records in dataset.splits()},
@@ -75,6 +74,19 @@ def check(
 
 
 @working("reading the data")
+def _check_batches(
+    config: ConfigDict, train: Records, batch_sizes: Mapping[str, int]
+) -> None:
+    """Refuse batches above the training split, or above what workers can share."""
+    crop, _ = AUGMENTATIONS[config.data.augmentation](config)
+    workers = 0 if fits_at_once(train, crop) else config.data.workers
+    image_bytes = config.space.image_size**2 * config.space.image_channels
+    for field, size in batch_sizes.items():
+        most = len(train)
+        require(size <= most, field, f"at most {most}, the training images", size)
+        check_shared_memory(workers, size // jax.process_count() * image_bytes)
+
+
 def load(config: ConfigDict) -> Dataset[Any]:
     """The data of the config in the shape of its space.
 

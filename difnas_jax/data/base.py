@@ -17,7 +17,7 @@ from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from difnas_jax.errors import InputError, require
+from difnas_jax.errors import InputError
 
 # The bytes of a JPEG or PNG file, or uint8[H, W, C].
 StoredImage = bytes | np.ndarray
@@ -107,6 +107,11 @@ class Arrays(Records):
 
     per_image = ("images", "labels")
     workers = 0
+
+    @property
+    def image_bytes(self) -> int:
+        """Of one image."""
+        return self.images[:1].nbytes
 
     def take(self, index: np.ndarray, draws: np.ndarray) -> tuple[Self, dict[int, str]]:
         """Select some for a batch.
@@ -221,33 +226,3 @@ class NamedSplits:
     splits: Mapping[str, Records]
     classes: list[str]
     notes: tuple[str, ...] = ()
-
-
-def checked_arrays(
-    name: str, images: np.ndarray, labels: np.ndarray, num_classes: int
-) -> Arrays:
-    """Check the arrays of a source.
-
-    Args:
-      name: where they come from, for the error.
-      images: uint8[N, H, W] or uint8[N, H, W, C].
-      labels: integers[N].
-      num_classes: labels must be below.
-
-    Raises:
-      InputError: wrong type or shape, no example, or a label out of range.
-    """
-    shape = list(images.shape)
-    got = f"{images.dtype} {shape}"
-    fits = images.dtype == np.uint8 and images.ndim in (3, 4)
-    require(fits, f"{name} images", "uint8 [N, H, W, C] or [N, H, W]", got)
-    got = f"{labels.dtype} {list(labels.shape)}"
-    fits = np.issubdtype(labels.dtype, np.integer) and labels.shape == images.shape[:1]
-    require(fits, f"{name} labels", f"integers [{len(images)}]", got)
-    require(images.size > 0, f"{name} images", "at least one image with pixels", shape)
-    least, largest = labels.min(), labels.max()
-    expected = f"0 to {num_classes - 1} (space.num_classes = {num_classes})"
-    fits = 0 <= least and largest < num_classes
-    require(fits, f"{name} labels", expected, f"{least} to {largest}")
-    images = images if images.ndim == 4 else images[..., None]
-    return Arrays(images, labels.astype(np.int32))

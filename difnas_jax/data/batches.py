@@ -3,6 +3,7 @@
 Each is a function of its step, for any number of hosts and workers.
 """
 
+import abc
 import dataclasses
 import functools
 import math
@@ -80,8 +81,47 @@ def check_lighting(config: ConfigDict) -> None:
     require(not shift or channels == 3, "data.lighting", expected, shift)
 
 
+class Batches(abc.ABC):
+    """Step -> batch, in two parts, the first of which another process may do.
+
+    Attributes:
+      split: the examples.
+      batch_size: B, of all processes together.
+      normalizer: applied to the pixels.
+      rows: the part of each batch that this process makes.
+    """
+
+    split: Examples
+    batch_size: int
+    normalizer: Normalizer
+    rows: slice
+
+    @abc.abstractmethod
+    def raw(self, step: int) -> Batch:
+        """What takes long: images decoded and augmented.
+
+        Returns:
+          {"image": uint8[B, H, W, C], "label": int32[B]}, what `finished` needs, and
+          "corrupt": {row: reason} where examples cannot be read; `Loader` removes that.
+        """
+
+    @property
+    def image_bytes(self) -> int:
+        """Of the raw images of a batch."""
+        count = len(range(self.batch_size)[self.rows])
+        return count * self.split.image_bytes
+
+    def finished(self, raw: Batch) -> Batch:
+        """The same with normalised images, float32[B, H, W, C]."""
+        return {**raw, "image": self.normalizer(raw["image"])}
+
+    def __getitem__(self, step: int) -> Batch:
+        """The rows of this process of the batch of a step."""
+        return self.finished(self.raw(step))
+
+
 @dataclasses.dataclass(frozen=True)
-class TrainBatches:
+class TrainBatches(Batches):
     """The endless stream of shuffled, augmented training batches.
 
     `batches[step]` depends on (seed, step) alone. The step is in the checkpoint, so a
@@ -125,12 +165,11 @@ class TrainBatches:
         augmentation = fields.crop_padding, fields.flip, fields.lighting
         return cls(train, batch_size, seed, normalizer, *augmentation)
 
-    def __getitem__(self, step: int) -> Batch:
-        """The rows of this process of the batch of a step.
+    def raw(self, step: int) -> Batch:
+        """See `Batches`; other examples replace unreadable ones.
 
         Returns:
-          {"image": float32[B, H, W, C], "label": int32[B]}, and "corrupt": {row:
-          reason} where other examples replace unreadable ones; `Loader` removes that.
+          Also "shift": float32[B, C], what lighting adds to normalised images.
         """
         rows = self.rows
         # Drawn for all rows, so that a row has the same numbers in any process.
@@ -143,12 +182,18 @@ class TrainBatches:
         if self.flip:
             flipped = flips[:, 0] < 0.5
             images[flipped] = images[flipped, :, ::-1]
-        images = self.normalizer(images)
+        batch = {"image": images, "label": taken.labels}
         if self.lighting:
             shifts = (lighting(alphas) / self.normalizer.std).astype(np.float32)
-            images += shifts[:, None, None]
-        batch = {"image": images, "label": taken.labels}
+            batch["shift"] = shifts
         return {**batch, "corrupt": corrupt} if corrupt else batch
+
+    def finished(self, raw: Batch) -> Batch:
+        """See `Batches`."""
+        batch = super().finished(raw)
+        if self.lighting:
+            batch["image"] += batch.pop("shift")[:, None, None]
+        return batch
 
     def _order(self, step: int) -> np.ndarray:
         """int[B]: which examples the batch of a step has."""
@@ -168,7 +213,7 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationBatches:
+class EvaluationBatches(Batches):
     """Every example once, in order; the last batch is filled up with masked ones.
 
     It is filled with examples from the start, so that the statistics of a batch are
@@ -190,20 +235,16 @@ class EvaluationBatches:
         """Number of batches."""
         return -(-len(self.split) // self.batch_size)
 
-    def __getitem__(self, step: int) -> Batch:
-        """The rows of this process of the batch of a step.
-
-        An example that cannot be read is masked, not replaced.
+    def raw(self, step: int) -> Batch:
+        """See `Batches`; an example that cannot be read is masked, not replaced.
 
         Returns:
-          {"image": float32[B, H, W, C], "label": int32[B], "mask": float32[B]}, and
-          "corrupt" as in `TrainBatches`.
+          Also "mask": float32[B].
         """
         positions = np.arange(self.batch_size)[self.rows] + step * self.batch_size
         draws = np.zeros((len(positions), CROP_DRAWS))
         taken, corrupt = self.split.take(positions % len(self.split), draws)
         mask = (positions < len(self.split)).astype(np.float32)
         mask[list(corrupt)] = 0
-        images = self.normalizer(taken.images)
-        batch = {"image": images, "label": taken.labels, "mask": mask}
+        batch = {"image": taken.images, "label": taken.labels, "mask": mask}
         return {**batch, "corrupt": corrupt} if corrupt else batch

@@ -53,6 +53,11 @@ class DecodedExamples:
         """N."""
         return len(self.records)
 
+    @property
+    def image_bytes(self) -> int:
+        """Of one image."""
+        return self.size**2 * self.channels
+
     def take(
         self, index: np.ndarray, draws: np.ndarray
     ) -> tuple[Arrays, dict[int, str]]:
@@ -153,14 +158,13 @@ def check_records(role: str, records: Records, crop: Crop, config: ConfigDict) -
     _check_channels(f"{config.data.source} {role}", found, channels)
     labelled, got = records.read(0)[1] >= 0, f"no label for {records.name(0)}"
     require(labelled, f"data.{role}_split", "a split with labels", got)
-    fits = channels in MODES or _fits_at_once(records, crop)
+    fits = channels in MODES or fits_at_once(records, crop)
     expected = "1 or 3 for images that are decoded and cropped"
     require(fits, "space.image_channels", expected, channels)
-    positions = np.arange(len(records))[:0] if skip else np.array(records.sampled())
-    if len(positions):
+    if not (skip or fits_at_once(records, crop)):
         examples = to_examples(role, records, crop, config)
-        for position in positions:
-            examples.take(position[None], np.zeros((1, CROP_DRAWS)))
+        for position in records.sampled():
+            examples.take(np.array([position]), np.zeros((1, CROP_DRAWS)))
     colours = {1: "grey", 3: "colour"}.get(found, f"of {found} channels")
     return f"{records.container}{size[0]} x {size[1]} {colours}"
 
@@ -171,7 +175,7 @@ def to_examples(
     """The images of a split in the shape of the space; see `check_records`."""
     size, channels = config.space.image_size, config.space.image_channels
     name = f"{config.data.source} {role}"
-    if isinstance(records, Arrays) and _fits_at_once(records, crop):
+    if isinstance(records, Arrays) and fits_at_once(records, crop):
         return fitted(name, records, size, channels)
     skip, workers = config.data.corrupt == "skip", config.data.workers
     return DecodedExamples(records, crop, size, channels, skip, workers)
@@ -206,7 +210,8 @@ def _resized_planes(image: np.ndarray, size: int) -> np.ndarray:
     return np.stack(small, axis=-1)
 
 
-def _fits_at_once(records: Records, crop: Crop) -> bool:
+def fits_at_once(records: Records, crop: Crop) -> bool:
+    """Whether images are brought to the shape of the space once, when they are read."""
     return isinstance(records, Arrays) and crop is whole
 
 

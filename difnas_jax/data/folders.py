@@ -82,11 +82,12 @@ def _folders(path: Path, root: Path, left_out: LeftOut) -> list[str]:
     """Names of the folders in a folder, sorted."""
     found = []
     try:
-        for entry in os.scandir(path):
-            if entry.is_dir() and not entry.name.startswith("."):
-                found.append(entry.name)
-            else:
-                left_out.add(entry)
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir() and not entry.name.startswith("."):
+                    found.append(entry.name)
+                else:
+                    left_out.add(entry)
     except OSError as error:
         names = sorted(os.listdir(root)) if root.is_dir() else ["no such folder"]
         raise InputError(
@@ -107,7 +108,7 @@ def _files(
     for name in folders:
         images = sorted(_images(os.path.join(path, name), left_out))
         if not images:
-            expected = f"images in {path / name} or below ({', '.join(suffixes())})"
+            expected = f"images that Pillow decodes in {path / name} or below"
             raise InputError(f"data.path: expected {expected}, there are none")
         start = len(os.path.join(path, ""))
         paths += [os.fsencode(image[start:]) for image in images]
@@ -131,12 +132,15 @@ def _images(
     """
     with readable(folder):
         status = os.stat(folder)
-        entries = [(entry, entry.is_dir()) for entry in os.scandir(folder)]
+        with os.scandir(folder) as found:
+            entries = list(found)
     here = status.st_dev, status.st_ino
     leads_back = f"{folder}, a link that leads back to a folder above it"
     require(here not in above, "data.path", "folders below each other", leads_back)
-    for entry, is_folder in entries:
+    for entry in entries:
         suffix = os.path.splitext(entry.name)[1].lower()
+        with readable(entry.path):
+            is_folder = entry.is_dir()
         if entry.name.startswith("."):
             left_out.add(entry)
         elif is_folder:

@@ -1,20 +1,16 @@
 """Make the batches of the next steps ahead, on a thread or in worker processes."""
 
-import importlib.util
+import contextlib
 import itertools
-import multiprocessing
-import os
-import signal
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
-from difnas_jax.data.batches import Batch, EvaluationBatches, Normalizer, TrainBatches
+from difnas_jax.data.batches import Batch, Batches, EvaluationBatches, Normalizer
 from difnas_jax.data.examples import Examples
-from difnas_jax.errors import require
+from difnas_jax.data.workers import WorkerBatches
 
 Item = TypeVar("Item")
 
@@ -50,8 +46,8 @@ def prefetch(
 class Loader(Iterator[Any]):
     """Batches in the order of their steps, made ahead.
 
-    `split.workers` processes of Grain make them or, where that is 0, a thread; the
-    batches are the same. Use it in a `with` statement, which ends the processes and the
+    `split.workers` processes make them or, where that is 0, a thread; the batches are
+    the same. Use it in a `with` statement, which ends the processes and the
     thread.
 
     Attributes:
@@ -60,7 +56,7 @@ class Loader(Iterator[Any]):
 
     def __init__(
         self,
-        batches: TrainBatches | EvaluationBatches,
+        batches: Batches,
         steps: range,
         transfer: Callable[[Any], Any] = lambda batch: batch,
     ) -> None:
@@ -74,10 +70,14 @@ class Loader(Iterator[Any]):
         """
         self.corrupt = 0
         self._transfer = transfer
-        workers = batches.split.workers
-        self._processes = _in_processes(batches, steps, workers) if workers else None
-        self._batches = self._processes or map(batches.__getitem__, steps)
-        self._ahead = prefetch(lambda _: self._next(), steps)
+        self._open = contextlib.ExitStack()
+        self._batches = map(batches.__getitem__, steps)
+        if batches.split.workers:
+            workers = WorkerBatches(batches, steps)
+            self._batches = self._open.enter_context(contextlib.closing(workers))
+        # Entered last, and so closed first.
+        ahead = prefetch(lambda _: self._next(), steps)
+        self._ahead = self._open.enter_context(contextlib.closing(ahead))
 
     def _next(self) -> Any:
         batch = next(self._batches)
@@ -92,6 +92,7 @@ class Loader(Iterator[Any]):
 
         Raises:
           InputError: an image cannot be read, and such images are not to be skipped.
+          TrainingError: a worker has died.
         """
         return next(self._ahead)
 
@@ -101,9 +102,7 @@ class Loader(Iterator[Any]):
 
     def __exit__(self, *exception: object) -> None:
         """End the thread and the processes."""
-        self._ahead.close()
-        if self._processes is not None:
-            self._processes.close()
+        self._open.close()
 
 
 def evaluation_batches(
@@ -116,44 +115,3 @@ def evaluation_batches(
     batches = EvaluationBatches(split, batch_size, normalizer, rows)
     with Loader(batches, range(len(batches))) as loader:
         yield from loader
-
-
-def check_workers(workers: int) -> None:
-    """Raise `InputError` where worker processes are asked for and Grain is missing."""
-    fits = not workers or importlib.util.find_spec("grain") is not None
-    got = f"{workers}; pip install grain"
-    require(fits, "data.workers", "0 where Grain is not installed", got)
-
-
-def _in_processes(
-    batches: TrainBatches | EvaluationBatches, steps: range, workers: int
-) -> Any:
-    """An iterator of Grain over `batches[step]` in the order of the steps.
-
-    A worker makes every `workers`-th batch and keeps one ready.
-    """
-    import grain
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        # Grain reads flags of absl, which only `absl.app` parses, and neither this
-        # program nor pytest nor a notebook uses that.
-        flags.FLAGS.mark_as_parsed()
-    made = grain.MapDataset.range(steps.start, steps.stop).map(batches.__getitem__)
-    in_order = made.to_iter_dataset(grain.ReadOptions(0, 0))
-    options = grain.MultiprocessingOptions(num_workers=workers)
-    return iter(in_order.mp_prefetch(options, worker_init_fn=_start_worker))
-
-
-def _start_worker(index: int, count: int) -> None:
-    """Let the parent alone decide when a worker ends, even if the parent is killed."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

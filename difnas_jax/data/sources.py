@@ -14,7 +14,6 @@ from difnas_jax.data.base import (
     Dataset,
     NamedSplits,
     Records,
-    checked_arrays,
 )
 from difnas_jax.data.hold_out import hold_out
 from difnas_jax.errors import InputError, one_line, require
@@ -116,6 +115,36 @@ def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
         title = f"{path}: {name}"
         splits[name] = checked_arrays(title, images, labels, num_classes)
     return splits
+
+
+def checked_arrays(
+    name: str, images: np.ndarray, labels: np.ndarray, num_classes: int
+) -> Arrays:
+    """Check the arrays of a source.
+
+    Args:
+      name: where they come from, for the error.
+      images: uint8[N, H, W] or uint8[N, H, W, C].
+      labels: integers[N].
+      num_classes: labels must be below.
+
+    Raises:
+      InputError: wrong type or shape, no example, or a label out of range.
+    """
+    shape = list(images.shape)
+    got = f"{images.dtype} {shape}"
+    fits = images.dtype == np.uint8 and images.ndim in (3, 4)
+    require(fits, f"{name} images", "uint8 [N, H, W, C] or [N, H, W]", got)
+    got = f"{labels.dtype} {list(labels.shape)}"
+    fits = np.issubdtype(labels.dtype, np.integer) and labels.shape == images.shape[:1]
+    require(fits, f"{name} labels", f"integers [{len(images)}]", got)
+    require(images.size > 0, f"{name} images", "at least one image with pixels", shape)
+    least, largest = labels.min(), labels.max()
+    expected = f"0 to {num_classes - 1} (space.num_classes = {num_classes})"
+    fits = 0 <= least and largest < num_classes
+    require(fits, f"{name} labels", expected, f"{least} to {largest}")
+    images = images if images.ndim == 4 else images[..., None]
+    return Arrays(images, labels.astype(np.int32))
 
 
 def _named(

@@ -243,12 +243,8 @@ def initialize(
 
 def variable_shapes(model: Network) -> dict[str, Any]:
     """Shapes of all variables, without computing one."""
-    space, struct = model.space, jax.ShapeDtypeStruct
-    side, channels = space.image_size, space.image_channels
-    images = struct((1, side, side, channels), jnp.float32)
-    path = struct((space.num_layers,), jnp.int32)
-    return jax.eval_shape(
-        lambda images, path: model.init(jax.random.key(0), images, path, False),
-        images,
-        path,
-    )
+    space, shaped = model.space, jax.ShapeDtypeStruct
+    shape = (1, space.image_size, space.image_size, space.image_channels)
+    images, path = shaped(shape, jnp.float32), shaped((space.num_layers,), jnp.int32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return jax.eval_shape(lambda *inputs: model.init(*inputs, False), key, images, path)

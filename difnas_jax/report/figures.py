@@ -57,10 +57,10 @@ def indicator_heat_map(
       label: quantity and unit of the numbers.
     """
     names = [op.name for op in space.ops]
-    width = max(PANEL, 0.8 + 0.5 * space.num_ops)
-    figure, axes = panel(1.2 + 0.26 * space.num_layers, width)
+    width, longest = max(PANEL, 0.8 + 0.5 * space.num_ops), max(map(len, names))
+    figure, axes = panel(0.6 + 0.26 * space.num_layers + 0.08 * longest, width)
     axes.set(xlim=(-0.5, space.num_ops - 0.5), ylim=(space.num_layers - 0.5, -0.5))
-    turned = 90 if max(map(len, names)) > LONG_NAME else 0
+    turned = 90 if longest > LONG_NAME else 0
     axes.set_xticks(range(space.num_ops), names, rotation=turned)
     axes.set(yticks=range(space.num_layers), ylabel="layer")
     axes.set_title(label, size="medium")
@@ -151,7 +151,7 @@ def score_against_macs(
       notes: of the first candidates, shown on hover; the others are one image.
     """
     figure, axes = panel(4.2)
-    macs, label = candidates.columns[MACS] / 1e6, f"{len(candidates)} candidates"
+    macs, label = candidates.columns[MACS] / 1e6, f"{len(candidates):,} candidates"
     dots: dict[str, Any] = {"s": 14, "color": BLUE, "alpha": 0.5, "lw": 0}
     dots["clip_on"] = False  # which halves the file
     noted, rest = slice(len(notes)), slice(len(notes), None)

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build, stages
-from difnas_jax.report import disturbance, room
+from difnas_jax.report import curves, disturbance, room
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.markers import marker_path
 from difnas_jax.spaces import costs
@@ -71,7 +71,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "room": room.summary(room.measured(supernet), room.share_of(config)),
         "searches": _searches(workdir),
         "data": found_in(workdir / artifacts.DATA, files.read_json, DATA_KEYS),
-        "warnings": [*_warnings(config, workdir), *retrained.get("warnings", [])],
+        "warnings": _warnings(config, workdir, retrained),
         "comparison": found_in(comparison, artifacts.load_comparison),
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
         "versions": _versions(list(markers.values())),
@@ -115,14 +115,23 @@ def _supernet(workdir: Path) -> Values:
     return {f"supernet_{name}": result.get(name) for name in names}
 
 
-def _warnings(config: ConfigDict, workdir: Path) -> list[str]:
-    """Why the indicator, or a score without training, is not to be believed."""
+def _warnings(config: ConfigDict, workdir: Path, retrained: Values) -> list[str]:
+    """Why indicator, score without training, or network are not to be believed.
+
+    And where the curve of a training has a gap.
+    """
+    trained = build.supernet_workdir(config, workdir)
+    ended = found_in(trained / artifacts.SUPERNET_RESULT, files.read_json) or {}
+    lost = curves.lost_rows(trained / artifacts.SUPERNET_METRICS, ended.get("step"))
+    folder = workdir / retrained.get("retrained_in", artifacts.RETRAIN)
+    lost += curves.lost_rows(folder / "metrics.jsonl", retrained.get("steps"))
     searched = build.build_wiring(config).searched
     path = workdir / artifacts.INDICATOR
     indicator = found_in(path, artifacts.Indicator.load, searched)
     comparison = found_in(workdir / artifacts.COMPARISON, files.read_json) or {}
-    sources = indicator.provenance if indicator else {}, comparison
-    return [warning for source in sources for warning in source.get("warnings", [])]
+    sources = indicator.provenance if indicator else {}, comparison, retrained
+    found = [warning for source in sources for warning in source.get("warnings", [])]
+    return found + lost
 
 
 def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:

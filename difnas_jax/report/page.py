@@ -11,7 +11,8 @@ import jinja2
 import markupsafe
 from ml_collections import ConfigDict
 
-from difnas_jax.config import build, default
+from difnas_jax.config import build
+from difnas_jax.config.comments import as_flag, changes
 from difnas_jax.report import captions, isometry, svg
 from difnas_jax.report.drawings import draw
 from difnas_jax.report.numbers import EARLIER, Values, collect, found_in, workdirs_of
@@ -70,7 +71,6 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
     scored = found_in(workdir / artifacts.CANDIDATES, artifacts.load_candidates)
     known = {SCORE, *costs.cost_table(space).tables}
     workdirs = workdirs_of(config, workdir)
-    now, before = (build.flat(c, c) for c in (config, default()))
     return (
         environment()
         .get_template(TEMPLATE)
@@ -93,7 +93,7 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
                 if not any((workdirs[name] / path).exists() for path in stage.writes)
             ],
             config=config,
-            changed={name: v for name, v in now.items() if before.get(name) != v},
+            changed=[as_flag(name, now) for name, (_, now) in changes(config).items()],
             isometry=isometry.measured(config, workdir),
             config_json=json.dumps(config.to_dict(), indent=2),
         )

@@ -146,7 +146,7 @@ def scatter(
     for name, repeats in scores.items():
         figure, axes = panel(3.2)
         ranks = rank_shares(repeats[:1].T)[:, 0]
-        axes.plot(ranks, accuracies, ".", ms=2, mew=0, color=BLUE, rasterized=True)
+        axes.plot(ranks, accuracies, ".", ms=3, mew=0, color=BLUE, rasterized=True)
         tau = numbers[name]["tau_b"]
         shown = "not defined" if tau is None else f"{tau:.3f}"
         title = "\n".join(textwrap.wrap(f"{name}: tau-b {shown}", 44))

@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -30,7 +31,8 @@ def svg(figure: Figure, name: str) -> str:
         in place of a link.
       name: differs between the figures of a page, whose definitions share one scope.
     """
-    file, settings = io.StringIO(), {"svg.fonttype": "none", "svg.hashsalt": name}
+    file = io.StringIO()
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name}
     unknown = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context(settings):
         style = {"transparent": True, "dpi": figures.DPI, "metadata": unknown}

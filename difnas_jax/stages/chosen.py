@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 from difnas_jax.config.build import supernet_workdir
 from difnas_jax.config.stages import STAGES, maker_of
 from difnas_jax.errors import InputError, require
+from difnas_jax.runtime import artifacts
+from difnas_jax.runtime.files import read_json
 from difnas_jax.runtime.markers import read_marker
 from difnas_jax.scoring.scorers import stage_of
 
@@ -30,17 +32,6 @@ def chosen_stages(config: ConfigDict) -> list[str]:
     return others
 
 
-def check_name(config: ConfigDict) -> None:
-    """Refuse a search whose name is not that of a folder.
-
-    Raises:
-      InputError: naming the field.
-    """
-    name = config.search.name
-    fits = re.fullmatch(r"[\w][\w.-]*", name) is not None
-    require(fits, "search.name", "letters, digits, '_', '.' and '-'", repr(name))
-
-
 def check_inputs(config: ConfigDict, workdir: Path) -> None:
     """Refuse stages that read what is not there and what no stage of this run makes.
 
@@ -50,7 +41,7 @@ def check_inputs(config: ConfigDict, workdir: Path) -> None:
     stages = chosen_stages(config)
     if given := config.search.supernet:
         there = supernet_workdir(config, workdir)
-        trained = read_marker(there, "supernet").get("complete")
+        trained = bool(read_marker(there, "supernet").get("complete"))
         expected = "the workdir of a run whose supernet is trained"
         require(trained, "search.supernet", expected, repr(given))
     for name in stages:
@@ -66,3 +57,33 @@ def check_inputs(config: ConfigDict, workdir: Path) -> None:
                     f"{maker} among the stages{other * of_supernet}, got "
                     f"{', '.join(stages)}"
                 )
+
+
+def named_search(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Path]:
+    """What `search.name` asks for, as a run of its own.
+
+    Args:
+      config: with a name.
+      workdir: of the run whose supernet is searched, or that is to train it.
+
+    Returns:
+      The config without the name and with the supernet, empty where that is yet to be
+      trained in the workdir; and the workdir of the search.
+
+    Raises:
+      InputError: a name that is not that of a folder.
+    """
+    name, own = config.search.name, ConfigDict(config)
+    fits = re.fullmatch(r"\w[\w.-]*", name) is not None
+    require(fits, "search.name", "letters, digits, '_', '.' and '-'", repr(name))
+    own.search.name = ""
+    own.search.supernet = config.search.supernet or _supernet_of(workdir)
+    return own, workdir / artifacts.SEARCHES / name
+
+
+def _supernet_of(workdir: Path) -> str:
+    """The workdir of the supernet that the run in a workdir searched, if any."""
+    path = workdir / "config.json"
+    saved = read_json(path, ("search",)) if path.exists() else {"search": {}}
+    trained = read_marker(workdir, "supernet").get("complete")
+    return saved["search"].get("supernet") or (str(workdir) if trained else "")

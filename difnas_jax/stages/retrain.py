@@ -142,6 +142,7 @@ def retrain_network(
         "steps": int(state.step),
         **validate(state.variables),
         **_tested(folder.name, measure(state.variables, dataset.test)),
+        "classes": list(dataset.classes),  # of what the network says, in its order
         "seed": config.seed,
         "seconds": time.monotonic() - start,
     }

@@ -20,6 +20,7 @@ from difnas_jax.training import optim
 
 FIELDS = (
     "step",
+    "updates",
     "loss",
     "accuracy",
     "gradient_norm",
@@ -195,6 +196,7 @@ class TrainingLog:
         images = (len(self.unwritten) - self._earlier) * self._images
         return {
             "step": done,
+            "updates": len(self.unwritten),  # of which it is the mean
             **means,
             "images_per_second": images / seconds,
             "data_wait": self._waited / seconds,

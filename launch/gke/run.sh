@@ -2,26 +2,29 @@
 # Run one config on a TPU slice of a GKE cluster that has JobSet: fills in jobset.yaml
 # and applies it.
 #   NAME=mbv2 IMAGE=REGISTRY/difnas_jax:1 CLAIM=filestore HOSTS=4 CHIPS=4 \
-#       ACCELERATOR=tpu-v5-lite-podslice TOPOLOGY=4x4 CONFIG=configs/mbv2.py \
+#       ACCELERATOR=tpu-v5-lite-podslice TOPOLOGY=4x4 CONFIG=mbv2 \
 #       WORKDIR=/shared/runs/mbv2 launch/gke/run.sh [--dry-run] [FLAGS...]
-# The volume of CLAIM is mounted at /shared.
+# The volume of CLAIM is mounted at /shared; all paths are below it.
 set -euo pipefail
+source "$(dirname "$0")/../common.sh"
 
-: "${NAME:?set NAME to the name of the job}"
-: "${IMAGE:?set IMAGE to an image built from launch/gke/Dockerfile}"
-: "${CLAIM:?set CLAIM to a persistent volume claim that many pods may write}"
-: "${HOSTS:?set HOSTS to the number of hosts of the slice}"
-: "${CHIPS:?set CHIPS to the number of TPU chips of each host}"
-: "${ACCELERATOR:?set ACCELERATOR, for example tpu-v5-lite-podslice}"
-: "${TOPOLOGY:?set TOPOLOGY of the slice, for example 4x4}"
-: "${CONFIG:?set CONFIG to a config file in the image, for example configs/mbv2.py}"
-: "${WORKDIR:?set WORKDIR to a folder below /shared}"
+need NAME "the name of the job"
+need IMAGE "an image built from launch/gke/Dockerfile"
+need CLAIM "a persistent volume claim that many pods may write"
+need HOSTS "the number of hosts of the slice"
+need CHIPS "the number of TPU chips of each host"
+need ACCELERATOR "the accelerator, for example tpu-v5-lite-podslice"
+need TOPOLOGY "the topology of the slice, for example 4x4"
+need CONFIG "a config in the image, for example mbv2"
+need WORKDIR "a folder below /shared"
+check_needs "$@"
 
-dry_run=false
 if [[ "${1:-}" == "--dry-run" ]]; then
   dry_run=true
   shift
 fi
+# What pods write elsewhere is lost with them.
+check_below /shared "$@"
 
 # A YAML list in one line; within single quotes, only a single quote is special.
 ARGS=""
@@ -35,8 +38,7 @@ jobset=$(<"$(dirname "$0")/jobset.yaml")
 for name in NAME IMAGE CLAIM HOSTS CHIPS ACCELERATOR TOPOLOGY ARGS; do
   jobset="${jobset//"\${${name}}"/"${!name}"}"
 done
-echo "${jobset}"
-echo "# kubectl apply --filename=-"
+printf "kubectl apply --filename=- <<'JOBSET'\n%s\nJOBSET\n" "${jobset}"
 if [[ "${dry_run}" == false ]]; then
   kubectl apply --filename=- <<<"${jobset}"
 fi
