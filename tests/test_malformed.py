@@ -147,7 +147,7 @@ SHOWN = [
     ("search.min_params", "1e8", "search.min_params", "100000000"),
     ("supernet.warmup_steps", "4", "supernet.warmup_steps", "4"),
     ("retrain.warmup_steps", "9", "retrain.warmup_steps", "4", "9"),
-    ("retrain.batch_size", "1e9", "retrain.batch_size", "GiB"),
+    ("retrain.batch_size", "1e9", "retrain.batch_size", "1293", "1000000000"),
     ("supernet.epochs", "1", "supernet.epochs", "supernet.steps", "1.0", "4"),
     ("supernet.steps", "0", "supernet.epochs", "supernet.steps", "0.0", "0"),
     ("stages", "", "stages", "''"),
