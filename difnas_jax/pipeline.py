@@ -89,6 +89,8 @@ def _run_named_search(config: ConfigDict, workdir: Path) -> Results:
     own, folder = named_search(config, workdir)
     if not own.search.supernet:
         if "supernet" in config.stages:
+            checks.check(own)  # all of it, before hours of training
+            checks.check_data(own)
             alone = ConfigDict(own)
             alone.stages = ("supernet",)
             _run_stages(alone, workdir)

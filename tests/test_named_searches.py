@@ -126,6 +126,10 @@ def test_what_a_named_search_cannot_do_is_said(searched, tmp_path, capsys):
     line = error_of([f"{NAME}=small"], capsys)
     assert "--workdir" in line
     none = tmp_path / "none"
+    line = error_of(
+        [f"--workdir={none}", f"{NAME}=a", "--config.search.max_macs=9"], capsys
+    )
+    assert "search.max_macs" in line
     line = error_of([f"--workdir={none}", f"{SUPERNET}={tmp_path}"], capsys)
     assert "search.supernet" in line and str(tmp_path) in line
     flags = [f"{SUPERNET}={searched}", "--config.stages=supernet"]
