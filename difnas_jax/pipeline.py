@@ -93,14 +93,15 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
 def _run_named_search(config: ConfigDict, workdir: Path) -> Results:
     """Search the supernet of a workdir, which is trained there first if need be."""
     own, folder = named_search(config, workdir)
-    if not own.search.supernet:
-        if "supernet" in config.stages:
-            checks.check(own)  # all of it, before hours of training
-            checks.check_data(own)
-            alone = ConfigDict(own)
-            alone.stages = ("supernet",)
-            _run_stages(alone, workdir)
-        own.search.supernet = str(workdir)
+    trained = bool(own.search.supernet)
+    own.search.supernet = own.search.supernet or str(workdir)
+    chosen_stages(own)
+    if not trained and "supernet" in config.stages:
+        checks.check(own)  # all of it, before hours of training
+        checks.check_data(own)
+        alone = ConfigDict(own)
+        alone.search.supernet, alone.stages = "", ("supernet",)
+        _run_stages(alone, workdir)
     say(f"search: in {folder}, of the supernet in {own.search.supernet}")
     results = _run_stages(own, folder)
     if processes.is_main_process():
