@@ -86,11 +86,15 @@ def test_too_little_shared_memory_is_refused(tree, monkeypatch):
 
 SCRIPT = """
 import sys
+from multiprocessing import resource_tracker
 sys.path.insert(0, {tests!r})
 from test_workers import batches_of
 from difnas_jax import data
 
+kept = []
+
 def main():
+    resource_tracker.ensure_running()  # whose warnings are seen
     batches = batches_of({tree!r}, size=64)
     alone = [batches[step] for step in range(5)]
     def same(loader):
@@ -100,6 +104,7 @@ def main():
         )
     with data.Loader(batches, range(100)) as loader:
         print("left early:", same(loader))
+        kept.extend([loader, next(loader)])  # until Python ends
 
 if __name__ == "__main__":
     main()
@@ -116,7 +121,10 @@ def run(script, folder):
 
 
 def test_batches_are_the_same_and_nothing_is_left(tree, tmp_path):
-    """Of a loader that is left early; to the end see `test_streams.py`."""
+    """Of a loader that is left early; to the end see `test_streams.py`.
+
+    Python would warn of shared memory that nobody has freed.
+    """
     script = SCRIPT.format(tree=str(tree), tests=str(jobs.ROOT / "tests"))
     done = run(script, tmp_path)
     assert done.stdout.splitlines() == ["left early: True"]

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ class WorkerBatches(Iterator[Batch]):
             # Grain reads flags of absl, which only `absl.app` parses, and neither this
             # program nor pytest nor a notebook uses that.
             flags.FLAGS.mark_as_parsed()
+        _start_tracker()
         made = grain.MapDataset.range(steps.start, steps.stop).map(batches.raw)
         in_order = made.to_iter_dataset(grain.ReadOptions(0, 0))
         options = grain.MultiprocessingOptions(num_workers=count)
@@ -138,6 +140,20 @@ class WorkerBatches(Iterator[Batch]):
         # iterators refer to each other.
         del self._raw
         gc.collect()
+
+
+def _start_tracker() -> None:
+    """Start Python's process that frees what is shared, however this one ends.
+
+    Where this process or a worker is killed it has something to free, which is no
+    reason to warn a user.
+    """
+    before = os.environ.get("PYTHONWARNINGS", "")
+    os.environ["PYTHONWARNINGS"] = f"{before},ignore:resource_tracker".lstrip(",")
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        os.environ["PYTHONWARNINGS"] = before
 
 
 def _start_worker(index: int, count: int) -> None:
