@@ -139,7 +139,7 @@ def convert(
     temporary = incomplete / target.path.parent.name / target.path.name
     shutil.rmtree(incomplete, ignore_errors=True)
     try:
-        with files.disk_full_as_oserror(target.path):
+        with files.library_errors(target.path):
             _make(temporary.parent, target)
             WRITERS[target.kind](temporary, data, size)
             say("counting what was written")

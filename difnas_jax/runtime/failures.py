@@ -50,6 +50,10 @@ def describe_error(
         path, reason = error.filename or "output", error.strerror
         full = f"error: {path}: expected space to write, the disk is full ({reason})"
         return f"{full}; make space, and run the same command again", 1
+    if isinstance(error, OSError) and error.errno in files.UNUSABLE and error.filename:
+        expected = "a file or folder that can be read and written, it cannot"
+        unusable = f"error: {error.filename}: expected {expected} ({error.strerror})"
+        return f"{unusable}; mend that, and run the same command again", 1
     return "".join(traceback.format_exception(error)).rstrip(), None
 
 

@@ -33,6 +33,21 @@ DAMAGE = (
     zlib.error,
 )
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+# Of files and folders that cannot be used as they are: their rights, their kind, links
+# that lead nowhere, limits (`ulimit -f`), disks and servers that fail.
+UNUSABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ESTALE,
+)
 CHECKSUM = "checksum"  # key of a JSON object
 
 
@@ -71,15 +86,25 @@ def with_filename(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def disk_full_as_oserror(path: Path) -> Iterator[None]:
-    """Turn what libraries raise for a full disk into an `OSError` with this path."""
-    full = os.strerror(errno.ENOSPC)
+def library_errors(path: Path) -> Iterator[None]:
+    """Turn what libraries raise where a file cannot be written into an `OSError`.
+
+    Args:
+      path: of an error that does not name it.
+    """
     try:
         yield
+    except InputError:
+        raise
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     except Exception as error:
-        # The second text is that of TFDS, which looks before it writes.
-        if any(text in str(error) for text in (full, "Not enough disk space")):
-            raise OSError(errno.ENOSPC, full, str(path)) from error
+        texts = {os.strerror(code): code for code in (*FULL_DISK, *UNUSABLE)}
+        texts["Not enough disk space"] = errno.ENOSPC  # TFDS looks before it writes
+        for text, code in texts.items():
+            if text in str(error):
+                raise OSError(code, os.strerror(code), str(path)) from error
         raise
 
 
