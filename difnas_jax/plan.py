@@ -59,6 +59,7 @@ def dry_run(config: ConfigDict, workdir: Path) -> Iterator[str]:
     """
     if config.search.name:
         config, workdir = named_search(config, workdir)
+        yield f"search: in {workdir}"
     checks.check(config)
     summary = checks.check_data(config)
     check_inputs(config, workdir)
@@ -86,10 +87,9 @@ def _of_space(config: ConfigDict) -> str:
         f"{low:,} to {high:,} {IN_WORDS.get(name, name)}"
         for name, (low, high) in problem.reach.items()
     )
-    networks = _counted(networks_within(problem))
     return (
-        f"space: {space.name}, {space.num_layers} layers of {ops} ops, {networks} "
-        f"networks, of {costs}"
+        f"space: {space.name}, {space.num_layers} layers of {ops} ops, "
+        f"{_counted(problem)}, of {costs}"
     )
 
 
@@ -97,9 +97,8 @@ def _of_budget(config: ConfigDict) -> str:
     bounds = [
         f"search.{name} = {limit:,}" for name, limit in limits(config).items() if limit
     ]
-    problem = _problem(config, build_budget(config))
-    allowed = f"allows {_counted(networks_within(problem))} networks"
-    return f"budget: {', '.join(bounds) or 'no bound'}; {allowed}"
+    allowed = _counted(_problem(config, build_budget(config)))
+    return f"budget: {', '.join(bounds) or 'no bound'}; allows {allowed}"
 
 
 def _problem(config: ConfigDict, budget: Budget) -> Problem:
@@ -107,8 +106,11 @@ def _problem(config: ConfigDict, budget: Budget) -> Problem:
     return Problem(space, cost_table(space), budget)
 
 
-def _counted(count: int | None) -> str:
-    return "an unknown number of" if count is None else f"{count:,}"
+def _counted(problem: Problem) -> str:
+    count = networks_within(problem)
+    if count is None:
+        return "an unknown number of networks"
+    return f"{count:,} network{'s' * (count != 1)}"
 
 
 def _of_data(config: ConfigDict, summary: DataSummary) -> Iterator[str]:

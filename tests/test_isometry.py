@@ -319,7 +319,7 @@ def test_the_command_of_the_package(few_blocks, tmp_path, capsys):
     ("flags", "complaint"),
     [
         (SMALL_RUN[1:], "--config"),
-        ((*SMALL_RUN, "--workdir="), "--workdir: expected a folder"),
+        ((*SMALL_RUN, "--workdir="), "--workdir: expected a file or folder"),
         (
             (*SMALL_RUN, "--config.method.activation=gelu"),
             "method.activation: expected",

@@ -129,6 +129,7 @@ SHOWN = [
     ("data.source", "arrays", "data.path", ".npz"),
     ("search.distance", "8", "search.distance", "7", "8"),
     ("retrain.networks", "2", "retrain.networks", "search.keep = 1", "2"),
+    ("retrain.batch_size", "100000000", "retrain.batch_size", "1293", "100000000"),
     ("data.mean", "0.5,0.5", "data.mean", "(0.5, 0.5)"),
     ("method.batch_sharing", "split", "supernet.batch_size", "64", "'split'"),
     ("supernet.paths_at_once", "4", "supernet.paths_at_once", "divisor of 6", "4"),
@@ -251,8 +252,19 @@ def outside():
     return file.getvalue()
 
 
+def huge():
+    """An archive with an array that claims 58 TiB and holds nothing."""
+    header, file = io.BytesIO(), io.BytesIO()
+    claim = {"descr": "|u1", "fortran_order": False, "shape": (64 * 10**12,)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x_train.npy", header.getvalue())
+    return file.getvalue()
+
+
 # (contents of the file, what the line names)
 DATA = [
+    (huge(), "data.path", "data.npz"),
     (b"", "data.path", "data.npz"),
     (b"text", "data.path", "data.npz"),
     (npz()[:200], "data.path", "data.npz"),
@@ -283,9 +295,12 @@ def test_data_files(tmp_path, capsys, content, named):
     assert [path.name for path in tmp_path.rglob("*")] == ["data", "data.npz"]
 
 
-def test_a_folder_is_no_data_file(tmp_path, capsys):
-    flags = [DIGITS, "--config.data.source=arrays", f"--config.data.path={tmp_path}"]
-    refused(flags, tmp_path / "run", capsys, "data.path", str(tmp_path))
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_folder_or_a_pipe_is_no_data_file(tmp_path, capsys, make):
+    path = tmp_path / "data.npz"
+    make(path)
+    flags = [DIGITS, "--config.data.source=arrays", f"--config.data.path={path}"]
+    refused(flags, tmp_path / "run", capsys, "data.path", str(path))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import jax
@@ -105,7 +104,7 @@ def test_an_interrupted_search_ends_with_the_same_files(
         whole, cut = ((tmp_path / w / artefact).read_bytes() for w in ("whole", "cut"))
         assert whole == cut
     states = [
-        json.loads((tmp_path / w / artifacts.SEARCH_STATE).read_text())
+        files.read_checked_json(tmp_path / w / artifacts.SEARCH_STATE)
         for w in ("whole", "cut")
     ]
     for state in (each for states_of in states for each in states_of.values()):
@@ -121,7 +120,7 @@ def test_a_long_generation_stops_within_it_and_continues(
     with monkeypatch.context() as patch:
         patch.setattr(search, "in_parts", lambda score, size, title: score)
         difnas_jax.run(config, tmp_path / "whole")
-    monkeypatch.setattr(parts, "SHOW_SECONDS", 0.0)
+    monkeypatch.setattr(parts, "BETWEEN_LINES", 0.0)
     most = jax.device_count()
     assert config.search.population > most
     asked, measured = [], FakeMeasure.__call__

@@ -23,6 +23,7 @@ from difnas_jax.isometry.summary import LAYERS, Values, summary
 from difnas_jax.runtime import artifacts, compilation, files, locks
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.shutdown import Parser, exit_code
 from difnas_jax.stages.dependencies import check_workdir
 
@@ -59,6 +60,7 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
     return config, given_path("--workdir", workdir)
 
 
+@working("measuring")
 def _measure(config: ConfigDict, workdir: Path) -> None:
     checks.check(config)
     compilation.keep_compiled_programs(config.compilation_cache)

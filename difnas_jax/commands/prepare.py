@@ -41,6 +41,7 @@ from difnas_jax.errors import InputError, require
 from difnas_jax.runtime import files
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.shutdown import Parser, exit_code
 
 
@@ -110,6 +111,7 @@ class Location:
         return f"{self.kind}:{self.path}"
 
 
+@working("converting")
 def convert(
     source: Location,
     target: Location,

@@ -46,6 +46,7 @@ from difnas_jax.runtime import (
 from difnas_jax.runtime.columns import check_settings
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.proxies import COLUMNS, counts
 from difnas_jax.scoring.proxies.measurement import proxy_columns
@@ -88,6 +89,7 @@ def _rank(argv: Sequence[str] | None) -> None:
         processes.on_all_processes(lambda: _work(flags, config))
 
 
+@working("measuring")
 def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
     table = TABLES[flags.space](flags.table)
     table = table[chosen_rows(flags.archs, table)]

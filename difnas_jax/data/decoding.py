@@ -77,8 +77,8 @@ def suffixes() -> dict[str, str]:
 
 def is_grey(image: Image.Image) -> bool:
     """Whether the image has no colours; of a palette, whether it holds none."""
-    if image.mode in BETWEEN and image.palette is not None:
-        colours = np.reshape(image.getpalette("RGB"), (-1, 3))
+    if image.mode in ("P", "PA"):
+        colours = np.reshape(image.getpalette("RGB") or [], (-1, 3))
         return bool((colours == colours[:, :1]).all())
     return image.mode in GREY or image.mode.startswith("I")
 
