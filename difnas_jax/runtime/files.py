@@ -96,10 +96,10 @@ def library_errors(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            error.filename = error.filename or str(path)
+            raise
         texts = {os.strerror(code): code for code in (*FULL_DISK, *UNUSABLE)}
         texts["Not enough disk space"] = errno.ENOSPC  # TFDS looks before it writes
         for text, code in texts.items():
