@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 
 from difnas_jax.errors import InputError, Stopped, TrainingError, one_line
 from difnas_jax.runtime import failures, files, processes, shutdown
+from difnas_jax.runtime.disk_errors import library_errors
 from difnas_jax.runtime.leftovers import leave_out_leftovers
 from difnas_jax.runtime.metrics import say
 
@@ -35,7 +36,7 @@ def _abort_all_on_failure(directory: Any) -> Iterator[None]:
     for them at the next barrier.
     """
     try:
-        with files.library_errors(Path(directory).parents[1]):
+        with library_errors(Path(directory).parents[1]):
             yield
     except Exception as error:
         failures.abort_all(*failures.describe_error(error))
@@ -134,7 +135,7 @@ class Checkpoints:
             return
         saved: Any = {name: ocp.args.StandardSave(tree) for name, tree in parts.items()}
         saved[RECORD] = ocp.args.JsonSave({"window": list(window)})
-        with files.library_errors(self.folder):
+        with library_errors(self.folder):
             self._manager.save(step, args=ocp.args.Composite(**saved))
 
     def newest(self, **targets: Any) -> tuple[int, Window, dict[str, Any]] | None:
@@ -225,7 +226,7 @@ class Checkpoints:
         Raises:
           OSError: the disk is full.
         """
-        with shutdown.may_end(False), files.library_errors(self.folder):
+        with shutdown.may_end(False), library_errors(self.folder):
             self._manager.close()
 
     def __enter__(self) -> Self:

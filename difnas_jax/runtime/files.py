@@ -8,7 +8,6 @@ raises an `OSError` with its path.
 
 import contextlib
 import csv
-import errno
 import json
 import os
 import zipfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from difnas_jax.errors import InputError, one_line
+from difnas_jax.runtime.disk_errors import FULL_DISK
 
 # All that reading a damaged file raises.
 DAMAGE = (
@@ -31,22 +31,6 @@ DAMAGE = (
     OverflowError,
     zipfile.BadZipFile,
     zlib.error,
-)
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
-# Of files and folders that cannot be used as they are: their rights, their kind, links
-# that lead nowhere, limits (`ulimit -f`), disks and servers that fail.
-UNUSABLE = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.EEXIST,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.EFBIG,
-    errno.EIO,
-    errno.ESTALE,
 )
 CHECKSUM = "checksum"  # key of a JSON object
 
@@ -82,29 +66,6 @@ def with_filename(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         error.filename = error.filename or str(path)
-        raise
-
-
-@contextlib.contextmanager
-def library_errors(path: Path) -> Iterator[None]:
-    """Turn what libraries raise where a file cannot be written into an `OSError`.
-
-    Args:
-      path: of an error that does not name it.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno:
-            error.filename = error.filename or str(path)
-            raise
-        texts = {os.strerror(code): code for code in (*FULL_DISK, *UNUSABLE)}
-        texts["Not enough disk space"] = errno.ENOSPC  # TFDS looks before it writes
-        for text, code in texts.items():
-            if text in str(error):
-                raise OSError(code, os.strerror(code), str(path)) from error
         raise
 
 
