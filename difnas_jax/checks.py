@@ -27,6 +27,7 @@ from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
 from difnas_jax.stages.chosen import chosen_stages
+from difnas_jax.training.amount import AMOUNTS, check_amount
 from difnas_jax.training.disturbance import check_fits
 from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.gradients import BATCH_SHARING
@@ -187,14 +188,17 @@ def check_data(config: ConfigDict) -> data.DataSummary:
       What was read; nothing where no stage needs them.
 
     Raises:
-      InputError: missing or malformed data.
+      InputError: missing or malformed data, or a training that they do not fit.
     """
     stages = chosen_stages(config)
     if not any(stage_of(name, config).reads_data for name in stages):
         return data.DataSummary()
-    trained = [name for name in ("supernet", "retrain") if name in stages]
+    trained = [name for name in stages if name in AMOUNTS]
     batches = {f"{name}.batch_size": config[name].batch_size for name in trained}
-    return data.check(config, needing_validation(config), batches)
+    summary = data.check(config, needing_validation(config), batches)
+    for name in trained:
+        check_amount(config, name, summary.images["train"])
+    return summary
 
 
 def needing_validation(config: ConfigDict) -> list[str]:

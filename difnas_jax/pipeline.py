@@ -34,7 +34,13 @@ from difnas_jax.runtime import (
 )
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.jax_settings import standard_settings
-from difnas_jax.runtime.markers import Marker, outputs, read_marker, write_marker
+from difnas_jax.runtime.markers import (
+    Marker,
+    changed,
+    outputs,
+    read_marker,
+    write_marker,
+)
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.results import Results
@@ -87,14 +93,15 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
 def _run_named_search(config: ConfigDict, workdir: Path) -> Results:
     """Search the supernet of a workdir, which is trained there first if need be."""
     own, folder = named_search(config, workdir)
-    if not own.search.supernet:
-        if "supernet" in config.stages:
-            checks.check(own)  # all of it, before hours of training
-            checks.check_data(own)
-            alone = ConfigDict(own)
-            alone.stages = ("supernet",)
-            _run_stages(alone, workdir)
-        own.search.supernet = str(workdir)
+    trained = bool(own.search.supernet)
+    own.search.supernet = own.search.supernet or str(workdir)
+    chosen_stages(own)
+    if not trained and "supernet" in config.stages:
+        checks.check(own)  # all of it, before hours of training
+        checks.check_data(own)
+        alone = ConfigDict(own)
+        alone.search.supernet, alone.stages = "", ("supernet",)
+        _run_stages(alone, workdir)
     say(f"search: in {folder}, of the supernet in {own.search.supernet}")
     results = _run_stages(own, folder)
     if processes.is_main_process():
@@ -157,6 +164,9 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
     same_inputs = marker.get("inputs") == inputs
     written = all((workdir / path).exists() for path in stage.writes)
     complete = bool(marker.get("complete")) and same_inputs and written
+    for path in changed(workdir, marker) if complete else ():
+        say(f"{name}: {path} is missing or was changed, and is written again")
+        complete = False
     # A barrier: no process writes before all have read.
     processes.check_same(f"{workdir}, {name}", {"complete": complete, **inputs})
     if complete:

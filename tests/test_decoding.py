@@ -3,7 +3,6 @@
 import io
 import os
 import struct
-import zipfile
 import zlib
 
 import numpy as np
@@ -362,27 +361,6 @@ def test_a_batch_above_the_training_split_is_refused(tmp_path, rng):
     config.retrain.batch_size = 100_000_000
     with pytest.raises(InputError, match="retrain.batch_size: .* 18,.*100000000"):
         checks.check_data(config)
-
-
-def test_an_array_that_claims_to_be_huge_or_is_a_pipe(tmp_path):
-    path = tmp_path / "x.npz"
-    config = arrays_config(path, x_train=np.zeros((1, 2**6), np.uint8))
-    header = b"'shape': (1, 64), }"
-    huge = b"'shape': (64,64000000000000), }"
-    with zipfile.ZipFile(path) as archive:
-        array = archive.read("x_train.npy")
-    length = len(array) - 64
-    assert header in array
-    text = array[10:length].replace(header, huge).rstrip() + b"\n"
-    array = array[:8] + struct.pack("<H", len(text)) + text + array[length:]
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x_train.npy", array)
-    with pytest.raises(InputError, match="data.path: .*x.npz"):
-        data.check(config)
-    path.unlink()
-    os.mkfifo(path)
-    with pytest.raises(InputError, match="data.path: expected a regular file.*x.npz"):
-        data.check(config)
 
 
 def awkward(root):

@@ -80,7 +80,7 @@ COMMANDS: list[tuple[tuple[str, ...], Sequence[str]]] = [
 VALUES = {
     **dict.fromkeys(checks.CHOICES, ("nonsense",)),
     "seed": ("one", "1.5", "-1"),
-    "space.image_size": ("0",),
+    "space.image_size": ("0", f"1{'0' * 12}"),
     "space.image_channels": ("0",),
     "space.num_classes": ("0", "5"),
     "data.flip": ("maybe",),
@@ -88,8 +88,9 @@ VALUES = {
     "data.crop_padding": ("-1",),
     "data.mean": ("grey",),
     "data.std": ("0",),
-    "supernet.learning_rate": ("fast", "nan", "inf", "-0.1"),
-    "supernet.epochs": ("inf",),
+    "supernet.learning_rate": ("fast", "nan", "inf", "-0.1", "1e+300"),
+    "supernet.epochs": ("inf", "1e+300"),
+    "supernet.log_every": (f"1{'0' * 12}",),
     "supernet.batch_size": ("0", "63"),
     "supernet.spike_factor": ("-1",),
     "supernet.reward_every": ("0",),
@@ -104,7 +105,7 @@ VALUES = {
     "method.directions": ("0", "65"),
     "method.proxy_kernels": ("xx",),
     "method.proxy_repeats": ("0",),
-    "search.population": ("0",),
+    "search.population": ("0", f"1{'0' * 12}"),
     "search.generations": ("0",),
     "search.mutation_probability": ("1.5",),
     "search.steps": ("0",),
@@ -128,6 +129,7 @@ SHOWN = [
     ("data.source", "arrays", "data.path", ".npz"),
     ("search.distance", "8", "search.distance", "7", "8"),
     ("retrain.networks", "2", "retrain.networks", "search.keep = 1", "2"),
+    ("retrain.batch_size", "100000000", "retrain.batch_size", "1293", "100000000"),
     ("data.mean", "0.5,0.5", "data.mean", "(0.5, 0.5)"),
     ("method.batch_sharing", "split", "supernet.batch_size", "64", "'split'"),
     ("supernet.paths_at_once", "4", "supernet.paths_at_once", "divisor of 6", "4"),
@@ -144,6 +146,9 @@ SHOWN = [
     ("search.max_macs", "1e20", "search.max_macs", f"1{'0' * 20}"),
     ("search.min_macs", "1e9", "search.min_macs", "1000000000"),
     ("search.min_params", "1e8", "search.min_params", "100000000"),
+    ("supernet.warmup_steps", "4", "supernet.warmup_steps", "4"),
+    ("retrain.warmup_steps", "9", "retrain.warmup_steps", "4", "9"),
+    ("retrain.batch_size", "1e9", "retrain.batch_size", "1293", "1000000000"),
     ("supernet.epochs", "1", "supernet.epochs", "supernet.steps", "1.0", "4"),
     ("supernet.steps", "0", "supernet.epochs", "supernet.steps", "0.0", "0"),
     ("stages", "", "stages", "''"),
@@ -247,8 +252,19 @@ def outside():
     return file.getvalue()
 
 
+def huge():
+    """An archive with an array that claims 58 TiB and holds nothing."""
+    header, file = io.BytesIO(), io.BytesIO()
+    claim = {"descr": "|u1", "fortran_order": False, "shape": (64 * 10**12,)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x_train.npy", header.getvalue())
+    return file.getvalue()
+
+
 # (contents of the file, what the line names)
 DATA = [
+    (huge(), "data.path", "data.npz"),
     (b"", "data.path", "data.npz"),
     (b"text", "data.path", "data.npz"),
     (npz()[:200], "data.path", "data.npz"),
@@ -279,9 +295,12 @@ def test_data_files(tmp_path, capsys, content, named):
     assert [path.name for path in tmp_path.rglob("*")] == ["data", "data.npz"]
 
 
-def test_a_folder_is_no_data_file(tmp_path, capsys):
-    flags = [DIGITS, "--config.data.source=arrays", f"--config.data.path={tmp_path}"]
-    refused(flags, tmp_path / "run", capsys, "data.path", str(tmp_path))
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_folder_or_a_pipe_is_no_data_file(tmp_path, capsys, make):
+    path = tmp_path / "data.npz"
+    make(path)
+    flags = [DIGITS, "--config.data.source=arrays", f"--config.data.path={path}"]
+    refused(flags, tmp_path / "run", capsys, "data.path", str(path))
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def test_every_artefact_has_its_checksum(finished):
 
 
 def test_a_changed_artefact_is_named_and_nothing_is_deleted(workdir, capsys):
-    for name in ("supernet", "search", "retrain", "report"):
+    for name in ("supernet", "indicator", "search", "retrain"):
         for artefact in markers.read_marker(workdir, name)["outputs"]:
             path = workdir / artefact
             content = path.read_bytes()
@@ -99,6 +99,26 @@ def test_the_advice_about_a_changed_artefact_works(finished, workdir, capsys):
     assert path.read_bytes() == (finished / artifacts.BEST).read_bytes()
     out = capsys.readouterr().out
     assert "search: running" in out and "retrain: complete, skipped" in out
+
+
+def test_a_changed_report_is_written_again(workdir, capsys):
+    """Nothing depends on it; the supernet that it shows has lost its rows."""
+    before = snapshot(workdir)
+    (workdir / artifacts.FIGURES / "search.svg").unlink()
+    flip_first_digit(workdir / artifacts.REPORT)
+    assert main([SMALL, f"--workdir={workdir}"]) == 0
+    out = capsys.readouterr().out
+    assert "search.svg is missing or was changed" in out and "report: running" in out
+    after = snapshot(workdir)
+    for name in ("report.html", "figures/search.svg"):
+        assert after[workdir / name][1] == before[workdir / name][1]
+    metrics = workdir / artifacts.SUPERNET_METRICS
+    flip_first_digit(metrics)
+    assert "without the rows" in refused(workdir, capsys, str(metrics))
+    metrics.unlink()
+    assert main([SMALL, f"--workdir={workdir}"]) == 0
+    results = files.read_json(workdir / artifacts.RESULTS)
+    assert any("no row of the steps 1 to" in text for text in results["warnings"])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"config": 1}', None])

@@ -132,8 +132,9 @@ def test_what_a_named_search_cannot_do_is_said(searched, tmp_path, capsys):
     assert "search.max_macs" in line
     line = error_of([f"--workdir={none}", f"{SUPERNET}={tmp_path}"], capsys)
     assert "search.supernet" in line and str(tmp_path) in line
-    flags = [f"{SUPERNET}={searched}", "--config.stages=supernet"]
-    assert "search.supernet" in error_of([f"--workdir={none}", *flags], capsys)
+    for flag in (f"{SUPERNET}={searched}", f"{NAME}=a"):
+        flags = [f"--workdir={none}", flag, "--config.stages=supernet"]
+        assert "stages after the supernet's" in error_of(flags, capsys)
     line = error_of([f"--workdir={none}", "--config.stages=search"], capsys)
     assert "expected indicator among" in line
     assert not none.exists()

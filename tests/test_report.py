@@ -662,6 +662,21 @@ def test_missing_rows_of_metrics_are_noticed(tmp_path: Path) -> None:
     )
 
 
+def test_markup_in_figures_is_escaped() -> None:
+    """In names of ops, in notes, and in the title for those who cannot see them."""
+    markup = """'"><script>&</script>"""
+    figure, axes = figures.panel()
+    axes.text(0, 0, markup, url=markup)
+    template = report.environment().from_string("{{ image | inline(title) }}")
+    page = template.render(image=svg.svg(figure, "a"), title=markup)
+    assert "<script" not in page
+    drawing = page.replace("xlink:href", "href")  # a namespace that HTML knows
+    root = ElementTree.fromstring(drawing)
+    assert markup in [text.text for text in root.iter("text")]
+    assert [title.text for title in root.iter("title")] == [markup]
+    assert root.get("aria-label") == markup
+
+
 def test_markup_in_results_is_escaped(finished: Finished) -> None:
     values = files.read_json(finished.workdir / artifacts.RESULTS)
     results = Results.of(Path("w"), {**values, "report": "a: <b>&.html"})

@@ -39,7 +39,7 @@ def default() -> ConfigDict:
     config.space.num_classes = 1000
 
     config.data = ConfigDict()
-    # `digits` (shipped), `arrays` (an .npz file), `folder` (JPEG and PNG files in class
+    # `digits` (shipped), `arrays` (an .npz file), `folder` (image files in class
     # folders) or `tfds` (TensorFlow Datasets, prepared as array_record).
     config.data.source = "arrays"
     # File of the `arrays` source; root of the `folder` source, above the splits; where
@@ -59,6 +59,7 @@ def default() -> ConfigDict:
     config.data.corrupt = "error"
     # Processes that read, decode and augment (through Grain); 0: a thread of this one.
     # Changes no result. Not for images that `arrays` and `digits` fit at the start.
+    # They need room in /dev/shm, and a script of your own a main guard.
     config.data.workers = 0
     # `crop`: whole images, squeezed to squares, then `crop_padding`; `imagenet`: train
     # on a random part, evaluate the central square of 224/256 of the short side.

@@ -61,7 +61,6 @@ def load_config(name: str) -> ConfigDict:
 
 
 def _read(path: Path, arguments: str) -> ConfigDict:
-    path = path.resolve()
     try:
         with modules_beside(path):
             config = execute(path).get_config(arguments)

@@ -19,7 +19,7 @@ def execute(path: Path) -> Any:
     It is in `sys.modules`, where dataclasses look for the module of a class, under a
     name that no other file has; not if it fails. No bytecode is kept beside it.
     """
-    name = f"{PREFIX}{zlib.crc32(os.fsencode(path)):08x}"
+    name = f"{PREFIX}{zlib.crc32(os.fsencode(path.resolve())):08x}"
     module = types.ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
@@ -37,7 +37,7 @@ def modules_beside(path: Path) -> Iterator[None]:
 
     Only while it is read, and another file is given those of its own folder.
     """
-    folder, before = str(path.parent), {*sys.modules}
+    folder, before = str(path.resolve().parent), {*sys.modules}
     sys.path.insert(0, folder)
     try:
         yield
@@ -47,16 +47,17 @@ def modules_beside(path: Path) -> Iterator[None]:
         for name in sys.modules.keys() - before:
             file = getattr(sys.modules[name], "__file__", None)
             beside = file is not None and str(Path(file).parent) == folder
-            if beside and not name.startswith(PREFIX):
+            if beside and not name.startswith(PREFIX):  # that of the file itself
                 del sys.modules[name]
 
 
 def place_of(error: BaseException, path: Path) -> str:
     """The last line of the user's that an error went through: `'mine.py', line 3`."""
-    lines = [(path, None)]
+    lines, folder = [(path, None)], path.resolve().parent
     for frame in traceback.extract_tb(error.__traceback__):
-        if Path(frame.filename).parent == path.parent:
-            lines.append((frame.filename, frame.lineno))
+        file = Path(frame.filename)
+        if file.exists() and file.resolve().parent == folder:
+            lines.append((file, frame.lineno))
     if isinstance(error, SyntaxError) and error.filename:
         lines.append((error.filename, error.lineno))
     file, line = lines[-1]

@@ -5,13 +5,19 @@ from ml_collections import ConfigDict
 from difnas_jax.config.build import flat
 from difnas_jax.errors import require
 
-LARGEST = 2**62
+# Integers are those of JAX, which has 32 bits for them; costs of networks are Python's.
+# Floating-point numbers stay away from the largest ones of float32.
+LARGEST, LARGEST_COST, LARGEST_FLOAT = 2**31 - 1, 2**62, 1e30
+# A search keeps all candidates of a generation in memory.
+MANY = 10**6
 # Measured over 3,000 updates of nearly equal vectors (tests/test_projection.py): down
 # to here a projector in float32 is that of float64 to a relative 1e-3.
 LEAST_ALPHA = 1e-3
-# By field, or by field of both trainings; any other number is at least 0.
+# By field, or by its last name; any other number is at least 0.
 RANGES: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**31 - 1),
+    "space.image_size": (1, 2**14),
+    "space.image_channels": (1, 2**10),
+    "space.num_classes": (1, 2**20),
     "data.validation_fraction": (0.0, 0.9),
     "data.workers": (0, 1024),
     "data.crop_scale": (1e-3, 1.0),
@@ -19,21 +25,29 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.crop_padding": (0, 64),
     "data.lighting": (0.0, 10.0),
     "method.proxy_repeats": (1, LARGEST),
-    "method.alpha": (LEAST_ALPHA, LARGEST),
+    "method.alpha": (LEAST_ALPHA, LARGEST_FLOAT),
     "method.alpha_decay": (1e-6, 1.0),
     "method.forgetting": (0.0, 1.0),
     "method.project_from": (0.0, 1.0),
     "method.project_until": (0.0, 1.0),
     "method.directions": (1, 64),
     "supernet.disturbance_after": (1, LARGEST),
-    "search.keep": (1, LARGEST),
+    "search.population": (1, MANY),
+    "search.generations": (1, MANY),
+    "search.parents": (1, MANY),
+    "search.mutations": (0, MANY),
+    "search.crossovers": (0, MANY),
+    "search.tournament": (1, MANY),
+    "search.keep": (1, MANY),
     "search.distance": (1, LARGEST),
-    "search.recalibration_batches": (1, LARGEST),
+    "search.recalibration_batches": (1, MANY),
     "search.recalibration_batch_size": (1, LARGEST),
     "supernet.reward_every": (1, LARGEST),
     "retrain.dropout": (0.0, 0.99),
     "retrain.networks": (1, LARGEST),
-    "steps": (0, 2**31 - 1),
+    **dict.fromkeys(("min_macs", "max_macs"), (0, LARGEST_COST)),
+    **dict.fromkeys(("min_params", "max_params"), (0, LARGEST_COST)),
+    "epochs": (0.0, 1e6),
     "batch_size": (1, LARGEST),
     "reference_batch": (1, LARGEST),
     "momentum": (0.0, 1.0),
@@ -52,10 +66,10 @@ def check_numbers(config: ConfigDict) -> None:
     """
     for name, value in flat(config, config).items():
         own, shared = RANGES.get(name), RANGES.get(name.rpartition(".")[2])
-        low, high = own or shared or (0, LARGEST)
+        most = LARGEST_FLOAT if isinstance(value, float) else LARGEST
+        low, high = own or shared or (0, most)
         if isinstance(value, int | float):
-            limit = f"at least {low}" if high == LARGEST else f"{low} to {high}"
-            require(low <= value <= high, name, f"{limit} and finite", value)
+            require(low <= value <= high, name, f"{low} to {high}", value)
     for group in ("supernet", "retrain"):
         epochs, steps = config[group].epochs, config[group].steps
         fits, fields = (epochs > 0) != (steps > 0), f"{group}.epochs, {group}.steps"

@@ -18,6 +18,8 @@ class Stage:
       shows: optional artefacts, which it reads if they exist; patterns of them.
       reads_data: whether it reads images.
       may_write: artefacts that it writes in some cases.
+      renewed: whether it writes what was changed again, without a question: it takes a
+        second, and no stage reads what it writes.
       trains: whether it trains, which may take long: nothing deletes what it wrote.
     """
 
@@ -29,6 +31,7 @@ class Stage:
     reads_data: bool = False
     may_write: tuple[str, ...] = ()
     trains: bool = False
+    renewed: bool = False
 
 
 # What only the search reads of a method.
@@ -106,6 +109,7 @@ STAGES: dict[str, Stage] = {
             f"{artifacts.SEARCHES}/*/{artifacts.RESULTS}",
         ),
         writes=(artifacts.REPORT, artifacts.RESULTS, artifacts.FIGURES),
+        renewed=True,
     ),
 }
 

@@ -71,8 +71,8 @@ def check_shared_memory(workers: int, batch_bytes: int) -> None:
     # more; beside these, one that is used and one that is being freed.
     needed = (4 * workers + 2) * batch_bytes if workers else 0
     free = status.f_bavail * status.f_frsize
-    expected = f"{needed / 1e6:.0f} MB of free {SHARED} for {workers} workers"
-    got = f"{free / 1e6:.0f} MB; {MORE_SHARED}, or take fewer workers, 0 needs none"
+    expected = f"{needed / 1e6:.1f} MB of free {SHARED} for {workers} workers"
+    got = f"{free / 1e6:.1f} MB; {MORE_SHARED}, or take fewer workers, 0 needs none"
     require(needed <= free, "data.workers", expected, got)
 
 

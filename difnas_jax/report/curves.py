@@ -19,9 +19,9 @@ def lost_rows(path: Path, last: int | None) -> list[str]:
     Raises:
       InputError: a damaged file.
     """
-    rows = files.read_json_lines(path, ("step",)) if path.exists() else []
-    if not rows:
+    if not path.exists():
         return []
+    rows = files.read_json_lines(path, ("step",))
     name = f"{path.parent.name}/{path.name}"
     return [
         f"{name} has no row of the steps {first} to {end}, which its curve leaves out"

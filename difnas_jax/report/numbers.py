@@ -116,7 +116,7 @@ def _supernet(workdir: Path) -> Values:
 
 
 def _warnings(config: ConfigDict, workdir: Path, retrained: Values) -> list[str]:
-    """Why the indicator, or a score without training, is not to be believed.
+    """Why indicator, score without training, or network are not to be believed.
 
     And where the curve of a training has a gap.
     """
@@ -129,7 +129,7 @@ def _warnings(config: ConfigDict, workdir: Path, retrained: Values) -> list[str]
     path = workdir / artifacts.INDICATOR
     indicator = found_in(path, artifacts.Indicator.load, searched)
     comparison = found_in(workdir / artifacts.COMPARISON, files.read_json) or {}
-    sources = indicator.provenance if indicator else {}, comparison
+    sources = indicator.provenance if indicator else {}, comparison, retrained
     found = [warning for source in sources for warning in source.get("warnings", [])]
     return found + lost
 

@@ -17,6 +17,7 @@ Marker = dict[str, Any]
 KEYS = ("config", "inputs")
 # Folders of checkpoints, which hold checksums of their own.
 CHECKPOINTS = "checkpoints"
+METRICS = "metrics.jsonl"  # of a training, which writes each row once
 
 
 def marker_path(workdir: Path, name: str) -> Path:
@@ -88,11 +89,22 @@ def check_unchanged(workdir: Path, marker: Marker) -> None:
     Raises:
       InputError: naming the file.
     """
-    for name, expected in marker.get("outputs", {}).items():
-        path = workdir / name
-        if path.is_file() and (now := files.checksum(path)) != expected:
+    for path in changed(workdir, marker):
+        if path.exists():
+            lost = ", without the rows of its training" * (path.name == METRICS)
             raise InputError(
-                f"{path}: expected what stage {marker['stage']} wrote (checksum "
-                f"{expected}), it was changed or damaged since ({now}); restore it, or "
-                "delete it and run its stage again"
+                f"{path}: expected what stage {marker['stage']} wrote, it was changed "
+                f"or damaged since; restore it, or delete it and run its stage again"
+                f"{lost}"
             )
+
+
+def changed(workdir: Path, marker: Marker) -> list[Path]:
+    """The artefacts that are not what their stage wrote, or are missing."""
+    written = marker.get("outputs", {})
+    paths = {name: workdir / name for name in written}
+    return [
+        path
+        for name, path in paths.items()
+        if not path.is_file() or files.checksum(path) != written[name]
+    ]

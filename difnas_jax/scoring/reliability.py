@@ -15,11 +15,15 @@ CONFIDENT = 2.576  # standard deviations on either side of a 99 % interval
 DISTINCT = 3.0  # standard errors between the means of two ops
 
 
-def doubts_about_accuracy(trained: Mapping[str, Any]) -> list[str]:
-    """A supernet that does no better than chance has learnt nothing to read.
+def doubts_about_accuracy(
+    trained: Mapping[str, Any], name: str, consequence: str
+) -> list[str]:
+    """What does no better than chance has learnt nothing.
 
     Args:
       trained: `accuracy`, `examples`, `split` and `chance`, see `stages.supernet`.
+      name: of what was trained.
+      consequence: of its having learnt nothing.
 
     Returns:
       A sentence where the 99 % interval of the accuracy (Wilson's, over the images)
@@ -30,9 +34,9 @@ def doubts_about_accuracy(trained: Mapping[str, Any]) -> list[str]:
     if lowest > chance:
         return []
     return [
-        f"the supernet is at chance: accuracy {accuracy:.2%} on {trained['examples']} "
-        f"images of {trained['split']}, chance {chance:.2%}; the indicator is noise; "
-        "train longer or at another learning rate"
+        f"the {name} is at chance: accuracy {accuracy:.2%} on {trained['examples']} "
+        f"images of {trained['split']}, chance {chance:.2%}; {consequence}; train "
+        "longer or at another learning rate"
     ]
 
 

@@ -27,7 +27,7 @@ def chosen_stages(config: ConfigDict) -> list[str]:
     if not config.search.supernet:
         return chosen
     others = [stage for stage in chosen if stage != "supernet"]
-    expected = "stages after the supernet's, as search.supernet is given"
+    expected = "stages after the supernet's, as search.name or search.supernet is given"
     require(bool(others), "stages", expected, "'supernet'")
     return others
 

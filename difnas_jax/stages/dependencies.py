@@ -42,10 +42,12 @@ def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None
     """
     for name in STAGES:
         folder = _folder_of(name, config, workdir)
-        if marker := read_marker(folder, name, stage_of(name, config).writes):
+        stage = stage_of(name, config)
+        if marker := read_marker(folder, name, stage.writes):
             now = dependencies(name, config, data_checksum)
             _check_same_config(name, marker, now, folder)
-            check_unchanged(folder, marker)
+            if not stage.renewed:
+                check_unchanged(folder, marker)
 
 
 def _folder_of(name: str, config: ConfigDict, workdir: Path) -> Path:

@@ -30,7 +30,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     result = files.read_json(
         supernet_workdir(config, workdir) / artifacts.SUPERNET_RESULT, RESULT_KEYS
     )
-    warnings = [*doubts_about_accuracy(result), *row.doubts(evidence)]
+    at_chance = doubts_about_accuracy(result, "supernet", "the indicator is noise")
+    warnings = [*at_chance, *row.doubts(evidence)]
     for warning in warnings:
         say(f"indicator: warning: {warning}")
     provenance = {

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import data
@@ -16,10 +17,16 @@ from difnas_jax.runtime.artifacts import FoundNetwork
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
+from difnas_jax.scoring.reliability import doubts_about_accuracy
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.training import programs
-from difnas_jax.training.evaluate import means, sums_of_batch, sums_of_examples
+from difnas_jax.training.evaluate import (
+    chance,
+    means,
+    sums_and_labels,
+    sums_of_examples,
+)
 from difnas_jax.training.fates import split
 from difnas_jax.training.measurements import Measurements
 from difnas_jax.training.paths import fixed
@@ -96,7 +103,7 @@ def retrain_network(
         sums_of_examples,
         programs.of_network(
             programs.compiled(
-                functools.partial(sums_of_batch, model), variables["params"]
+                functools.partial(sums_and_labels, model), variables["params"]
             ),
             title=folder.name,
             name="the evaluation",
@@ -128,15 +135,13 @@ def retrain_network(
         folder=folder,
         measurements=Measurements(evaluate=validate),
     )
-    test = means(measure(state.variables, dataset.test))
     result = {
         "architecture": list(architecture),
         "ops": list(space.op_names(architecture)),
         **cost_table(space).of_one(architecture),
         "steps": int(state.step),
         **validate(state.variables),
-        **{f"test_{name}": value for name, value in test.items()},
-        "test_examples": int(test["examples"]),
+        **_tested(folder.name, measure(state.variables, dataset.test)),
         "classes": list(dataset.classes),  # of what the network says, in its order
         "seed": config.seed,
         "seconds": time.monotonic() - start,
@@ -144,6 +149,25 @@ def retrain_network(
     if is_main_process():
         files.write_json(folder / "result.json", result)
     return result
+
+
+def _tested(title: str, sums: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The result on the test split; a warning, also printed, where it is at chance."""
+    test, share = means(sums), chance(sums)
+    accuracy, examples = test["accuracy"], int(test.pop("examples"))
+    say(f"{title}: accuracy {accuracy:.2%} on test, chance {share:.2%}")
+    of_test = {"accuracy": accuracy, "examples": examples, "chance": share}
+    warnings = doubts_about_accuracy(
+        {**of_test, "split": "test"}, "network", "it has learnt nothing"
+    )
+    for warning in warnings:
+        say(f"{title}: warning: {warning}")
+    return {
+        **{f"test_{name}": value for name, value in test.items()},
+        "test_examples": examples,
+        "test_chance": share,
+        "warnings": warnings,
+    }
 
 
 def chosen_architecture(config: ConfigDict, workdir: Path) -> Architecture:

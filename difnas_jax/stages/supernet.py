@@ -27,6 +27,7 @@ from difnas_jax.training import policy_memory, programs
 from difnas_jax.training.controller import Controller
 from difnas_jax.training.disturbance import Disturbance, check_fits
 from difnas_jax.training.evaluate import (
+    chance,
     examples_of,
     means,
     sums_of_examples,
@@ -176,10 +177,10 @@ def accuracy(
         mesh=data_mesh(),
     )
     found = means(sums)
-    chance = float(sums["labels"].max() / sums["labels"].sum())
-    say(f"supernet: accuracy {found['accuracy']:.2%} on {name}, chance {chance:.2%}")
+    by_chance = chance(sums)
+    say(f"supernet: accuracy {found['accuracy']:.2%} on {name}, chance {by_chance:.2%}")
     del found["loss"]
-    return {**found, "examples": len(examples), "split": name, "chance": chance}
+    return {**found, "examples": len(examples), "split": name, "chance": by_chance}
 
 
 def _checksum(tree: Any) -> str:

@@ -5,13 +5,18 @@ import math
 from collections import Counter
 from typing import Any, Self
 
+import jax
 from ml_collections import ConfigDict
 
+from difnas_jax.errors import require
+from difnas_jax.runtime.memory import available_memory
 from difnas_jax.training.fates import TRAINED, leaves_of, merge
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.optim import total_steps
 from difnas_jax.training.paths import paths_per_update
-from difnas_jax.training.recipe import Recipe, build_sampler
+from difnas_jax.training.recipe import MEMORIES, Recipe, build_sampler
+
+MOST_UPDATES = 2**31 - 1  # they are counted in int32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +64,47 @@ class Amount:
             f"{self.updates:,} updates of {self.batch_size:,} images{paths}; "
             f"{images:,} images in all, {images / self.examples:.3g} epochs"
         )
+
+
+AMOUNTS = {"supernet": Amount.of_supernet, "retrain": Amount.of_retraining}
+
+
+def check_amount(config: ConfigDict, name: str, examples: int) -> None:
+    """Refuse a training that cannot be carried out, before anything is compiled.
+
+    Args:
+      config: of the run.
+      name: of the training, `supernet` or `retrain`.
+      examples: images of the training split.
+
+    Raises:
+      InputError: more updates than can be counted, a warm-up without an end, or two
+        batches (the one that trains, and the next one) or what the method remembers of
+        all updates above the memory that is available.
+    """
+    amount, settings = AMOUNTS[name](config, examples), config[name]
+    field = f"{name}.{'steps' if settings.steps else 'epochs'}"
+    expected = f"at most {MOST_UPDATES} updates in all"
+    require(amount.updates <= MOST_UPDATES, field, expected, amount.updates)
+    warmup = settings.warmup_steps
+    expected = f"fewer than the {amount.updates} updates of the training"
+    require(warmup < amount.updates, f"{name}.warmup_steps", expected, warmup)
+    free = available_memory()
+    if free is None:
+        return
+    batches = 2 * 4 * config.space.image_size**2 * config.space.image_channels
+    batches *= settings.batch_size // jax.process_count()
+    _check_fits(f"{name}.batch_size", "two batches", batches, free)
+    if name == "supernet":
+        begin = MEMORIES[config.method.memory].begin
+        memory = jax.eval_shape(lambda: begin(amount.updates, amount.paths))
+        kept = sum(4 * math.prod(leaf.shape) for leaf in jax.tree.leaves(memory))
+        _check_fits(field, f"method.memory = {config.method.memory!r}", kept, free)
+
+
+def _check_fits(field: str, what: str, needed: int, free: int) -> None:
+    fits, got = needed <= free, f"{what} of {needed / 2**30:,.1f} GiB"
+    require(fits, field, f"what fits into {free / 2**30:,.1f} GiB of memory", got)
 
 
 def trained_parameters(recipe: Recipe, variables: dict[str, Any]) -> str:

@@ -37,6 +37,14 @@ def sums_of_batch(
     return sums_of_logits(logits, batch["label"], batch["mask"])
 
 
+def sums_and_labels(
+    model: Network, variables: Variables, batch: dict[str, Array], path: Array
+) -> Sums:
+    """`sums_of_batch`, and `labels`: float[C], how many examples each class has."""
+    sums = sums_of_batch(model, variables, batch, path)
+    return {**sums, "labels": _of_each_class(model, batch)}
+
+
 def sums_of_path(
     model: Network, variables: Variables, batch: dict[str, Array], path: Array
 ) -> Sums:
@@ -79,8 +87,17 @@ def sums_over_paths(
     """
     by_path = sums_by_path(model, variables, batch, paths)
     sums = jax.tree.map(lambda leaf: leaf.sum(0), by_path)
-    of_class = jax.nn.one_hot(batch["label"], model.space.num_classes)
-    return {**sums, "labels": batch["mask"] @ of_class}
+    return {**sums, "labels": _of_each_class(model, batch)}
+
+
+def _of_each_class(model: Network, batch: dict[str, Array]) -> Array:
+    """float[C]: how many examples of a batch each class has."""
+    return batch["mask"] @ jax.nn.one_hot(batch["label"], model.space.num_classes)
+
+
+def chance(sums: Mapping[str, np.ndarray]) -> float:
+    """The accuracy of a constant answer, the largest class, by its `labels`."""
+    return float(sums["labels"].max() / sums["labels"].sum())
 
 
 def sums_of_logits(logits: Array, labels: Array, mask: Array) -> Sums:
