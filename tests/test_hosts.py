@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -143,6 +144,23 @@ def test_only_process_0_writes_and_prints(together):
     assert by_process["1"] == set()
     assert len(by_process["0"]) > 20
     assert output.count("workdir: ") == output.count("retrain: running") == 1
+
+
+def test_who_waits_for_other_processes_says_so(monkeypatch, capsys):
+    ended, joined = [], threading.Event()
+    monkeypatch.setattr(processes, "BETWEEN_SIGNS", 0.02)
+
+    def end(message):
+        ended.append(message)
+        joined.set()
+
+    monkeypatch.setattr(processes, "_end", end)
+    processes._watch(joined, 0.1, "late")
+    lines = capsys.readouterr().err.splitlines()
+    assert ended == ["late"] and len(lines) > 1
+    assert lines[0] == "processes: waiting for the others of this job for 0 of 0.1 s"
+    processes._watch(joined, 0.1, "late")
+    assert ended == ["late"] and not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("process", ["0", "1"])

@@ -67,6 +67,13 @@ def test_no_silence_is_longer_than_ten_seconds():
     assert progress.BETWEEN_LINES < progress.SILENCE < 10
 
 
+def test_progress_needs_no_thread():
+    """Not even that of tqdm, which other bars of the process may have started."""
+    before = {thread.ident for thread in threading.enumerate()}
+    Progress("work", total=1, done=0, unit="updates").finish()
+    assert {thread.ident for thread in threading.enumerate()} <= before
+
+
 def test_lines_come_by_time_and_not_by_count(capsys, clock):
     shown = Progress("work", total=1000, done=0, unit="updates")
     for _ in range(100):

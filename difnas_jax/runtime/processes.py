@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+import time
 import warnings
 import zlib
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from difnas_jax.errors import InputError, one_line, require
 # Variables that describe a job on a cluster that JAX does not recognise.
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
 PROCESSES, PROCESS = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+BETWEEN_SIGNS = 9.5  # seconds between two lines of a process that waits for others
 
 Result = TypeVar("Result")
 
@@ -100,9 +102,9 @@ def join(timeout: float) -> None:
     )
     # A call that hangs in XLA cannot be interrupted, and JAX itself would end the
     # process with a core dump, a minute later.
-    timer = threading.Timer(timeout, _end, [late])
-    timer.daemon = True
-    timer.start()
+    joined = threading.Event()
+    watch = threading.Thread(target=_watch, args=(joined, timeout, late), daemon=True)
+    watch.start()
     try:
         patience = int(timeout) + 60
         jax.distributed.initialize(
@@ -116,7 +118,8 @@ def join(timeout: float) -> None:
             + one_line(error)
         ) from error
     finally:
-        timer.cancel()
+        joined.set()
+        watch.join()
 
 
 def _number_from(variable: str) -> int | None:
@@ -125,6 +128,21 @@ def _number_from(variable: str) -> int | None:
         return None
     require(text.isdecimal(), variable, "a whole number", repr(text))
     return int(text)
+
+
+def _watch(joined: threading.Event, timeout: float, late: str) -> None:
+    """Say now and then that this process waits for others, and end it at the timeout.
+
+    Which one is process 0 is not known before they have joined: all say so.
+    """
+    start = time.monotonic()
+    end = start + timeout
+    while not joined.wait(min(BETWEEN_SIGNS, max(end - time.monotonic(), 0.0))):
+        if time.monotonic() >= end:
+            _end(late)
+        waited = f"{time.monotonic() - start:.0f} of {timeout:g} s"
+        text = f"processes: waiting for the others of this job for {waited}"
+        print(text, file=sys.stderr, flush=True)
 
 
 def _end(message: str) -> None:

@@ -67,6 +67,12 @@ def _break_silence(over: threading.Event) -> None:
                 metrics.say(f"{work.what} for {time.monotonic() - work.start:.0f} s")
 
 
+class _Bar(tqdm):
+    """A bar that needs no thread to be looked after; others of the process keep it."""
+
+    monitor_interval = 0
+
+
 class Progress:
     """A bar in a terminal, plain lines elsewhere, with rate and remaining time."""
 
@@ -84,7 +90,7 @@ class Progress:
         self._start: float | None = None
         self._looked = time.monotonic()
         hidden = not (sys.stderr.isatty() and is_main_process())
-        self._bar = tqdm(
+        self._bar = _Bar(
             total=total, initial=done, desc=title, disable=hidden, dynamic_ncols=True
         )
 
