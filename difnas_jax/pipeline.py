@@ -82,7 +82,10 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       Stopped: SIGTERM or SIGUSR1 was received; the state is saved.
       OSError: the disk is full.
     """
-    workdir = given_path("workdir", workdir)
+    workdir, config = given_path("workdir", workdir), ConfigDict(config)
+    if config.search.supernet:  # kept, and found from any other folder
+        supernet = build.supernet_workdir(config, workdir)
+        config.search.supernet = str(supernet.absolute())
     handled = shutdown.handle_signals()
     with standard_settings(), handled, working("checking the config"):
         if config.search.name:
@@ -94,7 +97,7 @@ def _run_named_search(config: ConfigDict, workdir: Path) -> Results:
     """Search the supernet of a workdir, which is trained there first if need be."""
     own, folder = named_search(config, workdir)
     trained = bool(own.search.supernet)
-    own.search.supernet = own.search.supernet or str(workdir)
+    own.search.supernet = own.search.supernet or str(workdir.absolute())
     chosen_stages(own)
     if not trained and "supernet" in config.stages:
         checks.check(own)  # all of it, before hours of training

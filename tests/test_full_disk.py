@@ -75,7 +75,8 @@ def test_a_run_continues_with_more_and_more_space(small_disk, tmp_path, capsys):
         filler.unlink()
         if code == 0:
             break
-        assert code == 1 and FULL in capsys.readouterr().err.splitlines()[-1]
+        (line,) = capsys.readouterr().err.splitlines()
+        assert code == 1 and FULL in line
         ends.add(tuple(sorted(path.stem for path in (broken / "stages").glob("*"))))
     assert len(ends) > 2
     assert main([*flags, f"--workdir={broken}"]) == 0

@@ -1,5 +1,6 @@
 """Several questions to one supernet: named searches, and that of another run."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -93,9 +94,12 @@ def test_a_name_searches_what_the_run_in_the_workdir_searched(
     """Also where that is the supernet of another run: none is trained."""
     stages = "--config.stages=indicator,search"
     flags = [f"--workdir={tmp_path / 'own'}", stages]
-    assert main([SMALL, *flags, f"{SUPERNET}={searched}"]) == 0
+    relative = os.path.relpath(searched)
+    assert main([SMALL, *flags, f"{SUPERNET}={relative}"]) == 0
+    kept = files.read_json(tmp_path / "own" / "config.json")["search"]["supernet"]
+    assert os.path.isabs(kept) and os.path.samefile(kept, searched)
     assert main([SMALL, *flags, f"{NAME}=small", BUDGET]) == 0
-    assert f"of the supernet in {searched}" in capsys.readouterr().out
+    assert f"of the supernet in {kept}" in capsys.readouterr().out
     found = (tmp_path / "own" / "searches" / "small" / artifacts.BEST).read_bytes()
     assert found == (searched / "searches" / "small" / artifacts.BEST).read_bytes()
 

@@ -3,8 +3,10 @@
 Training is faked where only what surrounds it matters.
 """
 
+import contextlib
 import errno
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -291,8 +293,10 @@ def test_exit_codes(capsys):
     code, line = raising(OSError(28, "No space left on device", "a/b"))
     assert code == 1 and line.startswith("error: a/b: expected space")
     assert raising(KeyboardInterrupt())[0] == 130
-    with pytest.raises(PermissionError):
-        raising(PermissionError(13, "no", "a/b"))
+    code, line = raising(PermissionError(13, "no", "a/b"))
+    assert code == 1 and line.startswith("error: a/b: expected a file")
+    with pytest.raises(FileNotFoundError):  # a defect of this program
+        raising(FileNotFoundError(2, "none", "a/b"))
 
 
 def test_training_goes_on_after_space_is_made(small_disk, monkeypatch, capsys):
@@ -317,6 +321,37 @@ def test_training_goes_on_after_space_is_made(small_disk, monkeypatch, capsys):
     assert "continuing from step 4" in capsys.readouterr().out
     assert again.variables == whole.variables
     assert rows(small_disk) == rows(small_disk.parent / "whole")
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """As after `ulimit -f`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+# Orbax leaves other writes behind when one fails, and these find its loop closed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("limit", [64, 500, 1500])
+def test_a_limit_of_file_sizes_is_one_line(tmp_path, capsys, limit):
+    """Whichever file is the first that it hits."""
+    losses = [1.0] * 40
+    with files_of_at_most(limit):
+        assert exit_code(lambda: trained(tmp_path, losses) and None) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/") and "(File too large); mend" in line
+    trained(tmp_path, losses)
+
+
+def test_a_link_that_leads_nowhere_is_one_line(tmp_path, capsys):
+    (tmp_path / "checkpoints").symlink_to(tmp_path / "moved")
+    assert exit_code(lambda: trained(tmp_path, [1.0] * 4) and None) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/checkpoints: expected a file or folder")
 
 
 def test_the_lock_goes_with_its_process(tmp_path):

@@ -38,7 +38,7 @@ from difnas_jax.data.base import NamedSplits
 from difnas_jax.data.convert import READERS, WRITERS
 from difnas_jax.data.tfds import VERSION, prepared_versions
 from difnas_jax.errors import InputError, require
-from difnas_jax.runtime import files
+from difnas_jax.runtime.disk_errors import FULL_DISK, library_errors
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.progress import working
@@ -141,7 +141,7 @@ def convert(
     temporary = incomplete / target.path.parent.name / target.path.name
     shutil.rmtree(incomplete, ignore_errors=True)
     try:
-        with files.disk_full_as_oserror(target.path):
+        with library_errors(target.path):
             _make(temporary.parent, target)
             WRITERS[target.kind](temporary, data, size)
             say("counting what was written")
@@ -186,7 +186,7 @@ def _make(folder: Path, target: Location) -> None:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        if error.errno in files.FULL_DISK:
+        if error.errno in FULL_DISK:
             raise
         text = f"expected a folder that can be written, it cannot ({error.strerror})"
         raise InputError(f"{target}: {text}") from error

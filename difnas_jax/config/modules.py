@@ -53,7 +53,8 @@ def modules_beside(path: Path) -> Iterator[None]:
 
 def place_of(error: BaseException, path: Path) -> str:
     """The last line of the user's that an error went through: `'mine.py', line 3`."""
-    lines, folder = [(path, None)], path.resolve().parent
+    folder, lines = path.resolve().parent, list[tuple[Path | str, int | None]]()
+    lines.append((path, None))
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
         if file.exists() and file.resolve().parent == folder:

@@ -8,7 +8,6 @@ by the step of the training, from which its position in the data follows.
 """
 
 import contextlib
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,16 +18,13 @@ import orbax.checkpoint as ocp
 
 from difnas_jax.errors import InputError, Stopped, TrainingError, one_line
 from difnas_jax.runtime import failures, files, processes, shutdown
+from difnas_jax.runtime.disk_errors import library_errors
+from difnas_jax.runtime.leftovers import leave_out_leftovers
 from difnas_jax.runtime.metrics import say
 
 RECORD, CHECKSUMS = "record", "checksums.json"
 PARTS = ("variables", "optimizer", "memory")
 Window = list[dict[str, float]]
-
-
-def _is_no_error_of_orbax(record: logging.LogRecord) -> bool:
-    """Orbax logs what it also raises, with hundreds of lines for a full disk."""
-    return record.levelno < logging.ERROR or "orbax" not in record.pathname
 
 
 @contextlib.contextmanager
@@ -40,7 +36,7 @@ def _abort_all_on_failure(directory: Any) -> Iterator[None]:
     for them at the next barrier.
     """
     try:
-        with files.disk_full_as_oserror(Path(directory).parents[1]):
+        with library_errors(Path(directory).parents[1]):
             yield
     except Exception as error:
         failures.abort_all(*failures.describe_error(error))
@@ -99,7 +95,7 @@ class Checkpoints:
           keep: how many of the newest to keep when one is saved; None keeps all.
         """
         self.folder = folder
-        logging.getLogger("absl").addFilter(_is_no_error_of_orbax)
+        leave_out_leftovers()
         handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
         for part in PARTS:
             arrays = Arrays()
@@ -139,7 +135,7 @@ class Checkpoints:
             return
         saved: Any = {name: ocp.args.StandardSave(tree) for name, tree in parts.items()}
         saved[RECORD] = ocp.args.JsonSave({"window": list(window)})
-        with files.disk_full_as_oserror(self.folder):
+        with library_errors(self.folder):
             self._manager.save(step, args=ocp.args.Composite(**saved))
 
     def newest(self, **targets: Any) -> tuple[int, Window, dict[str, Any]] | None:
@@ -230,7 +226,7 @@ class Checkpoints:
         Raises:
           OSError: the disk is full.
         """
-        with shutdown.may_end(False), files.disk_full_as_oserror(self.folder):
+        with shutdown.may_end(False), library_errors(self.folder):
             self._manager.close()
 
     def __enter__(self) -> Self:

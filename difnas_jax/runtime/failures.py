@@ -22,7 +22,7 @@ from jax.errors import JaxRuntimeError
 from orbax.checkpoint import multihost
 
 from difnas_jax.errors import InputError, TrainingError
-from difnas_jax.runtime import files
+from difnas_jax.runtime.disk_errors import FULL_DISK, UNUSABLE
 from difnas_jax.runtime.output import show
 
 FAILURE_KEY, BARRIER = "difnas_jax/failure", "difnas_jax/failure_seen"
@@ -46,10 +46,14 @@ def describe_error(
         return f"stopped; {interrupted}", 130
     if isinstance(error, InputError | TrainingError):
         return f"error: {error}", 2 if isinstance(error, InputError) else 1
-    if isinstance(error, OSError) and error.errno in files.FULL_DISK:
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
         path, reason = error.filename or "output", error.strerror
         full = f"error: {path}: expected space to write, the disk is full ({reason})"
         return f"{full}; make space, and run the same command again", 1
+    if isinstance(error, OSError) and error.errno in UNUSABLE and error.filename:
+        expected = "a file or folder that can be read and written, it cannot"
+        unusable = f"error: {error.filename}: expected {expected} ({error.strerror})"
+        return f"{unusable}; mend that, and run the same command again", 1
     return "".join(traceback.format_exception(error)).rstrip(), None
 
 

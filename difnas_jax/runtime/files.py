@@ -8,7 +8,6 @@ raises an `OSError` with its path.
 
 import contextlib
 import csv
-import errno
 import json
 import os
 import zipfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from difnas_jax.errors import InputError, one_line
+from difnas_jax.runtime.disk_errors import FULL_DISK
 
 # All that reading a damaged file raises.
 DAMAGE = (
@@ -32,7 +32,6 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 CHECKSUM = "checksum"  # key of a JSON object
 
 
@@ -67,19 +66,6 @@ def with_filename(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         error.filename = error.filename or str(path)
-        raise
-
-
-@contextlib.contextmanager
-def disk_full_as_oserror(path: Path) -> Iterator[None]:
-    """Turn what libraries raise for a full disk into an `OSError` with this path."""
-    full = os.strerror(errno.ENOSPC)
-    try:
-        yield
-    except Exception as error:
-        # The second text is that of TFDS, which looks before it writes.
-        if any(text in str(error) for text in (full, "Not enough disk space")):
-            raise OSError(errno.ENOSPC, full, str(path)) from error
         raise
 
 

@@ -8,18 +8,19 @@ from typing import TextIO
 GONE = (errno.EPIPE, errno.EIO)
 
 
-def show(text: str, stream: TextIO) -> None:
+def show(text: str, stream: TextIO | None) -> None:
     """Print a line at once.
 
     Characters that the stream cannot encode are escaped. A stream that nobody reads any
     more is a reason to be silent, not to stop: `python -m difnas_jax ... | head -3`
     does the same work as without `head`.
     """
+    if stream is None:  # it was closed before the process started
+        return
+    encoding = stream.encoding or "utf-8"
+    known = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
-        print(text, file=stream, flush=True)
-    except UnicodeEncodeError:
-        known = text.encode(stream.encoding, "backslashreplace")
-        print(known.decode(stream.encoding), file=stream, flush=True)
+        print(known, file=stream, flush=True)
     except OSError as error:
         if error.errno not in GONE:
             raise

@@ -1,7 +1,7 @@
 """How a command ends: exit codes, and requests to stop.
 
 0    done
-1    a training broke down, or the disk is full
+1    a training broke down, the disk is full, or a file cannot be written
 2    bad input
 75   stopped by SIGTERM or SIGUSR1 with its state saved, or another process of the run
      has died; the same command continues (EX_TEMPFAIL)
