@@ -1,4 +1,4 @@
-"""Fully connected networks on the 1,797 shipped 8x8 digits, for EigenNAS.
+"""Fully connected networks on the digits; run it as baselines/eigennas:dense.
 
 python -m difnas_jax --config=baselines/eigennas:dense
 

@@ -3,14 +3,16 @@
 In a notebook: `difnas_jax.run(config, workdir)` with a config of `difnas_jax.config`.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from difnas_jax import config
     from difnas_jax.pipeline import Results, run
 
     __version__: str
 
-__all__ = ["Results", "__version__", "run"]
+__all__ = ["Results", "__version__", "config", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,6 +21,8 @@ def __getattr__(name: str) -> Any:
         from difnas_jax.runtime.versions import versions
 
         return versions()[__name__]
+    if name == "config":
+        return importlib.import_module("difnas_jax.config")
     if name in __all__:
         from difnas_jax import pipeline
 

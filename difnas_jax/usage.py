@@ -9,6 +9,7 @@ from pathlib import Path
 
 from difnas_jax.config.files import PACKAGE, shipped_configs
 from difnas_jax.runtime.output import show, silence
+from difnas_jax.runtime.versions import versions
 from difnas_jax.search.counting import networks_within
 from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces import SPACES, build
@@ -45,6 +46,8 @@ def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     add, yes_or_no = made.add_argument, argparse.BooleanOptionalAction
     add("--config", metavar="NAME[:ARGUMENTS]", help="a config of the list, or a file")
     add("--workdir", metavar="FOLDER", help="default: runs/<config>-<checksum>")
+    ours = f"difnas_jax {versions()['difnas_jax']}"
+    add("--version", action="version", version=ours, help="print the version")
     text = "say what the run would do, and do nothing"
     add("--dry-run", action="store_true", help=text)
     text = "print every field of the config, its comment and its value"

@@ -171,7 +171,12 @@ def test_a_checked_file_is_read_as_it_was_written(tmp_path):
         files.read_checked_json(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("link", [os.symlink, os.link])
+def fifo(outside, path):
+    """A pipe of that name."""
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link, fifo])
 def test_a_lock_that_is_another_file_is_not_written(tmp_path, link):
     outside, workdir = tmp_path / "outside", tmp_path / "run"
     outside.write_text("precious")

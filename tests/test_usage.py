@@ -62,6 +62,7 @@ def test_help_and_version_need_no_jax():
     """The import of JAX takes seconds."""
     code = (
         "import sys, difnas_jax\n"
+        "assert difnas_jax.config.load_config('digits').seed == 0\n"
         "from difnas_jax.__main__ import main\n"
         "assert main(['-h']) == 0 and difnas_jax.__version__\n"
         "assert not {'jax', 'tensorflow', 'torch'} & sys.modules.keys()\n"
@@ -129,8 +130,11 @@ def test_without_a_config_the_fields_are_those_of_the_default(capsys):
     assert printed == described(default()) and "# default:" not in printed
 
 
-def test_the_version_is_that_of_the_package():
+def test_the_version_is_that_of_the_package(capsys):
     assert difnas_jax.__version__ == metadata.version("difnas_jax")
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"difnas_jax {difnas_jax.__version__}\n"
 
 
 def test_the_package_is_typed():

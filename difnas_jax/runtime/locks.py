@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,8 +38,9 @@ def locked(folder: Path) -> Iterator[None]:
         require(not path.is_symlink(), str(path), expected, "a symbolic link")
         file = os.open(path, FLAGS, 0o666)
         opened.callback(os.close, file)
-        fits = os.fstat(file).st_nlink == 1
-        require(fits, str(path), expected, "a file that has another name, too")
+        status = os.fstat(file)
+        fits = status.st_nlink == 1 and stat.S_ISREG(status.st_mode)
+        require(fits, str(path), expected, "a file with another name, or no file")
         closes = opened.pop_all()
     with closes:
         try:
