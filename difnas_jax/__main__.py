@@ -16,7 +16,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit code, one of those of `runtime/shutdown.py`.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # while JAX is imported; commands see to their own
+        print("stopped before anything was begun", file=sys.stderr)
+        return 130
+
+
+def _dispatch(argv: Sequence[str]) -> int:
     first = argv[0] if argv else "--config"
     if first in usage.COMMANDS:
         command = importlib.import_module(f"difnas_jax.commands.{first}")

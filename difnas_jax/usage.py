@@ -2,11 +2,13 @@
 
 import argparse
 import ast
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from difnas_jax.config.files import PACKAGE, shipped_configs
+from difnas_jax.runtime.output import show, silence
 from difnas_jax.search.counting import networks_within
 from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces import SPACES, build
@@ -58,7 +60,11 @@ def help_asked(argv: Sequence[str]) -> bool:
     """Print the help of a run if it is asked for; whether it was."""
     asked = not {"-h", "--help"}.isdisjoint(argv)
     if asked:
-        print(help_text())
+        try:
+            show(help_text(), sys.stdout)
+        except OSError as error:
+            silence(sys.stdout)
+            sys.exit(f"error: standard output: {error.strerror}")
     return asked
 
 

@@ -1,11 +1,15 @@
 """Trainings that cannot be carried out are refused before anything is compiled."""
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from difnas_jax.config.files import load_config
 from difnas_jax.errors import InputError
 from difnas_jax.runtime.memory import available_memory
 from difnas_jax.training import amount
+from difnas_jax.training.paths import fixed
+from difnas_jax.training.recipe import Recipe
 
 GIB = 2**30
 
@@ -53,3 +57,10 @@ def test_a_warm_up_ends(config):
 def test_memory_is_asked_for_where_the_system_tells():
     found = available_memory()
     assert found is None or 2**20 < found < 2**50
+
+
+def test_what_a_retraining_carries_along_does_not_grow_with_its_updates(config):
+    recipe = Recipe.of_retraining(config)
+    params = {"classifier": {"kernel": jnp.zeros((2, 2))}}
+    memory = recipe.memory_before(params, amount.MOST_UPDATES, fixed((0,)))
+    assert not jax.tree.leaves(memory)

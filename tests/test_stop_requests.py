@@ -14,6 +14,7 @@ import time
 import pytest
 from jobs import ROOT, ended, start_two
 
+from difnas_jax import __main__ as entrance
 from difnas_jax.main import main
 from difnas_jax.runtime import files, shutdown
 from difnas_jax.runtime.compiling import compiling
@@ -96,6 +97,15 @@ def test_updates_that_are_not_saved_are_waited_for(monkeypatch):
     with shutdown.handle_signals():
         time.sleep(4 * patience)
     assert not ended.is_set()  # nobody asked
+
+
+def test_ctrl_c_while_jax_is_imported_is_one_line(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entrance.importlib, "import_module", interrupted)
+    assert entrance.main(["rank"]) == 130
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 TWICE = """

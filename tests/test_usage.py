@@ -1,6 +1,7 @@
 """What the program says of itself: help, fields, version, hints."""
 
 import ast
+import os
 import re
 import shlex
 import subprocess
@@ -66,6 +67,30 @@ def test_help_and_version_need_no_jax():
         "assert not {'jax', 'tensorflow', 'torch'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_help_survives_a_reader_that_is_gone_and_a_full_disk():
+    command = [sys.executable, "-m", "difnas_jax", "--help"]
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as gone:
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("first", ["compare", "--config=digits"])
+def test_the_keyboard_stops_a_program_that_still_imports(first, monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("difnas_jax.main.main", stopped)
+    monkeypatch.setattr("difnas_jax.commands.compare.main", stopped)
+    assert entrance.main([first]) == 130
+    assert capsys.readouterr().err == "stopped; the same command continues\n"
 
 
 def test_every_field_has_a_comment():

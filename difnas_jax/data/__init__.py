@@ -73,7 +73,6 @@ def check(
     )
 
 
-@working("reading the data")
 def _check_batches(
     config: ConfigDict, train: Records, batch_sizes: Mapping[str, int]
 ) -> None:
@@ -87,6 +86,7 @@ def _check_batches(
         check_shared_memory(workers, size // jax.process_count() * image_bytes)
 
 
+@working("reading the data")
 def load(config: ConfigDict) -> Dataset[Any]:
     """The data of the config in the shape of its space.
 
