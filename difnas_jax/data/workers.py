@@ -116,12 +116,13 @@ class WorkerBatches(Iterator[Batch]):
           TrainingError: a worker has died.
         """
         try:
-            batch = self._finished(next(self._raw))
-            # Copies of what is shared, which is freed with the last reference to it.
-            return {
-                name: np.array(values) if name in ("label", "mask") else values
-                for name, values in batch.items()
-            }
+            raw = next(self._raw)
+            # What is shared is freed with the last reference to it: images become new
+            # arrays anyhow, all others are copied. Neither stays of the type of Grain.
+            for name in raw.keys() - {"corrupt"}:
+                own = np.asarray if name == "image" else np.array
+                raw[name] = own(raw[name])
+            return self._finished(raw)
         except RuntimeError as error:
             code = str(error).partition("exit code ")[2].split(".")[0]
             if not code:
