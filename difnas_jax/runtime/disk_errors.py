@@ -31,16 +31,13 @@ def library_errors(path: Path) -> Iterator[None]:
     """Turn what libraries raise where a file cannot be written into an `OSError`.
 
     Args:
-      path: of an error that does not name it.
+      path: what is written; their errors name a part of it, or nothing.
     """
     try:
         yield
     except InputError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno:
-            error.filename = error.filename or str(path)
-            raise
         texts = {os.strerror(code): code for code in (*FULL_DISK, *UNUSABLE)}
         texts["Not enough disk space"] = errno.ENOSPC  # TFDS looks before it writes
         for text, code in texts.items():
