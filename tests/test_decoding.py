@@ -105,6 +105,9 @@ def test_sixteen_bits_in_files_of_every_format():
     expected = [list(GREYS.values()), list(GREYS.values())[::-1]]
     for name, content in files.items():
         assert np.asarray(converted(opened(content), "L")).tolist() == expected, name
+    negative = opened(saved(sixteen, ".tif", tiffinfo={262: 0}))  # white is zero
+    inverted = 255 - np.asarray(converted(negative, "L"), int)
+    assert inverted.tolist() == expected
     # 1023 is white in a file that says so.
     small = opened(b"P5 2 1 1023\n" + np.array([1023, 512], ">u2").tobytes())
     assert np.asarray(converted(small, "L")).tolist() == [[255, 128]]

@@ -91,7 +91,7 @@ def test_the_keyboard_stops_a_program_that_still_imports(first, monkeypatch, cap
     monkeypatch.setattr("difnas_jax.main.main", stopped)
     monkeypatch.setattr("difnas_jax.commands.compare.main", stopped)
     assert entrance.main([first]) == 130
-    assert capsys.readouterr().err == "stopped; the same command continues\n"
+    assert capsys.readouterr().err == "stopped before anything was begun\n"
 
 
 def test_every_field_has_a_comment():

@@ -153,6 +153,8 @@ def _scaled(image: Image.Image) -> Image.Image:
             "16 bits without a sign"
         )
     levels = np.asarray(image).astype(np.uint32)
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # white is zero
+        levels = 65535 - levels  # as Pillow does at 8 bits
     return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
 
 

@@ -62,7 +62,8 @@ def read_folder(root: Path, names: list[str] | None = None) -> NamedSplits:
     there = names or _folders(root, root, LeftOut())
     names = names or sorted(there, key=lambda name: name != "train")
     left_out = LeftOut()
-    found = {name: _folders(root / name, root, left_out) for name in names}
+    # Two roles may read one split, whose files are listed once.
+    found = {n: _folders(root / n, root, left_out) for n in dict.fromkeys(names)}
     classes = found[names[0]]
     splits = {}
     for name, folders in found.items():

@@ -9,6 +9,9 @@ import numpy as np
 from difnas_jax.data.base import Dataset, Records
 
 
+WORDS = {"train": "training", "validation": "validation", "test": "test"}
+
+
 @dataclasses.dataclass(frozen=True)
 class DataSummary:
     """What `data.check` found; the default is that of a run that reads no data.
@@ -32,21 +35,24 @@ class DataSummary:
 def notes_on(dataset: Dataset[Records]) -> Iterator[str]:
     """One line for each thing that a user may not expect of the data."""
     yield from dataset.notes
-    labels = dataset.train.known_labels()
-    if labels is not None:
-        yield from _unused_classes(labels, dataset.classes)
+    for role, records in dataset.splits():
+        labels = records.known_labels()
+        if labels is not None:
+            yield from _unused_classes(role, labels, dataset.classes)
     yield from _overlaps(dict(dataset.splits()))
 
 
-def _unused_classes(labels: np.ndarray, classes: tuple[str, ...]) -> Iterator[str]:
-    """Classes that no training image shows."""
+def _unused_classes(
+    role: str, labels: np.ndarray, classes: tuple[str, ...]
+) -> Iterator[str]:
+    """Classes that no image of a split shows."""
     counts = np.bincount(labels, minlength=len(classes))
     unused = [name for name, count in zip(classes, counts, strict=True) if not count]
     if unused:
         named = f"{', '.join(unused[:5])}{', ...' * (len(unused) > 5)}"
         yield (
             f"{len(unused)} of {len(classes)} classes (space.num_classes) have no "
-            f"training image: {named}"
+            f"{WORDS[role]} image: {named}"
         )
 
 

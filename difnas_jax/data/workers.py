@@ -54,7 +54,7 @@ def check_workers(workers: int) -> None:
 
 
 def check_shared_memory(workers: int, batch_bytes: int) -> None:
-    """Refuse batches for which there is too little shared memory.
+    """Refuse batches for which there is too little shared memory, before a run.
 
     A worker that fills it up is killed by the system, without a word.
 
@@ -69,8 +69,9 @@ def check_shared_memory(workers: int, batch_bytes: int) -> None:
         return
     status = os.statvfs(SHARED)
     # Of each worker a batch in the making and one that waits, and in this process two
-    # more; beside these, one that is used and one that is being freed.
-    needed = (4 * workers + 2) * batch_bytes if workers else 0
+    # more; beside these, one that is used and one that is being freed. A training keeps
+    # its own while an evaluation has as many.
+    needed = 2 * (4 * workers + 2) * batch_bytes if workers else 0
     free = status.f_bavail * status.f_frsize
     expected = f"{needed / 1e6:.1f} MB of free {SHARED} for {workers} workers"
     got = f"{free / 1e6:.1f} MB; {MORE_SHARED}, or take fewer workers, 0 needs none"
@@ -95,7 +96,6 @@ class WorkerBatches(Iterator[Batch]):
 
         count = batches.split.workers
         check_workers(count)
-        check_shared_memory(count, batches.image_bytes)
         if not flags.FLAGS.is_parsed():
             # Grain reads flags of absl, which only `absl.app` parses, and neither this
             # program nor pytest nor a notebook uses that.
