@@ -316,6 +316,9 @@ def test_the_checksum_sees_the_content_of_files_of_equal_size(tmp_path):
 def test_images_that_train_and_measure_are_said_loudly(tmp_path):
     fill(tmp_path)
     config = folder_config(tmp_path)
+    (note,) = data.check(config).notes
+    assert "1 of 2 classes (space.num_classes) have no validation image: b" in note
+    config.data.validation_fraction = 0.4
     assert data.check(config).notes == ()
     config.data.test_split = "train"
     config.data.validation_fraction = 0.0

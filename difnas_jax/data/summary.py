@@ -8,7 +8,6 @@ import numpy as np
 
 from difnas_jax.data.base import Dataset, Records
 
-
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
