@@ -4,6 +4,7 @@
 """
 
 import builtins
+import contextlib
 import os
 import signal
 import subprocess
@@ -127,6 +128,39 @@ sys.exit(exit_code(work))
 def test_a_second_ctrl_c_ends_the_process_at_once():
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True)
     assert done.returncode == -signal.SIGINT and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("tidying", "then", "code"),
+    [(0.1, (), 130), (60.0, (signal.SIGTERM,), os.EX_TEMPFAIL)],
+)
+def test_after_a_ctrl_c_nothing_hangs(monkeypatch, tidying, then, code):
+    """Python loses one that comes inside of a finalizer, and tidying up may hang."""
+    codes, ended = [], threading.Event()
+    monkeypatch.setattr(shutdown, "PATIENCE", 0.1)
+    monkeypatch.setattr(shutdown, "TIDYING", tidying)
+    monkeypatch.setattr(shutdown, "LOOK_EVERY", 0.02)
+
+    def end(_, code):
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr(shutdown, "end_process", end)
+
+    def work():
+        with shutdown.handle_signals():
+            with contextlib.suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(9)
+            for number in then:
+                os.kill(os.getpid(), number)
+            assert ended.wait(10)
+
+    try:
+        assert shutdown.exit_code(work) == 0
+    finally:  # a second Ctrl-C would end this process
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert codes[0] == code
 
 
 @pytest.mark.parametrize("in_notebook", [False, True])

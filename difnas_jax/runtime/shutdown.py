@@ -39,6 +39,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -54,8 +55,9 @@ from difnas_jax.runtime.output import show
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 # Turns between two comparisons among processes, each of which is a collective.
 AGREE_EVERY = 8
-# Seconds that the main thread has to stop by itself, and between two looks at it.
-PATIENCE, LOOK_EVERY = 3.0, 0.25
+# Seconds that the main thread has to stop by itself, that it has to tidy up after a
+# Ctrl-C (which Python loses inside of a finalizer), and between two looks at it.
+PATIENCE, TIDYING, LOOK_EVERY = 3.0, 30.0, 0.25
 CONTINUES = "the same command continues"
 
 _received: list[int] = []
@@ -175,25 +177,38 @@ def _listening() -> Iterator[None]:
 
 
 def _end_unheard(wakeups: socket.socket, over: threading.Event) -> None:
-    """Wait for a request to stop, and then for the end of the work, with patience."""
-    numbers = (byte[0] for byte in iter(lambda: wakeups.recv(1), b""))
-    requests = (number for number in numbers if number in (*SIGNALS, signal.SIGINT))
-    request, waited = next(requests, None), 0.0
-    while request is not None and not over.wait(LOOK_EVERY):
-        waited = waited + LOOK_EVERY if _is_unheard(request) else 0.0
-        if waited >= PATIENCE:
-            from_keyboard = request == signal.SIGINT
-            text = f"stopped{'' if from_keyboard else ' by a signal'}; {CONTINUES}"
-            code = 130 if from_keyboard else os.EX_TEMPFAIL
-            abort_all(text, code)
-            end_process(text, code)
+    """Hear requests to stop, and end the process where the main thread does not."""
+    since: dict[int, float] = {}
+    wakeups.settimeout(LOOK_EVERY)
+    while not over.is_set():
+        with contextlib.suppress(TimeoutError):
+            number = int.from_bytes(wakeups.recv(1))
+            if number in (*SIGNALS, signal.SIGINT):
+                since.setdefault(number, time.monotonic())
+        for request, start in since.items():
+            patience = _patience(request)
+            if patience is None:
+                since[request] = time.monotonic()
+            elif time.monotonic() - start >= patience:
+                _end_for(request)
 
 
-def _is_unheard(request: int) -> bool:
-    """Whether a request to stop waits for the main thread for no good reason."""
-    if request == signal.SIGINT:  # upon which `_interrupt` runs, once
-        return signal.getsignal(signal.SIGINT) is _interrupt
-    return _may_end[-1]
+def _patience(request: int) -> float | None:
+    """Seconds that the main thread has to stop; None where it must not be ended."""
+    if request in SIGNALS:
+        return PATIENCE if _may_end[-1] else None
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.SIG_DFL:  # `_interrupt` has run: what is done is tidied up
+        return TIDYING
+    return PATIENCE if handler is _interrupt else None
+
+
+def _end_for(request: int) -> NoReturn:
+    from_keyboard = request == signal.SIGINT
+    text = f"stopped{'' if from_keyboard else ' by a signal'}; {CONTINUES}"
+    code = 130 if from_keyboard else os.EX_TEMPFAIL
+    abort_all(text, code)
+    end_process(text, code)
 
 
 @contextlib.contextmanager
