@@ -23,12 +23,7 @@ from difnas_jax.scoring.reliability import doubts_about_search
 from difnas_jax.scoring.scorers import SCORERS, Scorer, counted, scorer_row
 from difnas_jax.search.algorithms import ALGORITHMS, Search, compare_searches
 from difnas_jax.search.base import Settings
-from difnas_jax.search.candidates import (
-    SCORE,
-    Candidates,
-    far_apart,
-    non_dominated,
-)
+from difnas_jax.search.candidates import SCORE, Candidates, far_apart, non_dominated
 from difnas_jax.search.nsga2 import check_objectives
 from difnas_jax.search.problem import Problem
 from difnas_jax.spaces.base import SearchSpace
