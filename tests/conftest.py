@@ -31,6 +31,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from difnas_jax.main import main  # noqa: E402
 from difnas_jax.spaces import SPACES  # noqa: E402
 from difnas_jax.spaces.base import IDENTITY, Op  # noqa: E402
 from difnas_jax.spaces.chain import ChainSpace  # noqa: E402
@@ -73,6 +74,21 @@ def tiny() -> ChainSpace:
         layers=layers,
         head_channels=16,
     )
+
+
+@pytest.fixture
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder from which the paths of the configs are given."""
+    monkeypatch.chdir(Path(__file__).parents[1])
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of a finished run of `benchmarks/kills/small_run.py`; copy it."""
+    workdir = tmp_path_factory.mktemp("small_run") / "run"
+    config = Path(__file__).parents[1] / "benchmarks" / "kills" / "small_run.py"
+    assert main([f"--config={config}", f"--workdir={workdir}"]) == 0
+    return workdir
 
 
 @pytest.fixture

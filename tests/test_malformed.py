@@ -31,6 +31,7 @@ from difnas_jax.training.steps import TrainState
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits.py:smoke"
 SMALL = "--config=benchmarks/kills/small_run.py"
+pytestmark = pytest.mark.usefixtures("at_the_root")
 
 
 def refused(flags, workdir, capsys, *named):
@@ -41,12 +42,6 @@ def refused(flags, workdir, capsys, *named):
     for text in named:
         assert re.search(rf"(?<![\w.]){re.escape(text)}(?!\w)", line), (text, line)
     return line
-
-
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-    """The folder from which the paths of the configs are given."""
-    monkeypatch.chdir(ROOT)
 
 
 # (flags, what the line names)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -13,29 +12,13 @@ from difnas_jax.main import main
 from difnas_jax.runtime import artifacts, files, locks, markers
 
 SMALL = "--config=benchmarks/kills/small_run.py"
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-    """The folder from which the path of the config is given."""
-    monkeypatch.chdir(ROOT)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run."""
-    workdir = tmp_path_factory.mktemp("finished") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        assert main([SMALL, f"--workdir={workdir}"]) == 0
-    return workdir
+pytestmark = pytest.mark.usefixtures("at_the_root")
 
 
 @pytest.fixture
-def workdir(finished, tmp_path):
-    """A copy of the finished run."""
-    return shutil.copytree(finished, tmp_path / "run")
+def workdir(small_run, tmp_path):
+    """A copy of a finished run."""
+    return shutil.copytree(small_run, tmp_path / "run")
 
 
 def snapshot(workdir):
@@ -66,12 +49,12 @@ def flip_first_digit(path):
     path.write_bytes(content)
 
 
-def test_every_artefact_has_its_checksum(finished):
+def test_every_artefact_has_its_checksum(small_run):
     """All but checkpoints, which have their own."""
     known = set()
     for name, stage in STAGES.items():
-        known |= markers.read_marker(finished, name, stage.writes)["outputs"].keys()
-    written = {str(path.relative_to(finished)) for path in snapshot(finished)}
+        known |= markers.read_marker(small_run, name, stage.writes)["outputs"].keys()
+    written = {str(path.relative_to(small_run)) for path in snapshot(small_run)}
     checkpoints = {path for path in written if "/checkpoints/" in path}
     assert known == {p for p in written - checkpoints if not p.startswith("stages/")}
 
@@ -89,14 +72,14 @@ def test_a_changed_artefact_is_named_and_nothing_is_deleted(workdir, capsys):
     assert (workdir / artifacts.RETRAIN_RESULT).exists()
 
 
-def test_the_advice_about_a_changed_artefact_works(finished, workdir, capsys):
+def test_the_advice_about_a_changed_artefact_works(small_run, workdir, capsys):
     """Deleted, it is made again, and what was made from it stays."""
     path = workdir / artifacts.BEST
     path.write_text(path.read_text() + " ")
     assert "delete it" in refused(workdir, capsys, artifacts.BEST)
     path.unlink()
     assert main([SMALL, f"--workdir={workdir}"]) == 0
-    assert path.read_bytes() == (finished / artifacts.BEST).read_bytes()
+    assert path.read_bytes() == (small_run / artifacts.BEST).read_bytes()
     out = capsys.readouterr().out
     assert "search: running" in out and "retrain: complete, skipped" in out
 

@@ -15,19 +15,15 @@ NAME, SUPERNET = "--config.search.name", "--config.search.supernet"
 BUDGET = "--config.search.max_macs=200000"
 
 
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-    """The folder from which the path of the config is given."""
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("at_the_root")
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
+def searched(small_run, tmp_path_factory):
     """A finished run, and a second search of its supernet."""
-    workdir = tmp_path_factory.mktemp("searched") / "run"
+    workdir = shutil.copytree(small_run, tmp_path_factory.mktemp("searched") / "run")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        assert main([SMALL, f"--workdir={workdir}"]) == 0
         assert main([SMALL, f"--workdir={workdir}", f"{NAME}=small", BUDGET]) == 0
     return workdir
 
