@@ -256,7 +256,7 @@ def test_compilation_is_no_part_of_the_time(monkeypatch):
         (["--seeds=a"], "--seeds: expected different whole numbers"),
         (["--config.seed=1"], "expected --seeds=N"),
         ([METHODS[0]], "configs: expected different ones, got digits:smoke digits"),
-        (["--update-batch=-1"], "--update-batch: expected a number of images"),
+        (["--update-batch=-1"], "--update-batch: expected 0 or more"),
         (
             ["--config.method.batch_sharing=split", "--config.supernet.batch_size=60"],
             "--update-batch=32: supernet.batch_size: expected a multiple of the 6 p",

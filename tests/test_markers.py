@@ -104,7 +104,7 @@ def test_a_changed_report_is_written_again(workdir, capsys):
     assert any("no row of the steps 1 to" in text for text in results["warnings"])
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"config": 1}', None])
+@pytest.mark.parametrize("content", [b'{"config": 1}', None])
 def test_the_advice_about_a_damaged_marker_works(workdir, capsys, content):
     """Delete the marker and what its stage wrote, and the stage runs again."""
     path = markers.marker_path(workdir, "supernet")

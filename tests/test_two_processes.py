@@ -82,8 +82,8 @@ def test_the_death_of_one_ends_both_and_nothing_differs(tmp_path, unbroken, proc
 
 
 @pytest.fixture
-def one_bad_image(tmp_path):
-    """A tree of class folders, and an image of it that is none."""
+def images(tmp_path):
+    """A tree of class folders, and an image of it."""
     rng, root = np.random.default_rng(0), tmp_path / "tree"
     for split, count in (("train", 16), ("validation", 4), ("test", 4)):
         for label in range(10):
@@ -92,18 +92,17 @@ def one_bad_image(tmp_path):
             for number in range(count):
                 pixels = rng.integers(0, 256, (8, 8), np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
-    bad = root / "train" / "class3" / "7.png"
-    bad.write_bytes(bad.read_bytes()[:30])
-    return root, bad
+    return root, root / "train" / "class3" / "7.png"
 
 
-def test_bad_data_on_one_end_both_with_its_error(tmp_path, one_bad_image):
-    """Each update, one of them reads half of the images."""
-    root, bad = one_bad_image
+def test_bad_data_on_one_end_both_with_its_error(tmp_path, images):
+    """Each update, one of them reads half of the images; one goes bad meanwhile."""
+    root, bad = images
     flags = ["--config.data.source=folder", f"--config.data.path={root}"]
     flags += ["--config.data.mean=0.5", "--config.data.std=0.25"]
-    workdir = tmp_path / "run"
-    ends = ended(start_two(workdir, *flags))
+    started = at_work(tmp_path / "run", flags=flags)
+    bad.write_bytes(bad.read_bytes()[:30])
+    ends = ended(started)
     assert [code for code, _ in ends] == [2, 2]
     lines = [says[-1] for _, says in ends]
     assert all(
@@ -112,6 +111,7 @@ def test_bad_data_on_one_end_both_with_its_error(tmp_path, one_bad_image):
     )
     assert sorted(line.startswith("process ") for line in lines) == [False, True]
     assert not [line for _, says in ends for line in says if "Traceback" in line]
+    workdir = tmp_path / "skipping"
     skipping = start_two(workdir, *flags, "--config.data.corrupt=skip")
     assert codes(skipping) == [0, 0]
     assert read_json_lines(workdir / SUPERNET_METRICS)[-1]["corrupt_images"] >= 1
