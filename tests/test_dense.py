@@ -147,4 +147,5 @@ def test_the_diagram_has_a_box_for_each_layer_and_an_arc_for_each_skip():
     assert texts[::2] == ["image", "relu", "tanh", "sigmoid", "swish", "linear"] + [
         "classifier"
     ]
-    assert texts[1::2] == ["32", *["64"] * 5, "3"] and len(axes.patches) == 3
+    units = [32, *[64] * 5, 3]
+    assert texts[1::2] == [f"{n} units" for n in units] and len(axes.patches) == 3
