@@ -117,9 +117,21 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def holds_colours(image: Image.Image) -> bool:
+    """Whether grey levels would lose colours.
+
+    Formats without grey levels, such as WebP, store them as three channels, which are
+    equal up to rounding.
+    """
+    if is_grey(image):
+        return False
+    pixels = np.asarray(image.convert("RGB"), np.int16)  # [H, W, 3]
+    return bool(np.ptp(pixels, axis=-1).max() > 1)
+
+
 def check_colours(image: Image.Image, mode: str) -> None:
     """Raise `ValueError` where colours would be lost."""
-    if mode == "L" and not is_grey(image):
+    if mode == "L" and holds_colours(image):
         raise ValueError("it has colours, grey is expected")
 
 

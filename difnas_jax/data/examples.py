@@ -17,7 +17,7 @@ from difnas_jax.data.base import Arrays, Records, StoredImage
 from difnas_jax.data.decoding import (
     CORRUPT,
     MODES,
-    is_grey,
+    holds_colours,
     opened,
     resized,
     upright_size,
@@ -219,7 +219,7 @@ def _channels_and_size(stored: StoredImage) -> tuple[int, tuple[int, int]]:
     """1 for grey images, 3 for encoded files in any colours; width and height."""
     if isinstance(stored, bytes):
         image = opened(stored)
-        return 1 if is_grey(image) else 3, upright_size(image)
+        return 3 if holds_colours(image) else 1, upright_size(image)
     height, width, channels = stored.shape
     return channels, (width, height)
 
