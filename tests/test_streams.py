@@ -545,7 +545,7 @@ def jpegs(path, labels, classes, modes=("RGB", "RGB")):
     streams = []
     for mode in modes:
         file = io.BytesIO()
-        Image.new(mode, (10, 10)).save(file, "JPEG")
+        Image.new(mode, (10, 10), "red").save(file, "JPEG")
         streams.append(file.getvalue())
     values = {"classes": np.array(classes)}
     for split in ("train", "test"):
