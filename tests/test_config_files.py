@@ -2,7 +2,10 @@
 
 import sys
 
+import pytest
+
 from difnas_jax.config import files, modules
+from difnas_jax.errors import InputError
 
 TEXT = """
 from __future__ import annotations
@@ -46,3 +49,16 @@ def test_a_file_that_fails_is_no_module(tmp_path):
     except files.InputError:
         pass
     assert {*sys.modules} == before and sys.path == path
+
+
+def test_a_config_that_lacks_fields_is_refused(tmp_path):
+    (tmp_path / "less.py").write_text(
+        "from ml_collections import ConfigDict\n"
+        "from difnas_jax.config import default\n"
+        "def get_config(arg):\n"
+        "    values = default().to_dict()\n"
+        "    del values['search'], values['data']['path']\n"
+        "    return ConfigDict(values)\n"
+    )
+    with pytest.raises(InputError, match=r"its config lacks data\.path, search\b"):
+        files.load_config(str(tmp_path / "less.py"))

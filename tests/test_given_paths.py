@@ -22,6 +22,12 @@ def test_what_is_no_path_is_named(name):
     assert ascii(name)[1:-1] in str(error.value) and str(error.value).isascii()
 
 
+def test_an_empty_home_is_not_the_root(monkeypatch):
+    monkeypatch.setenv("HOME", "")
+    with pytest.raises(InputError, match="^f: expected a home folder"):
+        given_path("f", "~/x")
+
+
 @pytest.mark.parametrize("name", ["a:b", "x/c:/d", "1:/a", "ünï/#%41?'q", "C:/"])
 def test_other_signs_are_fine(name):
     assert given_path("f", name).as_posix() == name.rstrip("/")

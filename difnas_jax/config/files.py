@@ -12,7 +12,7 @@ integer.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ def _read(path: Path, arguments: str) -> ConfigDict:
             config = execute(path).get_config(arguments)
         if not isinstance(config, ConfigDict):
             raise TypeError(f"get_config returns a {type(config).__name__}")
+        if missing := list(_missing(config, default())):
+            raise TypeError(f"its config lacks {', '.join(missing[:5])}")
     except InputError:
         raise
     # The file is the user's: whatever it raises is bad input, and it has no exit code.
@@ -76,6 +78,15 @@ def _read(path: Path, arguments: str) -> ConfigDict:
             f"({type(error).__name__}: {one_line(error)})"
         ) from error
     return config
+
+
+def _missing(config: ConfigDict, expected: ConfigDict) -> Iterator[str]:
+    """The fields and sections that a config does not have."""
+    for name, value in expected.items():
+        if name not in config:
+            yield name
+        elif isinstance(value, ConfigDict) and isinstance(config[name], ConfigDict):
+            yield from (f"{name}.{field}" for field in _missing(config[name], value))
 
 
 def saved_config(path: Path) -> ConfigDict:

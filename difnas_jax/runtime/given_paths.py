@@ -34,13 +34,17 @@ def given_path(field: str, text: str | Path) -> Path:
             "the bucket as a folder (with gcsfuse, for example), and name that"
         )
     require(_is_text(name), field, "a name in UTF-8 (see LC_ALL)", ascii(name))
+    path = Path(name)
     try:
-        return Path(name).expanduser()
+        home = path.expanduser()
+        if path.parts[:1] == ("~",) and not os.environ.get("HOME", "unset"):
+            raise RuntimeError("HOME is empty, and would stand for the root")
     except RuntimeError as error:
         raise InputError(
-            f"{field}: expected a home folder, there is none for {name!r} (HOME is not "
-            "set); write the whole path"
+            f"{field}: expected a home folder, there is none for {name!r} (no such "
+            "user, or HOME is not set); write the whole path"
         ) from error
+    return home
 
 
 def _is_text(name: str) -> bool:
