@@ -1,6 +1,7 @@
 """Checks of the whole config, before any compute is spent."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from ml_collections import ConfigDict
 
@@ -26,7 +27,7 @@ from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
-from difnas_jax.stages.chosen import chosen_stages
+from difnas_jax.stages.chosen import check_inputs, chosen_stages
 from difnas_jax.training.amount import AMOUNTS, check_amount
 from difnas_jax.training.disturbance import check_fits
 from difnas_jax.training.fates import TRAINABLE
@@ -179,6 +180,18 @@ def check_paths_exist(name: str, config: ConfigDict, wiring: Wiring) -> None:
             "op that can be found, with method.layer_indicator = "
             f"{config.method.layer_indicator!r} it does not; use 'plain' or 'candidate'"
         )
+
+
+def check_run(config: ConfigDict, workdir: Path) -> data.DataSummary:
+    """Check all that can be checked before a workdir is touched.
+
+    Raises:
+      InputError: see `check`, `check_data` and `check_inputs`.
+    """
+    check(config)
+    summary = check_data(config)
+    check_inputs(config, workdir)
+    return summary
 
 
 def check_data(config: ConfigDict) -> data.DataSummary:

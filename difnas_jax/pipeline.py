@@ -47,7 +47,7 @@ from difnas_jax.runtime.results import Results
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.scorers import stage_of
 from difnas_jax.stages import indicator, retrain, search, supernet
-from difnas_jax.stages.chosen import check_inputs, chosen_stages, named_search
+from difnas_jax.stages.chosen import chosen_stages, named_search
 from difnas_jax.stages.dependencies import (
     DATA_CHECKSUM,
     check_workdir,
@@ -150,9 +150,7 @@ def _enter(
     config: ConfigDict, workdir: Path, held: contextlib.ExitStack
 ) -> DataSummary:
     """Check everything before any work is done, and hold the workdir."""
-    checks.check(config)
-    summary = checks.check_data(config)
-    check_inputs(config, workdir)
+    summary = checks.check_run(config, workdir)
     compilation.keep_compiled_programs(config.compilation_cache)
     if processes.is_main_process():  # it alone writes, and holds the workdir for all
         held.enter_context(locks.locked(workdir))

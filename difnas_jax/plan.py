@@ -26,7 +26,7 @@ from difnas_jax.search.counting import networks_within
 from difnas_jax.search.problem import Budget, Problem
 from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
 from difnas_jax.stages import search
-from difnas_jax.stages.chosen import check_inputs, chosen_stages, named_search
+from difnas_jax.stages.chosen import chosen_stages, named_search
 from difnas_jax.stages.dependencies import check_workdir
 from difnas_jax.training.amount import Amount, trained_parameters
 from difnas_jax.training.recipe import Recipe, build_supernet
@@ -60,9 +60,7 @@ def dry_run(config: ConfigDict, workdir: Path) -> Iterator[str]:
     if config.search.name:
         config, workdir = named_search(config, workdir)
         yield f"search: in {workdir}"
-    checks.check(config)
-    summary = checks.check_data(config)
-    check_inputs(config, workdir)
+    summary = checks.check_run(config, workdir)
     check_workdir(config, workdir, summary.checksum)
     changed = changes(config).items()
     yield f"config: {len(changed)} fields differ from the default"

@@ -27,7 +27,8 @@ def test_counting_by_costs_equals_listing(tiny, bound, position):
     # Two equal layers in which identities may move, and others around them.
     space = dataclasses.replace(tiny, layers=(*tiny.layers, *tiny.layers[1:]))
     low, high = problem_of(space).reach[bound[4:]]
-    problem = problem_of(space, **{bound: low + int(position * (high - low))})
+    limits = {bound: low + int(position * (high - low))}
+    problem = problem_of(space, **limits)
     expected = counting._listed(problem)
     assert counting._counted(problem) == expected > 0
 

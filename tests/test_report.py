@@ -122,7 +122,8 @@ def write_marker(
     workdir: Path, stage: str, seconds: float, jax: str = "0.9.0", complete: bool = True
 ) -> None:
     # As the pipeline writes it: a stage that runs has no seconds yet.
-    marker = {"complete": complete, "versions": {"jax": jax}}
+    marker: dict[str, Any] = {"complete": complete, "versions": {"jax": jax}}
+    marker |= {"config": {}, "inputs": {}}
     marker |= {"seconds": seconds} if complete else {}
     files.write_json(workdir / f"stages/{stage}.json", {"stage": stage, **marker})
 

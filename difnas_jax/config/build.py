@@ -28,6 +28,11 @@ def supernet_workdir(config: ConfigDict, workdir: Path) -> Path:
     return given_path("search.supernet", given) if given else workdir
 
 
+def stage_workdir(name: str, config: ConfigDict, workdir: Path) -> Path:
+    """Where a stage leaves its marker and what it writes."""
+    return supernet_workdir(config, workdir) if name == "supernet" else workdir
+
+
 def build_wiring(config: ConfigDict) -> Wiring:
     """The spaces that are sampled and searched under the config's layer indicator."""
     return LAYER_INDICATORS[config.method.layer_indicator](build_space(config))

@@ -1,6 +1,6 @@
 """The numbers of a run, those of `results.json`."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,11 @@ from ml_collections import ConfigDict
 from difnas_jax.config import build, stages
 from difnas_jax.report import curves, disturbance, room
 from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.markers import marker_path
+from difnas_jax.runtime.markers import read_marker
 from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
 
 DATA_KEYS = ("images", "classes", "stored", "notes")
-MARKER_KEYS = ("complete", "versions")
 EARLIER = {name: stage for name, stage in stages.STAGES.items() if name != "report"}
 RETRAINED = (
     "test_accuracy",
@@ -57,7 +56,7 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
     chosen = tuple(retrained["architecture"]) if retrained else next(iter(networks), ())
     network = networks.get(chosen, dict.fromkeys(NETWORK))
     supernet = build.supernet_workdir(config, workdir)
-    markers = _markers(workdirs_of(config, workdir))
+    markers = _markers(config, workdir)
     comparison = workdir / artifacts.COMPARISON
     written = "report" in config.stages or (workdir / artifacts.REPORT).exists()
     return {
@@ -78,12 +77,6 @@ def collect(config: ConfigDict, workdir: Path) -> Values:
         "provenance": {n: m.get("provenance", {}) for n, m in markers.items()},
         "report": str(workdir / artifacts.REPORT) if written else None,
     }
-
-
-def workdirs_of(config: ConfigDict, workdir: Path) -> dict[str, Path]:
-    """Where each stage before this one leaves what it writes."""
-    trained = build.supernet_workdir(config, workdir)
-    return {name: trained if name == "supernet" else workdir for name in EARLIER}
 
 
 def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
@@ -142,18 +135,11 @@ def _retrained(workdir: Path, networks: Collection[Architecture]) -> Values:
     return rows[0] if trained == set(networks) else {}
 
 
-def _markers(workdirs: Mapping[str, Path]) -> dict[str, Values]:
-    """The markers of the finished stages, in the order of the stages.
-
-    Args:
-      workdirs: by stage.
-    """
-    paths = {name: marker_path(folder, name) for name, folder in workdirs.items()}
-    read = {
-        name: found_in(path, files.read_checked_json, MARKER_KEYS)
-        for name, path in paths.items()
-    }
-    return {n: marker for n, marker in read.items() if marker and marker["complete"]}
+def _markers(config: ConfigDict, workdir: Path) -> dict[str, Values]:
+    """The markers of the finished stages before this one, in their order."""
+    folders = {name: build.stage_workdir(name, config, workdir) for name in EARLIER}
+    read = {name: read_marker(folder, name) for name, folder in folders.items()}
+    return {name: marker for name, marker in read.items() if marker.get("complete")}
 
 
 def _searches(workdir: Path) -> list[Values]:

@@ -15,7 +15,7 @@ from difnas_jax.config import build
 from difnas_jax.config.comments import as_flag, changes
 from difnas_jax.report import captions, isometry, svg
 from difnas_jax.report.drawings import draw
-from difnas_jax.report.numbers import EARLIER, Values, collect, found_in, workdirs_of
+from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
 from difnas_jax.runtime import artifacts, files, processes
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
@@ -70,7 +70,6 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
     space, others = build.build_space(config), results["runners_up"] or ()
     scored = found_in(workdir / artifacts.CANDIDATES, artifacts.load_candidates)
     known = {SCORE, *costs.cost_table(space).tables}
-    workdirs = workdirs_of(config, workdir)
     return (
         environment()
         .get_template(TEMPLATE)
@@ -87,17 +86,19 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
             scored=[name for name in scored.columns if name not in known]
             if scored
             else [],
-            absent=[
-                name
-                for name, stage in EARLIER.items()
-                if not any((workdirs[name] / path).exists() for path in stage.writes)
-            ],
+            absent=[name for name in EARLIER if not _left(name, config, workdir)],
             config=config,
             changed=[as_flag(name, now) for name, (_, now) in changes(config).items()],
             isometry=isometry.measured(config, workdir),
             config_json=json.dumps(config.to_dict(), indent=2),
         )
     )
+
+
+def _left(name: str, config: ConfigDict, workdir: Path) -> bool:
+    """Whether a stage has left any artefact."""
+    folder = build.stage_workdir(name, config, workdir)
+    return any((folder / path).exists() for path in EARLIER[name].writes)
 
 
 def environment() -> jinja2.Environment:

@@ -39,7 +39,6 @@ RESULTS = "results.json"
 DATA = "data.json"  # what the run read, see `data.DataSummary`
 REPORT = "report.html"
 FIGURES = "figures"
-SUPERNET = "supernet"
 OTHER_WORKDIR = "use the workdir of that space"
 # What the result of each of several retrained networks holds among other things.
 RUNNER_UP_KEYS = ("architecture", "ops", "score", MACS, PARAMS, "retrained_in")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from difnas_jax.config.build import supernet_workdir
+from difnas_jax.config.build import stage_workdir
 from difnas_jax.config.stages import STAGES, maker_of
 from difnas_jax.errors import InputError, require
 from difnas_jax.runtime import artifacts
@@ -40,7 +40,7 @@ def check_inputs(config: ConfigDict, workdir: Path) -> None:
     """
     stages = chosen_stages(config)
     if given := config.search.supernet:
-        there = supernet_workdir(config, workdir)
+        there = stage_workdir("supernet", config, workdir)
         trained = bool(read_marker(there, "supernet").get("complete"))
         expected = "the workdir of a run whose supernet is trained"
         require(trained, "search.supernet", expected, repr(given))
@@ -48,13 +48,12 @@ def check_inputs(config: ConfigDict, workdir: Path) -> None:
         given = name == "retrain" and config.retrain.architecture
         for path in () if given else stage_of(name, config).reads:
             maker = maker_of(path)
-            of_supernet = maker == "supernet"
-            folder = supernet_workdir(config, workdir) if of_supernet else workdir
+            folder = stage_workdir(maker, config, workdir)
             if maker not in stages and not (folder / path).exists():
                 other = ", or --config.search.supernet=WORKDIR of a trained one"
                 raise InputError(
                     f"stages: {name} reads {folder / path}, which is missing; expected "
-                    f"{maker} among the stages{other * of_supernet}, got "
+                    f"{maker} among the stages{other * (maker == 'supernet')}, got "
                     f"{', '.join(stages)}"
                 )
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from difnas_jax.config import build
 from difnas_jax.config.stages import HARMLESS, STAGES, Stage
 from difnas_jax.errors import InputError
-from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime import files
 from difnas_jax.runtime.markers import Marker, check_unchanged, read_marker
 from difnas_jax.scoring.scorers import stage_of
 
@@ -41,18 +41,13 @@ def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None
       InputError: naming the first field or file that differs.
     """
     for name in STAGES:
-        folder = _folder_of(name, config, workdir)
+        folder = build.stage_workdir(name, config, workdir)
         stage = stage_of(name, config)
         if marker := read_marker(folder, name, stage.writes):
             now = dependencies(name, config, data_checksum)
             _check_same_config(name, marker, now, folder)
             if not stage.renewed:
                 check_unchanged(folder, marker)
-
-
-def _folder_of(name: str, config: ConfigDict, workdir: Path) -> Path:
-    """The workdir in which a stage leaves its marker and its artefacts."""
-    return build.supernet_workdir(config, workdir) if name == "supernet" else workdir
 
 
 def _check_same_config(
@@ -82,8 +77,8 @@ def inputs_of(stage: Stage, config: ConfigDict, workdir: Path) -> dict[str, str]
     """{artefact: checksum} of what a stage reads and shows."""
     found = {}
     for pattern in (*stage.reads, *stage.shows):
-        of_supernet = pattern.startswith(f"{artifacts.SUPERNET}/")
-        folder = build.supernet_workdir(config, workdir) if of_supernet else workdir
+        top = pattern.partition("/")[0]  # of a training the name of its stage
+        folder = build.stage_workdir(top, config, workdir)
         for path in sorted(folder.glob(pattern)):
             found[str(path.relative_to(folder))] = files.checksum(path)
     return found
