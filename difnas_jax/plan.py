@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from difnas_jax import checks
 from difnas_jax.config.build import (
     build_budget,
+    build_costs,
     build_space,
     build_wiring,
     given_architecture,
@@ -24,14 +25,14 @@ from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.base import Settings
 from difnas_jax.search.counting import networks_within
 from difnas_jax.search.problem import Budget, Problem
-from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
+from difnas_jax.spaces.costs import LATENCY, MACS, PARAMS, cost_table, in_words
 from difnas_jax.stages import search
 from difnas_jax.stages.chosen import chosen_stages, named_search
 from difnas_jax.stages.dependencies import check_workdir
 from difnas_jax.training.amount import Amount, trained_parameters
 from difnas_jax.training.recipe import Recipe, build_supernet
 
-IN_WORDS = {MACS: "MACs", PARAMS: "parameters"}
+IN_WORDS = {MACS: "MACs", PARAMS: "parameters", LATENCY: "ms"}
 UNKNOWN = "how long is not known before its first updates"
 
 
@@ -82,7 +83,7 @@ def _of_space(config: ConfigDict) -> str:
     counts = {len(layer.ops) for layer in space.layers}
     ops = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     costs = " and ".join(
-        f"{low:,} to {high:,} {IN_WORDS.get(name, name)}"
+        f"{in_words(low)} to {in_words(high)} {IN_WORDS.get(name, name)}"
         for name, (low, high) in problem.reach.items()
     )
     return (
@@ -101,7 +102,7 @@ def _of_budget(config: ConfigDict) -> str:
 
 def _problem(config: ConfigDict, budget: Budget) -> Problem:
     space = build_wiring(config).searched
-    return Problem(space, cost_table(space), budget)
+    return Problem(space, build_costs(config), budget)
 
 
 def _counted(problem: Problem) -> str:
