@@ -27,6 +27,7 @@ from difnas_jax.spaces import SPACES, SearchSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
 from difnas_jax.stages.chosen import check_inputs, chosen_stages
+from difnas_jax.stages.weights import WEIGHTS
 from difnas_jax.training.amount import AMOUNTS, check_amount
 from difnas_jax.training.disturbance import check_fits
 from difnas_jax.training.fates import TRAINABLE
@@ -64,6 +65,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "retrain.optimizer": OPTIMIZERS,
     "retrain.schedule": SCHEDULES,
     "retrain.dtype": DTYPES,
+    "retrain.weights": WEIGHTS,
     "retrain.kernels": KERNEL_RULES,
     "retrain.depthwise": DEPTHWISE_RULES,
 }

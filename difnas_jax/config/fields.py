@@ -171,7 +171,10 @@ def default() -> ConfigDict:
     config.retrain.clip_norm = 5.0
     # Rate before the classifier.
     config.retrain.dropout = 0.2
-    # Initial kernels, as `method.kernels`.
+    # Weights at the start: `new`, or those of the network in the `supernet`, which
+    # saves updates where all of its weights were trained.
+    config.retrain.weights = "new"
+    # New kernels, as `method.kernels`.
     config.retrain.kernels = "he_fan_out"
     # Depthwise kernels of the orthogonal family, as `method.depthwise`.
     config.retrain.depthwise = "qr"

@@ -45,8 +45,7 @@ def check_inputs(config: ConfigDict, workdir: Path) -> None:
         expected = "the workdir of a run whose supernet is trained"
         require(trained, "search.supernet", expected, repr(given))
     for name in stages:
-        given = name == "retrain" and config.retrain.architecture
-        for path in () if given else stage_of(name, config).reads:
+        for path in stage_of(name, config).reads:
             maker = maker_of(path)
             folder = stage_workdir(maker, config, workdir)
             if maker not in stages and not (folder / path).exists():

@@ -62,8 +62,10 @@ def _check_same_config(
     then, absent = marker["config"], "absent"
     unread = {DATA_CHECKSUM} - (then.keys() & now.keys())
     fields = (then.keys() | now.keys()) - unread
-    # The checksum last: a field such as the seed may be why the data differ.
-    for field in sorted(fields, key=lambda name: (name == DATA_CHECKSUM, name)):
+    # Last what may follow from another field: the checksum of the data, and a field
+    # that one of them does not depend on.
+    followed = {DATA_CHECKSUM, *(then.keys() ^ now.keys())}
+    for field in sorted(fields, key=lambda name: (name in followed, name)):
         there, here = then.get(field, absent), now.get(field, absent)
         if there != here:  # an added or removed field may change the result
             raise InputError(
