@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ from difnas_jax.spaces.image import ImageSpace
 ROOT = Path(__file__).parents[1]
 SMALL = f"--config={ROOT / 'benchmarks' / 'kills' / 'small_run.py'}"
 # A run of equal layers with an identity that may move, and others.
-SPACE = small_space((0, 1, 2), (1, 3, 6), (1, 3, 6), (0, 4, 5, 6))
+SPACE: Any = small_space((0, 1, 2), (1, 3, 6), (1, 3, 6), (0, 4, 5, 6))
 
 
 def table_of(space: ImageSpace, seed: int = 0, scale: float = 1.0) -> LatencyTable:
@@ -177,7 +178,8 @@ def test_a_table_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_numbers_for_people() -> None:
-    shown = [in_words(n) for n in (0, 1234567, np.int64(999), 0.123456, 1234.5, 12.0)]
+    given_numbers: Any = 0, 1234567, np.int64(999), 0.123456, 1234.5, 12.0
+    shown = list(map(in_words, given_numbers))
     assert shown == ["0", "1,234,567", "999", "0.123", "1,230", "12"]
 
 

@@ -9,8 +9,8 @@ the prediction of others tells how far it is to be believed.
 
 import statistics
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,7 +42,6 @@ DRAWN = 1000  # random networks, of which those are taken
 QUARTILES = 25, 50, 75
 NAMES = "low", "ms", "high"  # of them, in a file
 EMPTY = "empty"
-Key = TypeVar("Key", bound=Hashable)
 Times = dict[Hashable, np.ndarray]  # by program, float64[rounds] milliseconds
 
 
@@ -62,11 +61,14 @@ def measure(space: ImageSpace, conditions: Conditions) -> LatencyTable:
     }
     blocks = dict.fromkeys(block for used in uses.values() for block in used)
     programs: dict[Hashable, Program] = {EMPTY: empty_program()}
-    programs |= compiled(blocks, lambda block: block_program(block, conditions))
+    programs |= {block: block_program(block, conditions) for block in blocks}
+    compile_all(programs.values())
     sums = _sums(space, uses, timed(programs, rounds=1))
     fitted, held_out = chosen_networks(space, sums[..., 1], conditions.seed)
     networks = [*fitted, *held_out]
-    programs |= compiled(networks, lambda net: network_program(space, net, conditions))
+    whole = {each: network_program(space, each, conditions) for each in networks}
+    compile_all(whole.values())
+    programs |= whole
     times = timed(programs, ROUNDS)
     sums = _sums(space, uses, times)
     fixed_ms, factor, rows = _prediction(sums[..., 1], networks, times, len(fitted))
@@ -90,18 +92,13 @@ def measure(space: ImageSpace, conditions: Conditions) -> LatencyTable:
     return LatencyTable(space, layers, fixed_ms, factor, facts)
 
 
-def compiled(
-    keys: Iterable[Key], program: Callable[[Key], Program]
-) -> dict[Key, Program]:
-    """The program of each key, called once."""
-    keys, found = list(keys), {}
-    progress = Progress("compiling", len(keys), 0, "programs")
-    for key in keys:
-        found[key] = program(key)
-        jax.block_until_ready(found[key]())
+def compile_all(programs: Collection[Program]) -> None:
+    """Call each program once."""
+    progress = Progress("compiling", len(programs), 0, "programs")
+    for program in programs:
+        jax.block_until_ready(program())
         progress.step()
     progress.finish()
-    return found
 
 
 def timed(programs: Mapping[Hashable, Program], rounds: int) -> Times:

@@ -9,6 +9,7 @@ import numpy as np
 
 from difnas_jax.errors import require
 from difnas_jax.runtime import files
+from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import LATENCY, STEPS_PER_UNIT, CostTable, cost_table
 from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.spaces.stored import restored, stored
@@ -62,9 +63,13 @@ class LatencyTable:
         """
         with files.given_file(f"{FIELD}: {path}", FORM):
             values = files.read_checked_json(path)
-            names = [field.name for field in dataclasses.fields(cls)]
-            values = {name: values[name] for name in names}
-            table = cls(**values | {"space": restored(values["space"])})
+            table = cls(
+                space=restored(values["space"]),
+                layers=values["layers"],
+                fixed_ms=values["fixed_ms"],
+                factor=values["factor"],
+                facts=values["facts"],
+            )
             found = *table.milliseconds.ravel(), table.fixed_ms
             if not all(0 <= value < math.inf for value in found):
                 raise ValueError("a negative or infinite latency")
@@ -79,7 +84,7 @@ class LatencyTable:
             added[layer, op] = self.factor * float(self.layers[layer][name]["ms"])
         return added
 
-    def costs(self, space: ImageSpace) -> CostTable:
+    def costs(self, space: SearchSpace) -> CostTable:
         """What the networks of a space cost, `latency_ms` among it.
 
         Args:
@@ -104,18 +109,18 @@ class LatencyTable:
         )
 
 
-def costs_beside(path: Path, space: ImageSpace) -> CostTable:
+def costs_beside(path: Path, space: SearchSpace) -> CostTable:
     """What is counted and, where a file has it, latency."""
     return LatencyTable.read(path).costs(space) if path.exists() else cost_table(space)
 
 
-def _bare(space: ImageSpace) -> ImageSpace:
+def _bare(space: SearchSpace) -> SearchSpace:
     """The space without the choices of its layers."""
     layers = tuple(dataclasses.replace(layer, ops=()) for layer in space.layers)
     return dataclasses.replace(space, layers=layers)
 
 
-def _described(space: ImageSpace) -> str:
+def _described(space: Any) -> str:
     side, channels = space.image_size, space.image_channels
     return (
         f"space {space.name!r} at {side} x {side} x {channels} with "
