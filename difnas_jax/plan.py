@@ -13,6 +13,7 @@ from difnas_jax.config.build import (
     build_space,
     build_wiring,
     given_architecture,
+    latency_file,
     limits,
     supernet_workdir,
 )
@@ -20,6 +21,7 @@ from difnas_jax.config.comments import changes
 from difnas_jax.data import DataSummary
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.runtime import artifacts, files, provenance
+from difnas_jax.runtime.latency_table import LatencyTable
 from difnas_jax.runtime.markers import read_marker
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.base import Settings
@@ -47,6 +49,8 @@ def lines(config: ConfigDict, workdir: Path, summary: DataSummary) -> Iterator[s
     yield _of_space(config)
     if "search" in chosen_stages(config):
         yield _of_budget(config)
+        if table := latency_file(config):
+            yield "; ".join(LatencyTable.read(table).lines())
     yield from _of_data(config, summary)
     yield f"device: {provenance.device()}"
     yield from _of_stages(config, workdir, summary)

@@ -116,6 +116,7 @@ def test_a_run_finds_a_network_within_a_bound(searched) -> None:
     assert results["costs"] == best["costs"]
     page = (workdir / artifacts.REPORT).read_text()
     assert "latency (ms)" in page and "predicted latency (ms)" in page
+    assert "(abacus), batch 1" in page and "error 2.0% in the mean" in page
     parent = (workdir.parents[1] / artifacts.REPORT).read_text()
     assert f"≤ {bound:.3g} ms" in page and f"≤ {bound:.3g} ms" in parent
 
@@ -182,4 +183,4 @@ def test_a_dry_run_says_what_a_bound_allows(searched, capsys) -> None:
     assert main([*flags, f"--config.search.latency={path}", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert f"search.max_latency_ms = {bound:,}; allows" in printed
-    assert " ms\n" in printed
+    assert " ms\n" in printed and "(abacus), batch 1, float32" in printed

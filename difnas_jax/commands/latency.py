@@ -26,13 +26,11 @@ from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.models.network import DTYPES
 from difnas_jax.runtime import compilation
 from difnas_jax.runtime.given_paths import given_path
-from difnas_jax.runtime.latency_table import LatencyTable
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.shutdown import Parser, exit_code
 
 DEVICES = "cpu", "gpu", "tpu"
-CLOSE = 0.1  # mean error of a prediction that is as good as it should be
 INTERRUPTED = "nothing was written"
 
 
@@ -85,7 +83,7 @@ def _measure(config: ConfigDict, flags: argparse.Namespace, path: Path) -> None:
     compilation.keep_compiled_programs(config.compilation_cache)
     table = measure(space, Conditions(flags.batch, flags.dtype, config.seed))
     table.save(path)
-    say("\n".join(lines(table)))
+    say("\n".join(table.lines()))
     say(f"written: {path}")
 
 
@@ -95,35 +93,13 @@ def _take_device(kind: str | None) -> None:
     Raises:
       InputError: there is none, or JAX computes on another one already.
     """
+    before = jax.config.jax_platforms
     try:
-        if kind:
-            jax.config.update("jax_platforms", kind)
+        jax.config.update("jax_platforms", kind or before)
         found = jax.default_backend()
     except RuntimeError as error:
         expected = f"a device that JAX finds ({one_line(error)})"
         raise InputError(f"--device: expected {expected}, got {kind}") from error
+    finally:  # the choice is made, once for this process
+        jax.config.update("jax_platforms", before)
     require(kind in (None, found), "--device", f"{found}, which JAX has begun", kind)
-
-
-def lines(table: LatencyTable) -> list[str]:
-    """What was measured, and how far it is to be believed."""
-    facts, held_out = table.facts, table.facts["held_out"]
-    device = f"{facts['provenance']['device']} ({facts['processor']})"
-    found = [
-        f"latency: {device}, batch {facts['batch']}, {facts['dtype']}",
-        f"a network: {table.fixed_ms:.3g} ms + {table.factor:.3g} x the sum of its ops",
-    ]
-    error, tau = held_out["mean_error"], held_out["tau_b"]
-    if error is None:
-        return [*found, "the space has too few networks to judge that"]
-    found.append(
-        f"on {held_out['networks']} other networks: error {error:.1%} in the mean, "
-        f"{held_out['largest_error']:.1%} at most"
-        + ("" if tau is None else f"; rank correlation {tau:.2f} (Kendall's tau-b)")
-    )
-    if error > CLOSE:
-        found.append(
-            f"warning: predictions are off by more than {CLOSE:.0%}: let no other "
-            "program run, and measure again"
-        )
-    return found

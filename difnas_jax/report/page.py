@@ -17,7 +17,7 @@ from difnas_jax.report import captions, isometry, svg
 from difnas_jax.report.drawings import draw
 from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
 from difnas_jax.runtime import artifacts, files, processes
-from difnas_jax.runtime.latency_table import costs_beside
+from difnas_jax.runtime.latency_table import LatencyTable, costs_beside
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.search.candidates import SCORE
@@ -71,6 +71,7 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
     space, others = build.build_space(config), results["runners_up"] or ()
     scored = found_in(workdir / artifacts.CANDIDATES, artifacts.load_candidates)
     table = costs_beside(workdir / artifacts.LATENCY, space)
+    latency = found_in(workdir / artifacts.LATENCY, LatencyTable.read)
     known = {SCORE, *table.tables}
     retrained = [
         {**row, **table.of_one(space.validate(row["architecture"]))}
@@ -88,6 +89,7 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
             captions=captions,
             indicator=INDICATORS[config.method.indicator],
             costs=table,
+            latency=latency.lines() if latency else [],
             counting_rule=costs.COUNTING_RULE,
             candidates=None if scored is None else scored[:BEST_CANDIDATES],
             scored=[name for name in scored.columns if name not in known]

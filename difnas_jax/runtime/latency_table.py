@@ -19,6 +19,7 @@ FORM = "a table that `python -m difnas_jax latency` wrote"
 # The largest network takes about so many of the steps in which latencies are kept, so
 # that networks within a bound can be counted.
 STEPS = 2**17
+CLOSE = 0.1  # mean error of a prediction that is as good as it should be
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +71,35 @@ class LatencyTable:
                 factor=values["factor"],
                 facts=values["facts"],
             )
+            table.lines()
             found = *table.milliseconds.ravel(), table.fixed_ms
             if not all(0 <= value < math.inf for value in found):
                 raise ValueError("a negative or infinite latency")
         return table
+
+    def lines(self) -> list[str]:
+        """What was measured, and how far it is to be believed, for people."""
+        facts, held_out = self.facts, self.facts["held_out"]
+        device = f"{facts['provenance']['device']} ({facts['processor']})"
+        found = [
+            f"latency of {device}, batch {facts['batch']}, {facts['dtype']}",
+            f"a network takes {self.fixed_ms:.3g} ms and {self.factor:.3g} times the "
+            "sum of its ops",
+        ]
+        error, tau = held_out["mean_error"], held_out["tau_b"]
+        if error is None:
+            return [*found, "the space has too few networks to judge that"]
+        found.append(
+            f"on {held_out['networks']} other networks: error {error:.1%} in the mean, "
+            f"{held_out['largest_error']:.1%} at most"
+            + ("" if tau is None else f", rank correlation {tau:.2f} (tau-b)")
+        )
+        if error > CLOSE:
+            found.append(
+                f"warning: predictions are off by more than {CLOSE:.0%}: let no other "
+                "program run, and measure again"
+            )
+        return found
 
     @property
     def milliseconds(self) -> np.ndarray:
