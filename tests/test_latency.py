@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from search_problems import every_architecture
@@ -75,6 +76,7 @@ def test_the_command_measures_every_op(tmp_path: Path, capsys, monkeypatch) -> N
 )
 def test_bad_flags_of_the_command_are_one_line(flags, named, capsys) -> None:
     assert command.main(flags) == 2
+    jax.config.update("jax_platforms", "cpu")  # as for all tests
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and named in line
 

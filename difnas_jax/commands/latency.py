@@ -2,12 +2,12 @@
 
     python -m difnas_jax latency --config=digits
     python -m difnas_jax latency --config=mbv2 --device=cpu --batch=8 --to=cpu.json
-    python -m difnas_jax --config=digits --config.search.latency=latency.json \
-        --config.search.max_latency_ms=0.5
 
 Writes milliseconds by layer and op, and prints how well their sums predict whole
-networks. Of the config it reads the space and the seed. Nothing trains and no data are
-read. Let no other program run beside it: docs/latency.md says what is measured.
+networks. A search reads the file (`search.latency`) and keeps to a bound on the sum
+(`search.max_latency_ms`). Of the config this command reads the space and the seed;
+nothing trains and no data are read. Let no other program run beside it:
+docs/latency.md says what is measured.
 """
 
 import argparse
@@ -93,13 +93,11 @@ def _take_device(kind: str | None) -> None:
     Raises:
       InputError: there is none, or JAX computes on another one already.
     """
-    before = jax.config.jax_platforms
     try:
-        jax.config.update("jax_platforms", kind or before)
+        if kind:
+            jax.config.update("jax_platforms", kind)
         found = jax.default_backend()
     except RuntimeError as error:
         expected = f"a device that JAX finds ({one_line(error)})"
         raise InputError(f"--device: expected {expected}, got {kind}") from error
-    finally:  # the choice is made, once for this process
-        jax.config.update("jax_platforms", before)
     require(kind in (None, found), "--device", f"{found}, which JAX has begun", kind)
