@@ -74,7 +74,7 @@ STAGES: dict[str, Stage] = {
             artifacts.BEST,
             artifacts.COMPARISON,
         ),
-        may_write=(artifacts.EXACT_FRONT,),
+        may_write=(artifacts.EXACT_FRONT, artifacts.LATENCY),
     ),
     "retrain": Stage(
         sections=("seed", "space", "data", "retrain"),
@@ -101,6 +101,7 @@ STAGES: dict[str, Stage] = {
             artifacts.CANDIDATES,
             artifacts.PARETO,
             artifacts.EXACT_FRONT,
+            artifacts.LATENCY,
             artifacts.BEST,
             artifacts.COMPARISON,
             artifacts.RETRAIN_METRICS,
