@@ -50,6 +50,7 @@ WITHIN = {
     ("search", "errors"),
     ("search", "spaces"),
     ("spaces", "errors"),
+    ("stages", "report"),
 }
 
 
