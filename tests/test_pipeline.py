@@ -516,11 +516,11 @@ def test_the_result_has_the_best_validation_accuracy(
     shutil.rmtree(workdir / artifacts.RETRAIN_NETWORKS)
     left = iter(accuracies)
 
-    def trained(config, architecture, folder):
+    def trained(config, found, folder):
         accuracy = next(left)
         result = {"validation_accuracy": accuracy, "test_accuracy": 1 - accuracy}
-        ops = {"architecture": list(architecture), "ops": tiny.op_names(architecture)}
-        return {**ops, **cost_table(tiny).of_one(architecture), **result}
+        ops = {"architecture": list(found.architecture), "ops": found.ops}
+        return {**ops, **found.costs, **result}
 
     monkeypatch.setattr(retrain, "retrain_network", trained)
     retrain.run(several[0], workdir)
