@@ -22,12 +22,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
+from test_latency_costs import table_of
 
 from difnas_jax import __main__ as entrance
 from difnas_jax import checks, usage
 from difnas_jax.config import default
 from difnas_jax.config.build import flat
 from difnas_jax.main import parse_flags
+from difnas_jax.spaces import build
 
 ROOT = Path(__file__).parents[1]
 TOP = ("README.md", "CONTRIBUTING.md", "launch/README.md")
@@ -62,7 +64,7 @@ def blocks(page):
 
 @pytest.fixture(scope="module")
 def folder(small_run, tmp_path_factory):
-    """What the pages speak of: a finished run, images, an own space."""
+    """What the pages speak of: a finished run, images, latencies, an own space."""
     made = tmp_path_factory.mktemp("docs")
     shutil.copytree(small_run, made / "runs" / "demo")
     pixels = np.random.default_rng(0).integers(0, 256, (100, 9, 9), np.uint8)
@@ -71,6 +73,8 @@ def folder(small_run, tmp_path_factory):
     labels = np.arange(100) % 10
     split = {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels}
     np.savez(made / "mnist.npz", **split)
+    digits = build("digits", image_size=16, image_channels=1, num_classes=10)
+    table_of(digits, scale=0.01).save(made / "latency.json")
     (own,) = (b for b in blocks(ROOT / "docs" / "spaces.md") if b.language == "python")
     (made / "mine.py").write_text(own.code)
     return made
