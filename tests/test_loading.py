@@ -101,7 +101,10 @@ def test_pixels_are_those_of_the_run(tmp_path, rng, augmentation, channels):
     config.data.update(source="folder", path=str(tmp_path))
     of_folders = data.load(config)
     (batch,) = data.evaluation_batches(
-        of_folders.test, 4, normalizer := data.Normalizer.of(config, []), slice(0, 4)
+        of_folders.test,
+        4,
+        normalizer := data.Normalizer.of(config, of_folders.train),
+        slice(0, 4),
     )
     preprocessing = Preprocessing.of(config, normalizer, of_folders.classes)
     again = Preprocessing.restored(json.loads(json.dumps(vars(preprocessing))))
@@ -116,7 +119,7 @@ def test_pixels_are_those_of_the_run(tmp_path, rng, augmentation, channels):
 def test_a_path_of_the_supernet_has_the_accuracy_of_a_search(small_run, at_the_root):
     config = load_config(SMALL)  # which registers its space
     subnet = difnas_jax.load(small_run, path="k3e6,k3e3")
-    validation = data.load(config).validation
+    validation = data.load(config).validation_for("the test")
     found = subnet.predict(validation.images).labels == validation.labels
     (expected,) = path_accuracy(config, small_run)(np.array([subnet.architecture]))
     assert found.mean() == pytest.approx(expected, abs=1e-9)
@@ -192,11 +195,19 @@ def refused(call, *named):
     assert "\n" not in str(error.value)
 
 
+def test_the_command_refuses_with_one_line(small_run, tmp_path, capsys):
+    for flags in ([str(tmp_path), "x.png"], [str(small_run), "x.png", "--top=0"]):
+        assert predict.main(flags) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+
+
 def test_what_cannot_be_loaded_is_one_line(small_run, tmp_path):
     refused(lambda: difnas_jax.load(tmp_path / "none"), "run", "none")
     refused(lambda: difnas_jax.load(tmp_path), "retrain/result.json")
     refused(lambda: difnas_jax.load(small_run, rank=1), "rank", "0 to 0", "1")
-    refused(lambda: difnas_jax.load(small_run, search="x"), "search", "'x'")
+    refused(lambda: difnas_jax.load(small_run, search="x"), "search", "none")
+    refused(lambda: difnas_jax.load(small_run, path="k3e3"), "2 op indices")
     moved = shutil.copytree(small_run, tmp_path / "run")
     network = moved / artifacts.RETRAIN_NETWORK
     whole = network.read_text()

@@ -64,8 +64,8 @@ class Preprocessing:
     @classmethod
     def restored(cls, values: dict[str, Any]) -> Self:
         """Of JSON values, as `dataclasses.asdict` makes them."""
-        known = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-        return cls(**known)
+        lists = ("mean", "std", "classes")
+        return cls(**{**values, **{name: tuple(values[name]) for name in lists}})
 
     def pixels(self, images: Sequence[GivenImage] | np.ndarray) -> np.ndarray:
         """The squares that the network reads, the same as in the run, bit by bit.
