@@ -31,7 +31,7 @@ budget, retrains it, and writes a report.
 `python -m difnas_jax` is the same program. The same command continues a run that was
 stopped. Every field of the config is a flag, with an = and no space. The processes of a
 job join by themselves on TPU pods and under SLURM, Open MPI and Kubernetes; elsewhere
-set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID (launch/README.md)."""
+set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID (docs/scaling.md)."""
 
 
 def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:

@@ -71,7 +71,7 @@ def named_search(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Path]:
     Raises:
       InputError: a name that is not that of a folder.
     """
-    name, own = config.search.name, ConfigDict(config)
+    name, own = config.search.name, config.copy_and_resolve_references()
     fits = re.fullmatch(r"\w[\w.-]*", name) is not None
     require(fits, "search.name", "letters, digits, '_', '.' and '-'", repr(name))
     own.search.name = ""

@@ -18,6 +18,7 @@ from difnas_jax.config.build import (
 )
 from difnas_jax.errors import InputError, require
 from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime.events import EventFile
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
 from difnas_jax.runtime.progress import Progress
@@ -163,18 +164,21 @@ def _search(
 
     A signal stops it within a generation, which is then scored anew.
     """
-    search = searches[name]
+    search, path = searches[name], workdir / artifacts.SEARCH_STATE
     rounds, done = search.algorithm.rounds, len(search.history)
     progress = Progress(name, rounds, done, "generations")
+    events = EventFile.opened(path.parent / name, done)
 
     def best() -> dict[str, str]:
         score = search.history[-1]["best"]
         return {} if score is None else {"best": f"{score:.4g}"}
 
     def on_generation(row: dict[str, Any]) -> None:
+        if events:
+            events.write(len(search.history), row)
         if is_main_process():
             states = {name: search.state() for name, search in searches.items()}
-            files.write_checked_json(workdir / artifacts.SEARCH_STATE, states)
+            files.write_checked_json(path, states)
         progress.step(values=best)
         shutdown.raise_if_stop_requested()
 
