@@ -1,6 +1,7 @@
 """Dynamical-isometry based neural architecture search (DI-NAS) in JAX and Flax.
 
-In a notebook: `difnas_jax.run(config, workdir)` with a config of `difnas_jax.config`.
+In a notebook: `difnas_jax.run(config, workdir)` with a config of `difnas_jax.config`,
+and then `difnas_jax.load(workdir).predict(images)`.
 """
 
 import importlib
@@ -8,23 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from difnas_jax import config
+    from difnas_jax.loading import load
     from difnas_jax.pipeline import Results, run
 
     __version__: str
 
-__all__ = ["Results", "__version__", "config", "run"]
+# Name -> module that defines it.
+DEFINED_IN = {"Results": "pipeline", "load": "loading", "run": "pipeline"}
+__all__ = ["Results", "__version__", "config", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the pipeline when it is asked for: spaces and search need no JAX."""
+    """Load what needs JAX when it is asked for: spaces and search need none."""
     if name == "__version__":
         from difnas_jax.runtime.versions import versions
 
         return versions()[__name__]
     if name == "config":
         return importlib.import_module("difnas_jax.config")
-    if name in __all__:
-        from difnas_jax import pipeline
-
-        return getattr(pipeline, name)
+    if name in DEFINED_IN:
+        module = importlib.import_module(f"difnas_jax.{DEFINED_IN[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

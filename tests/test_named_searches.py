@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import difnas_jax
+from difnas_jax.errors import InputError
 from difnas_jax.main import main
 from difnas_jax.runtime import artifacts, files
 
@@ -54,6 +56,10 @@ def test_each_search_has_a_network_within_its_own_budget(searched):
     assert small["supernet_accuracy"] == own["supernet_accuracy"] is not None
     assert own["seconds"]["supernet"] == small["seconds"]["supernet"]
     assert not (searched / "searches" / "small" / "supernet").exists()
+    for name, found in (("", own), ("small", small)):
+        assert difnas_jax.load(searched, search=name).costs == found["costs"]
+    with pytest.raises(InputError, match="search: expected one of small, got 'x'"):
+        difnas_jax.load(searched, search="x")
 
 
 def test_the_report_lists_the_searches(searched):

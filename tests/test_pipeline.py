@@ -419,6 +419,18 @@ def several(finished, tmp_path_factory, tiny):
         return config, workdir, difnas_jax.run(config, workdir)
 
 
+def test_each_of_several_networks_is_loaded_by_its_rank(several):
+    workdir = several[1]
+    rows = artifacts.load_retrained(workdir / artifacts.RETRAIN_RESULT)
+    for rank, row in enumerate(rows):
+        network = difnas_jax.load(workdir, rank=rank)
+        assert list(network.architecture) == row["architecture"]
+        assert network.facts["test_accuracy"] == row["test_accuracy"]
+        assert network.facts["found"]["score"] == row["score"]
+    with pytest.raises(InputError, match="rank: expected 0 to 1, .* got 2"):
+        difnas_jax.load(workdir, rank=2)
+
+
 def timeless(result):
     return {name: value for name, value in result.items() if name != "seconds"}
 
@@ -516,11 +528,11 @@ def test_the_result_has_the_best_validation_accuracy(
     shutil.rmtree(workdir / artifacts.RETRAIN_NETWORKS)
     left = iter(accuracies)
 
-    def trained(config, architecture, folder):
+    def trained(config, found, folder):
         accuracy = next(left)
         result = {"validation_accuracy": accuracy, "test_accuracy": 1 - accuracy}
-        ops = {"architecture": list(architecture), "ops": tiny.op_names(architecture)}
-        return {**ops, **cost_table(tiny).of_one(architecture), **result}
+        ops = {"architecture": list(found.architecture), "ops": found.ops}
+        return {**ops, **found.costs, **result}
 
     monkeypatch.setattr(retrain, "retrain_network", trained)
     retrain.run(several[0], workdir)

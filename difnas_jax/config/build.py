@@ -11,7 +11,7 @@ from difnas_jax import spaces
 from difnas_jax.errors import require
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.search.problem import PREFIXES, Budget
-from difnas_jax.spaces.base import Architecture
+from difnas_jax.spaces.base import Architecture, SearchSpace
 from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 
@@ -55,17 +55,29 @@ def given_architecture(config: ConfigDict) -> Architecture | None:
     Raises:
       InputError: not an architecture of the space, or one that is not connected.
     """
-    ops = [op.strip() for op in config.retrain.architecture.split(",")]
-    if ops == [""]:
-        return None
-    space = build_space(config)
+    given, space = config.retrain.architecture, build_space(config)
+    return architecture_of(given, space, "retrain.architecture") if given else None
+
+
+def architecture_of(text: str, space: SearchSpace, field: str) -> Architecture:
+    """The architecture that a user wrote.
+
+    Args:
+      text: the op of each layer, all names or all indices, separated by commas.
+      space: of the architecture.
+      field: where it was written, for the error.
+
+    Raises:
+      InputError: not an architecture of the space, or one that is not connected.
+    """
+    ops = [op.strip() for op in text.split(",")]
     if all(op.isdecimal() for op in ops):
         architecture = space.validate([int(op) for op in ops])
     else:
         architecture = space.parse(ops)
     fits = bool(space.is_connected(np.array([architecture])).all())
     expected = "a network in which the image reaches the classifier"
-    require(fits, "retrain.architecture", expected, repr(config.retrain.architecture))
+    require(fits, field, expected, repr(text))
     return architecture
 
 

@@ -82,6 +82,7 @@ STAGES: dict[str, Stage] = {
         writes=(
             artifacts.RETRAIN_CHECKPOINTS,
             artifacts.RETRAIN_METRICS,
+            artifacts.RETRAIN_NETWORK,
             artifacts.RETRAIN_RESULT,
         ),
         reads_data=True,

@@ -78,15 +78,36 @@ class DecodedExamples:
         return Arrays(images, labels), replaced
 
     def _pixels(self, stored: StoredImage, draws: np.ndarray) -> np.ndarray:
-        image = opened(stored)
-        box = self.crop(*upright_size(image), draws)
-        part = resized(image, box, self.size, MODES[self.channels])
-        return np.asarray(part).reshape(self.size, self.size, self.channels)
+        return decoded(stored, self.crop, draws, self.size, self.channels)
 
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Those of the records; grey images are repeated."""
         mean, std = self.records.pixel_statistics()
         return np.resize(mean, self.channels), np.resize(std, self.channels)
+
+
+def decoded(
+    stored: StoredImage, crop: Crop, draws: np.ndarray, size: int, channels: int
+) -> np.ndarray:
+    """A part of an image as a square.
+
+    Args:
+      stored: the image.
+      crop: which part.
+      draws: float64[CROP_DRAWS] in [0, 1), what a random crop reads.
+      size: side of the square, S.
+      channels: C, 1 or 3.
+
+    Returns:
+      uint8[S, S, C].
+
+    Raises:
+      One of `CORRUPT`: it is no image that is read.
+    """
+    image = opened(stored)
+    box = crop(*upright_size(image), draws)
+    part = resized(image, box, size, MODES[channels])
+    return np.asarray(part).reshape(size, size, channels)
 
 
 # Images in the shape of the space.

@@ -70,6 +70,9 @@ class RandomArea:
         return left, upper, left + wide, upper + high
 
 
+# Crops of images that are not trained on.
+EVALUATION_CROPS: dict[str, Crop] = {"whole": whole, "centre": centre}
+
 # Name -> config -> crop of training images, crop of all others.
 AUGMENTATIONS: dict[str, Callable[[ConfigDict], tuple[Crop, Crop]]] = {
     "crop": lambda config: (whole, whole),

@@ -87,12 +87,15 @@ class Record(_Watched, ocp.JsonCheckpointHandler):
 class Checkpoints:
     """The checkpoints of one training in one folder."""
 
-    def __init__(self, folder: Path, keep: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, keep: int | None = None, read_only: bool = False
+    ) -> None:
         """Open a folder, made if needed.
 
         Args:
           folder: of the checkpoints, each a folder named by its step.
           keep: how many of the newest to keep when one is saved; None keeps all.
+          read_only: change nothing in the folder, which another user may own.
         """
         self.folder = folder
         leave_out_leftovers()
@@ -108,8 +111,8 @@ class Checkpoints:
         directories = ocp.options.AsyncOptions(create_directories_asynchronously=False)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
-            create=True,
-            cleanup_tmp_directories=True,  # left by a run that was killed
+            create=not read_only,
+            cleanup_tmp_directories=not read_only,  # left by a run that was killed
             async_options=directories,
         )
         self._manager = ocp.CheckpointManager(

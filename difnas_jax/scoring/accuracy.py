@@ -75,7 +75,7 @@ class PathAccuracy:
             # One program serves every call: the last one repeats a path.
             missing = (0, PATHS_PER_CALL - len(part)), (0, 0)
             together = np.pad(part, missing, mode="edge").astype(np.int32)
-            values = self._measured(self._recalibrated(together), together)
+            values = self._measured(self.statistics(together), together)
             accuracies.append(values[: len(part)])
         return np.concatenate([np.zeros(0), *accuracies])
 
@@ -103,8 +103,8 @@ class PathAccuracy:
     def _rows(self) -> slice:
         return own_rows(self.recalibration.batch_size, self.mesh)
 
-    def _recalibrated(self, paths: np.ndarray) -> Any:
-        """The mean of the statistics over the training batches."""
+    def statistics(self, paths: np.ndarray) -> Any:
+        """`path_statistics` of int32[N, L], the mean over the training batches."""
         total = None
         count = self.recalibration_batches
         recalibration = dataclasses.replace(self.recalibration, rows=self._rows)

@@ -60,7 +60,7 @@ def trained_supernet(config: ConfigDict, workdir: Path) -> TrainedSupernet:
     sharding = replicated(data_mesh())
     targets = jax.tree.map(lambda leaf: leaf.update(sharding=sharding), targets)
     folder = workdir / artifacts.SUPERNET_CHECKPOINTS
-    with Checkpoints(folder) as checkpoints:
+    with Checkpoints(folder, read_only=True) as checkpoints:
         try:
             parts = checkpoints.restore(step, **targets)
         except InputError as error:

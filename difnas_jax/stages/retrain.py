@@ -1,5 +1,6 @@
 """Stage 4: train the found networks from scratch. Writes `retrain/`."""
 
+import dataclasses
 import functools
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ from ml_collections import ConfigDict
 
 from difnas_jax import data
 from difnas_jax.config.build import build_space, given_architecture
+from difnas_jax.deployment.network import write_network
+from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
@@ -18,8 +21,8 @@ from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.scoring.reliability import doubts_about_accuracy
-from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import cost_table
+from difnas_jax.spaces.stored import stored
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import (
     chance,
@@ -41,8 +44,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
     best validation accuracy is the result, and of equal ones that of the higher score.
     """
     if config.retrain.networks == 1:
-        architecture = chosen_architecture(config, workdir)
-        retrain_network(config, architecture, workdir / artifacts.RETRAIN)
+        retrain_network(
+            config, chosen_network(config, workdir), workdir / artifacts.RETRAIN
+        )
         return
     kept = FoundNetwork.load_kept(workdir / artifacts.BEST, build_space(config))
     chosen, results = kept[: config.retrain.networks], []
@@ -50,7 +54,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         folder = f"{artifacts.RETRAIN_NETWORKS}/network-{number}"
         say(f"retrain: network {number} of {len(chosen)}, {found.text}")
         result = result_in(workdir / folder) or retrain_network(
-            config, found.architecture, workdir / folder
+            config, found, workdir / folder
         )
         results.append({**result, "score": found.score, "retrained_in": folder})
     best, *others = sorted(results, key=lambda result: -result["validation_accuracy"])
@@ -73,20 +77,22 @@ def result_in(folder: Path) -> dict[str, Any]:
 
 
 def retrain_network(
-    config: ConfigDict, architecture: Architecture, folder: Path
+    config: ConfigDict, found: FoundNetwork, folder: Path
 ) -> dict[str, Any]:
     """Train all weights of a network; the test split is read once, at the end.
 
     Args:
       config: of the run.
-      architecture: of the network.
-      folder: of its checkpoints, metrics and result.
+      found: the network.
+      folder: of its checkpoints, metrics and result, and of what else it takes to use
+        it (see `deployment.network`).
 
     Returns:
       What `result.json` holds; nothing of validation where there is no such split.
     """
     start = time.monotonic()
     settings, space = config.retrain, build_space(config)
+    architecture = found.architecture
     model = network(
         space.cut(architecture),
         dropout=settings.dropout,
@@ -95,6 +101,7 @@ def retrain_network(
     )
     recipe = Recipe.of_retraining(config)
     kernels, depthwise = settings.kernels, settings.depthwise
+    stored(model.space)  # a space that cannot be is refused before the training
     variables = initialize(model, config.seed, kernels=kernels, depthwise=depthwise)
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
@@ -147,6 +154,13 @@ def retrain_network(
         "seconds": time.monotonic() - start,
     }
     if is_main_process():
+        write_network(
+            folder,
+            model=model,
+            architecture=architecture,
+            preprocessing=Preprocessing.of(config, normalizer, dataset.classes),
+            facts={**result, "found": dataclasses.asdict(found)},
+        )
         files.write_json(folder / "result.json", result)
     return result
 
@@ -170,10 +184,19 @@ def _tested(title: str, sums: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def chosen_architecture(config: ConfigDict, workdir: Path) -> Architecture:
+def chosen_network(config: ConfigDict, workdir: Path) -> FoundNetwork:
     """What the config gives, or else what the search found."""
-    given = given_architecture(config)
-    if given is not None:
-        return given
-    best = FoundNetwork.load(workdir / artifacts.BEST, build_space(config))
-    return best.architecture
+    architecture, space = given_architecture(config), build_space(config)
+    if architecture is None:
+        return FoundNetwork.load(workdir / artifacts.BEST, space)
+    return FoundNetwork(
+        space=space.name,
+        architecture=architecture,
+        ops=space.op_names(architecture),
+        text=space.text(architecture),
+        score=None,
+        costs=cost_table(space).of_one(architecture),
+        budget={},
+        seed=config.seed,
+        provenance={},
+    )

@@ -1,0 +1,1 @@
+"""The found network in the user's hands, without the config and the data of its run."""

@@ -1,0 +1,137 @@
+"""From images of any size, or files, to what a network reads."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from difnas_jax.data.base import Arrays
+from difnas_jax.data.batches import Normalizer
+from difnas_jax.data.decoding import CORRUPT
+from difnas_jax.data.examples import decoded, fitted
+from difnas_jax.data.images import AUGMENTATIONS, CROP_DRAWS, EVALUATION_CROPS
+from difnas_jax.errors import InputError, one_line, require
+from difnas_jax.runtime.given_paths import given_path
+
+# An image as a user has it: pixels or a file.
+GivenImage = np.ndarray | str | Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What a run did to the images that it did not train on.
+
+    Attributes:
+      mean, std: of each channel, on the 0-1 scale.
+      image_size: S, side of the square that the network reads, in pixels.
+      channels: C, 1 for grey and 3 for colour.
+      crop: key of `EVALUATION_CROPS`: the part of an image that becomes the square.
+      classes: names in the order of the labels.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+    channels: int
+    crop: str
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, config: ConfigDict, normalizer: Normalizer, classes: Sequence[str]
+    ) -> Self:
+        """That of a run.
+
+        Args:
+          config: of the run.
+          normalizer: of its images.
+          classes: names in the order of the labels.
+        """
+        _, crop = AUGMENTATIONS[config.data.augmentation](config)
+        (name,) = (name for name, known in EVALUATION_CROPS.items() if known is crop)
+        return cls(
+            mean=tuple(normalizer.mean.tolist()),
+            std=tuple(normalizer.std.tolist()),
+            image_size=config.space.image_size,
+            channels=config.space.image_channels,
+            crop=name,
+            classes=tuple(classes),
+        )
+
+    @classmethod
+    def restored(cls, values: dict[str, Any]) -> Self:
+        """Of JSON values, as `dataclasses.asdict` makes them."""
+        lists = ("mean", "std", "classes")
+        return cls(**{**values, **{name: tuple(values[name]) for name in lists}})
+
+    def pixels(self, images: Sequence[GivenImage] | np.ndarray) -> np.ndarray:
+        """The squares that the network reads, the same as in the run, bit by bit.
+
+        Args:
+          images: see `listed`.
+
+        Returns:
+          uint8[N, S, S, C].
+
+        Raises:
+          InputError: an image that cannot be read, or of other channels.
+        """
+        squares = [self._square(place, given) for place, given in enumerate(images)]
+        shape = self.image_size, self.image_size, self.channels
+        return np.stack(squares) if squares else np.zeros((0, *shape), np.uint8)
+
+    def normalized(self, pixels: np.ndarray) -> np.ndarray:
+        """(pixel / 255 - mean) / std: uint8[N, S, S, C] -> float32[N, S, S, C]."""
+        mean, std = (np.array(each, np.float32) for each in (self.mean, self.std))
+        return Normalizer(mean, std)(pixels)
+
+    def _square(self, place: int, given: GivenImage) -> np.ndarray:
+        """uint8[S, S, C]."""
+        name = f"image {place}" if isinstance(given, np.ndarray) else str(given)
+        image = _pixels_or_bytes(name, given)
+        if isinstance(image, np.ndarray) and self.crop == "whole":
+            one = Arrays(image[None], np.zeros(1, np.int32))
+            return fitted(name, one, self.image_size, self.channels).images[0]
+        crop, draws = EVALUATION_CROPS[self.crop], np.zeros(CROP_DRAWS)
+        try:
+            return decoded(image, crop, draws, self.image_size, self.channels)
+        except CORRUPT as error:
+            expected = f"an image of {self.channels} channel(s)"
+            text = f"{name}: expected {expected}, cannot decode it ({one_line(error)})"
+            raise InputError(text) from error
+
+
+def listed(
+    images: GivenImage | Sequence[GivenImage],
+) -> Sequence[GivenImage] | np.ndarray:
+    """Images one by one, however they are given.
+
+    Args:
+      images: a file or several; an array uint8[H, W] or uint8[H, W, C] or several of
+        any sizes; or uint8[N, H, W] or uint8[N, H, W, C]. Where the last of three axes
+        has 1 or 3 entries, they are channels.
+    """
+    if isinstance(images, str | Path):
+        return [images]
+    if not isinstance(images, np.ndarray):
+        return images
+    one = images.ndim == 2 or images.ndim == 3 and images.shape[-1] in (1, 3)
+    return images[None] if one else images
+
+
+def _pixels_or_bytes(name: str, given: GivenImage) -> np.ndarray | bytes:
+    """uint8[H, W, C], or the bytes of a file."""
+    if not isinstance(given, np.ndarray):
+        path = given_path("images", given)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            text = f"expected an image file, it cannot be read ({error.strerror})"
+            raise InputError(f"{path}: {text}") from error
+    got = f"{given.dtype}{list(given.shape)}"
+    fits = given.dtype == np.uint8 and given.ndim in (2, 3) and given.size > 0
+    require(fits, name, "uint8[H, W] or uint8[H, W, C] from 0 to 255", got)
+    return given[..., None] if given.ndim == 2 else given

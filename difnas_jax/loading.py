@@ -1,0 +1,100 @@
+"""`difnas_jax.load`: the network of a run, to use it."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from difnas_jax.config.build import architecture_of, build_wiring
+from difnas_jax.config.files import saved_config
+from difnas_jax.deployment.network import TrainedNetwork
+from difnas_jax.deployment.preprocessing import Preprocessing
+from difnas_jax.errors import InputError, require
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.given_paths import given_path
+from difnas_jax.runtime.jax_settings import standard_settings
+from difnas_jax.runtime.versions import versions
+from difnas_jax.scoring.accuracy import path_accuracy
+
+
+def load(
+    run: str | Path,
+    *,
+    search: str = "",
+    rank: int = 0,
+    path: str = "",
+) -> TrainedNetwork:
+    """The network that a run retrained, or a subnet of its supernet.
+
+    A retrained network needs neither the data nor the config file of the run, and
+    nothing in its folder is changed.
+
+    Args:
+      run: the workdir.
+      search: name of a named search of the run (`search.name`).
+      rank: which of several networks that were retrained, the best first.
+      path: instead of a retrained network, the supernet along these ops, one of each
+        layer, names or indices separated by commas. Its batch-norm statistics come from
+        training images, as in a search by accuracy, so this needs the data.
+
+    Raises:
+      InputError: no such network, or it is not trained to its end.
+    """
+    workdir = given_path("run", run)
+    require(workdir.is_dir(), "run", "the workdir of a run", repr(str(run)))
+    if search:
+        workdir = _named(workdir, search)
+    with standard_settings():
+        if path:
+            return _subnet(workdir, path)
+        return TrainedNetwork.read(folder_of(workdir, rank))
+
+
+def folder_of(workdir: Path, rank: int = 0) -> Path:
+    """Where a network that was retrained is.
+
+    Args:
+      workdir: of the run or the named search.
+      rank: among those that were retrained, the best first.
+
+    Raises:
+      InputError: nothing was retrained, or fewer networks.
+    """
+    path = workdir / artifacts.RETRAIN_RESULT
+    if not path.exists():
+        raise InputError(
+            f"run: expected the workdir of a run whose network is trained, {path} is "
+            "missing; run its stages to the end"
+        )
+    trained = artifacts.load_retrained(path)
+    expected = f"0 to {len(trained) - 1}, as {len(trained)} network(s) were retrained"
+    require(0 <= rank < len(trained), "rank", f"{expected} (retrain.networks)", rank)
+    return workdir / trained[rank].get("retrained_in", artifacts.RETRAIN)
+
+
+def _named(workdir: Path, name: str) -> Path:
+    """The workdir of a named search."""
+    folder = workdir / artifacts.SEARCHES
+    known = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    expected = f"one of {', '.join(known)}" if known else "none, as the run has none"
+    require(name in known, "search", expected, repr(name))
+    return folder / name
+
+
+def _subnet(workdir: Path, path: str) -> TrainedNetwork:
+    """The supernet along a path, with batch-norm statistics of its own."""
+    config = saved_config(workdir / "config.json")
+    space = build_wiring(config).sampled
+    architecture = architecture_of(path, space, "path")
+    accuracy = path_accuracy(config, workdir)
+    statistics = accuracy.statistics(np.array([architecture], np.int32))
+    own = jax.tree.map(lambda leaf: leaf[0], statistics)  # [1, C] -> [C]
+    classes = files.read_json(workdir / artifacts.DATA, ("classes",))["classes"]
+    normalizer = accuracy.recalibration.normalizer
+    return TrainedNetwork(
+        model=accuracy.model,
+        variables=jax.tree.map(np.asarray, {**accuracy.variables, "batch_stats": own}),
+        architecture=architecture,
+        preprocessing=Preprocessing.of(config, normalizer, classes),
+        facts={"versions": versions()},
+    )

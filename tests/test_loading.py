@@ -1,0 +1,235 @@
+"""A trained network in the user's hands: load it, and classify images with it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import difnas_jax
+from difnas_jax import data
+from difnas_jax.commands import predict
+from difnas_jax.config import default, load_config
+from difnas_jax.config.files import saved_config
+from difnas_jax.deployment.network import AT_ONCE
+from difnas_jax.deployment.preprocessing import Preprocessing
+from difnas_jax.errors import InputError
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.scoring.accuracy import path_accuracy
+from difnas_jax.spaces import SPACES, build
+from difnas_jax.spaces.stored import restored, stored
+
+SMALL = "benchmarks/kills/small_run.py"
+
+
+@pytest.fixture(scope="module")
+def digits_test(small_run):
+    """The test split of the small run, uint8[N, 8, 8, 1] and labels."""
+    split = data.load(saved_config(small_run / "config.json")).test
+    return split.images, split.labels
+
+
+@pytest.fixture(scope="module")
+def net(small_run):
+    return difnas_jax.load(small_run)
+
+
+def result_of(workdir):
+    return files.read_json(workdir / artifacts.RETRAIN_RESULT)
+
+
+def test_predictions_are_those_of_the_evaluation(net, small_run, digits_test):
+    images, labels = digits_test
+    assert len(images) > AT_ONCE and len(images) % AT_ONCE
+    predictions = net.predict(images)
+    result = result_of(small_run)
+    assert (predictions.labels == labels).mean() == result["test_accuracy"]
+    losses = -np.log(predictions.probabilities[np.arange(len(labels)), labels])
+    np.testing.assert_allclose(losses.mean(), result["test_loss"], rtol=1e-5)
+    assert predictions.classes == tuple(map(str, predictions.labels))
+    assert list(net.architecture) == result["architecture"]
+    assert net.costs == {name: result[name] for name in net.costs}
+    assert net.facts["found"]["score"] is not None
+
+
+def test_an_image_alone_has_the_logits_that_it_has_among_others(net, digits_test):
+    images = digits_test[0][:5]
+    together = net.predict(images).logits
+    alone = [net.predict(image).logits for image in images]
+    np.testing.assert_allclose(np.concatenate(alone), together, atol=1e-5)
+    assert net.predict(images[:0]).logits.shape == (0, 10)
+    grey = net.predict(images[..., 0]).logits  # [N, H, W]
+    np.testing.assert_array_equal(grey, together)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_space_is_the_same_after_it_was_stored(name):
+    space = build(name, image_size=32, image_channels=3, num_classes=10)
+    for each in (space, space.cut([layer.ops[-1] for layer in space.layers])):
+        assert restored(json.loads(json.dumps(stored(each)))) == each
+
+
+def test_what_is_no_space_is_not_restored():
+    space = build("digits", image_size=8, image_channels=1, num_classes=10)
+    with pytest.raises(ValueError, match="no space"):
+        restored(stored(space)["ops"][0])
+    with pytest.raises(KeyError):
+        restored({**stored(space), "type": "Popen"})
+
+
+@pytest.mark.parametrize("augmentation", data.AUGMENTATIONS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_those_of_the_run(tmp_path, rng, augmentation, channels):
+    """Of files and of arrays, of any size."""
+    config, shape = default(), (21, 17, channels)
+    config.space.update(image_size=12, image_channels=channels, num_classes=2)
+    config.data.update(augmentation=augmentation, mean=(0.4,) * channels)
+    config.data.update(std=(0.2,) * channels, validation_fraction=0.0)
+    images = rng.integers(0, 256, (4, *shape), np.uint8)
+    for number, image in enumerate(images):
+        for split in ("train", "test"):
+            path = tmp_path / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.squeeze()).save(path)
+    config.data.update(source="folder", path=str(tmp_path))
+    of_folders = data.load(config)
+    (batch,) = data.evaluation_batches(
+        of_folders.test,
+        4,
+        normalizer := data.Normalizer.of(config, of_folders.train),
+        slice(0, 4),
+    )
+    preprocessing = Preprocessing.of(config, normalizer, of_folders.classes)
+    again = Preprocessing.restored(json.loads(json.dumps(vars(preprocessing))))
+    assert again == preprocessing
+    paths = sorted((tmp_path / "test").rglob("*.png"))
+    pixels = again.pixels(paths)
+    np.testing.assert_array_equal(again.normalized(pixels), batch["image"])
+    in_memory = again.pixels([images[int(path.stem)] for path in paths])
+    np.testing.assert_array_equal(in_memory, pixels)
+
+
+def test_a_path_of_the_supernet_has_the_accuracy_of_a_search(small_run, at_the_root):
+    config = load_config(SMALL)  # which registers its space
+    subnet = difnas_jax.load(small_run, path="k3e6,k3e3")
+    validation = data.load(config).validation_for("the test")
+    found = subnet.predict(validation.images).labels == validation.labels
+    (expected,) = path_accuracy(config, small_run)(np.array([subnet.architecture]))
+    assert found.mean() == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_moved_run_of_another_user_needs_no_data_and_is_not_changed(
+    small_run, digits_test
+):
+    """As the user `nobody`, who can write nothing and has no home."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    moved = shutil.copytree(small_run, place / "moved")
+    (moved / "config.json").unlink()
+    subprocess.run(["chmod", "-R", "a-w,a+rX", str(moved)], check=True)
+    program = (
+        "import difnas_jax, jax, numpy as np, os, sys\n"
+        "from difnas_jax import loading\n"
+        "os.setgid(65534), os.setuid(65534)\n"
+        "images = np.load(f'{sys.argv[1]}/images.npy')\n"
+        "net = difnas_jax.load(f'{sys.argv[1]}/moved')\n"
+        "print(net.predict(images).labels.tolist())\n"
+    )
+    images = digits_test[0][:4]
+    np.save(place / "images.npy", images)
+    environment = {**os.environ, "HOME": "/nonexistent"}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    before = sorted(moved.rglob("*"))
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(place)],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr
+    expected = difnas_jax.load(small_run).predict(images).labels.tolist()
+    assert json.loads(run.stdout) == expected
+    assert sorted(moved.rglob("*")) == before
+    shutil.rmtree(place)
+
+
+def test_the_strict_modes_of_a_notebook_do_not_matter(net, small_run, digits_test):
+    image = digits_test[0][0]
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    try:
+        strict = difnas_jax.load(small_run).predict(image).logits
+    finally:
+        jax.config.update("jax_numpy_rank_promotion", "allow")
+    np.testing.assert_array_equal(net.predict(image).logits, strict)
+
+
+def test_the_command_prints_a_line_for_each_file(
+    small_run, net, digits_test, tmp_path, capsys
+):
+    images = digits_test[0][:3]
+    paths = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image[..., 0]).save(path)
+    assert predict.main([str(small_run), *paths, "--top=2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shares = net.predict(images).probabilities
+    for path, line, row in zip(paths, lines, shares, strict=True):
+        best, second = np.argsort(-row)[:2]
+        assert line == f"{path}: {best} {row[best]:.2%}, {second} {row[second]:.2%}"
+
+
+def refused(call, *named):
+    with pytest.raises(InputError) as error:
+        call()
+    for text in named:
+        assert text in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_command_refuses_with_one_line(small_run, tmp_path, capsys):
+    for flags in ([str(tmp_path), "x.png"], [str(small_run), "x.png", "--top=0"]):
+        assert predict.main(flags) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+
+
+def test_what_cannot_be_loaded_is_one_line(small_run, tmp_path):
+    refused(lambda: difnas_jax.load(tmp_path / "none"), "run", "none")
+    refused(lambda: difnas_jax.load(tmp_path), "retrain/result.json")
+    refused(lambda: difnas_jax.load(small_run, rank=1), "rank", "0 to 0", "1")
+    refused(lambda: difnas_jax.load(small_run, search="x"), "search", "none")
+    refused(lambda: difnas_jax.load(small_run, path="k3e3"), "2 op indices")
+    moved = shutil.copytree(small_run, tmp_path / "run")
+    network = moved / artifacts.RETRAIN_NETWORK
+    whole = network.read_text()
+    network.write_text(whole.replace('"dtype": "float32"', '"dtype": "float64"'))
+    refused(lambda: difnas_jax.load(moved), str(network), "checksum")
+    network.unlink()
+    refused(lambda: difnas_jax.load(moved), str(network), "is missing")
+    network.write_text(whole)
+    shutil.rmtree(moved / artifacts.RETRAIN_CHECKPOINTS)
+    refused(lambda: difnas_jax.load(moved), artifacts.RETRAIN_CHECKPOINTS)
+    assert not (moved / artifacts.RETRAIN_CHECKPOINTS).exists()
+
+
+def test_what_is_no_image_is_one_line(net, tmp_path):
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    colour = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    path = tmp_path / "colour.png"
+    Image.fromarray(colour).save(path)
+    refused(lambda: net.predict(tmp_path / "none.png"), "none.png", "No such file")
+    refused(lambda: net.predict(text), str(text), "1 channel")
+    refused(lambda: net.predict(path), str(path), "colours")
+    refused(lambda: net.predict(colour), "image 0", "3")
+    refused(lambda: net.predict(np.zeros((2, 8, 8), np.float32)), "uint8", "float32")
+    refused(lambda: net.predict(np.zeros((1, 0, 0, 1), np.uint8)), "uint8[0, 0, 1]")
