@@ -155,7 +155,11 @@ def tensors(variables: dict[str, Any], folded: bool) -> dict[str, np.ndarray]:
             ]
             if norm[0] in leaves:
                 _, biases[kernel], _, _ = (leaves.pop(leaf) for leaf in norm)
-    named = {torch_name(leaf): _arranged(leaf, leaves[leaf]) for leaf in leaves}
+    # The writer of safetensors takes the memory of an array as it is.
+    arranged = {
+        leaf: np.ascontiguousarray(_arranged(leaf, leaves[leaf])) for leaf in leaves
+    }
+    named = {torch_name(leaf): array for leaf, array in arranged.items()}
     for kernel, bias in biases.items():
         named[torch_name(kernel).replace(".weight", ".bias")] = bias
     for name in [name for name in named if name.endswith("running_var")]:
