@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 .DELETE_ON_ERROR:
 
 # Memory in huge pages makes runs on the CPU faster, and so does keeping it (docs/speed.md).
@@ -22,8 +22,11 @@ lint: $(VENV)/dev.installed
 	$(VENV)/bin/shellcheck launch/*.sh launch/gke/*.sh .ci/run
 	$(RUN) pyright --pythonpath $(VENV)/bin/python
 
+docs: $(VENV)/docs.installed
+	$(RUN) mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"

@@ -24,10 +24,10 @@ from difnas_jax.search.counting import networks_within
 from difnas_jax.search.population import RandomSearch
 from difnas_jax.search.problem import Problem
 from difnas_jax.spaces import SPACES, SearchSpace
-from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 from difnas_jax.stages import search
 from difnas_jax.stages.chosen import check_inputs, chosen_stages
+from difnas_jax.stages.weights import WEIGHTS
 from difnas_jax.training.amount import AMOUNTS, check_amount
 from difnas_jax.training.disturbance import check_fits
 from difnas_jax.training.fates import TRAINABLE
@@ -65,6 +65,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "retrain.optimizer": OPTIMIZERS,
     "retrain.schedule": SCHEDULES,
     "retrain.dtype": DTYPES,
+    "retrain.weights": WEIGHTS,
     "retrain.kernels": KERNEL_RULES,
     "retrain.depthwise": DEPTHWISE_RULES,
 }
@@ -109,7 +110,8 @@ def check_search(config: ConfigDict, wiring: Wiring) -> None:
     """
     search.check_algorithms(config)
     space, needs = wiring.searched, scorer_row(config).needs
-    check_budget(Problem(space, cost_table(space), build.build_budget(config)), config)
+    costs, budget = build.build_costs(config), build.build_budget(config)
+    check_budget(Problem(space, costs, budget), config)
     if "supernet" in needs:
         name = "search.recalibration_batch_size"
         check_divides(name, config.search.recalibration_batch_size)

@@ -82,7 +82,8 @@ def run(config: ConfigDict, workdir: str | Path) -> Results:
       Stopped: SIGTERM or SIGUSR1 was received; the state is saved.
       OSError: the disk is full.
     """
-    workdir, config = given_path("workdir", workdir), ConfigDict(config)
+    workdir = given_path("workdir", workdir)
+    config = ConfigDict(config).copy_and_resolve_references()  # the caller's stays
     if config.search.supernet:  # kept, and found from any other folder
         supernet = build.supernet_workdir(config, workdir)
         config.search.supernet = str(supernet.absolute())
@@ -102,7 +103,7 @@ def _run_named_search(config: ConfigDict, workdir: Path) -> Results:
     if not trained and "supernet" in config.stages:
         checks.check(own)  # all of it, before hours of training
         checks.check_data(own)
-        alone = ConfigDict(own)
+        alone = own.copy_and_resolve_references()
         alone.search.supernet, alone.stages = "", ("supernet",)
         _run_stages(alone, workdir)
     say(f"search: in {folder}, of the supernet in {own.search.supernet}")

@@ -9,9 +9,11 @@ from ml_collections import ConfigDict
 from difnas_jax import checks
 from difnas_jax.config.build import (
     build_budget,
+    build_costs,
     build_space,
     build_wiring,
     given_architecture,
+    latency_file,
     limits,
     supernet_workdir,
 )
@@ -19,19 +21,20 @@ from difnas_jax.config.comments import changes
 from difnas_jax.data import DataSummary
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.runtime import artifacts, files, provenance
+from difnas_jax.runtime.latency_table import LatencyTable
 from difnas_jax.runtime.markers import read_marker
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.search.base import Settings
 from difnas_jax.search.counting import networks_within
 from difnas_jax.search.problem import Budget, Problem
-from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
+from difnas_jax.spaces.costs import LATENCY, MACS, PARAMS, cost_table, in_words
 from difnas_jax.stages import search
 from difnas_jax.stages.chosen import chosen_stages, named_search
 from difnas_jax.stages.dependencies import check_workdir
 from difnas_jax.training.amount import Amount, trained_parameters
 from difnas_jax.training.recipe import Recipe, build_supernet
 
-IN_WORDS = {MACS: "MACs", PARAMS: "parameters"}
+IN_WORDS = {MACS: "MACs", PARAMS: "parameters", LATENCY: "ms"}
 UNKNOWN = "how long is not known before its first updates"
 
 
@@ -46,6 +49,8 @@ def lines(config: ConfigDict, workdir: Path, summary: DataSummary) -> Iterator[s
     yield _of_space(config)
     if "search" in chosen_stages(config):
         yield _of_budget(config)
+        if table := latency_file(config):
+            yield "; ".join(LatencyTable.read(table).lines())
     yield from _of_data(config, summary)
     yield f"device: {provenance.device()}"
     yield from _of_stages(config, workdir, summary)
@@ -82,7 +87,7 @@ def _of_space(config: ConfigDict) -> str:
     counts = {len(layer.ops) for layer in space.layers}
     ops = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     costs = " and ".join(
-        f"{low:,} to {high:,} {IN_WORDS.get(name, name)}"
+        f"{in_words(low)} to {in_words(high)} {IN_WORDS.get(name, name)}"
         for name, (low, high) in problem.reach.items()
     )
     return (
@@ -101,7 +106,7 @@ def _of_budget(config: ConfigDict) -> str:
 
 def _problem(config: ConfigDict, budget: Budget) -> Problem:
     space = build_wiring(config).searched
-    return Problem(space, cost_table(space), budget)
+    return Problem(space, build_costs(config), budget)
 
 
 def _counted(problem: Problem) -> str:

@@ -16,7 +16,7 @@ from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.costs import cost_table
 
 # Modules of `commands/`: each has `main(argv) -> exit code`.
-COMMANDS = ("compare", "isometry", "predict", "prepare", "rank")
+COMMANDS = ("compare", "isometry", "latency", "predict", "prepare", "rank")
 # How the arguments of a config begin that changes the method of another one.
 OF_AN_EXPERIMENT = "Arguments: an experiment"
 
@@ -31,7 +31,7 @@ budget, retrains it, and writes a report.
 `python -m difnas_jax` is the same program. The same command continues a run that was
 stopped. Every field of the config is a flag, with an = and no space. The processes of a
 job join by themselves on TPU pods and under SLURM, Open MPI and Kubernetes; elsewhere
-set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID (launch/README.md)."""
+set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID (docs/scaling.md)."""
 
 
 def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:

@@ -6,14 +6,12 @@ import shutil
 import subprocess
 import tempfile
 
+from jobs import QUICK
+
 os.environ["JAX_PLATFORMS"] = "cpu"  # also of the processes that tests start
 # Tests on a host of a TPU pod or in a SLURM job run alone.
 os.environ["JAX_NUM_PROCESSES"] = "1"
-# Less work for the compiler: the programs of tests run for milliseconds.
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
-    "--xla_llvm_disable_expensive_passes=true"
-)
+os.environ["XLA_FLAGS"] = f"{QUICK} --xla_force_host_platform_device_count=2"
 # Programs that many tests need are compiled once in a session: its processes share a
 # cache of their own. The user's is left alone.
 if "PYTEST_XDIST_WORKER" not in os.environ:

@@ -52,6 +52,7 @@ WITHIN = {
     ("search", "errors"),
     ("search", "spaces"),
     ("spaces", "errors"),
+    ("stages", "report"),
 }
 
 

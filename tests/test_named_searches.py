@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import difnas_jax
+from difnas_jax.config import load_config
 from difnas_jax.errors import InputError
 from difnas_jax.main import main
 from difnas_jax.runtime import artifacts, files
@@ -79,6 +80,14 @@ def test_nothing_is_done_twice(searched, capsys):
     assert after == before
 
 
+def test_the_config_of_the_caller_stays_as_it_is(searched):
+    config = load_config(SMALL.removeprefix("--config="))
+    config.search.update(name="small", max_macs=200_000)
+    given = config.to_dict()
+    assert difnas_jax.run(config, searched).workdir == searched / "searches" / "small"
+    assert config.to_dict() == given
+
+
 def test_the_supernet_of_another_run_gives_the_same(searched, tmp_path):
     """And nothing is written into that run."""
     before, workdir = contents(searched), tmp_path / "own"
@@ -115,6 +124,7 @@ def test_a_name_alone_trains_the_supernet_first(searched, tmp_path):
     assert trained == files.read_json(searched / artifacts.SUPERNET_RESULT)["checksum"]
     found = (workdir / "searches" / "small" / artifacts.BEST).read_bytes()
     assert found == (searched / "searches" / "small" / artifacts.BEST).read_bytes()
+    assert not (workdir / "searches" / "small" / "supernet").exists()
 
 
 def test_what_a_named_search_cannot_do_is_said(searched, tmp_path, capsys):

@@ -13,11 +13,13 @@ import subprocess
 import sys
 import threading
 import types
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from event_files import events
 from jobs import fill
 
 from difnas_jax.config import default
@@ -26,11 +28,13 @@ from difnas_jax.runtime import files, locks, shutdown
 from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.shutdown import exit_code
 from difnas_jax.training.log import Health, TrainingLog
+from difnas_jax.training.measurements import Measurements
 from difnas_jax.training.steps import TrainState
 from difnas_jax.training.train import fit, restored
 from difnas_jax.training.updates import Updates
 
 ROOT = Path(__file__).parents[1]
+TIMES = ("images_per_second", "data_wait")
 
 
 class Batches:
@@ -58,6 +62,14 @@ def counting(losses):
     return train_step
 
 
+def views(params, draws):
+    """What TensorBoard shows of the state."""
+    return {"scalars": {"total": float(params["total"]), "draws": float(draws)}}
+
+
+MEASUREMENTS = Measurements(views=views)
+
+
 def trained(folder, losses, **changes):
     """Train in a folder from its newest checkpoint on, with a checkpoint every 4."""
     settings = default().retrain
@@ -76,16 +88,24 @@ def trained(folder, losses, **changes):
         state, unwritten = restored(start, checkpoints)
         steps = range(int(state.step), len(losses))
         log = TrainingLog(folder, settings, steps, images=1, unwritten=unwritten)
-        return fit(state, updates, log, checkpoints, settings)
+        return fit(state, updates, log, checkpoints, settings, MEASUREMENTS)
 
 
 def rows(folder):
     """The rows of metrics without times."""
-    times = ("images_per_second", "data_wait")
     return [
-        {name: value for name, value in row.items() if name not in times}
+        {name: value for name, value in row.items() if name not in TIMES}
         for row in files.read_json_lines(folder / "metrics.jsonl")
     ]
+
+
+def shown(folder):
+    """The events without times, where they are written."""
+    if not find_spec("tensorboardX"):
+        return []
+    found = [event for event in events(folder) if event[1] not in TIMES]
+    assert len(found) > len(rows(folder))
+    return found
 
 
 def saved(folder):
@@ -133,6 +153,7 @@ def test_a_signal_saves_after_the_update_and_nothing_differs(
     assert again.variables == whole.variables and again.optimizer == whole.optimizer
     assert again.step == whole.step
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    assert shown(tmp_path / "cut") == shown(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("change", DAMAGES.values(), ids=DAMAGES)

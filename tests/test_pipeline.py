@@ -528,7 +528,7 @@ def test_the_result_has_the_best_validation_accuracy(
     shutil.rmtree(workdir / artifacts.RETRAIN_NETWORKS)
     left = iter(accuracies)
 
-    def trained(config, found, folder):
+    def trained(config, found, workdir, folder):
         accuracy = next(left)
         result = {"validation_accuracy": accuracy, "test_accuracy": 1 - accuracy}
         ops = {"architecture": list(found.architecture), "ops": found.ops}

@@ -25,6 +25,7 @@ from difnas_jax.report import (
     figures,
     room,
     svg,
+    tradeoff,
 )
 from difnas_jax.report import page as report
 from difnas_jax.runtime import artifacts, files
@@ -201,7 +202,7 @@ def test_exact_front_is_a_line_of_its_own() -> None:
     for labels in (["Pareto front"], ["Pareto front", "exact front"]):
         notes = ["the only one"]
         fronts = dict.fromkeys(labels, one)
-        (axes,) = figures.score_against_macs(one, fronts, notes=notes).axes
+        (axes,) = tradeoff.score_against_cost(one, fronts, "macs", notes=notes).axes
         assert [line.get_label() for line in axes.lines] == labels
         assert len({line.get_color() for line in axes.lines}) == len(labels)
 
@@ -266,7 +267,7 @@ def test_candidates_beyond_those_that_speak_are_one_image() -> None:
     candidates = Candidates(genomes, columns)
     for count, images in ((9, 0), (4, 1)):
         notes = drawings.notes_of(space, candidates[:count])
-        drawn = figures.score_against_macs(candidates, {}, notes=notes)
+        drawn = tradeoff.score_against_cost(candidates, {}, "macs", notes=notes)
         text = svg.svg(drawn, "pareto")
         assert (text.count("<title>"), text.count("<image")) == (count, images)
 

@@ -10,8 +10,10 @@ from ml_collections import ConfigDict
 from difnas_jax import spaces
 from difnas_jax.errors import require
 from difnas_jax.runtime.given_paths import given_path
+from difnas_jax.runtime.latency_table import LatencyTable
 from difnas_jax.search.problem import PREFIXES, Budget
 from difnas_jax.spaces.base import Architecture, SearchSpace
+from difnas_jax.spaces.costs import LATENCY, CostTable, cost_table
 from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
 
@@ -43,10 +45,40 @@ def build_budget(config: ConfigDict) -> Budget:
     return Budget.of(**limits(config))
 
 
-def limits(config: ConfigDict) -> dict[str, int]:
-    """The fields `search.min_<column>` and `search.max_<column>`; 0 is no bound."""
-    fields = config.search.to_dict().items()
-    return {name: limit for name, limit in fields if name.startswith(PREFIXES)}
+def limits(config: ConfigDict) -> dict[str, float]:
+    """The fields `search.min_<column>` and `search.max_<column>`; 0 is no bound.
+
+    Those of latency are among them where a table of it is named.
+
+    Raises:
+      InputError: a bound on latency without a table.
+    """
+    found, is_known = {}, bool(config.search.latency)
+    for name, limit in config.search.to_dict().items():
+        if name.startswith(PREFIXES) and (is_known or not name.endswith(LATENCY)):
+            found[name] = limit
+        elif name.startswith(PREFIXES):
+            expected = (
+                "0, or search.latency = a table of `python -m difnas_jax latency`"
+            )
+            require(not limit, f"search.{name}", expected, limit)
+    return found
+
+
+def build_costs(config: ConfigDict) -> CostTable:
+    """What the networks cost that can be found; latency where a table is named.
+
+    Raises:
+      InputError: a table that is missing, damaged, or of another space.
+    """
+    space, path = build_wiring(config).searched, latency_file(config)
+    return LatencyTable.read(path).costs(space) if path else cost_table(space)
+
+
+def latency_file(config: ConfigDict) -> Path | None:
+    """The table of latencies that the config names."""
+    given = config.search.latency
+    return given_path("search.latency", given) if given else None
 
 
 def given_architecture(config: ConfigDict) -> Architecture | None:

@@ -137,7 +137,7 @@ def default() -> ConfigDict:
     config.search.tournament = 12
     config.search.policy_learning_rate = 0.04
     # NSGA-II: columns of the candidates that it trades against each other. Costs
-    # (`macs`, `params`) are minimised, other columns in their better direction.
+    # (`macs`, `params`, `latency_ms`) are minimised, others in their better direction.
     config.search.objectives = ("score", "macs", "params")
     # Evolution: evaluate the children of the highest score predicted by a linear model
     # of the scores so far; False: any that fit the budget, as in SPOS and BN-NAS.
@@ -150,12 +150,17 @@ def default() -> ConfigDict:
     # statistics, and the size of these and of the validation batches.
     config.search.recalibration_batches = 50
     config.search.recalibration_batch_size = 128
+    # A table of `python -m difnas_jax latency`, the file: how long networks take on the
+    # device that was measured, a cost more. Empty: latency is not known.
+    config.search.latency = ""
     # Bounds on the costs of the found network, `min_` and `max_` before the name of the
-    # cost: multiply-adds and parameters; 0 is no bound.
+    # cost: multiply-adds, parameters, and milliseconds of latency; 0 is no bound.
     config.search.min_macs = 0
     config.search.max_macs = 0
     config.search.min_params = 0
     config.search.max_params = 0
+    config.search.min_latency_ms = 0.0
+    config.search.max_latency_ms = 0.0
 
     config.retrain = training_fields()
     config.retrain.epochs = 240.0
@@ -166,7 +171,10 @@ def default() -> ConfigDict:
     config.retrain.clip_norm = 5.0
     # Rate before the classifier.
     config.retrain.dropout = 0.2
-    # Initial kernels, as `method.kernels`.
+    # Weights at the start: `new`, or those of the network in the `supernet`, which
+    # saves updates where all of its weights were trained.
+    config.retrain.weights = "new"
+    # New kernels, as `method.kernels`.
     config.retrain.kernels = "he_fan_out"
     # Depthwise kernels of the orthogonal family, as `method.depthwise`.
     config.retrain.depthwise = "qr"

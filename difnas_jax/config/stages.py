@@ -74,7 +74,7 @@ STAGES: dict[str, Stage] = {
             artifacts.BEST,
             artifacts.COMPARISON,
         ),
-        may_write=(artifacts.EXACT_FRONT,),
+        may_write=(artifacts.EXACT_FRONT, artifacts.LATENCY),
     ),
     "retrain": Stage(
         sections=("seed", "space", "data", "retrain"),
@@ -101,6 +101,7 @@ STAGES: dict[str, Stage] = {
             artifacts.CANDIDATES,
             artifacts.PARETO,
             artifacts.EXACT_FRONT,
+            artifacts.LATENCY,
             artifacts.BEST,
             artifacts.COMPARISON,
             artifacts.RETRAIN_METRICS,
@@ -181,11 +182,24 @@ def search_stage(needs: Iterable[str]) -> Stage:
     )
 
 
-def retrain_stage(networks: int) -> Stage:
-    """The stage that retrains one network, or several in folders of their own."""
-    several = artifacts.RETRAIN_NETWORKS, artifacts.RETRAIN_RESULT
+def retrain_stage(networks: int, given: bool, from_supernet: bool) -> Stage:
+    """The stage that retrains one network, or several in folders of their own.
+
+    Args:
+      networks: how many.
+      given: whether the config has the network, so that none is searched.
+      from_supernet: whether it begins with the weights of the supernet.
+    """
     stage = STAGES["retrain"]
-    return dataclasses.replace(stage, writes=several) if networks > 1 else stage
+    several = artifacts.RETRAIN_NETWORKS, artifacts.RETRAIN_RESULT
+    trained = (artifacts.SUPERNET_RESULT,) * from_supernet
+    return dataclasses.replace(
+        stage,
+        sections=(*stage.sections, *(("method", "supernet") * from_supernet)),
+        harmless=("method.indicator", *OF_THE_SCORE),
+        reads=(*(() if given else stage.reads), *trained),
+        writes=several if networks > 1 else stage.writes,
+    )
 
 
 def maker_of(artefact: str) -> str:

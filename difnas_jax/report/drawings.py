@@ -7,7 +7,14 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build
-from difnas_jax.report import diagrams, disturbance, figures, isometry, room
+from difnas_jax.report import (
+    diagrams,
+    disturbance,
+    figures,
+    isometry,
+    room,
+    tradeoff,
+)
 from difnas_jax.report.numbers import Values, found_in
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.scoring.indicators import INDICATORS
@@ -83,11 +90,13 @@ def _pareto(space: SearchSpace, workdir: Path, results: Values) -> Figure:
         if (workdir / path).exists()
     }
     budget, found = results["budget"] or {}, None
-    bounds = [budget[name] for name in ("min_macs", "max_macs") if budget.get(name)]
+    bounded = {name[4:] for name, bound in budget.items() if bound}
+    cost = costs.traded(candidates.columns, bounded)
+    bounds = [budget[n] for n in (f"min_{cost}", f"max_{cost}") if budget.get(n)]
     if results["score"] is not None:
-        found = results["costs"][costs.MACS], results["score"]
+        found = results["costs"][cost], results["score"]
     notes = notes_of(space, candidates[:NOTED])
-    return figures.score_against_macs(candidates, fronts, found, bounds, notes)
+    return tradeoff.score_against_cost(candidates, fronts, cost, found, bounds, notes)
 
 
 def notes_of(space: SearchSpace, candidates: Candidates) -> list[str]:
@@ -96,9 +105,11 @@ def notes_of(space: SearchSpace, candidates: Candidates) -> list[str]:
     for index, architecture in enumerate(candidates.architectures.tolist()):
         row = candidates.row(index)
         ops, indices = " ".join(space.op_names(architecture)), map(str, architecture)
+        ms = row.get(costs.LATENCY)
+        latency = "" if ms is None else f", {costs.in_words(ms)} ms"
         notes.append(
             f"{ops}\nop indices {' '.join(indices)}\n"
-            f"{row[costs.MACS]:,} MACs, {row[costs.PARAMS]:,} parameters\n"
+            f"{row[costs.MACS]:,} MACs, {row[costs.PARAMS]:,} parameters{latency}\n"
             f"score {row['score']:.6g}, rank {index + 1}"
         )
     return notes

@@ -5,7 +5,7 @@ any colour vision tell them apart. The global state of pyplot is never touched.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,7 @@ from matplotlib import patches, ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from difnas_jax.search.candidates import Candidates
 from difnas_jax.spaces.base import Architecture, SearchSpace
-from difnas_jax.spaces.costs import MACS
 
 DPI = 160
 PANEL = 4.3  # inches: as wide as a telephone, and three side by side on a wide page
@@ -132,47 +130,6 @@ def landscapes(history: Rows, columns: Sequence[str]) -> list[Figure]:
         figure.legend(**ABOVE)
         drawn.append(figure)
     return drawn
-
-
-def score_against_macs(
-    candidates: Candidates,
-    fronts: Mapping[str, Candidates],
-    found: tuple[int, float] | None = None,
-    bounds: Sequence[int] = (),
-    notes: Sequence[str] = (),
-) -> Figure:
-    """All candidates evaluated, Pareto fronts, the found network and the budget.
-
-    Args:
-      candidates: all that the search evaluated, best first.
-      fronts: by label, at most two; networks of rising score and cost.
-      found: MACs and score of the found network; None to leave it out.
-      bounds: the budget in MACs, drawn as vertical lines.
-      notes: of the first candidates, shown on hover; the others are one image.
-    """
-    figure, axes = panel(4.2)
-    macs, label = candidates.columns[MACS] / 1e6, f"{len(candidates):,} candidates"
-    dots: dict[str, Any] = {"s": 14, "color": BLUE, "alpha": 0.5, "lw": 0}
-    dots["clip_on"] = False  # which halves the file
-    noted, rest = slice(len(notes)), slice(len(notes), None)
-    axes.scatter(macs[rest], candidates.scores[rest], rasterized=True, **dots)
-    points = axes.scatter(macs[noted], candidates.scores[noted], label=label, **dots)
-    points.set_urls(list(notes))
-    for (label, front), colour in zip(fronts.items(), (INK, GREEN), strict=False):
-        front = front[np.argsort(front.columns[MACS])]
-        macs = front.columns[MACS] / 1e6
-        axes.step(macs, front.scores, colour, where="post", label=label, zorder=0.9)
-    for bound in np.array(bounds) / 1e6:
-        axes.axvline(
-            bound, color=MUTED, ls="--", label=f"budget {bound:.4g} M", zorder=0.9
-        )
-    if found is not None:
-        x, y = found[0] / 1e6, found[1]
-        star: dict[str, Any] = {"color": ORANGE, "mec": "white", "ms": 15}
-        axes.plot(x, y, "*", label="found network", zorder=0.95, **star)
-    axes.set(xlabel="multiply-adds (M)", ylabel="score")
-    figure.legend(**ABOVE)
-    return figure
 
 
 def training_curves(rows: Rows, title: str, quantities: Sequence[str]) -> list[Figure]:

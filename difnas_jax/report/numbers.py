@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from difnas_jax.config import build, stages
 from difnas_jax.report import curves, disturbance, room
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.latency_table import costs_beside
 from difnas_jax.runtime.markers import read_marker
 from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
@@ -94,7 +95,8 @@ def _networks(config: ConfigDict, workdir: Path) -> dict[Architecture, Values]:
     values: Values = dict.fromkeys(NETWORK)
     values |= {"architecture": given, "ops": space.op_names(given)}
     values |= {"text": space.text(given)}
-    return {given: values | {"costs": costs.cost_table(space).of_one(given)}}
+    table = costs_beside(workdir / artifacts.LATENCY, space)
+    return {given: values | {"costs": table.of_one(given)}}
 
 
 def _supernet(workdir: Path) -> Values:

@@ -17,6 +17,7 @@ from difnas_jax.report import captions, isometry, svg
 from difnas_jax.report.drawings import draw
 from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
 from difnas_jax.runtime import artifacts, files, processes
+from difnas_jax.runtime.latency_table import LatencyTable, costs_beside
 from difnas_jax.runtime.results import short
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.search.candidates import SCORE
@@ -69,7 +70,14 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
     """
     space, others = build.build_space(config), results["runners_up"] or ()
     scored = found_in(workdir / artifacts.CANDIDATES, artifacts.load_candidates)
-    known = {SCORE, *costs.cost_table(space).tables}
+    table = costs_beside(workdir / artifacts.LATENCY, space)
+    latency = found_in(workdir / artifacts.LATENCY, LatencyTable.read)
+    known = {SCORE, *table.tables}
+    retrained = [
+        {**row, **table.of_one(space.validate(row["architecture"]))}
+        for row in (results, *others)
+        if row["architecture"] is not None
+    ]
     return (
         environment()
         .get_template(TEMPLATE)
@@ -77,10 +85,11 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
             results=results,
             space=space,
             images=images,
-            retrained=[{**results, **(results["costs"] or {})}, *others],
+            retrained=retrained,
             captions=captions,
             indicator=INDICATORS[config.method.indicator],
-            costs=costs.cost_table(space),
+            costs=table,
+            latency=latency.lines() if latency else [],
             counting_rule=costs.COUNTING_RULE,
             candidates=None if scored is None else scored[:BEST_CANDIDATES],
             scored=[name for name in scored.columns if name not in known]
@@ -111,6 +120,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["short"] = short
+    made.filters["whole"] = costs.in_words
     made.filters["inline"] = lambda image, title: markupsafe.Markup(
         svg.inline(image, markupsafe.escape(title))
     )

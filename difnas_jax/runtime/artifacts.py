@@ -13,6 +13,7 @@ from difnas_jax.errors import require
 from difnas_jax.runtime import files
 from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.spaces.base import Architecture, SearchSpace
+from difnas_jax.spaces.costs import LATENCY as LATENCY_MS
 from difnas_jax.spaces.costs import MACS, PARAMS, cost_table
 
 SUPERNET_CHECKPOINTS = "supernet/checkpoints"
@@ -28,6 +29,7 @@ PARETO = "search/pareto.csv"
 BEST = "search/best.json"
 COMPARISON = "search/comparison.json"
 EXACT_FRONT = "search/exact_front.csv"
+LATENCY = "search/latency.json"  # the table that the search had, where it had one
 RETRAIN_CHECKPOINTS = "retrain/checkpoints"
 RETRAIN_METRICS = "retrain/metrics.jsonl"
 RETRAIN_RESULT = "retrain/result.json"
@@ -100,7 +102,7 @@ class FoundNetwork:
       text: the same in one line, as the space writes it.
       score: the search's score; higher is better; None where a user gave the
         architecture.
-      costs: of the network that is retrained, by name (`macs`, `params`).
+      costs: of the network that is retrained, by name (`macs`, `params`, ...).
       budget: the bounds, by field name; 0 is no bound.
       seed: the seed of the run.
       provenance: the method, its score rule, and versions.
@@ -111,8 +113,8 @@ class FoundNetwork:
     ops: tuple[str, ...]
     text: str
     score: float | None
-    costs: dict[str, int]
-    budget: dict[str, int]
+    costs: dict[str, float]
+    budget: dict[str, float]
     seed: int
     provenance: dict[str, Any]
 
@@ -165,8 +167,9 @@ def _checked_architecture(value: dict[str, Any], space: SearchSpace) -> Architec
     architecture = space.validate(value["architecture"])
     if not isinstance(value["score"], float | int | None):
         raise ValueError(f"the score is {value['score']!r}")
-    costs = cost_table(space).of_one(architecture)
-    if value["costs"] != costs:
+    costs, given = cost_table(space).of_one(architecture), dict(value["costs"])
+    latency = given.pop(LATENCY_MS, 0.0)
+    if given != costs or not isinstance(latency, float):
         raise ValueError(
             f"it says that the costs are {value['costs']}, with this config the "
             f"architecture has {costs}"

@@ -2,6 +2,8 @@
 
 import datetime
 import os
+import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -39,6 +41,16 @@ def device() -> str:
         text += f", {os.cpu_count()} cores"
     processes = jax.process_count()
     return f"{text}, {processes} processes" if processes > 1 else text
+
+
+def processor() -> str:
+    """The model of the CPU, as far as the system says."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        text = ""
+    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return named[1].strip() if named else platform.processor() or platform.machine()
 
 
 def _commit() -> str:

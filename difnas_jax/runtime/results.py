@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from difnas_jax.spaces.base import Architecture
-from difnas_jax.spaces.costs import MACS, PARAMS
+from difnas_jax.spaces.costs import LATENCY, MACS, PARAMS, in_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Results:
       architecture: op index of each layer.
       ops: the same as op names.
       text: the same in one line.
-      costs: of the found network, by name (`macs`, `params`).
+      costs: of the found network, by name (`macs`, `params`, ...).
       macs: multiply-adds of the found network.
       params: parameters of the found network.
       score: of the found network in the search.
@@ -37,7 +37,7 @@ class Results:
     architecture: Architecture | None
     ops: tuple[str, ...] | None
     text: str | None
-    costs: dict[str, int] | None
+    costs: dict[str, float] | None
     macs: int | None
     params: int | None
     score: float | None
@@ -60,11 +60,13 @@ class Results:
     def lines(self) -> list[str]:
         """The most important values, one a line."""
         indices = self.architecture and " ".join(map(str, self.architecture))
+        latency = (self.costs or {}).get(LATENCY)
         shown = {
             "architecture: {}": self.text,
             "op indices: {}": indices,
             "MACs: {:,}": self.macs,
             "parameters: {:,}": self.params,
+            "predicted latency: {} ms": latency and in_words(latency),
             "score: {:.6g}": self.score,
             "test accuracy: {}": self._accuracies(),
             "chosen by validation accuracy: {}": self._chosen(),
@@ -90,9 +92,9 @@ class Results:
         return f"<table>{cells}</table>"
 
 
-def short(count: int) -> str:
-    """A count for people: three significant digits with k, M or G."""
+def short(count: float) -> str:
+    """A number for people: three significant digits with k, M or G."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:
             return f"{float(f'{count / size:.3g}'):g} {unit}"  # no exponent
-    return str(count)
+    return f"{count:.3g}"

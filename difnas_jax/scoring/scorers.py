@@ -192,8 +192,8 @@ def needs_validation(config: ConfigDict) -> bool:
 def stage_of(name: str, config: ConfigDict) -> Stage:
     """A stage of `STAGES`.
 
-    What the search depends on follows from its score, what retraining writes from the
-    number of its networks, and what the supernet writes from what it measures.
+    What the search depends on follows from its score, what retraining reads and writes
+    from its networks, and what the supernet writes from what it measures.
     """
     if name == "supernet":
         projector = UPDATES[config.method["update"]]
@@ -204,5 +204,9 @@ def stage_of(name: str, config: ConfigDict) -> Stage:
     if name == "search":
         return search_stage(scorer_row(config).needs)
     if name == "retrain":
-        return retrain_stage(config.retrain.networks)
+        return retrain_stage(
+            config.retrain.networks,
+            given=bool(config.retrain.architecture),
+            from_supernet=config.retrain.weights == "supernet",
+        )
     return STAGES[name]

@@ -4,6 +4,7 @@ import numpy as np
 
 from difnas_jax.search.problem import Problem
 from difnas_jax.spaces.chain import SequentialSpace
+from difnas_jax.spaces.costs import STEPS_PER_UNIT
 
 # Architectures that are listed one by one, and different costs that are told apart.
 LISTED, COSTS = 600_000, 10_000_000
@@ -78,13 +79,14 @@ def _bounded(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         low, high = problem.budget.bounds.get(name, (None, None))
         low, high = max(low or 0, lowest), highest if high is None else high
         if low > lowest or high < highest:
-            table = problem.costs.tables[name]
+            table, steps = problem.costs.tables[name], STEPS_PER_UNIT.get(name, 1)
             least = table.min(axis=1, where=allowed, initial=table.max())
-            above = np.where(allowed, table - least[:, None], 0)
+            above = np.where(allowed, steps * (table - least[:, None]), 0)
+            above = above.astype(np.int64)
             unit = int(np.gcd.reduce(above, axis=None)) or 1
             tables.append(above // unit)
-            lows.append(-(-(low - lowest) // unit))
-            highs.append((min(high, highest) - lowest) // unit)
+            lows.append(int(-(-steps * (low - lowest) // unit)))
+            highs.append(int(steps * (min(high, highest) - lowest) // unit))
     return np.stack(tables), np.array(lows), np.array(highs)
 
 

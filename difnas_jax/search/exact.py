@@ -32,8 +32,8 @@ class Exact(Algorithm):
     """Computes the answer from the score table, in one generation.
 
     It asks for the `population` best networks within the budget and, where nothing but
-    MACs is bounded, for the exact Pareto front within the budget. A network that is
-    several paths (see `SearchSpace.canonical`) counts by its best one.
+    `Problem.traded` is bounded, for the exact Pareto front within the budget. A network
+    that is several paths (see `SearchSpace.canonical`) counts by its best one.
     """
 
     needs_table: ClassVar[bool] = True
@@ -57,9 +57,10 @@ class Exact(Algorithm):
             return self.evaluated.architectures[:0]
         problem = self._problem
         found = _best_networks(problem, self._settings.population)
-        if problem.budget.bounded <= {MACS}:
-            front = exact_front(_table(problem), problem.costs).architectures
-            found = np.concatenate((found, front[problem.violation(front) == 0]))
+        if problem.budget.bounded <= {problem.traded}:
+            front = exact_front(_table(problem), problem.costs, column=problem.traded)
+            paths = front.architectures
+            found = np.concatenate((found, paths[problem.violation(paths) == 0]))
         return found[problem.distinct(found)]
 
 
@@ -186,36 +187,40 @@ def _useful(
     return order[rank < best]
 
 
-def exact_front(table: np.ndarray, costs: CostTable, best: int = 1) -> Candidates:
-    """The whole trade-off between an additive score and MACs, a knapsack problem.
+def exact_front(
+    table: np.ndarray, costs: CostTable, best: int = 1, column: str = MACS
+) -> Candidates:
+    """The whole trade-off between an additive score and a cost, a knapsack problem.
 
     Layer after layer, of all partial architectures those stay that fewer than `best`
     others beat in score without costing more. That is exact. Partial architectures
-    with the same MACs compete, so at most `best` times the number of different sums of
-    MACs stay: (largest - smallest) / (greatest common divisor) + 1, which is 205,838
-    for `mbv2` at 224 pixels, whatever the table. With real-valued scores it is a few
-    hundred; scores that nearly follow the MACs come near to the bound.
+    of the same cost compete, so at most `best` times the number of different sums of
+    costs stay: (largest - smallest) / (greatest common divisor) + 1, which is 205,838
+    for the MACs of `mbv2` at 224 pixels, whatever the table. With real-valued scores it
+    is a few hundred; scores that nearly follow the cost come near to the bound.
 
     Args:
       table: float64[L, O] score table; ops that are not finite are excluded.
       costs: the cost table of the space.
       best: how many networks to keep for every budget.
+      column: name of the cost.
 
     Returns:
-      By rising MACs. For every bound on MACs it has the `best` networks of the highest
-      score within it, up to rounding of the sum; with `best` = 1 nothing else. Empty
-      where a layer has no finite op.
+      By rising cost. For every bound on the cost it has the `best` networks of the
+      highest score within it, up to rounding of the sum; with `best` = 1 nothing else.
+      Empty where a layer has no finite op.
     """
     paths = np.zeros((1, 0), np.int16)
-    scores, macs = np.zeros(1), np.zeros(1, np.int64)
+    cost = costs.tables[column]
+    scores, spent = np.zeros(1), np.zeros(1, cost.dtype)
     for layer, row in enumerate(table):
         ops = np.flatnonzero(np.isfinite(row))
         all_scores = (row[ops, None] + scores).ravel()
-        all_macs = (costs.tables[MACS][layer, ops, None] + macs).ravel()
-        kept = undominated(all_scores, all_macs, best)
+        all_spent = (cost[layer, ops, None] + spent).ravel()
+        kept = undominated(all_scores, all_spent, best)
         op, partial = np.divmod(kept, len(scores))
         paths = np.column_stack((paths[partial], ops[op].astype(np.int16)))
-        scores, macs = all_scores[kept], all_macs[kept]
-    architectures = paths[np.argsort(macs, kind="stable")].astype(np.int64)
+        scores, spent = all_scores[kept], all_spent[kept]
+    architectures = paths[np.argsort(spent, kind="stable")].astype(np.int64)
     scores = sum_along_paths(table, architectures)
     return Candidates(architectures, {SCORE: scores, **costs.of(architectures)})

@@ -10,9 +10,9 @@ from difnas_jax.errors import InputError
 from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.equal_networks import highest_scoring_paths
 from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.spaces.costs import CostTable
+from difnas_jax.spaces.costs import CostTable, traded
 
-Bounds = tuple[int | None, int | None]
+Bounds = tuple[float | None, float | None]
 PREFIXES = ("min_", "max_")  # of the config fields that bound a column
 
 
@@ -27,7 +27,7 @@ class Budget:
     bounds: Mapping[str, Bounds]
 
     @classmethod
-    def of(cls, **limits: int) -> Self:
+    def of(cls, **limits: float) -> Self:
         """The budget of `min_<column>` and `max_<column>`, where 0 is no bound."""
         bounds: dict[str, Bounds] = {}
         for column in dict.fromkeys(name.partition("_")[2] for name in limits):
@@ -44,7 +44,7 @@ class Budget:
         """How far outside networks are, as a fraction of the bounds they miss.
 
         Args:
-          columns: int64[N] by name, every bounded column among them.
+          columns: [N] by name, every bounded column among them.
 
         Returns:
           float64[N]; 0 exactly where the budget allows a network.
@@ -52,13 +52,13 @@ class Budget:
         outside = np.zeros(np.shape(next(iter(columns.values()))))
         for name, (low, high) in self.bounds.items():
             if low is not None:
-                outside += np.maximum(low - columns[name], 0) / max(low, 1)
+                outside += np.maximum(low - columns[name], 0) / (low or 1)
             if high is not None:
-                outside += np.maximum(columns[name] - high, 0) / max(high, 1)
+                outside += np.maximum(columns[name] - high, 0) / (high or 1)
         return outside
 
 
-def reachable(costs: CostTable, allowed: np.ndarray) -> dict[str, tuple[int, int]]:
+def reachable(costs: CostTable, allowed: np.ndarray) -> dict[str, tuple[float, float]]:
     """The least and the most that an architecture costs.
 
     Args:
@@ -73,7 +73,8 @@ def reachable(costs: CostTable, allowed: np.ndarray) -> dict[str, tuple[int, int
     for name, table in costs.tables.items():
         least = table.min(axis=1, where=allowed, initial=table.max()).sum()
         most = table.max(axis=1, where=allowed, initial=0).sum()
-        ends[name] = int(least) + costs.fixed[name], int(most) + costs.fixed[name]
+        fixed = costs.fixed[name]
+        ends[name] = least.item() + fixed, most.item() + fixed
     return ends
 
 
@@ -156,9 +157,14 @@ class Problem:
                     )
 
     @property
-    def reach(self) -> dict[str, tuple[int, int]]:
+    def reach(self) -> dict[str, tuple[float, float]]:
         """The least and the most that an architecture of the space costs."""
         return reachable(self.costs, self.space.allowed)
+
+    @property
+    def traded(self) -> str:
+        """The cost of fronts; see `costs.traded`."""
+        return traded(self.costs.tables, self.budget.bounded)
 
     def violation(self, architectures: np.ndarray) -> np.ndarray:
         """float64[N], 0 where the budget allows an architecture of int[N, L]."""

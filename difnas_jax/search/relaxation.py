@@ -112,7 +112,8 @@ def _prices(
     bound, one below 0 pays for reaching the lower one.
     """
     least, most = rest_of(costs, known)
-    span = np.maximum(most[:, 0] - least[:, 0], 1)
+    span = most[:, 0] - least[:, 0]
+    span = np.where(span > 0, span, 1)
     step = 2 * len(scores) * np.ptp(scores[known]) / span
     count = PRICES if len(costs) < 3 else FEW_PRICES
     signs = np.linspace(-1, 1, 2 * count + 1)

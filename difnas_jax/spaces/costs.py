@@ -6,7 +6,8 @@ of NAS-Bench-201 count its bias: `linear="macs_and_bias"`.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from difnas_jax.spaces.base import Op, SearchSpace
 from difnas_jax.spaces.image import Shape, strided
 
 MACS, PARAMS = "macs", "params"  # names of the costs that are counted
+LATENCY = "latency_ms"  # of the one that is measured, see `runtime.latency_table`
+# A measured cost is a whole number of steps of 2^-k, k <= 20, so that sums of it are
+# exact in any order.
+STEPS_PER_UNIT = {LATENCY: 2**20}
 
 COUNTING_RULE = """\
 The rule: one MAC is one multiply-add of a convolution or of the classifier
@@ -150,14 +155,15 @@ class CostTable:
     """What a space costs, op by op; every cost is a sum over the layers.
 
     Attributes:
-      tables: int64[L, O] by name of the cost, such as `macs` and `params`; 0 where an
-        op is not allowed (see `space.allowed`).
+      tables: int64[L, O] by name of the cost, such as `macs` and `params`, and
+        float64[L, O] of `latency_ms`; 0 where an op is not allowed (see
+        `space.allowed`).
       fixed: by name, what every architecture has: stem, fixed blocks, head and
         classifier.
     """
 
     tables: dict[str, np.ndarray]
-    fixed: dict[str, int]
+    fixed: dict[str, float]
 
     def of(self, architectures: np.ndarray) -> dict[str, np.ndarray]:
         """The costs of many architectures.
@@ -166,16 +172,34 @@ class CostTable:
           architectures: int[..., L].
 
         Returns:
-          int64[...] by name of the cost.
+          int64[...] by name of the cost; float64[...] of milliseconds.
         """
         chosen = np.arange(np.shape(architectures)[-1]), np.asarray(architectures)
         tables, fixed = self.tables.items(), self.fixed
         return {name: table[chosen].sum(-1) + fixed[name] for name, table in tables}
 
-    def of_one(self, architecture: Sequence[int]) -> dict[str, int]:
-        """The costs of one architecture as Python integers."""
+    def of_one(self, architecture: Sequence[int]) -> dict[str, float]:
+        """The costs of one architecture as Python numbers, integers if counted."""
         costs = self.of(np.asarray(architecture))
-        return {name: int(cost) for name, cost in costs.items()}
+        return {name: cost.item() for name, cost in costs.items()}
+
+
+def in_words(cost: float) -> str:
+    """A cost for people: all digits of a count, three of a measurement."""
+    return f"{cost:,}" if isinstance(cost, Integral) else f"{float(f'{cost:.3g}'):,g}"
+
+
+def traded(known: Collection[str], bounded: Collection[str]) -> str:
+    """The cost that the score is traded against: one of latency and MACs.
+
+    It is the one that has a bound; if both or none have, latency, where it is known.
+
+    Args:
+      known: names of costs or of the columns of candidates.
+      bounded: those that have a bound.
+    """
+    names = [name for name in (LATENCY, MACS) if name in known]
+    return next((name for name in names if name in bounded), names[0])
 
 
 def cost_table(space: SearchSpace, *, linear: str = "macs") -> CostTable:

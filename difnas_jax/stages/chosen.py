@@ -45,8 +45,7 @@ def check_inputs(config: ConfigDict, workdir: Path) -> None:
         expected = "the workdir of a run whose supernet is trained"
         require(trained, "search.supernet", expected, repr(given))
     for name in stages:
-        given = name == "retrain" and config.retrain.architecture
-        for path in () if given else stage_of(name, config).reads:
+        for path in stage_of(name, config).reads:
             maker = maker_of(path)
             folder = stage_workdir(maker, config, workdir)
             if maker not in stages and not (folder / path).exists():
@@ -72,7 +71,7 @@ def named_search(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Path]:
     Raises:
       InputError: a name that is not that of a folder.
     """
-    name, own = config.search.name, ConfigDict(config)
+    name, own = config.search.name, config.copy_and_resolve_references()
     fits = re.fullmatch(r"\w[\w.-]*", name) is not None
     require(fits, "search.name", "letters, digits, '_', '.' and '-'", repr(name))
     own.search.name = ""

@@ -6,9 +6,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from difnas_jax.config import build
+from difnas_jax.config.build import latency_file
 from difnas_jax.config.stages import HARMLESS, STAGES, Stage
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import files
+from difnas_jax.runtime.latency_table import FIELD, FORM
 from difnas_jax.runtime.markers import Marker, check_unchanged, read_marker
 from difnas_jax.scoring.scorers import stage_of
 
@@ -19,12 +21,16 @@ NAMED = "--config.search.name=NAME for another search of the same supernet, "
 def dependencies(name: str, config: ConfigDict, data_checksum: str) -> dict[str, Any]:
     """Flat {dotted field: value} of what the result of a stage depends on.
 
-    Data count by their checksum: the same file may move, another one under its name is
-    noticed.
+    Data and a table of latencies count by their checksum: the same file may move,
+    another one under its name is noticed.
     """
     stage = stage_of(name, config)
     fields = build.flat(config, stage.sections)
-    for field in {*HARMLESS, *stage.harmless, "data.path"} & fields.keys():
+    table = latency_file(config) if "search" in stage.sections else None
+    if table:
+        with files.given_file(f"{FIELD}: {table}", FORM):
+            fields[f"{FIELD}.checksum"] = files.checksum(table)
+    for field in {*HARMLESS, *stage.harmless, "data.path", FIELD} & fields.keys():
         del fields[field]
     return fields | ({DATA_CHECKSUM: data_checksum} if data_checksum else {})
 
@@ -56,8 +62,10 @@ def _check_same_config(
     then, absent = marker["config"], "absent"
     unread = {DATA_CHECKSUM} - (then.keys() & now.keys())
     fields = (then.keys() | now.keys()) - unread
-    # The checksum last: a field such as the seed may be why the data differ.
-    for field in sorted(fields, key=lambda name: (name == DATA_CHECKSUM, name)):
+    # Last what may follow from another field: the checksum of the data, and a field
+    # that one of them does not depend on.
+    followed = {DATA_CHECKSUM, *(then.keys() ^ now.keys())}
+    for field in sorted(fields, key=lambda name: (name in followed, name)):
         there, here = then.get(field, absent), now.get(field, absent)
         if there != here:  # an added or removed field may change the result
             raise InputError(

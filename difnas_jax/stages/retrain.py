@@ -13,7 +13,6 @@ from difnas_jax import data
 from difnas_jax.config.build import build_space, given_architecture
 from difnas_jax.deployment.network import write_network
 from difnas_jax.deployment.preprocessing import Preprocessing
-from difnas_jax.models.initializers import initialize
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import FoundNetwork
@@ -23,6 +22,7 @@ from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.scoring.reliability import doubts_about_accuracy
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.stored import stored
+from difnas_jax.stages.weights import WEIGHTS
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import (
     chance,
@@ -45,7 +45,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """
     if config.retrain.networks == 1:
         retrain_network(
-            config, chosen_network(config, workdir), workdir / artifacts.RETRAIN
+            config, chosen_network(config, workdir), workdir, artifacts.RETRAIN
         )
         return
     kept = FoundNetwork.load_kept(workdir / artifacts.BEST, build_space(config))
@@ -54,7 +54,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         folder = f"{artifacts.RETRAIN_NETWORKS}/network-{number}"
         say(f"retrain: network {number} of {len(chosen)}, {found.text}")
         result = result_in(workdir / folder) or retrain_network(
-            config, found, workdir / folder
+            config, found, workdir, folder
         )
         results.append({**result, "score": found.score, "retrained_in": folder})
     best, *others = sorted(results, key=lambda result: -result["validation_accuracy"])
@@ -77,20 +77,21 @@ def result_in(folder: Path) -> dict[str, Any]:
 
 
 def retrain_network(
-    config: ConfigDict, found: FoundNetwork, folder: Path
+    config: ConfigDict, found: FoundNetwork, workdir: Path, folder: str
 ) -> dict[str, Any]:
     """Train all weights of a network; the test split is read once, at the end.
 
     Args:
       config: of the run.
       found: the network.
-      folder: of its checkpoints, metrics and result, and of what else it takes to use
-        it (see `deployment.network`).
+      workdir: of the run.
+      folder: in it, of its checkpoints, metrics and result, and of what else it takes
+        to use the network (see `deployment.network`).
 
     Returns:
       What `result.json` holds; nothing of validation where there is no such split.
     """
-    start = time.monotonic()
+    start, own = time.monotonic(), workdir / folder
     settings, space = config.retrain, build_space(config)
     architecture = found.architecture
     model = network(
@@ -100,9 +101,8 @@ def retrain_network(
         rematerialize=settings.rematerialize,
     )
     recipe = Recipe.of_retraining(config)
-    kernels, depthwise = settings.kernels, settings.depthwise
     stored(model.space)  # a space that cannot be is refused before the training
-    variables = initialize(model, config.seed, kernels=kernels, depthwise=depthwise)
+    variables = WEIGHTS[settings.weights](config, workdir, model)
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
 
@@ -112,7 +112,7 @@ def retrain_network(
             programs.compiled(
                 functools.partial(sums_and_labels, model), variables["params"]
             ),
-            title=folder.name,
+            title=own.name,
             name="the evaluation",
             model=model,
             batch_size=settings.batch_size,
@@ -139,7 +139,7 @@ def retrain_network(
         ),
         recipe=recipe,
         mesh=mesh,
-        folder=folder,
+        folder=own,
         measurements=Measurements(evaluate=validate),
     )
     result = {
@@ -148,20 +148,20 @@ def retrain_network(
         **cost_table(space).of_one(architecture),
         "steps": int(state.step),
         **validate(state.variables),
-        **_tested(folder.name, measure(state.variables, dataset.test)),
+        **_tested(own.name, measure(state.variables, dataset.test)),
         "classes": list(dataset.classes),  # of what the network says, in its order
         "seed": config.seed,
         "seconds": time.monotonic() - start,
     }
     if is_main_process():
         write_network(
-            folder,
+            own,
             model=model,
             architecture=architecture,
             preprocessing=Preprocessing.of(config, normalizer, dataset.classes),
             facts={**result, "found": dataclasses.asdict(found)},
         )
-        files.write_json(folder / "result.json", result)
+        files.write_json(own / "result.json", result)
     return result
 
 

@@ -9,25 +9,29 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from difnas_jax.config.build import build_budget, build_space, build_wiring, limits
+from difnas_jax.config.build import (
+    build_budget,
+    build_costs,
+    build_space,
+    build_wiring,
+    latency_file,
+)
 from difnas_jax.errors import InputError, require
 from difnas_jax.runtime import artifacts, files, shutdown
-from difnas_jax.runtime.artifacts import FoundNetwork
+from difnas_jax.runtime.events import EventFile
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
 from difnas_jax.runtime.progress import Progress
-from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.parts import in_parts
 from difnas_jax.scoring.proxies import COLUMNS
 from difnas_jax.scoring.reliability import doubts_about_search
 from difnas_jax.scoring.scorers import SCORERS, Scorer, counted, scorer_row
 from difnas_jax.search.algorithms import ALGORITHMS, Search, compare_searches
 from difnas_jax.search.base import Settings
-from difnas_jax.search.candidates import SCORE, Candidates, far_apart, non_dominated
+from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.nsga2 import check_objectives
 from difnas_jax.search.problem import Problem
-from difnas_jax.spaces.base import SearchSpace
-from difnas_jax.spaces.costs import MACS, cost_table
+from difnas_jax.stages.kept import front_of, kept_networks
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -41,7 +45,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     scorer = scorer_row(config).build(config, workdir, space)
     problem = Problem(
         space,
-        cost_table(space),
+        build_costs(config),
         build_budget(config),
         table=scorer.table,
         relative=scorer.relative,
@@ -52,6 +56,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     }
     # A barrier: no process writes before all have read.
     on_all_processes(lambda: restore(workdir / artifacts.SEARCH_STATE, searches))
+    if is_main_process():
+        keep_latencies(latency_file(config), workdir / artifacts.LATENCY)
     found = {}
     for name in searches:
         try:
@@ -63,6 +69,16 @@ def run(config: ConfigDict, workdir: Path) -> None:
             say(f"search: reference {name} is left out ({error})")
     if is_main_process():
         _write(config, workdir, problem, scorer, searches, found)
+
+
+def keep_latencies(table: Path | None, path: Path) -> None:
+    """Keep a copy of the table, for the report and for when the workdir has moved."""
+    if table is None:
+        path.unlink(missing_ok=True)
+        return
+    content = table.read_bytes()  # perhaps it is that copy
+    with files.atomic_write(path, "wb") as file:
+        file.write(content)
 
 
 def algorithms(config: ConfigDict) -> list[str]:
@@ -89,7 +105,7 @@ def check_algorithms(config: ConfigDict) -> None:
     space, distance = build_space(config), config.search.distance
     most = f"at most {space.num_layers}, the layers of space {space.name!r}"
     require(distance <= space.num_layers, "search.distance", most, distance)
-    relative, costs = scorer_row(config).relative, cost_table(space).tables
+    relative, costs = scorer_row(config).relative, build_costs(config).tables
     scored = relative(config).directions if relative else {}
     columns = dict.fromkeys((SCORE, *costs, *scored))
     check_objectives(config.search.objectives, columns)
@@ -148,18 +164,21 @@ def _search(
 
     A signal stops it within a generation, which is then scored anew.
     """
-    search = searches[name]
+    search, path = searches[name], workdir / artifacts.SEARCH_STATE
     rounds, done = search.algorithm.rounds, len(search.history)
     progress = Progress(name, rounds, done, "generations")
+    events = EventFile.opened(path.parent / name, done)
 
     def best() -> dict[str, str]:
         score = search.history[-1]["best"]
         return {} if score is None else {"best": f"{score:.4g}"}
 
     def on_generation(row: dict[str, Any]) -> None:
+        if events:
+            events.write(len(search.history), row)
         if is_main_process():
             states = {name: search.state() for name, search in searches.items()}
-            files.write_checked_json(workdir / artifacts.SEARCH_STATE, states)
+            files.write_checked_json(path, states)
         progress.step(values=best)
         shutdown.raise_if_stop_requested()
 
@@ -182,7 +201,8 @@ def _write(
     history, candidates = searches[chosen].history, found[chosen]
     files.write_json_lines(workdir / artifacts.SEARCH_HISTORY, history)
     artifacts.save_candidates(workdir / artifacts.CANDIDATES, candidates)
-    artifacts.save_candidates(workdir / artifacts.PARETO, front_of(candidates))
+    front = front_of(problem, candidates)
+    artifacts.save_candidates(workdir / artifacts.PARETO, front)
     rows = compare_searches(searches, found, problem)
     warnings = doubts_about_search(searches[chosen]) if scorer.relative else []
     for warning in warnings:
@@ -191,56 +211,8 @@ def _write(
     comparison |= {"warnings": warnings}
     files.write_json(workdir / artifacts.COMPARISON, comparison)
     (workdir / artifacts.EXACT_FRONT).unlink(missing_ok=True)
-    if "exact" in found and build_budget(config).bounded <= {MACS}:
-        front = front_of(found["exact"])
+    if "exact" in found and problem.budget.bounded <= {problem.traded}:
+        front = front_of(problem, found["exact"])
         artifacts.save_candidates(workdir / artifacts.EXACT_FRONT, front)
-    best, *others = kept_networks(config, problem.space, candidates)
+    best, *others = kept_networks(config, problem, candidates)
     best.save(workdir / artifacts.BEST, others)
-
-
-def kept_networks(
-    config: ConfigDict, space: SearchSpace, candidates: Candidates
-) -> list[FoundNetwork]:
-    """The best candidates that differ from each other as the config asks for.
-
-    Layers are compared in the canonical form, in which a dropped layer stands at the
-    end of its run: dropping one layer of a run may change several.
-    """
-    count, distance = config.search.keep, config.search.distance
-    networks = space.canonical(candidates.architectures)
-    kept = candidates[far_apart(networks, count, distance)]
-    if len(kept) < count:
-        say(
-            f"search: keeps {len(kept)} of search.keep = {count} networks, as no other "
-            f"of {len(candidates)} candidates differs from these in search.distance = "
-            f"{distance} layers"
-        )
-    return [found_network(config, space, kept, rank) for rank in range(len(kept))]
-
-
-def front_of(candidates: Candidates) -> Candidates:
-    """The candidates that no other beats in score without more MACs."""
-    return candidates[non_dominated(candidates.scores, candidates.columns[MACS])]
-
-
-def found_network(
-    config: ConfigDict, space: SearchSpace, candidates: Candidates, rank: int
-) -> FoundNetwork:
-    """One of the candidates with all that is known about it."""
-    architecture = space.validate(candidates.architectures[rank])
-    return FoundNetwork(
-        space=space.name,
-        architecture=architecture,
-        ops=space.op_names(architecture),
-        text=space.text(architecture),
-        score=float(candidates.scores[rank]),
-        costs=cost_table(space).of_one(architecture),
-        budget=limits(config),
-        seed=config.seed,
-        provenance={
-            "score": config.method.score,
-            "algorithm": config.search.algorithm,
-            "method": config.method.to_dict(),
-            "versions": versions(),
-        },
-    )

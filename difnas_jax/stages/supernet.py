@@ -15,10 +15,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import data
+from difnas_jax.config.build import build_wiring
 from difnas_jax.data import Normalizer
 from difnas_jax.data.base import Dataset
 from difnas_jax.errors import InputError
 from difnas_jax.models.network import Network
+from difnas_jax.report.gammas import GammaViews
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh, rounded_up
 from difnas_jax.runtime.metrics import say
@@ -124,7 +126,8 @@ def _measurements(
         )
     recipe, path = Recipe.of_supernet(config), workdir / artifacts.ROOM
     room = Room.of_supernet(recipe, params, path)
-    return Measurements(disturbance=disturbance, room=room)
+    views = GammaViews(build_wiring(config).searched)
+    return Measurements(disturbance=disturbance, room=room, views=views)
 
 
 def _check_written(measurements: Measurements, workdir: Path) -> None:

@@ -14,9 +14,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax.errors import TrainingError
+from difnas_jax.runtime.events import EventFile
 from difnas_jax.runtime.metrics import MetricsWriter, say
 from difnas_jax.runtime.progress import Progress, working
 from difnas_jax.training import optim
+from difnas_jax.training.measurements import Views
 
 FIELDS = (
     "step",
@@ -41,6 +43,7 @@ MetricRows = list[dict[str, float]]
 REMEMBERED = 100
 # Below one nat a loss may rise many times over for a single image.
 LEAST_LOSS = 1.0
+PICTURES = 10  # of a training, as many as TensorBoard keeps by default
 
 
 class Health:
@@ -118,6 +121,7 @@ class TrainingLog:
         # Metrics that were saved are those of a row that was not written for sure.
         written = steps.start - bool(unwritten)
         self._writer = MetricsWriter(folder / "metrics.jsonl", FIELDS, written)
+        self._events, self._total = EventFile.opened(folder, written), steps.stop
         self._best = self._writer.best("validation_accuracy")
         self._learning_rate = optim.learning_rate(settings, steps.stop)
         self._images = images
@@ -206,12 +210,30 @@ class TrainingLog:
     def write(self, row: dict[str, Any]) -> None:
         """Write a row, and say what was evaluated; its updates count as written."""
         self._writer.write(row)
+        if self._events:
+            self._events.write(row["step"], {n: row[n] for n in row if n != "step"})
         self.unwritten = []
         if "validation_accuracy" in row:
             found = row["validation_accuracy"]
             self._best = max(self._best or 0.0, found)
             text = f"validation accuracy {found:.2%}, the best so far {self._best:.2%}"
             say(f"{self._title} {row['step']}: {text}")
+
+    def show(self, row: dict[str, Any], params: Any, views: Views) -> None:
+        """Show parameters in TensorBoard, where it is installed.
+
+        The first row of each tenth of a training has pictures, so that they take no
+        time that counts, and that a training that continues has the same.
+
+        Args:
+          row: of these parameters, which is written.
+          params: of the network.
+          views: what to show of them, see `Measurements`.
+        """
+        if self._events:
+            done, before = row["step"], row["step"] - row["updates"]
+            tenth, last = (PICTURES * step // self._total for step in (done, before))
+            self._events.write(done, **views(params, tenth > last))
 
     def close(self) -> None:
         """Show the end of the training."""

@@ -58,6 +58,8 @@ def report(
     log.write(row)
     if measurements.room:
         measurements.room.write(state)
+    if measurements.views:
+        log.show(row, state.variables["params"], measurements.views)
     if "save" in due:
         checkpoints.save(done, log.unwritten, **state.parts)
     log.restart()

@@ -1,0 +1,186 @@
+"""Every command in the documentation is run by a test, or marked as not run.
+
+A block of commands (`sh`) or of Python is run here, in a folder that has what the pages
+speak of, unless the line before it is one of these comments, which no reader sees:
+
+    <!-- run by: tests/test_x.py::test_name -->    or .ci/run: LINE
+    <!-- not run: needs a TPU -->
+
+Of a command that is not run, the flags are parsed and the config is checked.
+"""
+
+import importlib
+import importlib.util
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from difnas_jax import __main__ as entrance
+from difnas_jax import checks, usage
+from difnas_jax.config import default
+from difnas_jax.config.build import flat
+from difnas_jax.main import parse_flags
+
+ROOT = Path(__file__).parents[1]
+TOP = ("README.md", "CONTRIBUTING.md", "launch/README.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").glob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+BLOCK = re.compile(
+    r"^(?:<!-- (?P<mark>run by|not run): (?P<text>.+?) -->\n)?"
+    r"^```(?P<language>\w*)\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+OURS = (["difnas-jax"], ["python", "-m", "difnas_jax"])
+
+
+class Block(NamedTuple):
+    """A fenced block of a page; `mark` is empty where it is run here."""
+
+    mark: str | None
+    text: str | None
+    language: str
+    code: str
+
+    def commands(self):
+        """Its commands, each as words."""
+        joined = self.code.replace("\\\n", " ").splitlines()
+        words = (shlex.split(line, comments=True) for line in joined)
+        return [command for command in words if command]
+
+
+def blocks(page):
+    return [Block(**found.groupdict()) for found in BLOCK.finditer(page.read_text())]
+
+
+@pytest.fixture(scope="module")
+def folder(small_run, tmp_path_factory):
+    """What the pages speak of: a finished run, images, an own space."""
+    made = tmp_path_factory.mktemp("docs")
+    shutil.copytree(small_run, made / "runs" / "demo")
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 9, 9), np.uint8)
+    for name in ("cat.jpg", "dog.png"):
+        Image.fromarray(pixels[0]).save(made / name)
+    labels = np.arange(100) % 10
+    split = {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels}
+    np.savez(made / "mnist.npz", **split)
+    (own,) = (b for b in blocks(ROOT / "docs" / "spaces.md") if b.language == "python")
+    (made / "mine.py").write_text(own.code)
+    return made
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_block_names_its_language(page):
+    """So that no command hides in a block of another kind."""
+    text = page.read_text()
+    assert text.count("```") == 2 * len(blocks(page))
+    assert {block.language for block in blocks(page)} <= {"sh", "python", "text"}
+    rest = BLOCK.sub("", text)
+    assert not re.search(r"^ {4}(python|difnas-jax|make|pip) ", rest, re.MULTILINE)
+    assert "<!-- run by:" not in rest and "<!-- not run:" not in rest
+    assert not [b for b in blocks(page) if b.mark and b.language == "text"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_what_is_not_marked_runs(page, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    names = {}  # one reader runs the blocks of a page one after another
+    for block in blocks(page):
+        if block.mark is None and block.language == "python":
+            exec(block.code, names)
+        elif block.mark is None and block.language == "sh":
+            for command in block.commands():
+                program = next(p for p in OURS if command[: len(p)] == p)
+                assert status(command[len(program) :]) == 0, capsys.readouterr().err
+
+
+def status(argv):
+    """The exit code of our program."""
+    try:
+        return entrance.main(argv)
+    except SystemExit as ended:
+        return ended.code or 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_what_is_run_elsewhere_is_there(page):
+    for block in blocks(page):
+        if block.mark == "run by":
+            path, _, name = re.split(r"(::|: )", block.text, maxsplit=1)
+            lines = (ROOT / path).read_text().splitlines()
+            assert {name, f"def {name}"} & {line.partition("(")[0] for line in lines}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_what_is_not_run_would_start(page, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for block in blocks(page):
+        if block.mark and block.language == "python":
+            compile(block.code, str(page), "exec")
+        for command in block.commands() if block.language == "sh" else ():
+            check(command)
+
+
+def check(command):
+    """A command is one of a program that is known here, with flags that it takes."""
+    for program in OURS:
+        if command[: len(program)] == program:
+            return check_ours(command[len(program) :])
+    if command[:2] == ["python", "-m"]:
+        return check_benchmark(*command[2:])
+    if command[0] == "make":
+        assert all(
+            f"\n{name}:" in (ROOT / "Makefile").read_text() for name in command[1:]
+        )
+    elif command[:2] == ["pip", "install"]:
+        known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        extras = re.findall(r"\[(\w+)\]", " ".join(command))
+        assert set(extras) <= known["optional-dependencies"].keys()
+    elif any(word.startswith("launch/") for word in command):
+        check_script(command)
+    else:
+        assert command[0] in (".ci/run", "tfds"), f"unknown program: {command}"
+
+
+def check_ours(argv):
+    if argv[0] in usage.COMMANDS:
+        module = importlib.import_module(f"difnas_jax.commands.{argv[0]}")
+        parse = getattr(module, "parse_flags", None) or module.parse_arguments
+        parse(argv[1:])
+    elif argv not in (["--help"], ["--version"]):
+        _, config = parse_flags(argv)
+        checks.check(config)
+
+
+def check_benchmark(module, *flags):
+    """The module is there, and its package has the names of the flags."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    sources = "".join(
+        path.read_text() for path in Path(spec.origin).parent.glob("*.py")
+    )
+    for flag in flags:
+        assert flag.partition("=")[0] in sources or not flag.startswith("--")
+
+
+def check_script(command):
+    """A script of `launch/` says what it would do."""
+    script = next(word for word in command if word.startswith("launch/"))
+    before, after = command[: command.index(script)], command[command.index(script) :]
+    words = ["env", *before, "bash", str(ROOT / script), "--dry-run", *after[1:]]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_field_that_is_named_is_one(page):
+    text = BLOCK.sub("", page.read_text())
+    named = re.findall(r"--config\.([a-z][\w.]*)", text)
+    assert set(named) <= {*flat(default(), default())}
