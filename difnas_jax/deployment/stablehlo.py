@@ -15,7 +15,7 @@ FILE = "model.stablehlo"
 PLATFORMS = ("cpu", "cuda", "tpu")
 USAGE = """\
 `model.stablehlo` is a program with its weights, for batches of any size on CPU, NVIDIA
-GPU and TPU. It needs JAX alone:
+GPU and TPU. It needs `jax` and `flatbuffers`:
 
 ```python
 import jax.export

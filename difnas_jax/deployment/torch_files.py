@@ -1,4 +1,4 @@
-"""A found network as files for PyTorch and ONNX: weights, and a module that runs them."""
+"""A found network for PyTorch and ONNX: weights, and a module that runs them."""
 
 import json
 import logging
@@ -25,7 +25,8 @@ import network
 import torch
 
 model = network.load("model.safetensors")
-images = torch.zeros({images_first}, dtype=torch.uint8)  # [batch, channels, height, width]
+# [batch, channels, height, width]
+images = torch.zeros({images_first}, dtype=torch.uint8)
 logits = model(images)
 ```"""
 ONNX_USAGE = """\
@@ -36,7 +37,8 @@ import numpy as np
 import onnxruntime
 
 session = onnxruntime.InferenceSession("model.onnx")
-images = np.zeros({images_first}, np.uint8)  # [batch, channels, height, width]
+# [batch, channels, height, width]
+images = np.zeros({images_first}, np.uint8)
 (logits,) = session.run(None, {{"images": images}})
 ```"""
 
