@@ -9,6 +9,7 @@ from difnas_jax import data
 from difnas_jax.config import build
 from difnas_jax.config.build import field
 from difnas_jax.config.ranges import check_numbers
+from difnas_jax.deployment.exporters import check_formats
 from difnas_jax.errors import InputError, require
 from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
 from difnas_jax.models.modules import ACTIVATIONS
@@ -100,6 +101,8 @@ def check(config: ConfigDict) -> None:
         check_indicator(config, wiring)
     if "search" in stages:
         check_search(config, wiring)
+    if "export" in stages:
+        check_formats("export.formats", config.export.formats)
 
 
 def check_search(config: ConfigDict, wiring: Wiring) -> None:

@@ -90,9 +90,11 @@ def default_workdir(name: str, config: ConfigDict) -> Path:
     """`runs/<config>-<checksum>`, so that the same command finds its run again.
 
     The checksum leaves out fields that change no result, `stages` among them, so that a
-    stage that runs alone finds the artefacts of the others.
+    stage that runs alone finds the artefacts of the others; and those of the export,
+    which is written again where they change.
     """
     sections = [name for name in config if isinstance(config[name], ConfigDict)]
+    sections.remove("export")
     fields = build.flat(config, sections)
     kept = {name: fields[name] for name in fields.keys() - set(HARMLESS)}
     text = json.dumps([config.seed, kept], sort_keys=True)

@@ -46,12 +46,13 @@ from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.results import Results
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.scorers import stage_of
-from difnas_jax.stages import indicator, retrain, search, supernet
+from difnas_jax.stages import export, indicator, retrain, search, supernet
 from difnas_jax.stages.chosen import chosen_stages, named_search
 from difnas_jax.stages.dependencies import (
     DATA_CHECKSUM,
     check_workdir,
     dependencies,
+    differences,
     inputs_of,
     refuse_stale,
     version_of,
@@ -62,6 +63,7 @@ RUN: dict[str, Callable[[ConfigDict, Path], None]] = {
     "indicator": indicator.run,
     "search": search.run,
     "retrain": retrain.run,
+    "export": export.run,
     "report": page.run,
 }
 
@@ -163,9 +165,11 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
     """Run one stage, unless it is complete for this config and these inputs."""
     stage, marker = stage_of(name, config), read_marker(workdir, name)
     inputs = inputs_of(stage, config, workdir)
+    fields = dependencies(name, config, data_checksum)
     same_inputs = marker.get("inputs") == inputs
     written = all((workdir / path).exists() for path in stage.writes)
     complete = bool(marker.get("complete")) and same_inputs and written
+    complete = complete and not any(differences(marker, fields))
     for path in changed(workdir, marker) if complete else ():
         say(f"{name}: {path} is missing or was changed, and is written again")
         complete = False
@@ -182,7 +186,7 @@ def run_stage(name: str, config: ConfigDict, workdir: Path, data_checksum: str) 
     marker = {
         "stage": name,
         "complete": False,
-        "config": dependencies(name, config, data_checksum),
+        "config": fields,
         "inputs": inputs,
         "versions": versions(),
         "provenance": provenance.facts(),

@@ -16,7 +16,7 @@ from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.costs import cost_table
 
 # Modules of `commands/`: each has `main(argv) -> exit code`.
-COMMANDS = ("compare", "isometry", "latency", "predict", "prepare", "rank")
+COMMANDS = ("compare", "export", "isometry", "latency", "predict", "prepare", "rank")
 # How the arguments of a config begin that changes the method of another one.
 OF_AN_EXPERIMENT = "Arguments: an experiment"
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from difnas_jax import config as config_lib
 from difnas_jax import spaces
 from difnas_jax.config.build import build_space
-from difnas_jax.config.stages import STAGES
+from difnas_jax.config.stages import BY_DEFAULT
 from difnas_jax.errors import InputError
 from difnas_jax.report import (
     captions,
@@ -133,7 +133,7 @@ def write_all(config: ConfigDict, workdir: Path) -> artifacts.FoundNetwork:
     write_training(workdir, "supernet", count=150)
     best = write_search(config, workdir)
     write_retrain(workdir, best.architecture)
-    for seconds, stage in enumerate(list(STAGES)[:-1]):
+    for seconds, stage in enumerate(BY_DEFAULT[:-1]):
         write_marker(workdir, stage, float(seconds))
     return best
 
@@ -222,7 +222,7 @@ def test_results(finished: Finished) -> None:
         assert results[key] == best[key]
     assert (results["seed"], results["data_source"]) == (3, "digits")
     assert (results["test_accuracy"], results["validation_accuracy"]) == (0.9125, 0.875)
-    assert results["seconds"] == dict(zip(STAGES, range(4), strict=False))
+    assert results["seconds"] == dict(zip(BY_DEFAULT, range(4), strict=False))
     assert results["versions"] == {"jax": "0.9.0"}
     assert results["report"] == str(finished.workdir / artifacts.REPORT)
 
@@ -291,7 +291,7 @@ def test_empty_workdir_says_what_is_missing(tmp_path: Path) -> None:
     config = make_config()
     report.run(config, tmp_path)
     page = page_text(tmp_path)
-    for stage in list(STAGES)[:-1]:
+    for stage in BY_DEFAULT[:-1]:
         assert f"<code>{stage}</code> was not run" in page
     results = report.collect(config, tmp_path)
     assert results["architecture"] is None and results["test_accuracy"] is None

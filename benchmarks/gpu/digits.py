@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import kills
 from benchmarks.gpu.session import Session, say
-from difnas_jax.config.stages import STAGES
+from difnas_jax.config.stages import BY_DEFAULT
 from difnas_jax.runtime import files
 
 SMALL = Path(kills.__file__).with_name("small_run.py")
@@ -32,7 +32,7 @@ def measure(session: Session) -> None:
     ended.check_returncode()
     stages = {
         name: files.read_json(workdir / f"stages/{name}.json")["seconds"]
-        for name in STAGES
+        for name in BY_DEFAULT
     }
     compiled = {name: float(text) for name, text in _COMPILED.findall(ended.stdout)}
     accuracy = files.read_json(workdir / "results.json")["test_accuracy"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.kills.interruption import Kill, finish, kill, start
 from benchmarks.kills.outcome import differences
-from difnas_jax.config.stages import STAGES
+from difnas_jax.config.stages import BY_DEFAULT
 from difnas_jax.runtime import files
 
 # Stages in which a run is killed, in order, and whether while a checkpoint is written.
@@ -68,6 +68,6 @@ def seconds_of(workdir: Path) -> dict[str, float]:
     """How long each stage of a finished run took."""
     markers = {
         stage: files.read_json(workdir / "stages" / f"{stage}.json", ("seconds",))
-        for stage in STAGES
+        for stage in BY_DEFAULT
     }
     return {stage: marker["seconds"] for stage, marker in markers.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.kills.campaign import SIGNALS
 from benchmarks.kills.interruption import Kill
-from difnas_jax.config.stages import STAGES
+from difnas_jax.config.stages import BY_DEFAULT
 from difnas_jax.runtime.versions import versions
 
 PAGE = Path(__file__).with_name("KILLS.md")
@@ -42,7 +42,7 @@ def page(kills: list[Kill], differ: list[list[str]], arguments: str) -> str:
         f"| --- |{' --: |' * len(names)}",
         *(
             f"| {stage} | {' | '.join(str(rows[stage, name]) for name in names)} |"
-            for stage in (*STAGES, "between")
+            for stage in (*BY_DEFAULT, "between")
         ),
         "",
         "Exit codes: "

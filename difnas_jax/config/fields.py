@@ -8,7 +8,7 @@ rates hold at `reference_batch` and scale linearly with `batch_size`.
 from ml_collections import ConfigDict
 
 from difnas_jax.config.method_fields import method_fields
-from difnas_jax.config.stages import STAGES
+from difnas_jax.config.stages import BY_DEFAULT
 
 
 def default() -> ConfigDict:
@@ -19,8 +19,9 @@ def default() -> ConfigDict:
     config = ConfigDict()
     # Every random stream of the run derives from this number.
     config.seed = 0
-    # Which stages run, in this order; any subset of `STAGES`.
-    config.stages = tuple(STAGES)
+    # Which stages run, in this order; any subset of `STAGES`, which has one more, after
+    # `retrain`: `export`.
+    config.stages = BY_DEFAULT
     # Where compiled programs are kept for the next run: `auto` (the user's cache
     # folder), a folder, or empty for nowhere. Changes no result.
     config.compilation_cache = "auto"
@@ -185,6 +186,13 @@ def default() -> ConfigDict:
     # How many of the `search.keep` networks are trained, one after another; that of the
     # best validation accuracy is the result.
     config.retrain.networks = 1
+
+    config.export = ConfigDict()
+    # What stage `export` writes of the found network: `stablehlo`, `safetensors` (with
+    # a PyTorch module), `onnx`.
+    config.export.formats = ("stablehlo", "safetensors")
+    # Fold batch norms into the convolutions before them.
+    config.export.fold = False
     return config.lock()
 
 

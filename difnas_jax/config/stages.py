@@ -18,8 +18,8 @@ class Stage:
       shows: optional artefacts, which it reads if they exist; patterns of them.
       reads_data: whether it reads images.
       may_write: artefacts that it writes in some cases.
-      renewed: whether it writes what was changed again, without a question: it takes a
-        second, and no stage reads what it writes.
+      renewed: whether it writes what was changed again, also for another config,
+        without a question: it takes seconds, and no stage reads what it writes.
       trains: whether it trains, which may take long: nothing deletes what it wrote.
     """
 
@@ -88,6 +88,16 @@ STAGES: dict[str, Stage] = {
         reads_data=True,
         trains=True,
     ),
+    "export": Stage(
+        sections=("export",),
+        reads=(artifacts.RETRAIN_RESULT,),
+        shows=(
+            artifacts.RETRAIN_NETWORK,
+            f"{artifacts.RETRAIN_NETWORKS}/*/{artifacts.NETWORK}",
+        ),
+        writes=(artifacts.EXPORT,),
+        renewed=True,
+    ),
     "report": Stage(
         sections=("seed", "space", "data", "method", "supernet", "search", "retrain"),
         reads=(),
@@ -114,6 +124,8 @@ STAGES: dict[str, Stage] = {
         renewed=True,
     ),
 }
+
+BY_DEFAULT = tuple(name for name in STAGES if name != "export")
 
 # How often something is written, who reads the images, and when a training gives up
 # change no result. Nor does `skip` change what was done before an image was corrupt.

@@ -37,6 +37,7 @@ RETRAIN_NETWORK = "retrain/network.json"
 NETWORK = "network.json"  # in the folder of each network that is trained
 RETRAIN = "retrain"
 RETRAIN_NETWORKS = "retrain/networks"  # a folder for each, where there are several
+EXPORT = "export"  # a folder with a file for each form of the network
 ISOMETRY = "isometry.json"  # of a command of its own
 SEARCHES = "searches"  # a folder for each named one, with artefacts of its own
 RESULTS = "results.json"

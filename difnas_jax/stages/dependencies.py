@@ -1,5 +1,6 @@
 """What a stage depends on, and whether its artefacts are of that."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,27 @@ def check_workdir(config: ConfigDict, workdir: Path, data_checksum: str) -> None
     for name in STAGES:
         folder = build.stage_workdir(name, config, workdir)
         stage = stage_of(name, config)
-        if marker := read_marker(folder, name, stage.writes):
-            now = dependencies(name, config, data_checksum)
-            _check_same_config(name, marker, now, folder)
-            if not stage.renewed:
-                check_unchanged(folder, marker)
+        marker = read_marker(folder, name, stage.writes)
+        if not marker or stage.renewed:
+            continue
+        now = dependencies(name, config, data_checksum)
+        for field, there, here in differences(marker, now):
+            raise InputError(
+                f"--workdir: {folder} holds the {name} stage of another config: "
+                f"{field} is {there!r} there (difnas_jax {version_of(marker)}) and "
+                f"{here!r} here; use {NAMED * (name != 'supernet')}another --workdir, "
+                "or that config and version"
+            )
+        check_unchanged(folder, marker)
 
 
-def _check_same_config(
-    name: str, marker: Marker, now: dict[str, Any], workdir: Path
-) -> None:
+def differences(marker: Marker, now: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(field, value in a marker, value now) where a stage is of another config.
+
+    Args:
+      marker: of the stage.
+      now: its `dependencies`.
+    """
     then, absent = marker["config"], "absent"
     unread = {DATA_CHECKSUM} - (then.keys() & now.keys())
     fields = (then.keys() | now.keys()) - unread
@@ -68,12 +80,7 @@ def _check_same_config(
     for field in sorted(fields, key=lambda name: (name in followed, name)):
         there, here = then.get(field, absent), now.get(field, absent)
         if there != here:  # an added or removed field may change the result
-            raise InputError(
-                f"--workdir: {workdir} holds the {name} stage of another config: "
-                f"{field} is {there!r} there (difnas_jax {version_of(marker)}) and "
-                f"{here!r} here; use {NAMED * (name != 'supernet')}another --workdir, "
-                "or that config and version"
-            )
+            yield field, there, here
 
 
 def version_of(marker: Marker) -> str:

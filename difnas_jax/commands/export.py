@@ -1,0 +1,85 @@
+"""Write the network of a run for other programs: StableHLO, PyTorch, ONNX.
+
+    python -m difnas_jax export runs/demo --to model
+    python -m difnas_jax export runs/demo --to model --formats=stablehlo,onnx --fold
+
+Writes a file for each form and `model_card.md`, which says what the network does, how
+good it is, and how to use each file. Every form takes pixels from 0 to 255; it is read
+back and compared with the network. Needs neither the data nor the config file of the
+run, and changes nothing in it.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from difnas_jax.config import default
+from difnas_jax.deployment.exporters import EXPORTERS, check_formats, export
+from difnas_jax.errors import InputError, require
+from difnas_jax.loading import load
+from difnas_jax.runtime import files
+from difnas_jax.runtime.given_paths import given_path
+from difnas_jax.runtime.metrics import say
+from difnas_jax.runtime.shutdown import Parser, exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the network of a run for other programs.
+
+    Returns:
+      The exit code, one of those of `runtime/shutdown.py`.
+    """
+    return exit_code(lambda: _export(parse_arguments(argv)))
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments.
+
+    Raises:
+      InputError: a value that cannot be.
+    """
+    layout = argparse.RawDescriptionHelpFormatter
+    program = "python -m difnas_jax export"
+    parser = Parser(program, description=__doc__, formatter_class=layout)
+    parser.add_argument("run", metavar="RUN", help="the workdir of a run")
+    text = "a folder to be made, or an empty one"
+    parser.add_argument("--to", required=True, metavar="DIR", help=text)
+    usual = ",".join(default().export.formats)
+    text = f"of {', '.join(EXPORTERS)}, separated by commas ({usual})"
+    parser.add_argument("--formats", default=usual, metavar="NAMES", help=text)
+    text = "fold batch norms into the convolutions before them"
+    parser.add_argument("--fold", action="store_true", help=text)
+    parser.add_argument("--search", default="", metavar="NAME", help="a named search")
+    text = "which of several networks that were retrained, the best first (0)"
+    parser.add_argument("--rank", type=int, default=0, metavar="N", help=text)
+    known = parser.parse_args(argv)
+    known.to, known.formats = given_path("--to", known.to), known.formats.split(",")
+    return known
+
+
+def _export(flags: argparse.Namespace) -> None:
+    check_formats("--formats", flags.formats)
+    check_target(flags.to)
+    network = load(flags.run, search=flags.search, rank=flags.rank)
+    with files.atomic_folder(flags.to) as folder:
+        export(network, folder, flags.formats, flags.fold)
+    written = ", ".join(sorted(path.name for path in flags.to.iterdir()))
+    say(f"export: {flags.to} has {written}")
+
+
+def check_target(path: Path) -> None:
+    """Refuse a target that holds something, or that is no folder.
+
+    Raises:
+      InputError: naming it.
+    """
+    try:
+        empty = not path.exists() or not any(path.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"--to: expected a new or an empty folder, got {str(path)!r} "
+            f"({error.strerror})"
+        ) from error
+    require(
+        empty, "--to", "a new or an empty folder", f"{str(path)!r}, which has files"
+    )

@@ -1,0 +1,139 @@
+"""`model_card.md`: what an exported network does, how good it is, how it was found."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from difnas_jax.config.method_fields import method_fields
+from difnas_jax.deployment.network import TrainedNetwork
+from difnas_jax.deployment.preprocessing import Preprocessing
+
+FILE = "model_card.md"
+# What of an image becomes the square that the network reads, by
+# `data.images.EVALUATION_CROPS`.
+PARTS = {
+    "whole": "the whole image",
+    "centre": "the central square whose side is 224/256 of the short side",
+}
+NUMBERS = {
+    "test_accuracy": "accuracy on test",
+    "test_top5_accuracy": "top-5 accuracy on test",
+    "test_loss": "loss on test",
+    "test_examples": "images of test",
+    "test_chance": "accuracy of a constant answer on test",
+    "validation_accuracy": "accuracy on validation",
+    "steps": "updates of its training",
+}
+COSTS = {"macs": "multiply-adds", "params": "parameters"}
+Facts = dict[str, Any]
+
+
+def text(network: TrainedNetwork, fold: bool, usages: Sequence[str]) -> str:
+    """The card.
+
+    Args:
+      network: that is exported.
+      fold: whether batch norms are folded.
+      usages: of the files, with the shapes of images to be filled in.
+    """
+    side, channels = network.space.image_size, network.space.image_channels
+    shapes = {
+        "images_last": (1, side, side, channels),
+        "images_first": (1, channels, side, side),
+    }
+    lines = [
+        f"# A network of the space {network.space.name}",
+        "",
+        f"`{network.text}`",
+        "",
+        "## Task",
+        "",
+        *_task(network.preprocessing),
+        "",
+        "## Numbers",
+        "",
+        *_numbers(network),
+        "",
+        "## How it was found",
+        "",
+        *_origin(network),
+        "",
+        "## Files",
+        "",
+        "\n\n".join(usage.format(**shapes) for usage in usages),
+        "",
+        *_precision(network, fold),
+        "",
+        "## Classes",
+        "",
+        *(f"- {n}: {name}" for n, name in enumerate(network.preprocessing.classes)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _task(known: Preprocessing) -> Iterator[str]:
+    side, colours = known.image_size, "colour" if known.channels == 3 else "grey"
+    yield (
+        f"Classifies {colours} images into {len(known.classes):,} classes, listed "
+        f"below. It reads {side} x {side} pixels of {known.channels} channel(s) from 0 "
+        f"to 255: {PARTS[known.crop]}, upright, resized to that by Pillow's bilinear "
+        "filter. The files below normalise them, (pixel / 255 - mean) / std, with mean "
+        f"{_listed(known.mean)} and std {_listed(known.std)}, and return logits."
+    )
+
+
+def _numbers(network: TrainedNetwork) -> Iterator[str]:
+    facts = network.facts
+    yield "| | |"
+    yield "| --- | --: |"
+    for name, words in NUMBERS.items():
+        if name in facts:
+            value = facts[name]
+            yield (
+                f"| {words} | {value:,.4g} |"
+                if value < 1
+                else f"| {words} | {value:,} |"
+            )
+    for name, value in (facts.get("found", {}).get("costs") or network.costs).items():
+        yield f"| {COSTS.get(name, name)} | {value:,} |"
+    for warning in facts.get("warnings", ()):
+        yield f"| warning | {warning} |"
+
+
+def _origin(network: TrainedNetwork) -> Iterator[str]:
+    found: Facts = network.facts.get("found", {})
+    origin: Facts = found.get("provenance", {})
+    if "algorithm" not in origin:
+        yield "The architecture was given, not searched."
+    else:
+        bounds = [f"{n} = {v:,}" for n, v in found.get("budget", {}).items() if v]
+        yield (
+            f"By the search `{origin['algorithm']}`, within "
+            f"{', '.join(bounds) or 'no bound'}; its score `{origin['score']}` is "
+            f"{found['score']:.6g}. Method: DI-NAS"
+            + "".join(f", {n} = {v!r}" for n, v in _changed(origin["method"]).items())
+            + "."
+        )
+    yield ""
+    versions = [f"{n} {v}" for n, v in network.facts.get("versions", {}).items()]
+    yield f"Seed {network.facts.get('seed')}; {', '.join(versions)}."
+
+
+def _changed(method: Facts) -> Facts:
+    """The fields of a method that differ from the default, DI-NAS."""
+    usual = method_fields().to_dict()
+    plain = {n: list(v) if isinstance(v, tuple) else v for n, v in usual.items()}
+    return {n: v for n, v in method.items() if v != plain.get(n)}
+
+
+def _precision(network: TrainedNetwork, fold: bool) -> Iterator[str]:
+    yield (
+        "All files compute in float32"
+        + f", the training in {network.model.dtype}"
+        * (network.model.dtype != "float32")
+        + ". Batch norms are "
+        + ("folded into the convolutions before them." if fold else "as they trained.")
+    )
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)

@@ -1,0 +1,22 @@
+"""Stage of a run that asks for it: the trained network in other forms. `export/`."""
+
+import shutil
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from difnas_jax.deployment.exporters import export
+from difnas_jax.deployment.network import TrainedNetwork
+from difnas_jax.loading import folder_of
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.processes import is_main_process
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Write the network that was retrained, of several the best one."""
+    network = TrainedNetwork.read(folder_of(workdir))
+    if not is_main_process():
+        return
+    with files.atomic_folder(workdir / artifacts.EXPORT) as folder:
+        export(network, folder, config.export.formats, config.export.fold)
+        shutil.rmtree(workdir / artifacts.EXPORT, ignore_errors=True)
