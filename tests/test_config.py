@@ -102,56 +102,6 @@ def write_config(path, seed):
     path.write_text("\n".join(lines))
 
 
-def test_names_hold_in_an_installed_package(tmp_path):
-    """The wheel has `configs/` inside of the package: copied, as pip may be offline."""
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wheel = wheel["tool"]["hatch"]["build"]["targets"]["wheel"]
-    ((source, target),) = wheel["force-include"].items()
-    for name, place in ((wheel["packages"][0], "difnas_jax"), (source, target)):
-        shutil.copytree(ROOT / name, tmp_path / "site" / place)
-    code = (
-        "from difnas_jax.config import files;"
-        "files.load_config('mbv2:smoke'), files.load_config('spos:digits');"
-        "print(*files.shipped_configs().values(), sep='\\n')"
-    )
-    output = subprocess.check_output(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-        text=True,
-    )
-    assert len(output.splitlines()) == len(CONFIGS)
-    inside = tmp_path / "site" / "difnas_jax" / "configs"
-    assert all(Path(line).is_relative_to(inside) for line in output.splitlines())
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("seed", "7", 7),
-        ("search.max_macs", "475e6", 475_000_000),
-        ("supernet.learning_rate", "1", 1.0),
-        ("compilation_cache", "", ""),
-        ("compilation_cache", "/a/b", "/a/b"),
-        ("supernet.rematerialize", "true", True),
-        ("retrain.dtype", "bfloat16", "bfloat16"),
-        ("data.flip", "True", True),
-        ("data.flip", "false", False),
-        ("data.path", "a b.npz", "a b.npz"),
-        ("data.mean", "0.5,0.25", (0.5, 0.25)),
-        ("data.mean", "(0.5, 0.25)", (0.5, 0.25)),
-        ("data.mean", "", ()),
-        ("stages", "search,report", ("search", "report")),
-        ("stages", "('search',)", ("search",)),
-    ],
-)
-def test_overrides_have_the_type_of_the_field(name, text, value):
-    config = default()
-    override(config, name, text)
-    found = config_lib.field(config, name)
-    assert found == value and type(found) is type(value)
-
-
 def test_arguments_are_strict_and_typed():
     assert parse_arg(None, smoke=False, seed=1).to_dict() == {"smoke": False, "seed": 1}
     parsed = parse_arg("smoke,seed=4", smoke=False, seed=1)
