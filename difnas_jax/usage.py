@@ -87,8 +87,8 @@ def help_text() -> str:
             _table("spaces (--config.space.name)", map(_of_space, SPACES)),
             "fields: --config=NAME --help-config prints all of them with their values; "
             "they are in\n  difnas_jax/config/fields.py and method_fields.py",
-            f"notebooks: {shipped('notebooks')}\nscripts for GPU hosts, TPU slices, SLURM "
-            f"and GKE: {shipped('launch')}",
+            f"notebooks:\n  {shipped('notebooks')}",
+            f"scripts for GPU hosts, TPU slices, SLURM and GKE:\n  {shipped('launch')}",
         ]
     )
 

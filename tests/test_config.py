@@ -1,12 +1,7 @@
 """Config: typed overrides, strict arguments, files that load and lock."""
 
 import importlib.util
-import os
 import re
-import shutil
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -100,6 +95,33 @@ def write_config(path, seed):
         "    return config",
     ]
     path.write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("seed", "7", 7),
+        ("search.max_macs", "475e6", 475_000_000),
+        ("supernet.learning_rate", "1", 1.0),
+        ("compilation_cache", "", ""),
+        ("compilation_cache", "/a/b", "/a/b"),
+        ("supernet.rematerialize", "true", True),
+        ("retrain.dtype", "bfloat16", "bfloat16"),
+        ("data.flip", "True", True),
+        ("data.flip", "false", False),
+        ("data.path", "a b.npz", "a b.npz"),
+        ("data.mean", "0.5,0.25", (0.5, 0.25)),
+        ("data.mean", "(0.5, 0.25)", (0.5, 0.25)),
+        ("data.mean", "", ()),
+        ("stages", "search,report", ("search", "report")),
+        ("stages", "('search',)", ("search",)),
+    ],
+)
+def test_overrides_have_the_type_of_the_field(name, text, value):
+    config = default()
+    override(config, name, text)
+    found = config_lib.field(config, name)
+    assert found == value and type(found) is type(value)
 
 
 def test_arguments_are_strict_and_typed():

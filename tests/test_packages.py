@@ -1,4 +1,4 @@
-"""The wheel and the sdist, built in this process: what is in them, and that it works."""
+"""The wheel and the sdist: what is in them, and that it works."""
 
 import os
 import subprocess
