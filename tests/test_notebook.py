@@ -38,7 +38,7 @@ def messages(tmp_path):
     def run(code):
         sent = []
         hook = sent.append
-        client.execute_interactive(code, timeout=120, output_hook=hook)
+        client.execute_interactive(code, timeout=300, output_hook=hook)
         return sent
 
     yield run
