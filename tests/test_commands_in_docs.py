@@ -22,12 +22,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
+from test_latency_costs import table_of
 
 from difnas_jax import __main__ as entrance
 from difnas_jax import checks, usage
 from difnas_jax.config import default
 from difnas_jax.config.build import flat
 from difnas_jax.main import parse_flags
+from difnas_jax.spaces import build
 
 ROOT = Path(__file__).parents[1]
 TOP = ("README.md", "CONTRIBUTING.md", "launch/README.md")
@@ -44,8 +46,8 @@ OURS = (["difnas-jax"], ["python", "-m", "difnas_jax"])
 class Block(NamedTuple):
     """A fenced block of a page; `mark` is empty where it is run here."""
 
-    mark: str | None
-    text: str | None
+    mark: str
+    text: str
     language: str
     code: str
 
@@ -57,12 +59,12 @@ class Block(NamedTuple):
 
 
 def blocks(page):
-    return [Block(**found.groupdict()) for found in BLOCK.finditer(page.read_text())]
+    return [Block(**found.groupdict("")) for found in BLOCK.finditer(page.read_text())]
 
 
 @pytest.fixture(scope="module")
 def folder(small_run, tmp_path_factory):
-    """What the pages speak of: a finished run, images, an own space."""
+    """What the pages speak of: a finished run, images, latencies, an own space."""
     made = tmp_path_factory.mktemp("docs")
     shutil.copytree(small_run, made / "runs" / "demo")
     pixels = np.random.default_rng(0).integers(0, 256, (100, 9, 9), np.uint8)
@@ -71,6 +73,8 @@ def folder(small_run, tmp_path_factory):
     labels = np.arange(100) % 10
     split = {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels}
     np.savez(made / "mnist.npz", **split)
+    digits = build("digits", image_size=16, image_channels=1, num_classes=10)
+    table_of(digits, scale=0.01).save(made / "latency.json")
     (own,) = (b for b in blocks(ROOT / "docs" / "spaces.md") if b.language == "python")
     (made / "mine.py").write_text(own.code)
     return made
@@ -93,9 +97,9 @@ def test_what_is_not_marked_runs(page, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     names = {}  # one reader runs the blocks of a page one after another
     for block in blocks(page):
-        if block.mark is None and block.language == "python":
+        if not block.mark and block.language == "python":
             exec(block.code, names)
-        elif block.mark is None and block.language == "sh":
+        elif not block.mark and block.language == "sh":
             for command in block.commands():
                 program = next(p for p in OURS if command[: len(p)] == p)
                 assert status(command[len(program) :]) == 0, capsys.readouterr().err
@@ -146,15 +150,16 @@ def check(command):
     elif any(word.startswith("launch/") for word in command):
         check_script(command)
     else:
-        assert command[0] in (".ci/run", "tfds"), f"unknown program: {command}"
+        known = ".ci/run", "tensorboard", "tfds"
+        assert command[0] in known, f"unknown program: {command}"
 
 
 def check_ours(argv):
-    if argv[0] in usage.COMMANDS:
+    if argv and argv[0] in usage.COMMANDS:
         module = importlib.import_module(f"difnas_jax.commands.{argv[0]}")
         parse = getattr(module, "parse_flags", None) or module.parse_arguments
         parse(argv[1:])
-    elif argv not in (["--help"], ["--version"]):
+    elif argv not in ([], ["--help"], ["--version"]):
         _, config = parse_flags(argv)
         checks.check(config)
 
@@ -180,7 +185,12 @@ def check_script(command):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_every_field_that_is_named_is_one(page):
+def test_what_a_sentence_names_would_start(page, folder, monkeypatch):
+    """Commands and fields between words; in a command, capitals stand for a value."""
+    monkeypatch.chdir(folder)
     text = BLOCK.sub("", page.read_text())
+    for command in re.findall(r"`((?:difnas-jax|python -m) [^`]+)`", text):
+        if not re.search(r"\b[A-Z]{2,}\b", command):
+            check(shlex.split(command))
     named = re.findall(r"--config\.([a-z][\w.]*)", text)
     assert set(named) <= {*flat(default(), default())}

@@ -1,7 +1,14 @@
-"""In a real kernel of Jupyter, a run is a guest: the user's state and process stay."""
+"""In a real kernel of Jupyter: a run is a guest there, and the notebooks teach."""
 
+import base64
+import io
+import json
+import re
+
+import numpy as np
 import pytest
 from jobs import ROOT, environment
+from PIL import Image
 
 manager = pytest.importorskip("jupyter_client.manager", reason="no jupyter_client here")
 pytest.importorskip("ipykernel", reason="no kernel of Jupyter here")
@@ -23,23 +30,32 @@ print("state:", x, os.getpid() == pid, matplotlib.rcParams["backend"])
 
 
 @pytest.fixture
-def cell():
-    """A function that runs a cell and returns what it prints."""
-    started = manager.start_new_kernel(env=environment(PYTHONPATH=f"{ROOT}:tests"))
+def messages(tmp_path):
+    """A function that runs a cell and returns what it sends, in an empty folder."""
+    variables = environment(PYTHONPATH=f"{ROOT}:{ROOT}/tests")
+    kernel, client = manager.start_new_kernel(env=variables, cwd=str(tmp_path))
 
     def run(code):
-        printed = []
-
-        def hook(message):
-            content = message["content"]
-            printed.extend(content.get(name, "") for name in ("text", "evalue"))
-
-        started[1].execute_interactive(code, timeout=120, output_hook=hook)
-        return "".join(printed)
+        sent = []
+        hook = sent.append
+        client.execute_interactive(code, timeout=120, output_hook=hook)
+        return sent
 
     yield run
-    started[1].stop_channels()
-    started[0].shutdown_kernel(now=True)
+    client.stop_channels()
+    kernel.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def cell(messages):
+    """A function that runs a cell and returns what it prints."""
+
+    def run(code):
+        contents = [message["content"] for message in messages(code)]
+        texts = (one.get(name, "") for one in contents for name in ("text", "evalue"))
+        return "".join(texts)
+
+    return run
 
 
 @pytest.mark.filterwarnings("default")  # of what reads and writes to the kernel
@@ -53,3 +69,59 @@ def test_a_run_leaves_the_notebook_as_it_is(tmp_path, cell):
     assert "runpy ends with 0" in again[1]
     assert "error: --config" in cell("%run -m difnas_jax -- --config=nothing")
     assert cell(STATE).startswith("state: 41 True module://matplotlib_inline")
+
+
+NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in ("quickstart", "theory")]
+
+
+def cells(path, kind):
+    """The sources of the cells of a kind."""
+    found = json.loads(path.read_text())["cells"]
+    return ["".join(one["source"]) for one in found if one["cell_type"] == kind]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_without_outputs(path):
+    """In the format 4.5, which gives every cell a name; and of no machine."""
+    notebook = json.loads(path.read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert notebook["metadata"].keys() == {"kernelspec", "language_info"}
+    names = [one["id"] for one in notebook["cells"]]
+    assert len(names) == len(set(names))
+    for one in notebook["cells"]:
+        code = one["cell_type"] == "code"
+        assert one["metadata"] == {} and all(isinstance(t, str) for t in one["source"])
+        assert one.keys() - {"id", "cell_type", "metadata", "source"} == (
+            {"outputs", "execution_count"} if code else set()
+        )
+        assert not one.get("outputs") and one.get("execution_count") is None
+    text = "".join(cells(path, "code") + cells(path, "markdown"))
+    assert not re.search(r"(?<![\w.])/(home|root|tmp|work|usr|Users)/", text)
+
+
+def picture(message):
+    """The bytes of a picture that a cell has drawn, if any."""
+    data = message["content"].get("data", {})
+    if svg := data.get("image/svg+xml"):
+        assert svg.count("<path") > 20
+        return svg.encode()
+    return base64.b64decode(data.get("image/png", ""))
+
+
+@pytest.mark.filterwarnings("default")  # of what reads and writes to the kernel
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom(path, messages):
+    """Without an error or a warning, and with every figure that it promises."""
+    for code in cells(path, "code"):
+        sent = messages(code)
+        errors = [m["content"] for m in sent if m["msg_type"] == "error"]
+        warned = [m for m in sent if m["content"].get("name") == "stderr"]
+        assert not errors and not warned, code
+        drawn = list(filter(None, map(picture, sent)))
+        assert len(drawn) == len(re.findall(r"plt\.subplots|SVG\(", code)), code
+        for png in (one for one in drawn if one.startswith(b"\x89PNG")):
+            with Image.open(io.BytesIO(png)) as image:
+                pixels = np.asarray(image.convert("L"))
+            # Neither blank nor a frame alone.
+            assert min(pixels.shape) > 100 and np.mean(pixels < 250) > 0.01
+            assert len(np.unique(pixels)) > 50

@@ -25,7 +25,8 @@ class Preprocessing:
     """What a run did to the images that it did not train on.
 
     Attributes:
-      mean, std: of each channel, on the 0-1 scale.
+      mean: of each channel, on the 0-1 scale.
+      std: likewise.
       image_size: S, side of the square that the network reads, in pixels.
       channels: C, 1 for grey and 3 for colour.
       crop: key of `EVALUATION_CROPS`: the part of an image that becomes the square.

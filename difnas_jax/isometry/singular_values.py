@@ -83,6 +83,24 @@ def measure(
       (mean, spread) of the `op` and, where something passes beside it untouched, of
       the `branch` alone.
     """
+    rows = jacobian(case, rule, seed, batch_norm)
+    parts = {"op": moments(rows)}
+    if passes(case):
+        parts["branch"] = moments(_WITHOUT[case.op.kind](rows, case))
+    return parts
+
+
+def jacobian(
+    case: Case, rule: Initialisation, seed: int, batch_norm: bool = True
+) -> np.ndarray:
+    """The Jacobian of an op at one image, float64[outputs, inputs].
+
+    Args:
+      case: the op and its shape.
+      rule: the initial kernels.
+      seed: of kernels and images.
+      batch_norm: see `measure`.
+    """
     rng = np.random.default_rng([seed, zlib.crc32(case.label.encode())])
     shape = IMAGES, case.side, case.side, case.inputs
     images = rng.standard_normal(shape).astype(np.float32)
@@ -91,11 +109,7 @@ def measure(
     block, variables = _block(case), _variables(case, rule, rng)
     take = _with_statistics if batch_norm else _without_statistics
     variables = take(block, variables, jnp.asarray(images))
-    rows = np.asarray(_jacobian(block, variables, images[0]), np.float64)
-    parts = {"op": moments(rows)}
-    if passes(case):
-        parts["branch"] = moments(_WITHOUT[case.op.kind](rows, case))
-    return parts
+    return np.asarray(_jacobian(block, variables, images[0]), np.float64)
 
 
 def moments(jacobian: np.ndarray) -> tuple[float, float]:

@@ -58,7 +58,8 @@ class ChainSpace(SequentialSpace):
     """A single-path search space: stem, fixed blocks, L searchable layers, head.
 
     Attributes:
-      stem_channels, stem_stride: the 3x3 convolution at the start.
+      stem_channels: outputs of the 3x3 convolution at the start.
+      stem_stride: its stride.
       fixed: blocks between the stem and the searchable layers.
       head_channels: outputs of the 1x1 convolution before global pooling.
       activation: of all blocks, stem and head; a key of `models.modules.ACTIVATIONS`.
