@@ -1,5 +1,6 @@
 """The network of a run for other programs: command, stage and model card."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -118,7 +119,7 @@ REFUSED = [
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: " ".join(row[0][1:]))
 def test_bad_input_is_one_line(small_run, tmp_path, monkeypatch, capsys, row):
     flags, *named = row
-    needy = exporters.Exporter(print, print, "", writes_with=("no_such_package",))
+    needy = dataclasses.replace(EXPORTERS["onnx"], writes_with=("no_such_package",))
     monkeypatch.setitem(EXPORTERS, "needy", needy)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")

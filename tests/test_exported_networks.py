@@ -114,7 +114,7 @@ def test_folded_batch_norms_change_no_logit(name):
     variables = folded(net.variables)
     assert_same_logits(run(variables), run(net.variables))
     # All but the last of cells, which has no convolution before it, only add a bias.
-    statistics = flatten_dict(variables["batch_stats"]).items()
+    statistics: Any = flatten_dict(variables["batch_stats"]).items()
     left = {leaf[0] for leaf, value in statistics if leaf[-1] == "mean" and value.any()}
     assert left == {"bn_last"} & net.variables["batch_stats"].keys()
 
@@ -207,6 +207,6 @@ def test_a_supernet_is_not_a_found_network():
 
 
 def test_a_program_for_any_batch_has_no_kernels_of_this_gpu():
-    shape = export.symbolic_shape("batch, 4, 4, 8")
+    shape: Any = export.symbolic_shape("batch, 4, 4, 8")
     assert not depthwise_kernels.take(shape, CHANNELS_LAST)
     assert depthwise_kernels.take((2, 4, 4, 8), CHANNELS_LAST)

@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -125,7 +126,7 @@ def missing(packages: Sequence[str]) -> list[str]:
     return [name for name in packages if importlib.util.find_spec(name) is None]
 
 
-def _cpu() -> jax.Device:
+def _cpu() -> Any:
     """A processor: on GPU and TPU, products of float32 are rounded.
 
     Raises:

@@ -1,5 +1,6 @@
 """A found network for PyTorch and ONNX: weights, and a module that runs them."""
 
+import importlib
 import json
 import logging
 import runpy
@@ -102,12 +103,10 @@ def write_onnx(network: TrainedNetwork, fold: bool, folder: Path) -> None:
 
 def run_onnx(folder: Path, pixels: np.ndarray) -> np.ndarray:
     """The logits of uint8[N, S, S, C], by ONNX Runtime."""
-    import onnxruntime  # an extra
-
-    session = onnxruntime.InferenceSession(
-        folder / ONNX, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {"images": _channels_first(pixels)})[0]
+    runtime = importlib.import_module("onnxruntime")  # an extra
+    file, providers = folder / ONNX, ["CPUExecutionProvider"]
+    session = runtime.InferenceSession(file, providers=providers)
+    return np.asarray(session.run(None, {"images": _channels_first(pixels)})[0])
 
 
 def loaded(folder: Path) -> tuple[Any, Any]:
