@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 
 from difnas_jax.config import build
 from difnas_jax.config.comments import as_flag, changes
-from difnas_jax.config.stages import BY_DEFAULT
 from difnas_jax.report import captions, isometry, svg
 from difnas_jax.report.drawings import draw
 from difnas_jax.report.numbers import EARLIER, Values, collect, found_in
@@ -96,9 +95,7 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
             scored=[name for name in scored.columns if name not in known]
             if scored
             else [],
-            absent=[
-                name for name in BY_DEFAULT[:-1] if not _left(name, config, workdir)
-            ],
+            absent=[n for n in captions.OF_STAGES if not _left(n, config, workdir)],
             config=config,
             changed=[as_flag(name, now) for name, (_, now) in changes(config).items()],
             isometry=isometry.measured(config, workdir),
