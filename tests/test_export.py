@@ -81,7 +81,7 @@ def test_the_card_says_how_good_it_is_and_how_it_was_found(exported, small_run):
     net = difnas_jax.load(small_run)
     assert net.text in card and "`evolution`" in card and "folded into" in card
     assert all(f"{cost:,}" in card for cost in net.costs.values())
-    assert f"{net.facts['test_accuracy']:.4g}" in card
+    assert f"| accuracy on test | {net.facts['test_accuracy']:.3g} |" in card
     assert all(f"- {n}: {n}\n" in card for n in range(10))
     given = dict(net.facts, found={**net.facts["found"], "provenance": {}})
     object.__setattr__(net, "facts", given)
