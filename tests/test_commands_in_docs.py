@@ -93,8 +93,9 @@ def test_every_block_names_its_language(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_what_is_not_marked_runs(page, folder, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
+def test_what_is_not_marked_runs(page, folder, tmp_path, monkeypatch, capsys):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     names = {}  # one reader runs the blocks of a page one after another
     for block in blocks(page):
         if not block.mark and block.language == "python":
