@@ -20,6 +20,7 @@ lint: $(VENV)/dev.installed
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(VENV)/bin/shellcheck launch/*.sh launch/gke/*.sh .ci/run
+	$(VENV)/bin/hadolint Dockerfile
 	$(RUN) pyright --pythonpath $(VENV)/bin/python
 
 docs: $(VENV)/docs.installed

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from difnas_jax.config.files import PACKAGE, shipped_configs
+from difnas_jax.config.files import PACKAGE, shipped, shipped_configs
 from difnas_jax.runtime.output import show, silence
 from difnas_jax.runtime.versions import versions
 from difnas_jax.search.counting import networks_within
@@ -87,6 +87,8 @@ def help_text() -> str:
             _table("spaces (--config.space.name)", map(_of_space, SPACES)),
             "fields: --config=NAME --help-config prints all of them with their values; "
             "they are in\n  difnas_jax/config/fields.py and method_fields.py",
+            f"notebooks:\n  {shipped('notebooks')}",
+            f"scripts for GPU hosts, TPU slices, SLURM and GKE:\n  {shipped('launch')}",
         ]
     )
 

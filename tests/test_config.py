@@ -1,12 +1,7 @@
 """Config: typed overrides, strict arguments, files that load and lock."""
 
 import importlib.util
-import os
 import re
-import shutil
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -100,29 +95,6 @@ def write_config(path, seed):
         "    return config",
     ]
     path.write_text("\n".join(lines))
-
-
-def test_names_hold_in_an_installed_package(tmp_path):
-    """The wheel has `configs/` inside of the package: copied, as pip may be offline."""
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wheel = wheel["tool"]["hatch"]["build"]["targets"]["wheel"]
-    ((source, target),) = wheel["force-include"].items()
-    for name, place in ((wheel["packages"][0], "difnas_jax"), (source, target)):
-        shutil.copytree(ROOT / name, tmp_path / "site" / place)
-    code = (
-        "from difnas_jax.config import files;"
-        "files.load_config('mbv2:smoke'), files.load_config('spos:digits');"
-        "print(*files.shipped_configs().values(), sep='\\n')"
-    )
-    output = subprocess.check_output(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-        text=True,
-    )
-    assert len(output.splitlines()) == len(CONFIGS)
-    inside = tmp_path / "site" / "difnas_jax" / "configs"
-    assert all(Path(line).is_relative_to(inside) for line in output.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_memory_is_in_huge_pages_unless_the_environment_says_otherwise(
 
 
 def test_memory_of_the_image_is_in_huge_pages():
-    lines = (ROOT / "launch" / "gke" / "Dockerfile").read_text().splitlines()
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
     assert f"ENV {TUNABLES}=glibc.malloc.hugetlb=1" in lines
 
 

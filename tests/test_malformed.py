@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from difnas_jax import checks
+from difnas_jax.choices import CHOICES
 from difnas_jax.main import main
 from difnas_jax.runtime import artifacts, files, locks
 from difnas_jax.runtime.checkpoint import Checkpoints
@@ -73,7 +73,7 @@ COMMANDS: list[tuple[tuple[str, ...], Sequence[str]]] = [
 ]
 # field -> values; the line names the field and the value as it was given.
 VALUES = {
-    **dict.fromkeys(checks.CHOICES, ("nonsense",)),
+    **dict.fromkeys(CHOICES, ("nonsense",)),
     "seed": ("one", "1.5", "-1"),
     "space.image_size": ("0", f"1{'0' * 12}"),
     "space.image_channels": ("0",),

@@ -54,6 +54,8 @@ def test_help_lists_commands_configs_methods_spaces_and_fields(program, capsys):
     for row in listed["spaces"].values():
         assert re.fullmatch(r"\d+ layers, [\d,]+ networks", row)
     assert "--help-config" in text and "difnas_jax/config/fields.py" in text
+    for folder in ("launch", "notebooks"):
+        assert f"\n  {ROOT / folder}" in text
     for flag in ("--workdir", "--dry-run", "--no-distributed", "--join-timeout"):
         assert flag in text
 

@@ -27,13 +27,18 @@ from difnas_jax.runtime.given_paths import given_path
 PACKAGE = Path(__file__).parents[1]
 
 
-def shipped_configs() -> dict[str, Path]:
-    """{name: file} of the configs that come with the package.
+def shipped(name: str) -> Path:
+    """A folder that comes with the package: `configs`, `launch` or `notebooks`.
 
-    They are inside an installed package and beside the package in a checkout.
+    It is inside an installed package and beside the package in a checkout.
     """
-    inside, beside = PACKAGE / "configs", PACKAGE.parent / "configs"
-    folder = inside if inside.is_dir() else beside
+    inside, beside = PACKAGE / name, PACKAGE.parent / name
+    return inside if inside.is_dir() else beside
+
+
+def shipped_configs() -> dict[str, Path]:
+    """{name: file} of the configs that come with the package."""
+    folder = shipped("configs")
     return {
         path.relative_to(folder).with_suffix("").as_posix(): path
         for path in sorted(folder.rglob("*.py"))

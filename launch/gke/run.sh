@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "$0")/../common.sh"
 
 need NAME "the name of the job"
-need IMAGE "an image built from launch/gke/Dockerfile"
+need IMAGE "an image of Dockerfile with EXTRA=tpu"
 need CLAIM "a persistent volume claim that many pods may write"
 need HOSTS "the number of hosts of the slice"
 need CHIPS "the number of TPU chips of each host"
