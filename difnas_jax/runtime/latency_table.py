@@ -119,7 +119,8 @@ class LatencyTable:
     @property
     def milliseconds(self) -> np.ndarray:
         """float64[L, O]: what an op adds to a network; 0 where it is not allowed."""
-        ms, blocks = np.zeros((2, *self.space.allowed.shape))
+        shape = self.space.allowed.shape
+        ms, blocks = np.zeros(shape), np.zeros(shape, np.int64)
         for layer, op in zip(*np.nonzero(self.space.allowed), strict=True):
             row = self.layers[layer][self.space.ops[op].name]
             ms[layer, op], blocks[layer, op] = row["ms"], row["blocks"]
