@@ -1,75 +1,34 @@
 """Checks of the whole config, before any compute is spent."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from difnas_jax import data
+from difnas_jax.choices import CHOICES
 from difnas_jax.config import build
 from difnas_jax.config.build import field
 from difnas_jax.config.ranges import check_numbers
 from difnas_jax.deployment.exporters import check_formats
 from difnas_jax.errors import InputError, require
-from difnas_jax.models.initializers import DEPTHWISE_RULES, KERNEL_RULES
-from difnas_jax.models.modules import ACTIVATIONS
-from difnas_jax.models.network import DTYPES
-from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
 from difnas_jax.scoring.indicators import INDICATORS
-from difnas_jax.scoring.scorers import SCORERS, needs_validation, scorer_row, stage_of
-from difnas_jax.search.additive import DROPPED_LAYERS
-from difnas_jax.search.algorithms import ALGORITHMS
+from difnas_jax.scoring.scorers import needs_validation, scorer_row, stage_of
 from difnas_jax.search.base import Settings
 from difnas_jax.search.counting import networks_within
 from difnas_jax.search.population import RandomSearch
 from difnas_jax.search.problem import Problem
-from difnas_jax.spaces import SPACES, SearchSpace
-from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS, Wiring
+from difnas_jax.spaces import SearchSpace
+from difnas_jax.spaces.layer_indicator import Wiring
 from difnas_jax.stages import search
 from difnas_jax.stages.chosen import check_inputs, chosen_stages
-from difnas_jax.stages.weights import WEIGHTS
 from difnas_jax.training.amount import AMOUNTS, check_amount
 from difnas_jax.training.disturbance import check_fits
-from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.gradients import BATCH_SHARING
-from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES
 from difnas_jax.training.paths import LEARNED, SAMPLERS, paths_per_update
 from difnas_jax.training.placements import PLACEMENTS
-from difnas_jax.training.projection import UPDATES, check_projected_kernels
-from difnas_jax.training.recipe import MEMORIES, Recipe
-
-CHOICES: dict[str, Iterable[str]] = {
-    "space.name": SPACES,
-    "data.source": data.SOURCES,
-    "data.corrupt": ("error", "skip"),
-    "data.augmentation": data.AUGMENTATIONS,
-    "method.kernels": KERNEL_RULES,
-    "method.depthwise": DEPTHWISE_RULES,
-    "method.activation": ("", *ACTIVATIONS),
-    "method.trainable": TRAINABLE,
-    "method.sampling": SAMPLERS,
-    "method.update": UPDATES,
-    "method.batch_sharing": BATCH_SHARING,
-    "method.memory": MEMORIES,
-    "method.layer_indicator": LAYER_INDICATORS,
-    "method.indicator": INDICATORS,
-    "method.dropped_layer": DROPPED_LAYERS,
-    "method.score": SCORERS,
-    "method.combiner": COMBINERS,
-    "method.proxy_kernels": ("", *KERNEL_RULES),
-    "search.algorithm": ALGORITHMS,
-    "supernet.placement": PLACEMENTS,
-    "supernet.optimizer": OPTIMIZERS,
-    "supernet.schedule": SCHEDULES,
-    "supernet.dtype": DTYPES,
-    "retrain.optimizer": OPTIMIZERS,
-    "retrain.schedule": SCHEDULES,
-    "retrain.dtype": DTYPES,
-    "retrain.weights": WEIGHTS,
-    "retrain.kernels": KERNEL_RULES,
-    "retrain.depthwise": DEPTHWISE_RULES,
-}
+from difnas_jax.training.projection import check_projected_kernels
+from difnas_jax.training.recipe import Recipe
 
 
 def check(config: ConfigDict) -> None:

@@ -15,6 +15,7 @@ LEVELS = {
     "main": 7,
     "pipeline": 7,
     "checks": 7,
+    "choices": 7,
     "plan": 7,
     "usage": 7,
     "commands": 7,
@@ -37,6 +38,7 @@ LEVELS = {
 }
 # Within a level these may be imported by the others.
 WITHIN = {
+    ("checks", "choices"),
     ("commands", "checks"),
     ("commands", "main"),
     ("commands", "pipeline"),

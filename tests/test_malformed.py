@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from difnas_jax import checks
+from difnas_jax.choices import CHOICES
 from difnas_jax.main import main
 from difnas_jax.runtime import artifacts, files, locks
 from difnas_jax.runtime.checkpoint import Checkpoints
@@ -73,7 +73,7 @@ COMMANDS: list[tuple[tuple[str, ...], Sequence[str]]] = [
 ]
 # field -> values; the line names the field and the value as it was given.
 VALUES = {
-    **dict.fromkeys(checks.CHOICES, ("nonsense",)),
+    **dict.fromkeys(CHOICES, ("nonsense",)),
     "seed": ("one", "1.5", "-1"),
     "space.image_size": ("0", f"1{'0' * 12}"),
     "space.image_channels": ("0",),
@@ -110,6 +110,8 @@ VALUES = {
     "search.distance": ("0",),
     "search.max_macs": ("1e-1", "1e999"),
     "search.max_params": ("1000",),
+    "search.max_latency_ms": ("0.5", "-1", "nan", "inf"),  # without a table
+    "search.latency": ("none.json", "gs://b/c", "README.md"),
     "retrain.momentum": ("1.5",),
     "retrain.label_smoothing": ("1",),
     "retrain.dropout": ("1",),

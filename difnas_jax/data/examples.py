@@ -19,10 +19,9 @@ from difnas_jax.data.decoding import (
     MODES,
     holds_colours,
     opened,
-    resized,
     upright_size,
 )
-from difnas_jax.data.images import CROP_DRAWS, Crop, whole
+from difnas_jax.data.images import CROP_DRAWS, Crop, decoded, whole
 from difnas_jax.errors import InputError, one_line, require
 
 T = TypeVar("T")
@@ -69,7 +68,13 @@ class DecodedExamples:
         images = np.empty((len(index), self.size, self.size, self.channels), np.uint8)
         labels, replaced = np.empty(len(index), np.int32), {}
         for row, (position, numbers) in enumerate(zip(index, draws, strict=True)):
-            pixels = functools.partial(self._pixels, draws=numbers)
+            pixels = functools.partial(
+                decoded,
+                crop=self.crop,
+                draws=numbers,
+                size=self.size,
+                channels=self.channels,
+            )
             images[row], labels[row], reason = first_readable(
                 self.records, int(position), pixels, self.skip_corrupt
             )
@@ -77,37 +82,10 @@ class DecodedExamples:
                 replaced[row] = reason
         return Arrays(images, labels), replaced
 
-    def _pixels(self, stored: StoredImage, draws: np.ndarray) -> np.ndarray:
-        return decoded(stored, self.crop, draws, self.size, self.channels)
-
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Those of the records; grey images are repeated."""
         mean, std = self.records.pixel_statistics()
         return np.resize(mean, self.channels), np.resize(std, self.channels)
-
-
-def decoded(
-    stored: StoredImage, crop: Crop, draws: np.ndarray, size: int, channels: int
-) -> np.ndarray:
-    """A part of an image as a square.
-
-    Args:
-      stored: the image.
-      crop: which part.
-      draws: float64[CROP_DRAWS] in [0, 1), what a random crop reads.
-      size: side of the square, S.
-      channels: C, 1 or 3.
-
-    Returns:
-      uint8[S, S, C].
-
-    Raises:
-      One of `CORRUPT`: it is no image that is read.
-    """
-    image = opened(stored)
-    box = crop(*upright_size(image), draws)
-    part = resized(image, box, size, MODES[channels])
-    return np.asarray(part).reshape(size, size, channels)
 
 
 # Images in the shape of the space.

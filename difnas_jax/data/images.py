@@ -1,4 +1,4 @@
-"""Work on images: crop them, and shift their colours.
+"""Work on images: crop them, bring the crop to a size, and shift their colours.
 
 A crop is a function of the size of the image and of four uniform random numbers, and
 nothing else: the same numbers give the same crop on any host and in any worker.
@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.data.decoding import Box
+from difnas_jax.data.base import StoredImage
+from difnas_jax.data.decoding import MODES, Box, opened, resized, upright_size
 
 # (width, height, float64[CROP_DRAWS] in [0, 1)) -> box.
 Crop = Callable[[int, int, np.ndarray], Box]
@@ -81,6 +82,30 @@ AUGMENTATIONS: dict[str, Callable[[ConfigDict], tuple[Crop, Crop]]] = {
         centre,
     ),
 }
+
+
+def decoded(
+    stored: StoredImage, crop: Crop, draws: np.ndarray, size: int, channels: int
+) -> np.ndarray:
+    """A part of an image as a square.
+
+    Args:
+      stored: the image.
+      crop: which part.
+      draws: float64[CROP_DRAWS] in [0, 1), what a random crop reads.
+      size: side of the square, S.
+      channels: C, 1 or 3.
+
+    Returns:
+      uint8[S, S, C].
+
+    Raises:
+      One of `CORRUPT`: it is no image that is read.
+    """
+    image = opened(stored)
+    box = crop(*upright_size(image), draws)
+    part = resized(image, box, size, MODES[channels])
+    return np.asarray(part).reshape(size, size, channels)
 
 
 def random_crop(images: np.ndarray, padding: int, draws: np.ndarray) -> np.ndarray:

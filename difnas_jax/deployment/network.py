@@ -74,7 +74,7 @@ class TrainedNetwork:
         return self.model.space
 
     @property
-    def costs(self) -> dict[str, int]:
+    def costs(self) -> dict[str, float]:
         """By name (`macs`, `params`)."""
         return cost_table(self.space).of_one(self.architecture)
 

@@ -11,8 +11,13 @@ from ml_collections import ConfigDict
 from difnas_jax.data.base import Arrays
 from difnas_jax.data.batches import Normalizer
 from difnas_jax.data.decoding import CORRUPT
-from difnas_jax.data.examples import decoded, fitted
-from difnas_jax.data.images import AUGMENTATIONS, CROP_DRAWS, EVALUATION_CROPS
+from difnas_jax.data.examples import fitted
+from difnas_jax.data.images import (
+    AUGMENTATIONS,
+    CROP_DRAWS,
+    EVALUATION_CROPS,
+    decoded,
+)
 from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.runtime.given_paths import given_path
 

@@ -9,6 +9,13 @@ from difnas_jax.scoring.scorers import scorer_row
 from difnas_jax.search.algorithms import ALGORITHMS
 
 OF_A_SUPERNET = {"indicator", "supernet"}  # needs of a score
+# Stage -> what the page shows of it.
+OF_STAGES = {
+    "supernet": "the training curve of the supernet",
+    "indicator": "the indicator",
+    "search": "the search and its candidates",
+    "retrain": "the accuracy and the curves of the retrained network",
+}
 
 
 def method(config: ConfigDict) -> str:

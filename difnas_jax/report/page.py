@@ -95,7 +95,7 @@ def render(config: ConfigDict, workdir: Path, results: Values, images: Images) -
             scored=[name for name in scored.columns if name not in known]
             if scored
             else [],
-            absent=[name for name in EARLIER if not _left(name, config, workdir)],
+            absent=[n for n in captions.OF_STAGES if not _left(n, config, workdir)],
             config=config,
             changed=[as_flag(name, now) for name, (_, now) in changes(config).items()],
             isometry=isometry.measured(config, workdir),

@@ -62,6 +62,7 @@ class LatencyTable:
         Raises:
           InputError: the file is missing or damaged.
         """
+        require(path.is_file(), FIELD, FORM, f"{str(path)!r}, which is no file")
         with files.given_file(f"{FIELD}: {path}", FORM):
             values = files.read_checked_json(path)
             table = cls(
