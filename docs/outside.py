@@ -16,6 +16,7 @@ OUTSIDE = (
     "CONTRIBUTING.md",
     "benchmarks/*/*.md",
     "benchmarks/training_free/columns.csv",
+    "notebooks/*.ipynb",
 )
 
 

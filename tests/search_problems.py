@@ -130,7 +130,7 @@ def problems(draw: st.DrawFn) -> tuple[SearchSpace, CostTable, Budget]:
     costs = random_costs(space, draw(st.integers(0, 10_000)))
     bounds = {}
     for name, (lowest, highest) in reachable(costs, space.allowed).items():
-        values = st.integers(lowest, highest)
+        values = st.integers(int(lowest), int(highest))
         low, high = sorted((draw(values), draw(values)))
         bounds[name] = low, draw(st.sampled_from((high, None)))
     return space, costs, Budget(bounds)
@@ -139,4 +139,4 @@ def problems(draw: st.DrawFn) -> tuple[SearchSpace, CostTable, Budget]:
 def supernet_params(space: SearchSpace) -> int:
     """Parameters of all candidates together, without layer-indicator batch norms."""
     table = cost_table(space)
-    return int(table.tables[PARAMS].sum()) + table.fixed[PARAMS]
+    return int(table.tables[PARAMS].sum() + table.fixed[PARAMS])

@@ -3,10 +3,11 @@
 A block of commands (`sh`) or of Python is run here, in a folder that has what the pages
 speak of, unless the line before it is one of these comments, which no reader sees:
 
-    <!-- run by: tests/test_x.py::test_name -->    or .ci/run: LINE
+    <!-- run by: tests/test_x.py::test_name; .ci/run: make test -->
     <!-- not run: needs a TPU -->
 
-Of a command that is not run, the flags are parsed and the config is checked.
+Of a command that is not run, the flags are parsed and the config is checked; where its
+data are there, `--dry-run` says what it would do.
 """
 
 import importlib
@@ -25,7 +26,7 @@ from PIL import Image
 from test_latency_costs import table_of
 
 from difnas_jax import __main__ as entrance
-from difnas_jax import checks, usage
+from difnas_jax import checks, plan, usage
 from difnas_jax.config import default
 from difnas_jax.config.build import flat
 from difnas_jax.main import parse_flags
@@ -70,6 +71,12 @@ def folder(small_run, tmp_path_factory):
     pixels = np.random.default_rng(0).integers(0, 256, (100, 9, 9), np.uint8)
     for name in ("cat.jpg", "dog.png"):
         Image.fromarray(pixels[0]).save(made / name)
+    for place in (f"{split}/{kind}" for split in ("train", "test") for kind in "abc"):
+        (made / "photos" / place).mkdir(parents=True)
+        for number in range(30):
+            Image.fromarray(pixels[number]).save(
+                made / "photos" / place / f"{number}.png"
+            )
     labels = np.arange(100) % 10
     split = {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels}
     np.savez(made / "mnist.npz", **split)
@@ -93,8 +100,9 @@ def test_every_block_names_its_language(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_what_is_not_marked_runs(page, folder, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
+def test_what_is_not_marked_runs(page, folder, tmp_path, monkeypatch, capsys):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     names = {}  # one reader runs the blocks of a page one after another
     for block in blocks(page):
         if not block.mark and block.language == "python":
@@ -115,11 +123,11 @@ def status(argv):
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_what_is_run_elsewhere_is_there(page):
-    for block in blocks(page):
-        if block.mark == "run by":
-            path, _, name = re.split(r"(::|: )", block.text, maxsplit=1)
-            lines = (ROOT / path).read_text().splitlines()
-            assert {name, f"def {name}"} & {line.partition("(")[0] for line in lines}
+    marks = [block.text for block in blocks(page) if block.mark == "run by"]
+    for place in "; ".join(marks).split("; ") if marks else ():
+        path, _, name = re.split(r"(::|: )", place, maxsplit=1)
+        lines = (ROOT / path).read_text().splitlines()
+        assert {name, f"def {name}"} & {line.partition("(")[0] for line in lines}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -143,14 +151,14 @@ def check(command):
         assert all(
             f"\n{name}:" in (ROOT / "Makefile").read_text() for name in command[1:]
         )
-    elif command[:2] == ["pip", "install"]:
+    elif command[:2] in (["pip", "install"], ["pip", "wheel"]):
         known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         extras = re.findall(r"\[(\w+)\]", " ".join(command))
         assert set(extras) <= known["optional-dependencies"].keys()
     elif any(word.startswith("launch/") for word in command):
         check_script(command)
     else:
-        known = ".ci/run", "tensorboard", "tfds"
+        known = ".ci/run", "docker", "tensorboard", "tfds"
         assert command[0] in known, f"unknown program: {command}"
 
 
@@ -160,8 +168,10 @@ def check_ours(argv):
         parse = getattr(module, "parse_flags", None) or module.parse_arguments
         parse(argv[1:])
     elif argv not in ([], ["--help"], ["--version"]):
-        _, config = parse_flags(argv)
+        flags, config = parse_flags(argv)
         checks.check(config)
+        if config.data.source == "digits" or Path(config.data.path or "none").exists():
+            list(plan.dry_run(config, flags.workdir or Path("runs/new")))
 
 
 def check_benchmark(module, *flags):

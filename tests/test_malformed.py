@@ -110,6 +110,8 @@ VALUES = {
     "search.distance": ("0",),
     "search.max_macs": ("1e-1", "1e999"),
     "search.max_params": ("1000",),
+    "search.max_latency_ms": ("0.5", "-1", "nan", "inf"),  # without a table
+    "search.latency": ("none.json", "gs://b/c", "README.md"),
     "retrain.momentum": ("1.5",),
     "retrain.label_smoothing": ("1",),
     "retrain.dropout": ("1",),

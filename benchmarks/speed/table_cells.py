@@ -200,7 +200,7 @@ def _operations() -> int:
     multiply-add is two operations.
     """
     costs = cost_table(network.six_ops())
-    macs = int(costs.tables["macs"].sum()) + 6 * costs.fixed["macs"]
+    macs = int(costs.tables["macs"].sum() + 6 * costs.fixed["macs"])
     return 2 * 2 * macs * PROGRAMS["difnas_fair"].batch_size
 
 

@@ -10,6 +10,7 @@ run, and changes nothing in it.
 """
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,17 +69,19 @@ def _export(flags: argparse.Namespace) -> None:
 
 
 def check_target(path: Path) -> None:
-    """Refuse a target that holds something, or that is no folder.
+    """Refuse a target that holds something, or that cannot be made.
 
     Raises:
       InputError: naming it.
     """
     try:
         empty = not path.exists() or not any(path.iterdir())
+        above = next(each for each in path.absolute().parents if each.exists())
+        tempfile.TemporaryFile(dir=above).close()
     except OSError as error:
         raise InputError(
-            f"--to: expected a new or an empty folder, got {str(path)!r} "
-            f"({error.strerror})"
+            f"--to: expected a folder that can be made and written, {str(path)!r} "
+            f"cannot ({error.strerror})"
         ) from error
     require(
         empty, "--to", "a new or an empty folder", f"{str(path)!r}, which has files"

@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -73,10 +74,10 @@ def check_formats(field: str, formats: Sequence[str]) -> None:
     expected = f"some of {', '.join(EXPORTERS)}, each once"
     require(fits, field, expected, repr(",".join(map(str, formats))))
     for name in formats:
-        missing = _missing(EXPORTERS[name].writes_with)
-        expected = f"{' and '.join(missing)} to be installed, for {name!r}"
-        way_out = f"none (extra 'onnx'; pip install {' '.join(missing)})"
-        require(not missing, field, expected, way_out)
+        absent = missing(EXPORTERS[name].writes_with)
+        expected = f"{' and '.join(absent)} to be installed, for {name!r}"
+        way_out = f"none (extra 'onnx'; pip install {' '.join(absent)})"
+        require(not absent, field, expected, way_out)
     _cpu()
 
 
@@ -103,8 +104,8 @@ def export(
     for name in formats:
         row = EXPORTERS[name]
         row.write(written, fold, folder)
-        if missing := _missing(row.runs_with):
-            say(f"export: {name}: written, not compared without {', '.join(missing)}")
+        if absent := missing(row.runs_with):
+            say(f"export: {name}: written, not compared without {', '.join(absent)}")
             continue
         with jax.default_device(_cpu()):
             difference = np.abs(row.run(folder, pixels) - logits).max()
@@ -120,11 +121,12 @@ def export(
         file.write(text)
 
 
-def _missing(packages: Sequence[str]) -> list[str]:
+def missing(packages: Sequence[str]) -> list[str]:
+    """Those of some packages that are not installed."""
     return [name for name in packages if importlib.util.find_spec(name) is None]
 
 
-def _cpu() -> jax.Device:
+def _cpu() -> Any:
     """A processor: on GPU and TPU, products of float32 are rounded.
 
     Raises:

@@ -6,6 +6,7 @@ from typing import Any
 from difnas_jax.config.method_fields import method_fields
 from difnas_jax.deployment.network import TrainedNetwork
 from difnas_jax.deployment.preprocessing import Preprocessing
+from difnas_jax.spaces.costs import LATENCY, MACS, PARAMS, in_words
 
 FILE = "model_card.md"
 # What of an image becomes the square that the network reads, by
@@ -23,7 +24,11 @@ NUMBERS = {
     "validation_accuracy": "accuracy on validation",
     "steps": "updates of its training",
 }
-COSTS = {"macs": "multiply-adds", "params": "parameters"}
+COSTS = {
+    MACS: "multiply-adds",
+    PARAMS: "parameters",
+    LATENCY: "milliseconds for a batch, by the latency table of its search",
+}
 Facts = dict[str, Any]
 
 
@@ -87,16 +92,12 @@ def _numbers(network: TrainedNetwork) -> Iterator[str]:
     yield "| --- | --: |"
     for name, words in NUMBERS.items():
         if name in facts:
-            value = facts[name]
-            yield (
-                f"| {words} | {value:,.4g} |"
-                if value < 1
-                else f"| {words} | {value:,} |"
-            )
+            yield f"| {words} | {in_words(facts[name])} |"
     for name, value in (facts.get("found", {}).get("costs") or network.costs).items():
-        yield f"| {COSTS.get(name, name)} | {value:,} |"
+        yield f"| {COSTS.get(name, name)} | {in_words(value)} |"
     for warning in facts.get("warnings", ()):
-        yield f"| warning | {warning} |"
+        yield ""
+        yield f"Warning: {warning}."
 
 
 def _origin(network: TrainedNetwork) -> Iterator[str]:

@@ -27,14 +27,8 @@ images = np.zeros({images_last}, np.uint8)  # [batch, height, width, channels]
 logits = program.call(images)
 ```
 
-Other runtimes of StableHLO take its portable bytecode for one platform and one batch:
-
-```python
-import jax
-
-one = jax.export.export(jax.jit(program.call), platforms=["cpu"])(images)
-bytecode = one.mlir_module_serialized
-```"""
+Other runtimes of StableHLO would have to choose the platform and the size of the batch
+in its bytecode, `program.mlir_module_serialized`; ONNX is the simpler form for them."""
 
 
 def write(network: TrainedNetwork, fold: bool, folder: Path) -> None:

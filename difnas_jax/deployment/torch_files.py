@@ -1,5 +1,6 @@
 """A found network for PyTorch and ONNX: weights, and a module that runs them."""
 
+import importlib
 import json
 import logging
 import runpy
@@ -70,7 +71,7 @@ def write(network: TrainedNetwork, fold: bool, folder: Path) -> None:
 
 def run(folder: Path, pixels: np.ndarray) -> np.ndarray:
     """The logits of uint8[N, S, S, C], by the module in a folder."""
-    torch, model = _loaded(folder)
+    torch, model = loaded(folder)
     with torch.no_grad():
         return model(torch.from_numpy(_channels_first(pixels))).numpy()
 
@@ -82,7 +83,7 @@ def write_onnx(network: TrainedNetwork, fold: bool, folder: Path) -> None:
     """
     with tempfile.TemporaryDirectory() as own:
         write(network, fold, Path(own))
-        torch, model = _loaded(Path(own))
+        torch, model = loaded(Path(own))
     # It warns that torchvision is not installed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     space = network.space
@@ -102,15 +103,13 @@ def write_onnx(network: TrainedNetwork, fold: bool, folder: Path) -> None:
 
 def run_onnx(folder: Path, pixels: np.ndarray) -> np.ndarray:
     """The logits of uint8[N, S, S, C], by ONNX Runtime."""
-    import onnxruntime  # an extra
-
-    session = onnxruntime.InferenceSession(
-        folder / ONNX, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {"images": _channels_first(pixels)})[0]
+    runtime = importlib.import_module("onnxruntime")  # an extra
+    file, providers = folder / ONNX, ["CPUExecutionProvider"]
+    session = runtime.InferenceSession(file, providers=providers)
+    return np.asarray(session.run(None, {"images": _channels_first(pixels)})[0])
 
 
-def _loaded(folder: Path) -> tuple[Any, Any]:
+def loaded(folder: Path) -> tuple[Any, Any]:
     """PyTorch, an extra that the module alone imports, and the network of a folder."""
     module = runpy.run_path(str(folder / MODULE))
     return module["torch"], module["load"](folder / WEIGHTS)

@@ -10,6 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from difnas_jax.deployment.folding import norm_of
+from difnas_jax.errors import require
 from difnas_jax.models.branches import cell_name
 from difnas_jax.models.layers import layer_name
 from difnas_jax.models.network import Network
@@ -29,8 +30,14 @@ def structure(model: Network, folded: bool) -> dict[str, Any]:
     Args:
       model: of a space with one op in each layer.
       folded: whether convolutions have biases in place of batch norms.
+
+    Raises:
+      InputError: a layer has several ops, as in a supernet.
     """
     space = model.space
+    single = all(len(layer.ops) == 1 for layer in space.layers)
+    fits = single and not model.parallel_identity
+    require(fits, "network", "one op in each layer", "a subnet of a supernet")
     activation = model.activation or getattr(space, "activation", "relu")
     blocks = list(BLOCKS[type(space)](space))
     for block in [*blocks, *(edge for b in blocks for edge in b.get("edges", ()))]:

@@ -13,7 +13,6 @@ Where batch norms are folded into the convolutions, these have biases in their p
 import json
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,16 +33,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-class Named(nn.Sequential):
-    """Modules one after another, by name."""
-
-    def __init__(self, **modules: nn.Module) -> None:
-        """Take them in this order."""
-        super().__init__(OrderedDict(modules))
-
-
-class Residual(Named):
-    """The same, with the input added."""
+class Residual(nn.Sequential):
+    """Modules one after another, with the input added."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Any shape -> the same shape."""
@@ -111,7 +102,7 @@ class Reduction(nn.Module):
         self.first = relu_conv(block)
         self.second = relu_conv({**block, "in_channels": outputs, "stride": 1})
         pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
-        self.shortcut = Named(pool=nn.AvgPool2d(stride), conv=pointwise)
+        self.shortcut = named(pool=nn.AvgPool2d(stride), conv=pointwise)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """A feature map -> one of half its height and width."""
@@ -128,29 +119,36 @@ class UnitNorm(nn.Module):
         return (flat.shape[1] ** 0.5 / norms * flat)[..., None, None]
 
 
+def named(residual: bool = False, /, **modules: nn.Module) -> nn.Sequential:
+    """Modules one after another, by name, or a residual of them."""
+    kind = Residual if residual else nn.Sequential
+    return kind(OrderedDict(modules))
+
+
 def shape(block: Block) -> tuple[int, int, int, int]:
     """Channels before and after, side of the kernel, stride."""
     return block["in_channels"], block["out_channels"], block["kernel"], block["stride"]
 
 
-def conv(
-    block: Block, *geometry: int, groups: int = 1, active: bool = True
-) -> nn.Module:
-    """A convolution with its batch norm or bias and, where `active`, the activation.
+def activation(block: Block) -> nn.Module:
+    """The activation of a block."""
+    return ACTIVATIONS[block["activation"]]()
 
-    The geometry: channels before and after, side of the kernel, stride.
-    """
-    inputs, outputs, kernel, stride = (*geometry, 1, 1)[:4]
-    options: dict[str, Any] = {"groups": groups, "bias": block["folded"]}
-    options |= {"stride": stride, "padding": kernel // 2}
-    parts: dict[str, nn.Module] = {
-        "conv": nn.Conv2d(inputs, outputs, kernel, **options)
-    }
-    if not block["folded"]:
-        parts["norm"] = nn.BatchNorm2d(outputs)
-    if active:
-        parts["activation"] = ACTIVATIONS[block["activation"]]()
-    return Named(**parts)
+
+def conv(
+    block: Block,
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    active: bool = True,
+) -> nn.Module:
+    """A convolution, its batch norm or bias and, where `active`, the activation."""
+    taps, bias = (kernel, stride, kernel // 2), block["folded"]
+    parts = {"conv": nn.Conv2d(inputs, outputs, *taps, groups=groups, bias=bias)}
+    parts |= {} if bias else {"norm": nn.BatchNorm2d(outputs)}
+    return named(**parts, **({"activation": activation(block)} if active else {}))
 
 
 def separable(
@@ -159,7 +157,7 @@ def separable(
     """A depthwise convolution without activation, then a 1x1 convolution."""
     geometry = inputs, inputs, block["kernel"], stride
     spatial = conv(block, *geometry, groups=inputs, active=False)
-    return Named(spatial=spatial, **{role: conv(block, inputs, outputs)})
+    return named(spatial=spatial, **{role: conv(block, inputs, outputs)})
 
 
 def inverted_residual(block: Block) -> nn.Module:
@@ -169,7 +167,7 @@ def inverted_residual(block: Block) -> nn.Module:
     parts = {"expand": conv(block, inputs, width)} if width > inputs else {}
     parts["depthwise"] = conv(block, width, width, kernel, stride, groups=width)
     parts["project"] = conv(block, width, outputs, active=False)
-    return Residual(**parts) if block["skip"] else Named(**parts)
+    return named(block["skip"], **parts)
 
 
 def identity(block: Block) -> nn.Module:
@@ -177,13 +175,13 @@ def identity(block: Block) -> nn.Module:
     inputs, outputs, _, stride = shape(block)
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return Named(project=conv(block, inputs, outputs, 1, stride, active=False))
+    return named(project=conv(block, inputs, outputs, 1, stride, active=False))
 
 
 def relu_conv(block: Block) -> nn.Module:
     """Activation, then a convolution."""
-    activation = ACTIVATIONS[block["activation"]]()
-    return Named(activation=activation, conv=conv(block, *shape(block), active=False))
+    convolution = conv(block, *shape(block), active=False)
+    return named(activation=activation(block), conv=convolution)
 
 
 def average_pool(block: Block) -> nn.Module:
@@ -192,17 +190,10 @@ def average_pool(block: Block) -> nn.Module:
     return nn.AvgPool2d(side, 1, side // 2, count_include_pad=False)
 
 
-def normed(block: Block) -> nn.Module:
-    """Batch norm and activation."""
-    activation = ACTIVATIONS[block["activation"]]()
-    return Named(norm=nn.BatchNorm2d(block["in_channels"]), activation=activation)
-
-
 def dense(block: Block) -> nn.Module:
     """A fully connected layer, as a 1x1 convolution of one pixel."""
-    layer = Named(conv=nn.Conv2d(*shape(block)[:2], kernel_size=1, bias=False))
-    parts = {"dense": layer, "activation": ACTIVATIONS[block["activation"]]()}
-    return Residual(**parts) if block["skip"] else Named(**parts)
+    layer = named(conv=nn.Conv2d(*shape(block)[:2], kernel_size=1, bias=False))
+    return named(block["skip"], dense=layer, activation=activation(block))
 
 
 BLOCKS: dict[str, Callable[[Block], nn.Module]] = {
@@ -212,7 +203,9 @@ BLOCKS: dict[str, Callable[[Block], nn.Module]] = {
     "dense": dense,
     "identity": identity,
     "inverted_residual": inverted_residual,
-    "norm": normed,
+    "norm": lambda block: named(
+        norm=nn.BatchNorm2d(block["in_channels"]), activation=activation(block)
+    ),
     "reduction": Reduction,
     "relu_conv": relu_conv,
     "shuffle": Shuffle,
@@ -221,13 +214,16 @@ BLOCKS: dict[str, Callable[[Block], nn.Module]] = {
 }
 
 
-def all_of(blocks: list[Block]) -> Named:
+def all_of(blocks: list[Block]) -> nn.Sequential:
     """The blocks of a list one after another, under their names."""
-    return Named(**{block["name"]: BLOCKS[block["kind"]](block) for block in blocks})
+    return named(**{block["name"]: BLOCKS[block["kind"]](block) for block in blocks})
 
 
 class Network(nn.Module):
     """Normalisation, blocks, mean over the pixels, dropout, classifier."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, structure: dict[str, Any]) -> None:
         """Make the network that the header of a file describes."""
@@ -245,7 +241,7 @@ class Network(nn.Module):
         return self.classifier(self.dropout(hidden.mean((2, 3))))
 
 
-def load(path: str | Path) -> Network:
+def load(path: str) -> Network:
     """The network of a `.safetensors` file, for evaluation."""
     with safe_open(path, framework="pt") as file:
         model = Network(json.loads(file.metadata()["structure"]))

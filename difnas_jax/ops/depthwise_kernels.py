@@ -118,8 +118,12 @@ def _weights(weights: Any, at: tuple[Any, Any], channel: Array) -> Array:
 
 
 def take(shape: tuple[int, ...], layout: Layout) -> bool:
-    """Whether the kernels take maps of a shape: an index has 32 bits."""
-    return layout == CHANNELS_LAST and math.prod(shape) < 2**31
+    """Whether the kernels take maps of a shape: an index has 32 bits.
+
+    A program for batches of any size is exported, and not for this GPU alone.
+    """
+    known = all(isinstance(size, int) for size in shape)
+    return known and layout == CHANNELS_LAST and math.prod(shape) < 2**31
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
