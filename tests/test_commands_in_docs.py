@@ -6,7 +6,8 @@ speak of, unless the line before it is one of these comments, which no reader se
     <!-- run by: tests/test_x.py::test_name; .ci/run: make test -->
     <!-- not run: needs a TPU -->
 
-Of a command that is not run, the flags are parsed and the config is checked.
+Of a command that is not run, the flags are parsed and the config is checked; where its
+data are there, `--dry-run` says what it would do.
 """
 
 import importlib
@@ -25,7 +26,7 @@ from PIL import Image
 from test_latency_costs import table_of
 
 from difnas_jax import __main__ as entrance
-from difnas_jax import checks, usage
+from difnas_jax import checks, plan, usage
 from difnas_jax.config import default
 from difnas_jax.config.build import flat
 from difnas_jax.main import parse_flags
@@ -70,6 +71,12 @@ def folder(small_run, tmp_path_factory):
     pixels = np.random.default_rng(0).integers(0, 256, (100, 9, 9), np.uint8)
     for name in ("cat.jpg", "dog.png"):
         Image.fromarray(pixels[0]).save(made / name)
+    for place in (f"{split}/{kind}" for split in ("train", "test") for kind in "abc"):
+        (made / "photos" / place).mkdir(parents=True)
+        for number in range(30):
+            Image.fromarray(pixels[number]).save(
+                made / "photos" / place / f"{number}.png"
+            )
     labels = np.arange(100) % 10
     split = {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels}
     np.savez(made / "mnist.npz", **split)
@@ -161,8 +168,10 @@ def check_ours(argv):
         parse = getattr(module, "parse_flags", None) or module.parse_arguments
         parse(argv[1:])
     elif argv not in ([], ["--help"], ["--version"]):
-        _, config = parse_flags(argv)
+        flags, config = parse_flags(argv)
         checks.check(config)
+        if config.data.source == "digits" or Path(config.data.path or "none").exists():
+            list(plan.dry_run(config, flags.workdir or Path("runs/new")))
 
 
 def check_benchmark(module, *flags):
