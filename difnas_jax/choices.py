@@ -9,11 +9,11 @@ from difnas_jax.models.network import DTYPES
 from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import SCORERS
+from difnas_jax.scoring.weights import WEIGHTS
 from difnas_jax.search.additive import DROPPED_LAYERS
 from difnas_jax.search.algorithms import ALGORITHMS
 from difnas_jax.spaces import SPACES
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
-from difnas_jax.stages.weights import WEIGHTS
 from difnas_jax.training.fates import TRAINABLE
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.optim import OPTIMIZERS, SCHEDULES

@@ -1,5 +1,6 @@
 """`difnas_jax.load`: the network of a run, to use it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -22,7 +23,7 @@ def load(
     *,
     search: str = "",
     rank: int = 0,
-    path: str = "",
+    path: str | Sequence[int] | Sequence[str] = "",
 ) -> TrainedNetwork:
     """The network that a run retrained, or a subnet of its supernet.
 
@@ -34,19 +35,25 @@ def load(
       search: name of a named search of the run (`search.name`).
       rank: which of several networks that were retrained, the best first.
       path: instead of a retrained network, the supernet along these ops, one of each
-        layer, names or indices separated by commas. Its batch-norm statistics come from
-        training images, as in a search by accuracy, so this needs the data.
+        layer, names or indices; in a text separated by commas. Its batch-norm
+        statistics come from training images, as in a search by accuracy, so this needs
+        the data.
 
     Raises:
       InputError: no such network, or it is not trained to its end.
     """
     workdir = given_path("run", run)
     require(workdir.is_dir(), "run", "the workdir of a run", repr(str(run)))
+    if path:
+        other = {"search": search, "rank": rank}
+        for name, value in other.items():
+            require(not value, name, "none beside a path of the supernet", repr(value))
+        text = path if isinstance(path, str) else ",".join(map(str, path))
+        with standard_settings():
+            return _subnet(workdir, text)
     if search:
         workdir = _named(workdir, search)
     with standard_settings():
-        if path:
-            return _subnet(workdir, path)
         return TrainedNetwork.read(folder_of(workdir, rank))
 
 

@@ -132,7 +132,8 @@ def test_a_table_counts_by_its_content(searched, tmp_path: Path, capsys) -> None
         assert main([*flags, f"--config.search.latency={table}"]) == 0
         assert "search: complete, skipped" in capsys.readouterr().out
     values = LatencyTable.read(path)
-    dataclasses.replace(values, fixed_ms=values.fixed_ms / 2).save(moved)
+    cheaper = values.correction._replace(fixed_ms=0.1)
+    dataclasses.replace(values, correction=cheaper).save(moved)
     assert main([*flags, f"--config.search.latency={moved}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "search.latency.checksum" in line

@@ -22,9 +22,9 @@ from search_problems import (
     small_space,
 )
 
-from difnas_jax.deployment import latency
+from difnas_jax.deployment import latency_fit
 from difnas_jax.errors import InputError
-from difnas_jax.runtime.latency_table import LatencyTable
+from difnas_jax.runtime.latency_table import Correction, LatencyTable
 from difnas_jax.search import counting
 from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.search.algorithms import ALGORITHMS, Search
@@ -47,16 +47,20 @@ def table_of(space: ImageSpace, seed: int = 0, scale: float = 1.0) -> LatencyTab
     for layer in dict.fromkeys(space.layers):
         times = {space.ops[op].name: scale * rng.random() for op in layer.ops}
         times |= dict.fromkeys(times.keys() & {"identity"}, 0.0)
-        drawn[layer] = {n: {"low": ms, "ms": ms, "high": ms} for n, ms in times.items()}
+        drawn[layer] = {
+            name: {"blocks": int(ms > 0), "low": ms, "ms": ms, "high": ms}
+            for name, ms in times.items()
+        }
     layers = [drawn[layer] for layer in space.layers]
     facts = {
         "batch": 1,
         "dtype": "float32",
         "processor": "abacus",
         "provenance": {"device": "1 x cpu"},
-        "held_out": latency.agreement([{"predicted_ms": 1.02, "ms": 1.0}]),
+        "held_out": latency_fit.agreement([{"predicted_ms": 1.02, "ms": 1.0}]),
     }
-    return LatencyTable(space, layers, scale * 0.3, 1.25, facts)
+    correction = Correction(scale * 0.3, 1.25, scale * 0.01)
+    return LatencyTable(space, layers, correction, facts)
 
 
 def costs_of(seed: int = 0) -> CostTable:
@@ -155,9 +159,10 @@ def test_costs_are_those_of_the_table() -> None:
     table = table_of(SPACE)
     costs = table.costs(SPACE)
     for layer, op in np.argwhere(SPACE.allowed):
-        ms = table.factor * table.layers[layer][SPACE.ops[op].name]["ms"]
+        row = table.layers[layer][SPACE.ops[op].name]
+        ms = 1.25 * row["ms"] + 0.01 * row["blocks"]
         assert costs.tables[LATENCY][layer, op] == pytest.approx(ms, abs=1e-4)
-    assert costs.fixed[LATENCY] == pytest.approx(table.fixed_ms, abs=1e-4)
+    assert costs.fixed[LATENCY] == pytest.approx(0.3, abs=1e-4)
     counted = cost_table(SPACE)
     for name, tables in counted.tables.items():
         np.testing.assert_array_equal(costs.tables[name], tables)
@@ -190,19 +195,34 @@ def test_numbers_for_people() -> None:
     assert shown == ["0", "1,234,567", "999", "0.123", "1,230", "12"]
 
 
-def test_the_fit_finds_constant_and_factor(rng: np.random.Generator) -> None:
-    sums = rng.random(6) + 1
-    assert latency.fit(sums, 0.25 + 3 * sums) == pytest.approx((0.25, 3))
-    constant, factor = latency.fit(sums, 3 * sums - 0.5)  # no network takes less
-    assert constant == 0 and 2 < factor < 3
+@pytest.mark.parametrize("block_ms", [0.1, -0.1])
+def test_the_fit_finds_all_three_numbers(block_ms: float) -> None:
+    ms = np.where(SPACE.allowed, costs_of().tables[LATENCY] + 0.2, 0.0)
+    blocks = SPACE.allowed & (np.arange(SPACE.num_ops) != SPACE.identity)
+    ms, every = ms * blocks, every_architecture(SPACE)[::7]
+    times = 0.25 + latency_fit.network_sums(3 * ms + block_ms * blocks, every)
+    found = latency_fit.fit(ms, blocks.astype(int), every, times)
+    assert found == pytest.approx((0.25, 3, block_ms))
+
+
+def test_no_network_and_no_op_takes_less_than_nothing() -> None:
+    blocks = SPACE.allowed.astype(int)
+    ms, every = costs_of().tables[LATENCY], every_architecture(SPACE)[::7]
+    sums = latency_fit.network_sums(ms, every)
+    # Here every network has as many blocks, and the constant would be negative.
+    found = latency_fit.fit(ms, blocks, every, 3 * sums - 0.5)
+    assert found.fixed_ms == found.block_ms == 0 and 2 < found.factor < 3
+    # Two networks tell nothing of three numbers.
+    few = latency_fit.fit(ms, blocks, every[:1], sums[:1] + 0.5)
+    assert few == pytest.approx((0.5, 1, 0))
 
 
 def test_networks_to_fit_span_the_space_and_none_is_also_judged() -> None:
     ms = np.where(SPACE.allowed, costs_of().tables[LATENCY], 0)
-    fitted, held_out = latency.chosen_networks(SPACE, ms, seed=0)
-    assert len(fitted) == len(held_out) == latency.NETWORKS
+    fitted, held_out = latency_fit.chosen_networks(SPACE, ms, seed=0)
+    assert (len(fitted), len(held_out)) == (latency_fit.FITTED, latency_fit.HELD_OUT)
     every = [*fitted, *held_out]
     canonical = SPACE.canonical(np.array(every))
     assert len(np.unique(canonical, axis=0)) == len(every)
-    sums = latency.network_sums(ms, np.array(fitted))
+    sums = latency_fit.network_sums(ms, np.array(fitted))
     assert (np.diff(sums) >= 0).all()

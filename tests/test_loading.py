@@ -1,7 +1,9 @@
 """A trained network in the user's hands: load it, and classify images with it."""
 
+import dataclasses
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -118,7 +121,7 @@ def test_pixels_are_those_of_the_run(tmp_path, rng, augmentation, channels):
 
 def test_a_path_of_the_supernet_has_the_accuracy_of_a_search(small_run, at_the_root):
     config = load_config(SMALL)  # which registers its space
-    subnet = difnas_jax.load(small_run, path="k3e6,k3e3")
+    subnet = difnas_jax.load(small_run, path=("k3e6", "k3e3"))
     validation = data.load(config).validation_for("the test")
     found = subnet.predict(validation.images).labels == validation.labels
     (expected,) = path_accuracy(config, small_run)(np.array([subnet.architecture]))
@@ -207,18 +210,50 @@ def test_what_cannot_be_loaded_is_one_line(small_run, tmp_path):
     refused(lambda: difnas_jax.load(tmp_path), "retrain/result.json")
     refused(lambda: difnas_jax.load(small_run, rank=1), "rank", "0 to 0", "1")
     refused(lambda: difnas_jax.load(small_run, search="x"), "search", "none")
-    refused(lambda: difnas_jax.load(small_run, path="k3e3"), "2 op indices")
+    refused(lambda: difnas_jax.load(small_run, path="k3e3"), "path", "2 op indices")
+    refused(lambda: difnas_jax.load(small_run, path=(0, 0), rank=1), "rank", "path")
     moved = shutil.copytree(small_run, tmp_path / "run")
+    config = files.read_json(moved / "config.json")
+    del config["search"]["keep"]
+    files.write_json(moved / "config.json", config)
+    refused(lambda: difnas_jax.load(moved, path="0,0"), "search.keep", "version")
     network = moved / artifacts.RETRAIN_NETWORK
     whole = network.read_text()
     network.write_text(whole.replace('"dtype": "float32"', '"dtype": "float64"'))
     refused(lambda: difnas_jax.load(moved), str(network), "checksum")
+    for name, value in (("crop", "round"), ("classes", ["0"])):
+        network.write_text(whole)
+        values = files.read_checked_json(network)
+        values["preprocessing"][name] = value
+        files.write_checked_json(network, values)
+        refused(lambda: difnas_jax.load(moved), str(network), "trained network")
     network.unlink()
     refused(lambda: difnas_jax.load(moved), str(network), "is missing")
     network.write_text(whole)
     shutil.rmtree(moved / artifacts.RETRAIN_CHECKPOINTS)
     refused(lambda: difnas_jax.load(moved), artifacts.RETRAIN_CHECKPOINTS)
     assert not (moved / artifacts.RETRAIN_CHECKPOINTS).exists()
+
+
+def test_images_come_in_many_forms(net, digits_test, tmp_path):
+    images = digits_test[0][:2]
+    expected = net.predict(images).logits
+    paths = [tmp_path / f"{number}.png" for number in range(2)]
+    pictures = [Image.fromarray(image[..., 0]) for image in images]
+    for path, picture in zip(paths, pictures, strict=True):
+        picture.save(path)
+    forms = [jnp.asarray(images), iter(images), paths, map(str, paths), pictures]
+    forms += [[paths[0], images[1]], (pictures[0], jnp.asarray(images[1]))]
+    for form in forms:
+        np.testing.assert_array_equal(net.predict(form).logits, expected)
+    palette = pictures[0].convert("P")
+    np.testing.assert_allclose(net.predict(palette).logits, expected[:1], atol=1e-6)
+
+
+def test_a_network_can_be_pickled_after_it_was_used(net, digits_test):
+    before = net.predict(digits_test[0][:2]).logits
+    again = pickle.loads(pickle.dumps(net))
+    np.testing.assert_array_equal(again.predict(digits_test[0][:2]).logits, before)
 
 
 def test_what_is_no_image_is_one_line(net, tmp_path):
@@ -233,3 +268,10 @@ def test_what_is_no_image_is_one_line(net, tmp_path):
     refused(lambda: net.predict(colour), "image 0", "3")
     refused(lambda: net.predict(np.zeros((2, 8, 8), np.float32)), "uint8", "float32")
     refused(lambda: net.predict(np.zeros((1, 0, 0, 1), np.uint8)), "uint8[0, 0, 1]")
+    refused(lambda: net.predict(np.zeros((8, 8, 4), np.uint8)), "alpha", "[8, 8, 4]")
+    refused(lambda: net.predict(np.zeros(8, np.uint8)), "uint8[8]")
+    for other in (None, b"bytes", 3):
+        refused(lambda other=other: net.predict(other), "images", type(other).__name__)
+    coloured = dataclasses.replace(net.preprocessing, channels=3)
+    in_front = np.zeros((3, 8, 8), np.uint8)
+    refused(lambda: coloured.listed(in_front), "[3, 8, 8]")

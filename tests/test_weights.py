@@ -13,7 +13,7 @@ from difnas_jax.main import main
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.scoring.trained_supernet import trained_supernet
-from difnas_jax.stages.weights import WEIGHTS
+from difnas_jax.scoring.weights import WEIGHTS
 from difnas_jax.training.fates import leaves_of
 
 SMALL = "--config=benchmarks/kills/small_run.py"
@@ -30,8 +30,8 @@ def test_a_network_begins_with_what_it_shared_and_no_other_batch_norm(small_run)
         dtype="float32",
         rematerialize=False,
     )
-    begun = WEIGHTS["supernet"](config, small_run, model)
-    new = WEIGHTS["new"](config, small_run, model)
+    begun = WEIGHTS["supernet"].begin(config, small_run, model)
+    new = WEIGHTS["new"].begin(config, small_run, model)
     own, fresh = leaves_of(begun["params"]), leaves_of(new["params"])
     trained = trained_supernet(config, small_run).variables
     kept = {**leaves_of(trained["params"]), **leaves_of(trained["frozen"])}

@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import spaces
-from difnas_jax.errors import require
+from difnas_jax.errors import InputError, require
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.latency_table import LatencyTable
 from difnas_jax.search.problem import PREFIXES, Budget
@@ -103,10 +103,14 @@ def architecture_of(text: str, space: SearchSpace, field: str) -> Architecture:
       InputError: not an architecture of the space, or one that is not connected.
     """
     ops = [op.strip() for op in text.split(",")]
-    if all(op.isdecimal() for op in ops):
-        architecture = space.validate([int(op) for op in ops])
-    else:
-        architecture = space.parse(ops)
+    try:
+        if all(op.isdecimal() for op in ops):
+            architecture = space.validate([int(op) for op in ops])
+        else:
+            architecture = space.parse(ops)
+    except InputError as error:
+        text = str(error).removeprefix("architecture: ")
+        raise InputError(f"{field}: {text}") from error
     fits = bool(space.is_connected(np.array([architecture])).all())
     expected = "a network in which the image reaches the classifier"
     require(fits, field, expected, repr(text))

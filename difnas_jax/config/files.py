@@ -101,14 +101,27 @@ def saved_config(path: Path) -> ConfigDict:
       InputError: the file is missing or damaged, or not of this version.
     """
     values, config = read_json(path), default()
+    if differ := sorted(set(_names(values)) ^ set(_names(config.to_dict()))):
+        raise InputError(
+            f"{path}: expected the fields of a config of this version, got one of "
+            f"another version (differs in {', '.join(differ[:5])}); use the version "
+            "that wrote it"
+        )
     with damage_as_input_error(path, "every field of a config"):
         _fill(config, values)
     return config
 
 
+def _names(values: Mapping[str, Any]) -> Iterator[str]:
+    """Dotted names of all fields."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from (f"{name}.{below}" for below in _names(value))
+        else:
+            yield name
+
+
 def _fill(config: ConfigDict, values: Mapping[str, Any]) -> None:
-    if differ := values.keys() ^ set(config):
-        raise ValueError(f"fields of another version: {', '.join(sorted(differ))}")
     for name, value in values.items():
         if isinstance(value, dict):
             _fill(config[name], value)

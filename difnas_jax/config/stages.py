@@ -21,6 +21,7 @@ class Stage:
       renewed: whether it writes what was changed again, also for another config,
         without a question: it takes seconds, and no stage reads what it writes.
       trains: whether it trains, which may take long: nothing deletes what it wrote.
+      by_default: whether it runs unless the config asks for other stages.
     """
 
     sections: tuple[str, ...]
@@ -32,6 +33,7 @@ class Stage:
     may_write: tuple[str, ...] = ()
     trains: bool = False
     renewed: bool = False
+    by_default: bool = True
 
 
 # What only the search reads of a method.
@@ -97,6 +99,7 @@ STAGES: dict[str, Stage] = {
         ),
         writes=(artifacts.EXPORT,),
         renewed=True,
+        by_default=False,
     ),
     "report": Stage(
         sections=("seed", "space", "data", "method", "supernet", "search", "retrain"),
@@ -125,7 +128,7 @@ STAGES: dict[str, Stage] = {
     ),
 }
 
-BY_DEFAULT = tuple(name for name in STAGES if name != "export")
+BY_DEFAULT = tuple(name for name, stage in STAGES.items() if stage.by_default)
 
 # How often something is written, who reads the images, and when a training gives up
 # change no result. Nor does `skip` change what was done before an image was corrupt.
@@ -145,7 +148,7 @@ HARMLESS = (
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """What a score may need.
+    """What a score, or weights to begin with, may need.
 
     Attributes:
       sections: config sections on which it then depends.
@@ -157,8 +160,8 @@ class Need:
 
 
 NEEDS: dict[str, Need] = {
-    "supernet": Need(("data", "supernet"), artifacts.SUPERNET_RESULT),
-    "indicator": Need(("data", "supernet"), artifacts.INDICATOR),
+    "supernet": Need(("data", "method", "supernet"), artifacts.SUPERNET_RESULT),
+    "indicator": Need(("data", "method", "supernet"), artifacts.INDICATOR),
     "data": Need(("data",)),
     "validation": Need(("data",)),  # a validation split
 }
@@ -183,34 +186,38 @@ def search_stage(needs: Iterable[str]) -> Stage:
     Args:
       needs: keys of `NEEDS`.
     """
-    stage, names = STAGES["search"], sorted(needs)
-    sections = [section for name in names for section in NEEDS[name].sections]
-    reads = [NEEDS[name].artefact for name in names if NEEDS[name].artefact]
-    return dataclasses.replace(
-        stage,
-        sections=(*stage.sections, *sections),
-        reads=tuple(reads),
-        reads_data="data" in names,
-    )
+    stage = _with_needs(STAGES["search"], needs)
+    return dataclasses.replace(stage, reads_data="data" in needs)
 
 
-def retrain_stage(networks: int, given: bool, from_supernet: bool) -> Stage:
+def retrain_stage(networks: int, given: bool, needs: Iterable[str]) -> Stage:
     """The stage that retrains one network, or several in folders of their own.
 
     Args:
       networks: how many.
       given: whether the config has the network, so that none is searched.
-      from_supernet: whether it begins with the weights of the supernet.
+      needs: keys of `NEEDS`, of the weights with which it begins.
     """
-    stage = STAGES["retrain"]
+    stage, needs = STAGES["retrain"], frozenset(needs)
     several = artifacts.RETRAIN_NETWORKS, artifacts.RETRAIN_RESULT
-    trained = (artifacts.SUPERNET_RESULT,) * from_supernet
+    chosen = dataclasses.replace(
+        stage,
+        harmless=STAGES["supernet"].harmless if needs else (),
+        reads=() if given else stage.reads,
+        writes=several if networks > 1 else stage.writes,
+    )
+    return _with_needs(chosen, needs)
+
+
+def _with_needs(stage: Stage, needs: Iterable[str]) -> Stage:
+    """A stage that depends on these keys of `NEEDS`, too."""
+    added = [NEEDS[name] for name in sorted(needs)]
+    sections = [section for need in added for section in need.sections]
+    reads = [need.artefact for need in added if need.artefact]
     return dataclasses.replace(
         stage,
-        sections=(*stage.sections, *(("method", "supernet") * from_supernet)),
-        harmless=("method.indicator", *OF_THE_SCORE),
-        reads=(*(() if given else stage.reads), *trained),
-        writes=several if networks > 1 else stage.writes,
+        sections=(*stage.sections, *sections),
+        reads=(*stage.reads, *reads),
     )
 
 

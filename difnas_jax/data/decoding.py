@@ -83,14 +83,16 @@ def is_grey(image: Image.Image) -> bool:
     return image.mode in GREY or image.mode.startswith("I")
 
 
-def opened(stored: StoredImage) -> Image.Image:
-    """The image.
+def opened(stored: StoredImage | Image.Image) -> Image.Image:
+    """The image; one that Pillow has opened is that.
 
     A JPEG file is decoded when its pixels are needed, since it can be decoded small.
 
     Raises:
       One of `CORRUPT`: the bytes are no image that is read.
     """
+    if isinstance(stored, Image.Image):
+        return stored
     if not isinstance(stored, bytes):
         return Image.fromarray(stored[..., 0] if stored.shape[-1] == 1 else stored)
     try:

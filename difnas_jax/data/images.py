@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
 from difnas_jax.data.base import StoredImage
 from difnas_jax.data.decoding import MODES, Box, opened, resized, upright_size
@@ -85,7 +86,11 @@ AUGMENTATIONS: dict[str, Callable[[ConfigDict], tuple[Crop, Crop]]] = {
 
 
 def decoded(
-    stored: StoredImage, crop: Crop, draws: np.ndarray, size: int, channels: int
+    stored: StoredImage | Image.Image,
+    crop: Crop,
+    draws: np.ndarray,
+    size: int,
+    channels: int,
 ) -> np.ndarray:
     """A part of an image as a square.
 

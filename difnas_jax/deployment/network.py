@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from difnas_jax.deployment.preprocessing import GivenImage, Preprocessing, listed
+from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
@@ -85,32 +85,26 @@ class TrainedNetwork:
 
     def apply(self, images: ArrayLike) -> Array:
         """Normalised images float32[B, S, S, C] -> logits float32[B, num_classes]."""
-        with standard_settings():
-            return self._compiled(self._on_device, images)
-
-    @functools.cached_property
-    def _compiled(self) -> Any:
         path = np.array(self.architecture, np.int32)
-        model = self.model
-        return jax.jit(
-            lambda variables, images: model.apply(variables, images, path, False)
-        )
+        with standard_settings():
+            return _logits(self.model, self._on_device, images, path)
 
     @functools.cached_property
     def _on_device(self) -> dict[str, Any]:
         return jax.device_put(self.variables)
 
-    def predict(self, images: GivenImage | Sequence[GivenImage]) -> Predictions:
+    def predict(self, images: Any) -> Predictions:
         """Classify images of any size.
 
         Args:
           images: a file or several; or arrays uint8, one [H, W] or [H, W, C], several
-            [N, H, W], [N, H, W, C], or a list of arrays of any sizes.
+            [N, H, W] or [N, H, W, C], or a list of arrays of any sizes; see
+            `Preprocessing.listed`.
 
         Raises:
           InputError: an image that cannot be read, or of other channels.
         """
-        given = listed(images)
+        given = self.preprocessing.listed(images)
         parts = [np.zeros((0, self.space.num_classes), np.float32)]
         for start in range(0, len(given), AT_ONCE):
             parts.append(self._logits(given[start : start + AT_ONCE]))
@@ -123,7 +117,7 @@ class TrainedNetwork:
             logits=logits,
         )
 
-    def _logits(self, images: Sequence[GivenImage] | np.ndarray) -> np.ndarray:
+    def _logits(self, images: Sequence[Any] | np.ndarray) -> np.ndarray:
         """float32[n, num_classes]; images are filled up, so that few shapes compile."""
         pixels = self.preprocessing.pixels(images)
         missing = min(AT_ONCE, 1 << (len(pixels) - 1).bit_length()) - len(pixels)
@@ -149,8 +143,10 @@ class TrainedNetwork:
             model = network(space, **options, rematerialize=False)
             preprocessing = Preprocessing.restored(values["preprocessing"])
             architecture = space.validate(values["architecture"])
-            step = int(values["facts"]["steps"])
-        variables = _read_variables(model, folder / "checkpoints", step)
+            if len(preprocessing.classes) != space.num_classes:
+                raise ValueError(f"{len(preprocessing.classes)} classes")
+            step, shapes = int(values["facts"]["steps"]), variable_shapes(model)
+        variables = _read_variables(shapes, folder / "checkpoints", step)
         return cls(model, variables, architecture, preprocessing, values["facts"])
 
 
@@ -180,9 +176,16 @@ def write_network(
     files.write_checked_json(folder / artifacts.NETWORK, value)
 
 
-def _read_variables(model: Network, folder: Path, step: int) -> dict[str, Any]:
+@functools.partial(jax.jit, static_argnums=0)
+def _logits(
+    model: Network, variables: dict[str, Any], images: Array, path: Array
+) -> Any:
+    """Equal networks have one program."""
+    return model.apply(variables, images, path, False)
+
+
+def _read_variables(shapes: dict[str, Any], folder: Path, step: int) -> dict[str, Any]:
     """Those of a checkpoint of a training of all weights, on this process."""
-    shapes = variable_shapes(model)
     params = shapes["params"]
     trained = split(
         {"params": params, "batch_stats": shapes.get("batch_stats", {})},

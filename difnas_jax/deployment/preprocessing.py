@@ -1,14 +1,15 @@
 """From images of any size, or files, to what a network reads."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
-from difnas_jax.data.base import Arrays
+from difnas_jax.data.base import Arrays, StoredImage
 from difnas_jax.data.batches import Normalizer
 from difnas_jax.data.decoding import CORRUPT
 from difnas_jax.data.examples import fitted
@@ -20,9 +21,6 @@ from difnas_jax.data.images import (
 )
 from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.runtime.given_paths import given_path
-
-# An image as a user has it: pixels or a file.
-GivenImage = np.ndarray | str | Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,15 +67,52 @@ class Preprocessing:
 
     @classmethod
     def restored(cls, values: dict[str, Any]) -> Self:
-        """Of JSON values, as `dataclasses.asdict` makes them."""
-        lists = ("mean", "std", "classes")
-        return cls(**{**values, **{name: tuple(values[name]) for name in lists}})
+        """Of JSON values, as `dataclasses.asdict` makes them.
 
-    def pixels(self, images: Sequence[GivenImage] | np.ndarray) -> np.ndarray:
+        Raises:
+          TypeError, ValueError, KeyError: they are not those.
+        """
+        lists = ("mean", "std", "classes")
+        known = {**values, **{name: tuple(values[name]) for name in lists}}
+        if known["crop"] not in EVALUATION_CROPS:
+            raise ValueError(f"the crop {known['crop']!r} is not known")
+        return cls(**known)
+
+    def listed(self, images: Any) -> Sequence[Any] | np.ndarray:
+        """Images one by one, however they are given.
+
+        Args:
+          images: a file, or an image that Pillow opened; uint8[H, W] or uint8[H, W, C],
+            of numpy or what converts to it; uint8[N, H, W] or uint8[N, H, W, C]; or
+            several of the former in any iterable. Where the last of three axes has as
+            many entries as an image has channels, it is that.
+
+        Raises:
+          InputError: none of these.
+        """
+        if isinstance(images, str | Path | Image.Image):
+            return [images]
+        if not hasattr(images, "__array__"):
+            expected = "images: expected files or arrays"
+            if isinstance(images, bytes) or not isinstance(images, Iterable):
+                raise InputError(f"{expected}, got {type(images).__name__}")
+            return list(images)
+        array, channels = np.asarray(images), (1, 3)
+        if array.ndim != 3:
+            return array[None] if array.ndim < 3 else array
+        if array.shape[-1] in channels:
+            return array[None]
+        # Neither an alpha channel nor channels in front may pass for rows of images.
+        fits = array.shape[-1] > 4 and (self.channels == 1 or array.shape[0] > 3)
+        expected = "uint8[H, W, 1 or 3], without an alpha channel, or [N, H, W]"
+        require(fits, "images", expected, f"{array.dtype}{list(array.shape)}")
+        return array
+
+    def pixels(self, images: Iterable[Any]) -> np.ndarray:
         """The squares that the network reads, the same as in the run, bit by bit.
 
         Args:
-          images: see `listed`.
+          images: each of those of `listed`.
 
         Returns:
           uint8[N, S, S, C].
@@ -94,10 +129,10 @@ class Preprocessing:
         mean, std = (np.array(each, np.float32) for each in (self.mean, self.std))
         return Normalizer(mean, std)(pixels)
 
-    def _square(self, place: int, given: GivenImage) -> np.ndarray:
+    def _square(self, place: int, given: Any) -> np.ndarray:
         """uint8[S, S, C]."""
-        name = f"image {place}" if isinstance(given, np.ndarray) else str(given)
-        image = _pixels_or_bytes(name, given)
+        name = str(given) if isinstance(given, str | Path) else f"image {place}"
+        image = _stored(name, given)
         if isinstance(image, np.ndarray) and self.crop == "whole":
             one = Arrays(image[None], np.zeros(1, np.int32))
             return fitted(name, one, self.image_size, self.channels).images[0]
@@ -110,34 +145,19 @@ class Preprocessing:
             raise InputError(text) from error
 
 
-def listed(
-    images: GivenImage | Sequence[GivenImage],
-) -> Sequence[GivenImage] | np.ndarray:
-    """Images one by one, however they are given.
-
-    Args:
-      images: a file or several; an array uint8[H, W] or uint8[H, W, C] or several of
-        any sizes; or uint8[N, H, W] or uint8[N, H, W, C]. Where the last of three axes
-        has 1 or 3 entries, they are channels.
-    """
-    if isinstance(images, str | Path):
-        return [images]
-    if not isinstance(images, np.ndarray):
-        return images
-    one = images.ndim == 2 or images.ndim == 3 and images.shape[-1] in (1, 3)
-    return images[None] if one else images
-
-
-def _pixels_or_bytes(name: str, given: GivenImage) -> np.ndarray | bytes:
-    """uint8[H, W, C], or the bytes of a file."""
-    if not isinstance(given, np.ndarray):
+def _stored(name: str, given: Any) -> StoredImage | Image.Image:
+    """uint8[H, W, C], the bytes of a file, or what Pillow opened."""
+    if isinstance(given, Image.Image):
+        return given
+    if isinstance(given, str | Path):
         path = given_path("images", given)
         try:
             return path.read_bytes()
         except OSError as error:
             text = f"expected an image file, it cannot be read ({error.strerror})"
             raise InputError(f"{path}: {text}") from error
-    got = f"{given.dtype}{list(given.shape)}"
-    fits = given.dtype == np.uint8 and given.ndim in (2, 3) and given.size > 0
+    array = np.asarray(given)
+    got = f"{array.dtype}{list(array.shape)}"
+    fits = array.dtype == np.uint8 and array.ndim in (2, 3) and array.size > 0
     require(fits, name, "uint8[H, W] or uint8[H, W, C] from 0 to 255", got)
-    return given[..., None] if given.ndim == 2 else given
+    return array[..., None] if array.ndim == 2 else array

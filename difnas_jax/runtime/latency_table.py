@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -22,34 +22,48 @@ STEPS = 2**17
 CLOSE = 0.1  # mean error of a prediction that is as good as it should be
 
 
+class Correction(NamedTuple):
+    """From ops that are timed by themselves to a network.
+
+    Attributes:
+      fixed_ms: what every network takes: stem, fixed blocks, head, classifier, and the
+        call itself.
+      factor: of the time in a network to that by itself.
+      block_ms: what each block takes more in a network; less, if negative.
+    """
+
+    fixed_ms: float
+    factor: float
+    block_ms: float
+
+    def of_ops(self, ms: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+        """What ops add to a network, from their times and their numbers of blocks."""
+        return self.factor * ms + self.block_ms * blocks
+
+
 @dataclasses.dataclass(frozen=True)
 class LatencyTable:
     """What was measured of a space; see `deployment.latency`.
 
-    A network is predicted to take `fixed_ms` plus `factor` times the sum of its ops.
-
     Attributes:
       space: all of whose ops were measured.
-      layers: for each layer, `ms` (median) and the quartiles `low` and `high` by name
-        of the op.
-      fixed_ms: what every network takes: stem, fixed blocks, head, classifier, and the
-        call itself.
-      factor: of a network to the sum of its ops.
+      layers: for each layer by name of the op, how many `blocks` it is (in a cell, one
+        of each cell; none if nothing is computed) and how long they take by themselves:
+        `ms` (median) and the quartiles `low` and `high`.
+      correction: with which that predicts networks.
       facts: how it was measured and how well it predicts, JSON values.
     """
 
     space: ImageSpace
     layers: list[dict[str, dict[str, float]]]
-    fixed_ms: float
-    factor: float
+    correction: Correction
     facts: dict[str, Any]
 
     def save(self, path: Path) -> None:
         """Write it, with a checksum of its values."""
         values = {
             "space": stored(self.space),
-            "fixed_ms": self.fixed_ms,
-            "factor": self.factor,
+            "correction": self.correction._asdict(),
             "facts": self.facts,
             "layers": self.layers,
         }
@@ -68,12 +82,11 @@ class LatencyTable:
             table = cls(
                 space=restored(values["space"]),
                 layers=values["layers"],
-                fixed_ms=values["fixed_ms"],
-                factor=values["factor"],
+                correction=Correction(**values["correction"]),
                 facts=values["facts"],
             )
             table.lines()
-            found = *table.milliseconds.ravel(), table.fixed_ms
+            found = *table.milliseconds.ravel(), table.correction.fixed_ms
             if not all(0 <= value < math.inf for value in found):
                 raise ValueError("a negative or infinite latency")
         return table
@@ -81,11 +94,12 @@ class LatencyTable:
     def lines(self) -> list[str]:
         """What was measured, and how far it is to be believed, for people."""
         facts, held_out = self.facts, self.facts["held_out"]
+        fixed_ms, factor, block_ms = self.correction
         device = f"{facts['provenance']['device']} ({facts['processor']})"
         found = [
             f"latency of {device}, batch {facts['batch']}, {facts['dtype']}",
-            f"a network takes {self.fixed_ms:.3g} ms and {self.factor:.3g} times the "
-            "sum of its ops",
+            f"a network takes {fixed_ms:.3g} ms, {factor:.3g} times the sum of its "
+            f"blocks and {block_ms:.3g} ms more for each",
         ]
         error, tau = held_out["mean_error"], held_out["tau_b"]
         if error is None:
@@ -105,11 +119,12 @@ class LatencyTable:
     @property
     def milliseconds(self) -> np.ndarray:
         """float64[L, O]: what an op adds to a network; 0 where it is not allowed."""
-        added = np.zeros(self.space.allowed.shape)
+        shape = self.space.allowed.shape
+        ms, blocks = np.zeros(shape), np.zeros(shape, np.int64)
         for layer, op in zip(*np.nonzero(self.space.allowed), strict=True):
-            name = self.space.ops[op].name
-            added[layer, op] = self.factor * float(self.layers[layer][name]["ms"])
-        return added
+            row = self.layers[layer][self.space.ops[op].name]
+            ms[layer, op], blocks[layer, op] = row["ms"], row["blocks"]
+        return self.correction.of_ops(ms, blocks)
 
     def costs(self, space: SearchSpace) -> CostTable:
         """What the networks of a space cost, `latency_ms` among it.
@@ -125,14 +140,15 @@ class LatencyTable:
         got = f"one of {_described(self.space)}, whose layers are not the same"
         require(is_part, FIELD, f"a table of {_described(space)}", got)
         ms = self.milliseconds
-        largest = self.fixed_ms + float(ms.max(axis=1).sum())
+        fixed_ms = self.correction.fixed_ms
+        largest = fixed_ms + float(ms.max(axis=1).sum())
         step = 2.0 ** math.ceil(math.log2(max(largest, 1e-9) / STEPS))
         step = max(step, 1 / STEPS_PER_UNIT[LATENCY])
         kept = np.where(space.allowed, step * np.round(ms / step), 0.0)
         counted = cost_table(space)
         return CostTable(
             counted.tables | {LATENCY: kept},
-            counted.fixed | {LATENCY: step * round(self.fixed_ms / step)},
+            counted.fixed | {LATENCY: step * round(fixed_ms / step)},
         )
 
 

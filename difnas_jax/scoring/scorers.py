@@ -25,6 +25,7 @@ from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF
 from difnas_jax.scoring.proxies.base import Proxy
 from difnas_jax.scoring.proxies.counts import Count
 from difnas_jax.scoring.proxies.measurement import proxy_columns
+from difnas_jax.scoring.weights import WEIGHTS
 from difnas_jax.search.additive import ADDITIVE_RULES, score_table, sum_along_paths
 from difnas_jax.search.base import Algorithm
 from difnas_jax.search.candidates import SCORE
@@ -207,6 +208,6 @@ def stage_of(name: str, config: ConfigDict) -> Stage:
         return retrain_stage(
             config.retrain.networks,
             given=bool(config.retrain.architecture),
-            from_supernet=config.retrain.weights == "supernet",
+            needs=WEIGHTS[config.retrain.weights].needs,
         )
     return STAGES[name]

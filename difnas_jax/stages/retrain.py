@@ -20,9 +20,9 @@ from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.scoring.reliability import doubts_about_accuracy
+from difnas_jax.scoring.weights import WEIGHTS
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.stored import stored
-from difnas_jax.stages.weights import WEIGHTS
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import (
     chance,
@@ -102,7 +102,7 @@ def retrain_network(
     )
     recipe = Recipe.of_retraining(config)
     stored(model.space)  # a space that cannot be is refused before the training
-    variables = WEIGHTS[settings.weights](config, workdir, model)
+    variables = WEIGHTS[settings.weights].begin(config, workdir, model)
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
 

@@ -1,5 +1,6 @@
 """With which weights the retraining of a found network begins."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,20 @@ def of_supernet(config: ConfigDict, workdir: Path, model: Network) -> Variables:
     return {**begun, "params": jax.device_get(own)}
 
 
-# `retrain.weights` -> config, workdir, network -> its variables.
-WEIGHTS: dict[str, Callable[[ConfigDict, Path, Network], Variables]] = {
-    "new": new,
-    "supernet": of_supernet,
+@dataclasses.dataclass(frozen=True)
+class WeightsRow:
+    """With which weights a retraining begins.
+
+    Attributes:
+      begin: (config, workdir, network) -> its variables.
+      needs: keys of `config.stages.NEEDS`.
+    """
+
+    begin: Callable[[ConfigDict, Path, Network], Variables]
+    needs: frozenset[str] = frozenset()
+
+
+WEIGHTS = {
+    "new": WeightsRow(new),
+    "supernet": WeightsRow(of_supernet, frozenset({"supernet"})),
 }
