@@ -32,13 +32,14 @@ print("state:", x, os.getpid() == pid, matplotlib.rcParams["backend"])
 @pytest.fixture
 def messages(tmp_path):
     """A function that runs a cell and returns what it sends, in an empty folder."""
-    variables = environment(PYTHONPATH=f"{ROOT}:{ROOT}/tests")
+    # Many small products of matrices: threads of BLAS would wait for each other.
+    variables = environment(PYTHONPATH=f"{ROOT}:{ROOT}/tests", OPENBLAS_NUM_THREADS="1")
     kernel, client = manager.start_new_kernel(env=variables, cwd=str(tmp_path))
 
     def run(code):
         sent = []
         hook = sent.append
-        client.execute_interactive(code, timeout=120, output_hook=hook)
+        client.execute_interactive(code, timeout=300, output_hook=hook)
         return sent
 
     yield run
