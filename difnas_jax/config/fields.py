@@ -188,8 +188,8 @@ def default() -> ConfigDict:
     config.retrain.networks = 1
 
     config.export = ConfigDict()
-    # What stage `export` writes of the found network: `stablehlo`, `safetensors` (with
-    # a PyTorch module), `onnx`.
+    # What stage `export` writes of the found network, in place of all that is in
+    # WORKDIR/export: `stablehlo`, `safetensors` (with a PyTorch module), `onnx`.
     config.export.formats = ("stablehlo", "safetensors")
     # Fold batch norms into the convolutions before them.
     config.export.fold = False
