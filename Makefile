@@ -14,7 +14,7 @@ demo: $(VENV)/demo.installed
 	$(RUN) difnas_jax --config=digits --workdir=runs/demo
 
 test: $(VENV)/test.installed
-	@$(RUN) pytest -n auto --dist loadfile
+	@$(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.installed
 	$(RUN) ruff check .

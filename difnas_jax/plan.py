@@ -12,6 +12,7 @@ from difnas_jax.config.build import (
     build_costs,
     build_space,
     build_wiring,
+    find_latencies,
     given_architecture,
     latency_file,
     limits,
@@ -65,6 +66,7 @@ def dry_run(config: ConfigDict, workdir: Path) -> Iterator[str]:
     if config.search.name:
         config, workdir = named_search(config, workdir)
         yield f"search: in {workdir}"
+    find_latencies(config, workdir)
     summary = checks.check_run(config, workdir)
     check_workdir(config, workdir, summary.checksum)
     changed = changes(config).items()

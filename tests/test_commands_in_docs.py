@@ -6,16 +6,18 @@ speak of, unless the line before it is one of these comments, which no reader se
     <!-- run by: tests/test_x.py::test_name; .ci/run: make test -->
     <!-- not run: needs a TPU -->
 
-Of a command that is not run, the flags are parsed and the config is checked; where its
-data are there, `--dry-run` says what it would do.
+Of a command that is not run, the flags are parsed, and the config is checked, with its
+data where they are there.
 """
 
 import importlib
 import importlib.util
+import itertools
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +28,7 @@ from PIL import Image
 from test_latency_costs import table_of
 
 from difnas_jax import __main__ as entrance
-from difnas_jax import checks, plan, usage
+from difnas_jax import checks, usage
 from difnas_jax.config import default
 from difnas_jax.config.build import flat
 from difnas_jax.main import parse_flags
@@ -68,16 +70,14 @@ def folder(small_run, tmp_path_factory):
     """What the pages speak of: a finished run, images, latencies, an own space."""
     made = tmp_path_factory.mktemp("docs")
     shutil.copytree(small_run, made / "runs" / "demo")
-    pixels = np.random.default_rng(0).integers(0, 256, (100, 9, 9), np.uint8)
-    for name in ("cat.jpg", "dog.png"):
-        Image.fromarray(pixels[0]).save(made / name)
-    for place in (f"{split}/{kind}" for split in ("train", "test") for kind in "abc"):
-        (made / "photos" / place).mkdir(parents=True)
-        for number in range(30):
-            Image.fromarray(pixels[number]).save(
-                made / "photos" / place / f"{number}.png"
-            )
-    labels = np.arange(100) % 10
+    with np.load(ROOT / "difnas_jax" / "data" / "digits8x8.npz") as digits:
+        pixels, labels = digits["x"][:100, ..., 0] * 15, digits["y"][:100]
+    for label, name in ((3, "three.png"), (7, "seven.png")):
+        Image.fromarray(pixels[labels == label][0]).save(made / name)
+    for place in itertools.product(("train", "test"), "abc", range(30)):
+        path = made.joinpath("photos", *map(str, place)).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[0]).save(path)
     split = {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels}
     np.savez(made / "mnist.npz", **split)
     digits = build("digits", image_size=16, image_channels=1, num_classes=10)
@@ -103,9 +103,14 @@ def test_every_block_names_its_language(page):
 def test_what_is_not_marked_runs(page, folder, tmp_path, monkeypatch, capsys):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as of a program that is started here
+    for name in {"model", "model.network"} & sys.modules.keys():
+        del sys.modules[name]
     names = {}  # one reader runs the blocks of a page one after another
     for block in blocks(page):
         if not block.mark and block.language == "python":
+            if "import torch" in block.code:
+                pytest.importorskip("torch", reason="PyTorch is an extra")
             exec(block.code, names)
         elif not block.mark and block.language == "sh":
             for command in block.commands():
@@ -158,7 +163,7 @@ def check(command):
     elif any(word.startswith("launch/") for word in command):
         check_script(command)
     else:
-        known = ".ci/run", "docker", "tensorboard", "tfds"
+        known = ".ci/run", "docker", "mkdir", "tensorboard", "tfds"
         assert command[0] in known, f"unknown program: {command}"
 
 
@@ -171,7 +176,7 @@ def check_ours(argv):
         flags, config = parse_flags(argv)
         checks.check(config)
         if config.data.source == "digits" or Path(config.data.path or "none").exists():
-            list(plan.dry_run(config, flags.workdir or Path("runs/new")))
+            checks.check_run(config, flags.workdir or Path("runs/new"))
 
 
 def check_benchmark(module, *flags):

@@ -83,6 +83,8 @@ def test_the_card_says_how_good_it_is_and_how_it_was_found(exported, small_run):
     assert all(f"{cost:,}" in card for cost in net.costs.values())
     assert f"| accuracy on test | {net.facts['test_accuracy']:.3g} |" in card
     assert all(f"- {n}: {n}\n" in card for n in range(10))
+    assert "1,293 images of train" in card and "`data.source = 'digits'`" in card
+    assert "`retrain.weights = 'new'`" in card and "`retrain.steps = 16`" in card
     given = dict(net.facts, found={**net.facts["found"], "provenance": {}})
     object.__setattr__(net, "facts", given)
     assert "was given, not searched" in model_card.text(net, False, [])
@@ -103,6 +105,10 @@ REFUSED = [
     (("RUN", "--to=file"), "--to", "file"),
     (("RUN", "--to=file/below"), "--to", "file/below"),
     (("RUN", "--to=full"), "--to", "full"),
+    (("RUN", "--to=empty"), "--to", "empty"),
+    (("RUN", "--to=empty/."), "--to", "empty"),
+    (("RUN", "--to=."), "--to", "."),
+    (("RUN", "--to=nowhere"), "--to", "nowhere"),  # a link
     (("RUN", "--to=gs://b/c"), "--to", "gs://b/c"),
     (("RUN", "--to="), "--to", "''"),
     (("RUN",), "--to"),
@@ -123,6 +129,8 @@ def test_bad_input_is_one_line(small_run, tmp_path, monkeypatch, capsys, row):
     monkeypatch.setitem(EXPORTERS, "needy", needy)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "nowhere").symlink_to("absent")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("")
     before = sorted(tmp_path.rglob("*"))

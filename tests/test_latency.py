@@ -17,6 +17,7 @@ from difnas_jax.commands import latency as command
 from difnas_jax.config import load_config
 from difnas_jax.config.build import build_costs, build_space
 from difnas_jax.deployment import latency
+from difnas_jax.errors import InputError
 from difnas_jax.main import main
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.latency_table import LatencyTable
@@ -59,6 +60,14 @@ def test_the_command_measures_every_op(tmp_path: Path, capsys, monkeypatch) -> N
     monkeypatch.setattr(latency, "timed", interrupted)
     assert command.main([*flags, f"--to={path}"]) == 130
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_device_is_the_one_that_jax_takes(monkeypatch) -> None:
+    """`gpu` stands for several platforms, most of which are absent on any machine."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    command._take_device("gpu")
+    with pytest.raises(InputError, match="^--device: expected gpu.* got tpu"):
+        command._take_device("tpu")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +140,12 @@ def test_a_table_counts_by_its_content(searched, tmp_path: Path, capsys) -> None
     for table in (moved, workdir / artifacts.LATENCY):
         assert main([*flags, f"--config.search.latency={table}"]) == 0
         assert "search: complete, skipped" in capsys.readouterr().out
+    # Where the file of the user is gone, that copy is taken.
+    gone = "--config.search.latency=gone.json"
+    assert main([*flags, gone, "--config.stages=report"]) == 0
+    assert "report: complete, skipped" in capsys.readouterr().out
+    assert main([*flags, gone, "--dry-run"]) == 0
+    capsys.readouterr()
     values = LatencyTable.read(path)
     cheaper = values.correction._replace(fixed_ms=0.1)
     dataclasses.replace(values, correction=cheaper).save(moved)

@@ -250,6 +250,10 @@ def test_images_come_in_many_forms(net, digits_test, tmp_path):
     np.testing.assert_allclose(net.predict(palette).logits, expected[:1], atol=1e-6)
 
 
+def test_a_network_is_shown_in_a_line_or_two(net):
+    assert "architecture" in repr(net) and len(repr(net)) < 500
+
+
 def test_a_network_can_be_pickled_after_it_was_used(net, digits_test):
     before = net.predict(digits_test[0][:2]).logits
     again = pickle.loads(pickle.dumps(net))
@@ -263,7 +267,7 @@ def test_what_is_no_image_is_one_line(net, tmp_path):
     path = tmp_path / "colour.png"
     Image.fromarray(colour).save(path)
     refused(lambda: net.predict(tmp_path / "none.png"), "none.png", "No such file")
-    refused(lambda: net.predict(text), str(text), "1 channel")
+    refused(lambda: net.predict(text), str(text), "a grey image")
     refused(lambda: net.predict(path), str(path), "colours")
     refused(lambda: net.predict(colour), "image 0", "3")
     refused(lambda: net.predict(np.zeros((2, 8, 8), np.float32)), "uint8", "float32")

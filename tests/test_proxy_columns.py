@@ -1,5 +1,6 @@
 """Columns of many architectures: devices, repeats, subsets of ops, and bad requests."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -11,7 +12,9 @@ from difnas_jax.errors import InputError
 from difnas_jax.scoring.proxies import COLUMNS
 from difnas_jax.scoring.proxies.measurement import ProxyMeasure, proxy_columns
 from difnas_jax.scoring.proxies.networks import REDUCTIONS
+from difnas_jax.spaces import SPACES
 from difnas_jax.spaces.cell import CellSpace
+from difnas_jax.spaces.chain import ChainSpace
 
 NAMES = ("linear_regions", "macs", "region_share")
 CELLS = np.array([(3, 2, 3, 1, 4, 3), (2, 0, 3, 1, 0, 2), (1, 1, 4, 4, 2, 0)])
@@ -112,8 +115,11 @@ def test_directions_are_known() -> None:
     assert lower >= {"ntk_condition", "ntk_label_energy", "regression_error"}
 
 
-@pytest.mark.parametrize(("space", "size"), [("nas_bench_201", 28), ("digits", 15)])
-def test_sides_that_do_not_halve(space: str, size: int) -> None:
+@pytest.mark.parametrize(("space", "size"), [("nas_bench_201", 28), ("tiny", 15)])
+def test_sides_that_do_not_halve(
+    space: str, size: int, tiny: ChainSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SPACES, "tiny", functools.partial(dataclasses.replace, tiny))
     changed = config()
     changed.space.update(name=space, image_size=size)
     whole = build_space(changed)

@@ -19,12 +19,13 @@ import difnas_jax
 from difnas_jax import data, spaces
 from difnas_jax.commands import prepare
 from difnas_jax.config import default
-from difnas_jax.data import tfds
+from difnas_jax.data import examples, tfds
 from difnas_jax.data.base import Arrays
 from difnas_jax.data.decoding import opened, resized
 from difnas_jax.data.images import (
     COLOUR_VALUES,
     COLOUR_VECTORS,
+    CROP_DRAWS,
     RandomArea,
     centre,
     lighting,
@@ -104,6 +105,20 @@ def stream(config, batch_size=8):
 
 def equal(one, other):
     return all(one[name].tobytes() == other[name].tobytes() for name in other)
+
+
+def test_statistics_of_files_are_those_of_their_pixels(tree, monkeypatch):
+    """Of all images where they are few, of as many evenly spaced ones elsewhere."""
+    config = config_of("folder", tree, mean=(), std=())
+    assert data.check(config).images["train"]
+    train = data.load(config).train
+    pixels, _ = train.take(np.arange(len(train)), np.zeros((len(train), CROP_DRAWS)))
+    for some, every in ((1000, 1), (-(-len(train) // 3), 3)):
+        monkeypatch.setattr(examples, "STATISTICS_OF", some)
+        found = data.Normalizer.of(config, train)
+        expected = data.Normalizer.of(config, pixels[::every])
+        np.testing.assert_array_equal(found.mean, expected.mean)
+        np.testing.assert_array_equal(found.std, expected.std)
 
 
 AUGMENTED = {"augmentation": "imagenet", "flip": True, "lighting": 0.1}
@@ -388,7 +403,6 @@ def test_malformed_folders(tree, tmp_path, change, field, value, refused):
         ({"name": "cifar10:1.0.0"}, "data.name", "version 3.0.2"),
         ({"test_split": "val"}, "data.test_split", "'val'"),
         ({"train_split": ""}, "data.train_split", "empty"),
-        ({"mean": ()}, "data.mean", "data.std"),
         ({"workers": 1, "path": "/nowhere"}, "data.name", "/nowhere/cifar10 "),
     ],
 )

@@ -10,6 +10,7 @@ run, and changes nothing in it.
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     program = "python -m difnas_jax export"
     parser = Parser(program, description=__doc__, formatter_class=layout)
     parser.add_argument("run", metavar="RUN", help="the workdir of a run")
-    text = "a folder to be made, or an empty one"
+    text = "the name of a folder that is made"
     parser.add_argument("--to", required=True, metavar="DIR", help=text)
     usual = ",".join(default().export.formats)
     text = f"of {', '.join(EXPORTERS)}, separated by commas ({usual})"
@@ -69,13 +70,14 @@ def _export(flags: argparse.Namespace) -> None:
 
 
 def check_target(path: Path) -> None:
-    """Refuse a target that holds something, or that cannot be made.
+    """Refuse a target that is there already, or that cannot be made.
 
     Raises:
       InputError: naming it.
     """
+    new, got = not os.path.lexists(path), f"{str(path)!r}, which exists"
+    require(new, "--to", "the name of a new folder", got)
     try:
-        empty = not path.exists() or not any(path.iterdir())
         above = next(each for each in path.absolute().parents if each.exists())
         tempfile.TemporaryFile(dir=above).close()
     except OSError as error:
@@ -83,6 +85,3 @@ def check_target(path: Path) -> None:
             f"--to: expected a folder that can be made and written, {str(path)!r} "
             f"cannot ({error.strerror})"
         ) from error
-    require(
-        empty, "--to", "a new or an empty folder", f"{str(path)!r}, which has files"
-    )

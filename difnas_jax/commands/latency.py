@@ -11,6 +11,7 @@ docs/latency.md says what is measured.
 """
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,8 +72,12 @@ def parse_flags(
     check_numbers(config)
     require(flags.batch >= 1, "--batch", "1 or more", flags.batch)
     path = given_path("--to", flags.to)
-    fits = path.parent.is_dir() and not path.is_dir()
-    require(fits, "--to", "a file in a folder that exists", repr(flags.to))
+    require(not path.is_dir(), "--to", "a file", repr(flags.to))
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        expected = f"a file in a folder that can be written ({error.strerror})"
+        raise InputError(f"--to: expected {expected}, got {flags.to!r}") from error
     return config, flags, path
 
 
@@ -93,11 +98,11 @@ def _take_device(kind: str | None) -> None:
     Raises:
       InputError: there is none, or JAX computes on another one already.
     """
+    if kind == "cpu":  # where there is another device, JAX does not take it by itself
+        jax.config.update("jax_platforms", kind)
     try:
-        if kind:
-            jax.config.update("jax_platforms", kind)
         found = jax.default_backend()
     except RuntimeError as error:
         expected = f"a device that JAX finds ({one_line(error)})"
         raise InputError(f"--device: expected {expected}, got {kind}") from error
-    require(kind in (None, found), "--device", f"{found}, which JAX has begun", kind)
+    require(kind in (None, found), "--device", f"{found}, which JAX takes here", kind)

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import spaces
 from difnas_jax.errors import InputError, require
+from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.latency_table import LatencyTable
 from difnas_jax.search.problem import PREFIXES, Budget
@@ -79,6 +80,14 @@ def latency_file(config: ConfigDict) -> Path | None:
     """The table of latencies that the config names."""
     given = config.search.latency
     return given_path("search.latency", given) if given else None
+
+
+def find_latencies(config: ConfigDict, workdir: Path) -> None:
+    """Name the table from any folder, and the copy of the run where that is gone."""
+    path, copy = latency_file(config), workdir / artifacts.LATENCY
+    if path:
+        found = copy if copy.exists() and not path.exists() else path
+        config.search.latency = str(found.absolute())
 
 
 def given_architecture(config: ConfigDict) -> Architecture | None:

@@ -76,8 +76,8 @@ def default() -> ConfigDict:
     # Training: standard deviation of the shift along the principal components of the
     # colours of ImageNet, 0.1 in the literature; 0 is off.
     config.data.lighting = 0.0
-    # Per-channel statistics on the 0-1 scale; empty: those of the training split, where
-    # it is in memory.
+    # Per-channel statistics on the 0-1 scale; empty: those of the training split, of
+    # images on the disk those of 1,000 of them, evenly spaced.
     config.data.mean = ()
     config.data.std = ()
 
@@ -188,8 +188,8 @@ def default() -> ConfigDict:
     config.retrain.networks = 1
 
     config.export = ConfigDict()
-    # What stage `export` writes of the found network: `stablehlo`, `safetensors` (with
-    # a PyTorch module), `onnx`.
+    # What stage `export` writes of the found network, in place of all that is in
+    # WORKDIR/export: `stablehlo`, `safetensors` (with a PyTorch module), `onnx`.
     config.export.formats = ("stablehlo", "safetensors")
     # Fold batch norms into the convolutions before them.
     config.export.fold = False

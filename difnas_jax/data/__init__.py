@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 from difnas_jax.data.base import Arrays as Arrays
 from difnas_jax.data.base import Dataset, Records
 from difnas_jax.data.batches import EvaluationBatches as EvaluationBatches
-from difnas_jax.data.batches import Normalizer, check_lighting
+from difnas_jax.data.batches import Normalizer as Normalizer
 from difnas_jax.data.batches import TrainBatches as TrainBatches
+from difnas_jax.data.batches import check_lighting, check_statistics
 from difnas_jax.data.examples import Examples as Examples
 from difnas_jax.data.examples import check_records, fits_at_once, to_examples
 from difnas_jax.data.examples import spread_over as spread_over
@@ -56,7 +57,7 @@ def check(
     check_workers(config.data.workers)
     check_lighting(config)
     dataset, checksum = SOURCES[config.data.source](config), 0
-    Normalizer.of(config, dataset.train)
+    check_statistics(config)
     for reader in validated:
         dataset.validation_for(reader)
     stored = {}

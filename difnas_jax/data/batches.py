@@ -13,7 +13,6 @@ from typing import Any, Self
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax.data.base import Records
 from difnas_jax.data.examples import Examples
 from difnas_jax.data.images import CROP_DRAWS, lighting, random_crop
 from difnas_jax.errors import require
@@ -35,12 +34,11 @@ class Normalizer:
     std: np.ndarray
 
     @classmethod
-    def of(cls, config: ConfigDict, train: Records | Examples) -> Self:
+    def of(cls, config: ConfigDict, train: Examples) -> Self:
         """The statistics of the config or, where it has none, of the training split.
 
         Raises:
-          InputError: a statistic that is not one number for each channel, or none for
-            images that are not in memory.
+          InputError: a statistic that is not one number for each channel.
         """
         check_statistics(config)
         mean, std = config.data.mean, config.data.std

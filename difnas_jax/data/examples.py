@@ -25,6 +25,7 @@ from difnas_jax.data.images import CROP_DRAWS, Crop, decoded, whole
 from difnas_jax.errors import InputError, one_line, require
 
 T = TypeVar("T")
+STATISTICS_OF = 1000  # images on the disk, where the config has no statistics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +84,18 @@ class DecodedExamples:
         return Arrays(images, labels), replaced
 
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the records; grey images are repeated."""
-        mean, std = self.records.pixel_statistics()
+        """Those of the records; grey images are repeated.
+
+        Of images on the disk, those of `STATISTICS_OF` evenly spaced ones, as they are
+        cropped by draws in the middle of their range.
+        """
+        found = self.records.pixel_statistics()
+        if found is None:
+            some = spread_over(self, STATISTICS_OF)
+            middle = np.full((len(some), CROP_DRAWS), 0.5)
+            images, _ = some.take(np.arange(len(some)), middle)
+            found = images.pixel_statistics()
+        mean, std = found
         return np.resize(mean, self.channels), np.resize(std, self.channels)
 
 

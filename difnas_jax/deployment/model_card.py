@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from difnas_jax.config.method_fields import method_fields
+from difnas_jax.config import default
+from difnas_jax.config.build import flat
 from difnas_jax.deployment.network import TrainedNetwork
 from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.spaces.costs import LATENCY, MACS, PARAMS, in_words
@@ -29,6 +30,10 @@ COSTS = {
     PARAMS: "parameters",
     LATENCY: "milliseconds for a batch, by the latency table of its search",
 }
+# Fields of the config that are shown also where they are the default, and one that is
+# of the machine.
+ALWAYS = ("data.source", "retrain.weights", "retrain.batch_size")
+PRIVATE = "data.path"
 Facts = dict[str, Any]
 
 
@@ -53,6 +58,10 @@ def text(network: TrainedNetwork, fold: bool, usages: Sequence[str]) -> str:
         "## Task",
         "",
         *_task(network.preprocessing),
+        "",
+        "## Data",
+        "",
+        *_data(network.facts),
         "",
         "## Numbers",
         "",
@@ -86,6 +95,19 @@ def _task(known: Preprocessing) -> Iterator[str]:
     )
 
 
+def _data(facts: Facts) -> Iterator[str]:
+    """What it learnt from, and how; nothing of a run of an older version."""
+    counts = [f"{n:,} images of {role}" for role, n in facts.get("images", {}).items()]
+    yield f"{', '.join(counts) or 'Not known'}."
+    if "config" in facts:
+        usual = flat(default(), ("data", "retrain"))
+        shown = {n: v for n, v in facts["config"].items() if n in ALWAYS} | {
+            n: v for n, v in _changed(facts["config"], usual).items() if n != PRIVATE
+        }
+        yield ""
+        yield f"Trained with {', '.join(f'`{n} = {v!r}`' for n, v in shown.items())}."
+
+
 def _numbers(network: TrainedNetwork) -> Iterator[str]:
     facts = network.facts
     yield "| | |"
@@ -106,12 +128,15 @@ def _origin(network: TrainedNetwork) -> Iterator[str]:
     if "algorithm" not in origin:
         yield "The architecture was given, not searched."
     else:
+        usual = flat(default(), ("method",))
+        method = {f"method.{n}": value for n, value in origin["method"].items()}
+        changed = _changed(method, usual)
         bounds = [f"{n} = {v:,}" for n, v in found.get("budget", {}).items() if v]
         yield (
             f"By the search `{origin['algorithm']}`, within "
             f"{', '.join(bounds) or 'no bound'}; its score `{origin['score']}` is "
             f"{found['score']:.6g}. Method: DI-NAS"
-            + "".join(f", {n} = {v!r}" for n, v in _changed(origin["method"]).items())
+            + "".join(f", `{n} = {v!r}`" for n, v in changed.items())
             + "."
         )
     yield ""
@@ -119,11 +144,9 @@ def _origin(network: TrainedNetwork) -> Iterator[str]:
     yield f"Seed {network.facts.get('seed')}; {', '.join(versions)}."
 
 
-def _changed(method: Facts) -> Facts:
-    """The fields of a method that differ from the default, DI-NAS."""
-    usual = method_fields().to_dict()
-    plain = {n: list(v) if isinstance(v, tuple) else v for n, v in usual.items()}
-    return {n: v for n, v in method.items() if v != plain.get(n)}
+def _changed(fields: Facts, usual: Facts) -> Facts:
+    """The fields of a config that differ from the default."""
+    return {n: v for n, v in fields.items() if n not in usual or usual[n] != v}
 
 
 def _precision(network: TrainedNetwork, fold: bool) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Predictions:
     logits: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TrainedNetwork:
     """A trained network with all that it takes to use it.
 
@@ -62,11 +62,11 @@ class TrainedNetwork:
         `retrain/result.json`, and `found`, the network as the search wrote it.
     """
 
-    model: Network
-    variables: dict[str, Any]
+    model: Network = dataclasses.field(repr=False)
+    variables: dict[str, Any] = dataclasses.field(repr=False)
     architecture: Architecture
     preprocessing: Preprocessing
-    facts: dict[str, Any]
+    facts: dict[str, Any] = dataclasses.field(repr=False)
 
     @property
     def space(self) -> ImageSpace:

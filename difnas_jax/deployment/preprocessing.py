@@ -104,7 +104,9 @@ class Preprocessing:
             return array[None]
         # Neither an alpha channel nor channels in front may pass for rows of images.
         fits = array.shape[-1] > 4 and (self.channels == 1 or array.shape[0] > 3)
-        expected = "uint8[H, W, 1 or 3], without an alpha channel, or [N, H, W]"
+        expected = (
+            "uint8[H, W, 1 or 3], channels last and without alpha, or [N, H, W, 1 or 3]"
+        )
         require(fits, "images", expected, f"{array.dtype}{list(array.shape)}")
         return array
 
@@ -140,9 +142,12 @@ class Preprocessing:
         try:
             return decoded(image, crop, draws, self.image_size, self.channels)
         except CORRUPT as error:
-            expected = f"an image of {self.channels} channel(s)"
-            text = f"{name}: expected {expected}, cannot decode it ({one_line(error)})"
-            raise InputError(text) from error
+            kinds = {1: "a grey image", 3: "an image in colours or grey"}
+            kind = kinds.get(self.channels, f"an array of {self.channels} channels")
+            problem = f"it cannot be used ({one_line(error)})"
+            raise InputError(
+                f"{name}: expected {kind}, {problem}; convert it, or take another network"
+            ) from error
 
 
 def _stored(name: str, given: Any) -> StoredImage | Image.Image:

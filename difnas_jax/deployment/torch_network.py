@@ -42,10 +42,7 @@ class Residual(nn.Sequential):
 
 
 class Shuffle(nn.Module):
-    """ShuffleNetV2 block: half of the channels pass beside the main branch.
-
-    Where the shape changes all of them pass through both branches.
-    """
+    """ShuffleNetV2 block: where it keeps the shape, half of the channels pass by."""
 
     def __init__(self, block: Block) -> None:
         """Make the block; an `xception` has three separable convolutions."""
@@ -85,8 +82,7 @@ class Cell(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """A feature map -> one of the same shape."""
-        zeros = torch.zeros_like(inputs)
-        sums = [inputs, *[zeros] * (self.nodes - 1)]
+        sums = [inputs] + [torch.zeros_like(inputs)] * (self.nodes - 1)
         for (source, target), edge in zip(self.graph, self.edges, strict=True):
             sums[target] = sums[target] + edge(sums[source])
         return sums[-1]
@@ -102,7 +98,7 @@ class Reduction(nn.Module):
         self.first = relu_conv(block)
         self.second = relu_conv({**block, "in_channels": outputs, "stride": 1})
         pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
-        self.shortcut = named(pool=nn.AvgPool2d(stride), conv=pointwise)
+        self.shortcut = named({"pool": nn.AvgPool2d(stride), "conv": pointwise})
 
     def forward(self, inputs: Tensor) -> Tensor:
         """A feature map -> one of half its height and width."""
@@ -119,7 +115,7 @@ class UnitNorm(nn.Module):
         return (flat.shape[1] ** 0.5 / norms * flat)[..., None, None]
 
 
-def named(residual: bool = False, /, **modules: nn.Module) -> nn.Sequential:
+def named(modules: dict[str, nn.Module], residual: bool = False) -> nn.Sequential:
     """Modules one after another, by name, or a residual of them."""
     kind = Residual if residual else nn.Sequential
     return kind(OrderedDict(modules))
@@ -146,9 +142,13 @@ def conv(
 ) -> nn.Module:
     """A convolution, its batch norm or bias and, where `active`, the activation."""
     taps, bias = (kernel, stride, kernel // 2), block["folded"]
-    parts = {"conv": nn.Conv2d(inputs, outputs, *taps, groups=groups, bias=bias)}
-    parts |= {} if bias else {"norm": nn.BatchNorm2d(outputs)}
-    return named(**parts, **({"activation": activation(block)} if active else {}))
+    layer = nn.Conv2d(inputs, outputs, *taps, groups=groups, bias=bias)
+    parts: dict[str, nn.Module] = {"conv": layer}
+    if not bias:
+        parts["norm"] = nn.BatchNorm2d(outputs)
+    if active:
+        parts["activation"] = activation(block)
+    return named(parts)
 
 
 def separable(
@@ -157,7 +157,7 @@ def separable(
     """A depthwise convolution without activation, then a 1x1 convolution."""
     geometry = inputs, inputs, block["kernel"], stride
     spatial = conv(block, *geometry, groups=inputs, active=False)
-    return named(spatial=spatial, **{role: conv(block, inputs, outputs)})
+    return named({"spatial": spatial, role: conv(block, inputs, outputs)})
 
 
 def inverted_residual(block: Block) -> nn.Module:
@@ -167,7 +167,7 @@ def inverted_residual(block: Block) -> nn.Module:
     parts = {"expand": conv(block, inputs, width)} if width > inputs else {}
     parts["depthwise"] = conv(block, width, width, kernel, stride, groups=width)
     parts["project"] = conv(block, width, outputs, active=False)
-    return named(block["skip"], **parts)
+    return named(parts, block["skip"])
 
 
 def identity(block: Block) -> nn.Module:
@@ -175,13 +175,13 @@ def identity(block: Block) -> nn.Module:
     inputs, outputs, _, stride = shape(block)
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return named(project=conv(block, inputs, outputs, 1, stride, active=False))
+    return named({"project": conv(block, inputs, outputs, 1, stride, active=False)})
 
 
 def relu_conv(block: Block) -> nn.Module:
     """Activation, then a convolution."""
     convolution = conv(block, *shape(block), active=False)
-    return named(activation=activation(block), conv=convolution)
+    return named({"activation": activation(block), "conv": convolution})
 
 
 def average_pool(block: Block) -> nn.Module:
@@ -192,8 +192,8 @@ def average_pool(block: Block) -> nn.Module:
 
 def dense(block: Block) -> nn.Module:
     """A fully connected layer, as a 1x1 convolution of one pixel."""
-    layer = named(conv=nn.Conv2d(*shape(block)[:2], kernel_size=1, bias=False))
-    return named(block["skip"], dense=layer, activation=activation(block))
+    layer = named({"conv": nn.Conv2d(*shape(block)[:2], kernel_size=1, bias=False)})
+    return named({"dense": layer, "activation": activation(block)}, block["skip"])
 
 
 BLOCKS: dict[str, Callable[[Block], nn.Module]] = {
@@ -204,7 +204,7 @@ BLOCKS: dict[str, Callable[[Block], nn.Module]] = {
     "identity": identity,
     "inverted_residual": inverted_residual,
     "norm": lambda block: named(
-        norm=nn.BatchNorm2d(block["in_channels"]), activation=activation(block)
+        {"norm": nn.BatchNorm2d(block["in_channels"]), "activation": activation(block)}
     ),
     "reduction": Reduction,
     "relu_conv": relu_conv,
@@ -216,7 +216,7 @@ BLOCKS: dict[str, Callable[[Block], nn.Module]] = {
 
 def all_of(blocks: list[Block]) -> nn.Sequential:
     """The blocks of a list one after another, under their names."""
-    return named(**{block["name"]: BLOCKS[block["kind"]](block) for block in blocks})
+    return named({block["name"]: BLOCKS[block["kind"]](block) for block in blocks})
 
 
 class Network(nn.Module):

@@ -168,9 +168,10 @@ def _checked_architecture(value: dict[str, Any], space: SearchSpace) -> Architec
     architecture = space.validate(value["architecture"])
     if not isinstance(value["score"], float | int | None):
         raise ValueError(f"the score is {value['score']!r}")
-    costs, given = cost_table(space).of_one(architecture), dict(value["costs"])
-    latency = given.pop(LATENCY_MS, 0.0)
-    if given != costs or not isinstance(latency, float):
+    costs, given = cost_table(space).of_one(architecture), value["costs"]
+    latency = given.get(LATENCY_MS, 0.0) if isinstance(given, dict) else None
+    fits = given in (costs, {**costs, LATENCY_MS: latency})
+    if not fits or not isinstance(latency, float):
         raise ValueError(
             f"it says that the costs are {value['costs']}, with this config the "
             f"architecture has {costs}"

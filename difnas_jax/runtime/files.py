@@ -98,7 +98,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """A folder that gets its name only when it is complete.
 
     Args:
-      path: the final name, of no folder or an empty one; the folders above it are made.
+      path: the final name, which nothing has; the folders above it are made.
 
     Raises:
       OSError: it cannot be written, or something else has the name.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from difnas_jax.errors import require
+from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.runtime import files
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.spaces.costs import LATENCY, STEPS_PER_UNIT, CostTable, cost_table
@@ -78,13 +78,18 @@ class LatencyTable:
         """
         require(path.is_file(), FIELD, FORM, f"{str(path)!r}, which is no file")
         with files.given_file(f"{FIELD}: {path}", FORM):
-            values = files.read_checked_json(path)
+            try:
+                values = files.read_checked_json(path)
+            except InputError as error:  # which advises to run a stage again
+                raise ValueError(one_line(error.__cause__ or error)) from error
             table = cls(
                 space=restored(values["space"]),
                 layers=values["layers"],
                 correction=Correction(**values["correction"]),
                 facts=values["facts"],
             )
+            if len(table.layers) != table.space.num_layers:
+                raise ValueError("other layers than those of its space")
             table.lines()
             found = *table.milliseconds.ravel(), table.correction.fixed_ms
             if not all(0 <= value < math.inf for value in found):

@@ -13,7 +13,10 @@ from difnas_jax.runtime.processes import is_main_process
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Write the network that was retrained, of several the best one."""
+    """Write the network that was retrained, of several the best one.
+
+    The folder is the run's own: what is in it is replaced as a whole.
+    """
     network = TrainedNetwork.read(folder_of(workdir))
     if not is_main_process():
         return

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from difnas_jax import data
-from difnas_jax.config.build import build_space, given_architecture
+from difnas_jax.config.build import build_space, flat, given_architecture
 from difnas_jax.deployment.network import write_network
 from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.models.networks import network
@@ -159,7 +159,12 @@ def retrain_network(
             model=model,
             architecture=architecture,
             preprocessing=Preprocessing.of(config, normalizer, dataset.classes),
-            facts={**result, "found": dataclasses.asdict(found)},
+            facts={
+                **result,
+                "found": dataclasses.asdict(found),
+                "config": flat(config, ("data", "retrain")),
+                "images": {role: len(split) for role, split in dataset.splits()},
+            },
         )
         files.write_json(own / "result.json", result)
     return result
