@@ -103,6 +103,7 @@ def test_without_tensorboardx_the_training_is_the_same(
     small_run, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    writing.tensorboardx.cache_clear()
     flags = [f"--config={SMALL}", f"--workdir={tmp_path}", "--config.stages=supernet"]
     assert main(flags) == 0
     assert not list(tmp_path.rglob("*tfevents*"))
@@ -111,6 +112,27 @@ def test_without_tensorboardx_the_training_is_the_same(
         for folder in (tmp_path, small_run)
     )
     assert one == other
+
+
+@pytest.mark.parametrize("error", [TypeError("Descriptors\nfail"), ImportError("no")])
+def test_a_broken_tensorboardx_is_one_line(tmp_path, monkeypatch, capsys, error):
+    """As that of another version of protobuf is; it is said once."""
+
+    def fails(name):
+        raise error
+
+    monkeypatch.setattr(writing, "import_module", fails)
+    writing.tensorboardx.cache_clear()
+    assert EventFile.opened(tmp_path, 0) is EventFile.opened(tmp_path, 0) is None
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("no events for TensorBoard") and type(error).__name__ in line
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """What one test makes of the installation is gone with it."""
+    yield
+    writing.tensorboardx.cache_clear()
 
 
 def test_only_process_0_writes(tmp_path, monkeypatch):
