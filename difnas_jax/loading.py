@@ -16,6 +16,7 @@ from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.jax_settings import standard_settings
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.accuracy import path_accuracy
+from difnas_jax.spaces import SPACES
 
 
 def load(
@@ -91,6 +92,9 @@ def _named(workdir: Path, name: str) -> Path:
 def _subnet(workdir: Path, path: str) -> TrainedNetwork:
     """The supernet along a path, with batch-norm statistics of its own."""
     config = saved_config(workdir / "config.json")
+    known, name = config.space.name in SPACES, config.space.name
+    expected = "a space that is registered, by load_config of the run's config file"
+    require(known, "path", expected, f"space {name!r}")
     space = build_wiring(config).sampled
     architecture = architecture_of(path, space, "path")
     accuracy = path_accuracy(config, workdir)

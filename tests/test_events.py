@@ -23,6 +23,12 @@ pytest.importorskip("tensorboardX", reason="no tensorboardX here")
 SMALL = f"{ROOT}/benchmarks/kills/small_run.py"
 
 
+def opened(folder, resume_step):
+    file = EventFile.opened(folder, resume_step)
+    assert file is not None
+    return file
+
+
 @pytest.mark.parametrize("stage", ["supernet", "retrain"])
 def test_every_row_of_the_metrics_is_shown(small_run, stage):
     shown = {}
@@ -88,7 +94,7 @@ def test_a_session_drops_what_an_earlier_one_did_later(tmp_path, monkeypatch):
     clock = iter(range(100, 10_000))
     monkeypatch.setattr(writing.time, "time", lambda: next(clock))
     for resume_step, steps in ((0, (4, 8, 12)), (8, (12,)), (8, (12, 16))):
-        file = EventFile.opened(tmp_path, resume_step)
+        file = opened(tmp_path, resume_step)
         for step in steps:
             file.write(step, {"resumed": resume_step, "nothing": None})
     assert [event[::3] for event in events(tmp_path)] == [
@@ -103,6 +109,7 @@ def test_without_tensorboardx_the_training_is_the_same(
     small_run, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    writing.tensorboardx.cache_clear()
     flags = [f"--config={SMALL}", f"--workdir={tmp_path}", "--config.stages=supernet"]
     assert main(flags) == 0
     assert not list(tmp_path.rglob("*tfevents*"))
@@ -113,18 +120,39 @@ def test_without_tensorboardx_the_training_is_the_same(
     assert one == other
 
 
+@pytest.mark.parametrize("error", [TypeError("Descriptors\nfail"), ImportError("no")])
+def test_a_broken_tensorboardx_is_one_line(tmp_path, monkeypatch, capsys, error):
+    """As that of another version of protobuf is; it is said once."""
+
+    def fails(name):
+        raise error
+
+    monkeypatch.setattr(writing, "import_module", fails)
+    writing.tensorboardx.cache_clear()
+    assert EventFile.opened(tmp_path, 0) is EventFile.opened(tmp_path, 0) is None
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("no events for TensorBoard") and type(error).__name__ in line
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """What one test makes of the installation is gone with it."""
+    yield
+    writing.tensorboardx.cache_clear()
+
+
 def test_only_process_0_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "is_main_process", lambda: False)
     assert EventFile.opened(tmp_path, 0) is None
 
 
 def test_a_full_disk_is_an_error_that_names_the_file(small_disk):
-    file = EventFile.opened(small_disk, 0)
+    file = opened(small_disk, 0)
     file.write(1, {"loss": 1.0})
     filler = fill(small_disk)
     with pytest.raises(OSError, match="No space left") as error:
         file.write(2, {}, pictures={"picture": bytes(10_000)})
     assert str(error.value.filename).startswith(f"{small_disk}/events.out.tfevents")
     filler.unlink()  # the file ends with half a record, and the next session continues
-    EventFile.opened(small_disk, 1).write(2, {"loss": 2.0})
+    opened(small_disk, 1).write(2, {"loss": 2.0})
     assert [event[::3] for event in events(small_disk)] == [(1, 1.0), (2, 2.0)]

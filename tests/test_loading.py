@@ -205,11 +205,14 @@ def test_the_command_refuses_with_one_line(small_run, tmp_path, capsys):
         assert line.startswith("error: ")
 
 
-def test_what_cannot_be_loaded_is_one_line(small_run, tmp_path):
+def test_what_cannot_be_loaded_is_one_line(small_run, tmp_path, monkeypatch):
     refused(lambda: difnas_jax.load(tmp_path / "none"), "run", "none")
     refused(lambda: difnas_jax.load(tmp_path), "retrain/result.json")
     refused(lambda: difnas_jax.load(small_run, rank=1), "rank", "0 to 0", "1")
     refused(lambda: difnas_jax.load(small_run, search="x"), "search", "none")
+    monkeypatch.delitem(SPACES, "kills", raising=False)
+    refused(lambda: difnas_jax.load(small_run, path="0,0"), "path", "'kills'")
+    load_config(SMALL)  # which registers its space
     refused(lambda: difnas_jax.load(small_run, path="k3e3"), "path", "2 op indices")
     refused(lambda: difnas_jax.load(small_run, path=(0, 0), rank=1), "rank", "path")
     moved = shutil.copytree(small_run, tmp_path / "run")

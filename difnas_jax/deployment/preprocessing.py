@@ -146,7 +146,7 @@ class Preprocessing:
             kind = kinds.get(self.channels, f"an array of {self.channels} channels")
             problem = f"it cannot be used ({one_line(error)})"
             raise InputError(
-                f"{name}: expected {kind}, {problem}; convert it, or take another network"
+                f"{name}: expected {kind}, {problem}; convert it first"
             ) from error
 
 

@@ -1,5 +1,6 @@
 """Files of events for TensorBoard, where tensorboardX is installed."""
 
+import functools
 import struct
 import time
 from collections.abc import Mapping
@@ -9,12 +10,37 @@ from typing import Any, Self
 
 import numpy as np
 
+from difnas_jax.errors import one_line
 from difnas_jax.runtime import files
+from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 
 BINS = 30  # of a histogram
 SIZE_OF_PNG = slice(16, 24)  # the bytes that hold width and height
 NOTHING: Mapping[str, Any] = {}
+
+
+Modules = tuple[Any, ...]
+
+
+@functools.cache
+def tensorboardx() -> Modules:
+    """Those of tensorboardX that write; none where it is not installed or broken."""
+    try:
+        import_module("tensorboardX")
+        names = ("proto.event_pb2", "summary", "record_writer")
+        return tuple(import_module(f"tensorboardX.{name}") for name in names)
+    except ModuleNotFoundError as error:
+        if error.name != "tensorboardX":
+            _say_broken(error)
+    except Exception as error:  # such as a protobuf of another version
+        _say_broken(error)
+    return ()
+
+
+def _say_broken(error: Exception) -> None:
+    problem = f"{type(error).__name__}: {one_line(error)}"
+    say(f"no events for TensorBoard, as tensorboardX cannot be imported ({problem})")
 
 
 class EventFile:
@@ -32,19 +58,13 @@ class EventFile:
           folder: of the file; earlier sessions may have left theirs.
           resume_step: a reader drops what these wrote of later steps.
         """
-        if not is_main_process():
-            return None
-        try:
-            import_module("tensorboardX")
-        except ImportError:
-            return None
-        return cls(folder, resume_step)
+        modules = tensorboardx() if is_main_process() else ()
+        return cls(modules, folder, resume_step) if modules else None
 
-    def __init__(self, folder: Path, resume_step: int) -> None:
+    def __init__(self, modules: Modules, folder: Path, resume_step: int) -> None:
         """Begin the file; see `opened`."""
-        self._event = import_module("tensorboardX.proto.event_pb2").Event
-        self._summary = import_module("tensorboardX.summary")
-        self._records = import_module("tensorboardX.record_writer")
+        events, self._summary, self._records = modules
+        self._event = events.Event
         # Readers take the files in the order of their names.
         name = f"events.out.tfevents.{int(time.time())}.{resume_step:09d}"
         self._path = folder / name
