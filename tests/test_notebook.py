@@ -32,8 +32,11 @@ print("state:", x, os.getpid() == pid, matplotlib.rcParams["backend"])
 @pytest.fixture
 def messages(tmp_path):
     """A function that runs a cell and returns what it sends, in an empty folder."""
-    # Many small products of matrices: threads of BLAS would wait for each other.
-    variables = environment(PYTHONPATH=f"{ROOT}:{ROOT}/tests", OPENBLAS_NUM_THREADS="1")
+    variables = environment(
+        PYTHONPATH=f"{ROOT}:{ROOT}/tests",
+        XLA_FLAGS=None,  # the notebooks train, and what is compiled quickly is slow
+        OPENBLAS_NUM_THREADS="1",  # they multiply small matrices, many times
+    )
     kernel, client = manager.start_new_kernel(env=variables, cwd=str(tmp_path))
 
     def run(code):
