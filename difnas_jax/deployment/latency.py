@@ -136,7 +136,7 @@ def timed(programs: Mapping[Hashable, Program], rounds: int) -> Times:
             found[name].append(1000 * min(calls))
             progress.step()
     progress.finish()
-    return {name: np.array(medians) for name, medians in found.items()}
+    return {name: np.array(fastest) for name, fastest in found.items()}
 
 
 def _of_ops(space: ImageSpace, uses: Uses, times: Times) -> np.ndarray:

@@ -27,7 +27,7 @@ from difnas_jax.spaces.cell import ZERO, CellSpace
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.image import ImageSpace, Shape
 
-KERNELS = {"kernels": "orthogonal", "depthwise": "qr"}  # no time depends on them
+KERNELS, DEPTHWISE = "orthogonal", "qr"  # no time depends on them
 CHAINED = 4  # copies of a block in its program
 FIRST = (0,) * 4  # an element of a feature map
 Program = Callable[[], Any]
@@ -111,8 +111,8 @@ def block_program(placed: PlacedBlock, conditions: Conditions) -> Program:
     )
     leaves = filled(
         flax.traverse_util.flatten_dict(shapes),
-        KERNELS["kernels"],
-        DEPTHWISE_RULES[KERNELS["depthwise"]],
+        KERNELS,
+        DEPTHWISE_RULES[DEPTHWISE],
         lambda leaf: rng,
     )
     weights = flax.traverse_util.unflatten_dict(leaves)
@@ -142,7 +142,9 @@ def network_program(
         rematerialize=False,
     )
     path = np.array(architecture, np.int32)
-    variables = jax.device_put(initialize(model, conditions.seed, **KERNELS))
+    variables = jax.device_put(
+        initialize(model, conditions.seed, kernels=KERNELS, depthwise=DEPTHWISE)
+    )
     images = jnp.asarray(conditions.images(space.image_size, space.image_channels))
     serve = jax.jit(
         lambda variables, images: model.apply(variables, images, path, False)
