@@ -139,13 +139,13 @@ def test_a_moved_run_of_another_user_needs_no_data_and_is_not_changed(
     moved = shutil.copytree(small_run, place / "moved")
     (moved / "config.json").unlink()
     subprocess.run(["chmod", "-R", "a-w,a+rX", str(moved)], check=True)
+    # Python may not find its own modules as that user, so they are imported before.
     program = (
-        "import difnas_jax, jax, numpy as np, os, sys\n"
-        "from difnas_jax import loading\n"
+        "import difnas_jax, numpy as np, os, sys\n"
+        "run, images = f'{sys.argv[1]}/moved', np.load(f'{sys.argv[1]}/images.npy')\n"
+        "difnas_jax.load(run).predict(images)\n"
         "os.setgid(65534), os.setuid(65534)\n"
-        "images = np.load(f'{sys.argv[1]}/images.npy')\n"
-        "net = difnas_jax.load(f'{sys.argv[1]}/moved')\n"
-        "print(net.predict(images).labels.tolist())\n"
+        "print(difnas_jax.load(run).predict(images).labels.tolist())\n"
     )
     images = digits_test[0][:4]
     np.save(place / "images.npy", images)

@@ -46,7 +46,7 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=page.FOLDER, help="folder of the results")
     add("--wheels", type=Path, help="folder of wheels that this Python lacks")
     add("--minutes", type=float, default=8.0, help="of all parts; %(default)s")
-    add("--limit", type=int, help="seconds of each part; its own by default")
+    add("--limit", type=float, help="seconds of each part; its own by default")
     add("--at-once", type=int, default=4, help="processes at a time; %(default)s")
     add("--small", action="store_true", help="tiny networks, on any device")
     return parser.parse_args(argv)
@@ -60,7 +60,12 @@ def _measure(flags: argparse.Namespace) -> None:
         )
     require(flags.minutes > 0, "--minutes", "minutes above 0", flags.minutes)
     require(flags.at_once > 0, "--at-once", "1 or more", flags.at_once)
-    require(flags.limit is None or flags.limit > 0, "--limit", "1 or more", flags.limit)
+    require(
+        flags.limit is None or flags.limit > 0,
+        "--limit",
+        "seconds above 0",
+        flags.limit,
+    )
     results = result_files.load(flags.out / page.RESULTS)
     command = f"python -m benchmarks.gpu {' '.join(sys.argv[1:])}"
     source = {**provenance(command, 0, VERSIONS), "card": _card()}

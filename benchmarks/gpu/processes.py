@@ -48,7 +48,7 @@ class Campaign:
     folder: Path
     small: bool
     minutes: float
-    limit: int | None
+    limit: float | None
     at_once: int
     site: Path | None
 
@@ -114,7 +114,7 @@ class Campaign:
             process.wait()
             return self._over()
         if process.returncode == -signal.SIGALRM:
-            return f"over its limit of {limit} s"
+            return f"over its limit of {limit:g} s"
         if process.returncode:
             say(log.read_text())
             return last_error(log.read_text()) or f"exit code {process.returncode}"

@@ -20,12 +20,13 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--small", action="store_true")
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--limit", type=float)
     parser.add_argument("--module")
     flags = parser.parse_args()
     session = Session(flags.name, flags.folder, flags.small)
     part = session.part
-    signal.alarm(part.limit if flags.limit is None else flags.limit)
+    limit = part.limit if flags.limit is None else flags.limit
+    signal.setitimer(signal.ITIMER_REAL, limit)
     module = importlib.import_module(f"benchmarks.gpu.{flags.module or part.module}")
     module.measure(session)
 
