@@ -1,5 +1,6 @@
 """`difnas_jax.load`: the network of a run, to use it."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,6 +57,15 @@ def load(
         workdir = _named(workdir, search)
     with standard_settings():
         return TrainedNetwork.read(folder_of(workdir, rank))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a command that say which network is meant: those of `load`."""
+    add = parser.add_argument
+    add("run", metavar="RUN", help="the workdir of a run")
+    add("--search", default="", metavar="NAME", help="a named search")
+    text = "which of several networks that were retrained, the best first (0)"
+    add("--rank", type=int, default=0, metavar="N", help=text)
 
 
 def folder_of(workdir: Path, rank: int = 0) -> Path:

@@ -15,10 +15,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from difnas_jax import loading
 from difnas_jax.config import default
 from difnas_jax.deployment.exporters import EXPORTERS, check_formats, export
 from difnas_jax.errors import InputError, require
-from difnas_jax.loading import load
 from difnas_jax.runtime import files
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
@@ -43,7 +43,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     layout = argparse.RawDescriptionHelpFormatter
     program = "python -m difnas_jax export"
     parser = Parser(program, description=__doc__, formatter_class=layout)
-    parser.add_argument("run", metavar="RUN", help="the workdir of a run")
+    loading.add_arguments(parser)
     text = "the name of a folder that is made"
     parser.add_argument("--to", required=True, metavar="DIR", help=text)
     usual = ",".join(default().export.formats)
@@ -51,9 +51,6 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--formats", default=usual, metavar="NAMES", help=text)
     text = "fold batch norms into the convolutions before them"
     parser.add_argument("--fold", action="store_true", help=text)
-    parser.add_argument("--search", default="", metavar="NAME", help="a named search")
-    text = "which of several networks that were retrained, the best first (0)"
-    parser.add_argument("--rank", type=int, default=0, metavar="N", help=text)
     known = parser.parse_args(argv)
     known.to, known.formats = given_path("--to", known.to), known.formats.split(",")
     return known
@@ -62,7 +59,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _export(flags: argparse.Namespace) -> None:
     check_formats("--formats", flags.formats)
     check_target(flags.to)
-    network = load(flags.run, search=flags.search, rank=flags.rank)
+    network = loading.load(flags.run, search=flags.search, rank=flags.rank)
     with files.atomic_folder(flags.to) as folder:
         export(network, folder, flags.formats, flags.fold)
     written = ", ".join(sorted(path.name for path in flags.to.iterdir()))

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from difnas_jax import loading
 from difnas_jax.deployment.network import AT_ONCE
 from difnas_jax.errors import require
-from difnas_jax.loading import load
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
 
@@ -37,11 +37,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     layout = argparse.RawDescriptionHelpFormatter
     program = "python -m difnas_jax predict"
     parser = Parser(program, description=__doc__, formatter_class=layout)
-    parser.add_argument("run", metavar="RUN", help="the workdir of a run")
+    loading.add_arguments(parser)
     parser.add_argument("files", metavar="FILE", nargs="+", help="an image")
-    parser.add_argument("--search", default="", metavar="NAME", help="a named search")
-    text = "which of several networks that were retrained, the best first (0)"
-    parser.add_argument("--rank", type=int, default=0, metavar="N", help=text)
     text = "how many classes to print (1)"
     parser.add_argument("--top", type=int, default=1, metavar="N", help=text)
     known = parser.parse_args(argv)
@@ -50,7 +47,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _predict(flags: argparse.Namespace) -> None:
-    network = load(flags.run, search=flags.search, rank=flags.rank)
+    network = loading.load(flags.run, search=flags.search, rank=flags.rank)
     names = network.preprocessing.classes
     for start in range(0, len(flags.files), AT_ONCE):
         part = flags.files[start : start + AT_ONCE]
