@@ -167,11 +167,17 @@ def test_a_moved_run_of_another_user_needs_no_data_and_is_not_changed(
 
 def test_the_strict_modes_of_a_notebook_do_not_matter(net, small_run, digits_test):
     image = digits_test[0][0]
-    jax.config.update("jax_numpy_rank_promotion", "raise")
+    strict_modes = {
+        "jax_numpy_rank_promotion": "raise",
+        "jax_transfer_guard": "disallow",
+    }
+    for name, value in strict_modes.items():
+        jax.config.update(name, value)
     try:
         strict = difnas_jax.load(small_run).predict(image).logits
     finally:
-        jax.config.update("jax_numpy_rank_promotion", "allow")
+        for name in strict_modes:
+            jax.config.update(name, "allow")
     np.testing.assert_array_equal(net.predict(image).logits, strict)
 
 

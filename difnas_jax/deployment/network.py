@@ -83,16 +83,17 @@ class TrainedNetwork:
         """The architecture in one line."""
         return self.space.text(self.architecture)
 
+    @standard_settings()
     def apply(self, images: ArrayLike) -> Array:
         """Normalised images float32[B, S, S, C] -> logits float32[B, num_classes]."""
         path = np.array(self.architecture, np.int32)
-        with standard_settings():
-            return _logits(self.model, self._on_device, images, path)
+        return _compiled(self.model, self._on_device, images, path)
 
     @functools.cached_property
     def _on_device(self) -> dict[str, Any]:
         return jax.device_put(self.variables)
 
+    @standard_settings()
     def predict(self, images: Any) -> Predictions:
         """Classify images of any size.
 
@@ -177,7 +178,7 @@ def write_network(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _logits(
+def _compiled(
     model: Network, variables: dict[str, Any], images: Array, path: Array
 ) -> Any:
     """Equal networks have one program."""

@@ -97,7 +97,7 @@ class Preprocessing:
             if isinstance(images, bytes) or not isinstance(images, Iterable):
                 raise InputError(f"{expected}, got {type(images).__name__}")
             return list(images)
-        array, channels = np.asarray(images), (1, 3)
+        array, channels = np.asarray(images), (1, 3, self.channels)
         if array.ndim != 3:
             return array[None] if array.ndim < 3 else array
         if array.shape[-1] in channels:
