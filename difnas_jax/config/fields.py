@@ -173,7 +173,7 @@ def default() -> ConfigDict:
     # Rate before the classifier.
     config.retrain.dropout = 0.2
     # Weights at the start: `new`, or those of the network in the `supernet`, which
-    # saves updates where all of its weights were trained.
+    # helps a short training where all of its weights were trained.
     config.retrain.weights = "new"
     # New kernels, as `method.kernels`.
     config.retrain.kernels = "he_fan_out"
