@@ -97,7 +97,8 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workdir of a finished run of `benchmarks/kills/small_run.py`; copy it."""
     workdir = tmp_path_factory.mktemp("small_run") / "run"
     config = Path(__file__).parents[1] / "benchmarks" / "kills" / "small_run.py"
-    assert main([f"--config={config}", f"--workdir={workdir}"]) == 0
+    with patch.dict(SPACES):  # a session begins before `registered_spaces` of a module
+        assert main([f"--config={config}", f"--workdir={workdir}"]) == 0
     return workdir
 
 
