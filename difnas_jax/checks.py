@@ -20,6 +20,7 @@ from difnas_jax.search.population import RandomSearch
 from difnas_jax.search.problem import Problem
 from difnas_jax.spaces import SearchSpace
 from difnas_jax.spaces.layer_indicator import Wiring
+from difnas_jax.spaces.stored import stored
 from difnas_jax.stages import search
 from difnas_jax.stages.chosen import check_inputs, chosen_stages
 from difnas_jax.training.amount import AMOUNTS, check_amount
@@ -60,6 +61,8 @@ def check(config: ConfigDict) -> None:
         check_indicator(config, wiring)
     if "search" in stages:
         check_search(config, wiring)
+    if "retrain" in stages:
+        stored(build.build_space(config))  # as it will be, beside the weights
     if "export" in stages:
         check_formats("export.formats", config.export.formats)
 

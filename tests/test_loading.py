@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import difnas_jax
-from difnas_jax import data
+from difnas_jax import checks, data
 from difnas_jax.commands import predict
 from difnas_jax.config import default, load_config
 from difnas_jax.config.files import saved_config
@@ -27,7 +27,7 @@ from difnas_jax.errors import InputError
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.scoring.accuracy import path_accuracy
 from difnas_jax.spaces import SPACES, build
-from difnas_jax.spaces.stored import restored, stored
+from difnas_jax.spaces.stored import KINDS, restored, stored
 
 SMALL = "benchmarks/kills/small_run.py"
 
@@ -77,6 +77,13 @@ def test_a_space_is_the_same_after_it_was_stored(name):
     space = build(name, image_size=32, image_channels=3, num_classes=10)
     for each in (space, space.cut([layer.ops[-1] for layer in space.layers])):
         assert restored(json.loads(json.dumps(stored(each)))) == each
+
+
+def test_a_space_that_cannot_be_stored_is_refused_before_anything_trains(monkeypatch):
+    checks.check(load_config("digits"))
+    monkeypatch.delitem(KINDS, "FixedBlock")
+    with pytest.raises(InputError, match="space: expected parts .* got FixedBlock"):
+        checks.check(load_config("digits"))
 
 
 def test_what_is_no_space_is_not_restored():

@@ -22,7 +22,6 @@ from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.scoring.reliability import doubts_about_accuracy
 from difnas_jax.scoring.weights import WEIGHTS
 from difnas_jax.spaces.costs import cost_table
-from difnas_jax.spaces.stored import stored
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import (
     chance,
@@ -101,7 +100,6 @@ def retrain_network(
         rematerialize=settings.rematerialize,
     )
     recipe = Recipe.of_retraining(config)
-    stored(model.space)  # a space that cannot be is refused before the training
     variables = WEIGHTS[settings.weights].begin(config, workdir, model)
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
