@@ -200,7 +200,7 @@ def test_the_fit_finds_all_three_numbers(block_ms: float) -> None:
     ms = np.where(SPACE.allowed, costs_of().tables[LATENCY] + 0.2, 0.0)
     blocks = SPACE.allowed & (np.arange(SPACE.num_ops) != SPACE.identity)
     ms, every = ms * blocks, every_architecture(SPACE)[::7]
-    times = 0.25 + latency_fit.network_sums(3 * ms + block_ms * blocks, every)
+    times = 0.25 + sum_along_paths(3 * ms + block_ms * blocks, every)
     found = latency_fit.fit(ms, blocks.astype(int), every, times)
     assert found == pytest.approx((0.25, 3, block_ms))
 
@@ -208,7 +208,7 @@ def test_the_fit_finds_all_three_numbers(block_ms: float) -> None:
 def test_no_network_and_no_op_takes_less_than_nothing() -> None:
     blocks = SPACE.allowed.astype(int)
     ms, every = costs_of().tables[LATENCY], every_architecture(SPACE)[::7]
-    sums = latency_fit.network_sums(ms, every)
+    sums = sum_along_paths(ms, every)
     # Here every network has as many blocks, and the constant would be negative.
     found = latency_fit.fit(ms, blocks, every, 3 * sums - 0.5)
     assert found.fixed_ms == found.block_ms == 0 and 2 < found.factor < 3
@@ -224,5 +224,5 @@ def test_networks_to_fit_span_the_space_and_none_is_also_judged() -> None:
     every = [*fitted, *held_out]
     canonical = SPACE.canonical(np.array(every))
     assert len(np.unique(canonical, axis=0)) == len(every)
-    sums = latency_fit.network_sums(ms, np.array(fitted))
+    sums = sum_along_paths(ms, np.array(fitted))
     assert (np.diff(sums) >= 0).all()

@@ -11,16 +11,15 @@ run, and changes nothing in it.
 
 import argparse
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from difnas_jax import loading
 from difnas_jax.config import default
 from difnas_jax.deployment.exporters import EXPORTERS, check_formats, export
-from difnas_jax.errors import InputError, require
+from difnas_jax.errors import require
 from difnas_jax.runtime import files
-from difnas_jax.runtime.given_paths import given_path
+from difnas_jax.runtime.given_paths import check_writable, given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
 
@@ -74,11 +73,5 @@ def check_target(path: Path) -> None:
     """
     new, got = not os.path.lexists(path), f"{str(path)!r}, which exists"
     require(new, "--to", "the name of a new folder", got)
-    try:
-        above = next(each for each in path.absolute().parents if each.exists())
-        tempfile.TemporaryFile(dir=above).close()
-    except OSError as error:
-        raise InputError(
-            f"--to: expected a folder that can be made and written, {str(path)!r} "
-            f"cannot ({error.strerror})"
-        ) from error
+    above = next(each for each in path.absolute().parents if each.exists())
+    check_writable("--to", path, above)

@@ -11,7 +11,6 @@ docs/latency.md says what is measured.
 """
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from difnas_jax.deployment.timed_programs import Conditions
 from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.models.network import DTYPES
 from difnas_jax.runtime import compilation
-from difnas_jax.runtime.given_paths import given_path
+from difnas_jax.runtime.given_paths import check_writable, given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.shutdown import Parser, exit_code
@@ -73,11 +72,7 @@ def parse_flags(
     require(flags.batch >= 1, "--batch", "1 or more", flags.batch)
     path = given_path("--to", flags.to)
     require(not path.is_dir(), "--to", "a file", repr(flags.to))
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        expected = f"a file in a folder that can be written ({error.strerror})"
-        raise InputError(f"--to: expected {expected}, got {flags.to!r}") from error
+    check_writable("--to", path, path.parent)
     return config, flags, path
 
 

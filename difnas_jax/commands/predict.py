@@ -1,6 +1,6 @@
 """Classify images with the network of a run.
 
-    python -m difnas_jax predict runs/demo cat.jpg dog.png
+    python -m difnas_jax predict runs/demo three.png seven.png
     python -m difnas_jax predict runs/demo photos/*.jpg --top=3 --search=small
 
 Prints a line for each file: its likeliest classes with their probabilities. Needs

@@ -14,12 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from difnas_jax.deployment.latency_fit import (
-    agreement,
-    chosen_networks,
-    fit,
-    network_sums,
-)
+from difnas_jax.deployment.latency_fit import agreement, chosen_networks, fit
 from difnas_jax.deployment.timed_programs import (
     CHAINED,
     Conditions,
@@ -35,6 +30,7 @@ from difnas_jax.runtime import provenance
 from difnas_jax.runtime.latency_table import LatencyTable
 from difnas_jax.runtime.progress import Progress
 from difnas_jax.runtime.versions import versions
+from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.spaces.image import ImageSpace
 
 # Every program is timed once in each round, so that a slow minute of the machine is one
@@ -77,7 +73,7 @@ def measure(space: ImageSpace, conditions: Conditions) -> LatencyTable:
     measured = np.array([np.percentile(times[each], QUARTILES) for each in networks])
     of_fitted = measured[: len(fitted), 1]
     correction = fit(ops[..., 1], counts, np.array(fitted), of_fitted)
-    sums = network_sums(correction.of_ops(ops[..., 1], counts), np.array(networks))
+    sums = sum_along_paths(correction.of_ops(ops[..., 1], counts), np.array(networks))
     rows = [
         {"architecture": list(network), "fitted": number < len(fitted)}
         | {"predicted_ms": float(correction.fixed_ms + sums[number])}

@@ -6,6 +6,7 @@ import numpy as np
 
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.runtime.latency_table import Correction
+from difnas_jax.search.additive import sum_along_paths
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.image import ImageSpace
 
@@ -34,15 +35,10 @@ def chosen_networks(
     first = np.unique(space.canonical(drawn), axis=0, return_index=True)[1]
     drawn = drawn[np.sort(first)]
     held_out, others = np.split(drawn, [min(HELD_OUT, len(drawn) // 2)])
-    order = np.argsort(network_sums(milliseconds, others), kind="stable")
+    order = np.argsort(sum_along_paths(milliseconds, others), kind="stable")
     spread = np.linspace(0, len(others) - 1, min(FITTED, len(others))).astype(int)
     fitted = others[order[spread]]
     return list(map(tuple, fitted.tolist())), list(map(tuple, held_out.tolist()))
-
-
-def network_sums(milliseconds: np.ndarray, architectures: np.ndarray) -> np.ndarray:
-    """float64[N]: the sums of float64[L, O] along int[N, L]."""
-    return milliseconds[np.arange(architectures.shape[1]), architectures].sum(1)
 
 
 def fit(
@@ -59,7 +55,7 @@ def fit(
       networks: int[N, L].
       measured: float64[N], their times.
     """
-    sums, counts = network_sums(ms, networks), network_sums(blocks, networks)
+    sums, counts = sum_along_paths(ms, networks), sum_along_paths(blocks, networks)
     terms = np.stack([np.ones(len(sums)), sums, counts], axis=1) / measured[:, None]
     for used in ([0, 1, 2], [0, 1], [1]):
         chosen = terms[:, used]

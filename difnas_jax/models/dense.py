@@ -39,9 +39,8 @@ class DenseNetwork(Network):
         """See `Network.begin`; the same order of the channels in every layout."""
         layout = self.map_layout
         pixels = images.transpose([layout.dims.index(d) for d in CHANNELS_LAST.dims])
-        flat = pixels.reshape(
-            pixels.shape[0], 1, 1, -1
-        )  # [B, H, W, C] -> [B, 1, 1, HWC]
+        # [B, H, W, C] -> [B, 1, 1, HWC]
+        flat = pixels.reshape(pixels.shape[0], 1, 1, -1)
         norms = jnp.linalg.norm(flat, axis=-1, keepdims=True)
         scale = flat.shape[-1] ** 0.5 / jnp.maximum(norms, LEAST_NORM)
         return layout.arrange(scale * flat)

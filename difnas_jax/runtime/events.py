@@ -18,8 +18,6 @@ from difnas_jax.runtime.processes import is_main_process
 BINS = 30  # of a histogram
 SIZE_OF_PNG = slice(16, 24)  # the bytes that hold width and height
 NOTHING: Mapping[str, Any] = {}
-
-
 Modules = tuple[Any, ...]
 
 

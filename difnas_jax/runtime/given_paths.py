@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 from difnas_jax.errors import InputError, require
@@ -45,6 +46,26 @@ def given_path(field: str, text: str | Path) -> Path:
             "user, or HOME is not set); write the whole path"
         ) from error
     return home
+
+
+def check_writable(field: str, path: Path, folder: Path) -> None:
+    """Refuse what could not be written, before it is computed.
+
+    Args:
+      field: the flag that names it, for the error.
+      path: what is to be written.
+      folder: above it, which is there.
+
+    Raises:
+      InputError: nothing can be made in the folder.
+    """
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        text = f"{str(path)!r} cannot ({error.strerror})"
+        raise InputError(
+            f"{field}: expected what can be made and written, {text}"
+        ) from error
 
 
 def _is_text(name: str) -> bool:
