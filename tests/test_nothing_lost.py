@@ -271,7 +271,7 @@ with shutdown.handle_signals():
         if number == 1 and turn == 3:
             os.kill(os.getpid(), getattr(signal, sys.argv[3]))
         if shutdown.stop_requested(turn):
-            print(turn)
+            print(turn, flush=True)  # not lost if the libraries break at the exit
             break
 """
 
@@ -293,7 +293,8 @@ def test_two_processes_stop_at_the_same_step():
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     # Gloo has its say, too.
     turns = [[line for line in o.splitlines() if line.isdecimal()] for o in outputs]
-    assert turns == [[str(shutdown.AGREE_EVERY)]] * 2
+    codes = [process.returncode for process in processes]
+    assert turns == [[str(shutdown.AGREE_EVERY)]] * 2, (codes, outputs)
 
 
 def test_exit_codes(capsys):
