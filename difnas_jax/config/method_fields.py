@@ -55,9 +55,11 @@ def method_fields() -> ConfigDict:
     # `position_corrected`, without what its position in the stage explains.
     method.dropped_layer = "zero"
     # What the indicator stage reads off the supernet for each op: `gamma`, the learned
-    # scale of its last batch norm, or `main_effect`, by how much it lowers the loss of
-    # the paths through it.
+    # scale of its last batch norm; by how much it lowers the loss of the paths through
+    # it, in the second half of the training (`main_effect`) or after it, on so many
+    # further batches (`measured_effect`), each of which passes two fair sets of paths.
     method.indicator = "gamma"
+    method.measured_batches = 500
     # What the training of the supernet remembers: `path_losses` of all updates, which
     # `main_effect` reads, or `nothing`.
     method.memory = "nothing"
