@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from macro_tables import some_names, write_table
 
-from benchmarks.evidence import limits, nas_bench_macro, results
+from benchmarks.evidence import judge, limits, results
 from benchmarks.evidence.evaluation import baselines, evaluation, regrets
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
@@ -55,7 +55,7 @@ def indicator(tmp_path, rng):
 def test_a_stored_indicator_alone(tmp_path, indicator, rng, capsys):
     table = write_table(tmp_path / "t.json", some_names(rng), rng)
     flags = [f"--indicator={indicator}", f"--table={table}"]
-    assert nas_bench_macro.main([*flags, f"--output={tmp_path / 'out'}"]) == 0
+    assert judge.main([*flags, f"--output={tmp_path / 'out'}"]) == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert printed == json.loads((tmp_path / "out" / "result.json").read_text())
     for name in ("tau_b", "spearman", "tau_b_interval", "spearman_interval", "n"):
@@ -99,7 +99,7 @@ def test_kept_quantities_are_those_of_the_result(tmp_path, rng):
 def test_bad_flags_are_one_line(tmp_path, flags, rng, capsys):
     table = write_table(tmp_path / "t.json", some_names(rng), rng)
     words = [f"--table={table}", f"--workdir={tmp_path / 'runs'}", *flags]
-    assert nas_bench_macro.main(words) == 2
+    assert judge.main(words) == 2
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1 and error[0].startswith("error: ")
     assert not (tmp_path / "runs").exists()

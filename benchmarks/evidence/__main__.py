@@ -3,7 +3,7 @@
     python -m benchmarks.evidence --data=cifar10.npz \
         --table=nas-bench-macro_cifar10.json [ROW ...]
 
-Each row is a command of `benchmarks.evidence.nas_bench_macro`, which is printed and
+Each row is a command of `benchmarks.evidence.judge`, which is printed and
 kept with its numbers in `results.csv`; `EVIDENCE.md` is made from these. Without names
 the rows run that have no result yet.
 """
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.evidence import nas_bench_macro, page, results
+from benchmarks.evidence import judge, page, results
 from benchmarks.evidence.rows import ROWS
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import compilation, files
@@ -60,11 +60,11 @@ def _measured(name: str, flags: argparse.Namespace) -> dict[str, Any]:
     inputs = f"--data={flags.data}", f"--table={flags.table}"
     arguments = [*inputs, *options, f"--output={folder}"]
     say(f"=== {name}: {' '.join(arguments)}")
-    if nas_bench_macro.main(arguments):
+    if judge.main(arguments):
         raise InputError(f"{name}: its command failed with the error above")
     result = files.read_json(folder / "result.json")
     named = f"--data={Path(flags.data).name}", f"--table={Path(flags.table).name}"
-    result["command"] = " ".join([nas_bench_macro.MODULE, *named, *options])
+    result["command"] = " ".join([judge.MODULE, *named, *options])
     return result
 
 

@@ -1,4 +1,4 @@
-"""The networks of a NAS-Bench-Macro table as supernets score them."""
+"""The networks of a benchmark table as supernets score them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ from difnas_jax.search.candidates import SCORE
 from difnas_jax.spaces.base import SearchSpace
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-EXPERIMENT = "nas_bench_macro"
 DEFAULT = "default"
 
 
@@ -79,8 +78,10 @@ class Ranking:
 
     @property
     def scores(self) -> np.ndarray:
-        """float64[S, N]."""
-        return np.stack([one.scores for one in self.scored])
+        """float64[S, N]; a name without a score, which no search finds, ranks last."""
+        scores = np.stack([one.scores for one in self.scored])
+        known = np.isfinite(scores)
+        return np.where(known, scores, scores[known].min() - 1)
 
     def others(self) -> dict[str, np.ndarray]:
         """float64[S, N] of every additive score that all supernets have in full."""
@@ -108,9 +109,9 @@ def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict
             f"--method: expected one of {', '.join(methods())}; got {flags.method!r}"
         )
     size = f"size={flags.size}"
-    name = f"{EXPERIMENT}:{size}"
+    name = f"{flags.benchmark}:{size}"
     if flags.method != DEFAULT:
-        name = f"{flags.method}:{EXPERIMENT},{size}"
+        name = f"{flags.method}:{flags.benchmark},{size}"
     config = load_config(name)
     config.data.update(source="arrays", path=flags.data)
     config.supernet.update(epochs=0.0, steps=flags.updates)
@@ -129,7 +130,7 @@ def trained(
     """Train a supernet for each seed and score the table with each.
 
     Args:
-      flags: see `nas_bench_macro`.
+      flags: see `judge`.
       words: flags of fields of the config.
       table: what to rank.
       others: whether by all other scores that are sums over layers, too.
@@ -174,7 +175,7 @@ def stored(
       InputError: no indicator of this space, or a score that is no sum.
     """
     config = default()
-    config.space.update(name=EXPERIMENT, image_size=32, num_classes=10)
+    config.space.update(name=flags.benchmark, image_size=32, num_classes=10)
     indicator = Indicator.load(flags.indicator, build_wiring(config).searched)
     method = indicator.provenance.get("method", {})
     config.method.update({k: v for k, v in method.items() if k in config.method})

@@ -54,7 +54,7 @@ def write(results: Results, path: Path = PATH) -> None:
 
 
 def quantities(result: dict[str, Any]) -> dict[str, Quantity]:
-    """What is kept of a `result.json` of `nas_bench_macro`."""
+    """What is kept of a `result.json` of `judge`."""
     versions = " ".join(" ".join(pair) for pair in result["versions"].items())
     texts = {
         "command": result["command"],

@@ -10,7 +10,7 @@ class Row(NamedTuple):
 
     Attributes:
       title: the method, and what differs from its config.
-      flags: of `nas_bench_macro`.
+      flags: of `judge`.
       size: side of the images in pixels.
     """
 
