@@ -8,6 +8,7 @@ from macro_tables import some_names, write_table
 
 from benchmarks.evidence import judge, limits, results
 from benchmarks.evidence.evaluation import baselines, evaluation, regrets
+from benchmarks.evidence.rows import CURVES, ROWS
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime.artifacts import Indicator
@@ -40,7 +41,8 @@ def test_the_limits_of_the_public_table(shared_data, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "networks: 1984",
         "tau-b between two trainings: 0.879",
-        "tau-b of the best sum over layers: 0.854",
+        "tau-b of the sum over layers that fits their accuracies best: 0.854",
+        "tau-b of the sum over layers that fits their ranks best: 0.885",
     ]
 
 
@@ -76,17 +78,28 @@ def test_kept_quantities_are_those_of_the_result(tmp_path, rng):
             {"supernet": 2.0, "scoring": 1.0},
             {"supernet": 4.0, "scoring": 1.0},
         ],
-        "images": [7, 7],
-        "other_scores": {},
+        "images": [{"supernet": 7, "scoring": 0}, {"supernet": 7, "scoring": 0}],
+        "other_scores": {"gamma sum": {"tau_b": 0.5}},
     }
-    kept = results.quantities(result)
-    results.write({"row": kept}, tmp_path / "r.csv")
-    assert results.load(tmp_path / "r.csv") == {"row": kept}
+    rows = {"row": results.quantities(result)}
+    rows |= results.null_quantities(judge.null_rows(table))
+    results.write(rows, "b", tmp_path)
+    assert results.load("b", tmp_path) == rows
+    kept = rows["row"]
     assert float(kept["tau_b"].value) == pytest.approx(result["tau_b"], rel=1e-5)
     bounds = [float(kept["tau_b"].low), float(kept["tau_b"].high)]
     assert bounds == pytest.approx(result["tau_b_interval"], rel=1e-5)
-    assert kept["seconds of training"].value == "3" and kept["seconds"].value == "4"
+    assert kept["seconds of training"].value == "3"
+    assert kept["images of training"].value == "7"
     assert kept["command"].value == "c, d"
+
+
+def test_a_curve_is_rows_of_equal_images():
+    """The methods of a page are compared at so many images through a path."""
+    for name, curve in CURVES.items():
+        assert set(curve.rows(name)) <= set(ROWS)
+    lengths = {name: {*curve.seeds} for name, curve in CURVES.items()}
+    assert {3 * n for n in lengths["main_effect"]} >= lengths["spos"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +107,9 @@ def test_kept_quantities_are_those_of_the_result(tmp_path, rng):
     [[], ["--data=a", "--indicator=b"], ["--data=a", "--method=none"]]
     + [["--data=a", "--networks=1"], ["--data=a", "--seeds=x"]]
     + [["--data=a", "--updates=0"], ["--indicator=absent.npz"]]
-    + [["--data=a", "--config.method.score=best"]],
+    + [["--data=a", "--config.method.score=best"], ["--data=a", "--validation=0"]]
+    + [["--columns=absent"], ["--columns=absent", "--combine=sum_log_rank:swap"]]
+    + [["--columns=absent", "--combine=sum_log_rank:swap", "--config.seed=1"]],
 )
 def test_bad_flags_are_one_line(tmp_path, flags, rng, capsys):
     table = write_table(tmp_path / "t.json", some_names(rng), rng)

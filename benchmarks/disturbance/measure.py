@@ -77,9 +77,9 @@ def measured(
     words = [*inputs, *arguments(row, seed), f"--workdir={folder}"]
     flags, fields = parse_flags(words)
     table = read_nas_bench_macro(flags.table)
-    own = trained(flags, fields, table, others=False)
+    own = trained(flags, fields, table)
     flags.networks = 0  # a sum over layers ranks all of them
-    effects = trained(flags, [*fields, *EFFECTS], table, others=False)
+    effects = trained(flags, [*fields, *EFFECTS], table)
     found = {"main_effects": ranked(effects)}
     if own.scored[0].table is None:
         found["accuracy"] = ranked(own)

@@ -10,6 +10,12 @@ or compare a stored indicator:
     python -m benchmarks.evidence.judge --indicator=indicator.npz \
         --table=nas-bench-macro_cifar10.json
 
+or scores without training, which `python -m difnas_jax rank` has measured:
+
+    python -m benchmarks.evidence.judge --columns=runs/rank \
+        --combine=sum_log_rank:swap+expressivity \
+        --table=nas-bench-macro_cifar10.json
+
 `--benchmark=nas_bench_201` does the same with the cells of NAS-Bench-201, and judges
 the scores by its other data sets, too.
 
@@ -46,8 +52,9 @@ from benchmarks.evidence.method_scores import (
     trained,
 )
 from benchmarks.evidence.scatter import scatter
+from benchmarks.evidence.untrained import untrained
 from benchmarks.provenance import machine, now
-from difnas_jax.errors import InputError
+from difnas_jax.errors import InputError, require
 from difnas_jax.ranking.correlation import CORRELATIONS, correlations
 from difnas_jax.ranking.selection import cross_validate
 from difnas_jax.ranking.tables import TABLES, BenchmarkTable
@@ -57,7 +64,10 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
 from difnas_jax.runtime.versions import versions
 
+# The flag that says where scores come from -> what makes a ranking of it.
+SOURCES = {"data": trained, "indicator": stored, "columns": untrained}
 MODULE = "python -m benchmarks.evidence.judge"
+VALIDATION = "images by which an accuracy is measured; default: all that are held out"
 BENCHMARK = "nas_bench_macro"  # where none is named
 
 
@@ -69,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> None:
     flags, config_flags = parse_flags(argv)
     table = TABLES[flags.benchmark](flags.table)
-    ranked = (stored if flags.indicator else trained)(flags, config_flags, table)
+    (source,) = (name for name in SOURCES if getattr(flags, name))
+    ranked = SOURCES[source](flags, config_flags, table)
     if len(np.unique(ranked.table.network)) < 2:
         raise InputError(
             "--table: expected two networks that the method can find, "
@@ -82,7 +93,7 @@ def _run(argv: Sequence[str]) -> None:
         "table": flags.table.name,
         **ranked.about,
         **evaluation(ranked.scores, ranked.table),
-        "baselines": _baselines(ranked.table),
+        "baselines": null_rows(ranked.table),
         **_others(ranked),
         "date": now(),
         "machine": machine(),
@@ -99,7 +110,7 @@ def parse_flags(
     """The flags, and those that override fields of the config.
 
     Raises:
-      InputError: neither or both of `--data` and `--indicator`.
+      InputError: not one of `SOURCES`, or a number out of range.
     """
     parser = Parser(
         prog=MODULE,
@@ -112,26 +123,32 @@ def parse_flags(
     add("--table", type=Path, required=True, metavar="FILE", help="as published")
     add("--data", metavar="FILE", help="CIFAR-10, an .npz file as `arrays` reads it")
     add("--indicator", type=Path, metavar="FILE", help="indicator.npz to evaluate")
+    add("--columns", type=Path, metavar="FOLDER", help="of `rank`, to evaluate")
+    add("--combine", metavar="COMBINER:NAME+NAME", help="of these columns")
     add("--method", default=DEFAULT, help=f"one of {', '.join(methods())}")
     add("--updates", type=int, default=2000, help="of the supernet")
     add("--size", type=int, default=32, help="side of the images in pixels")
     add("--seeds", default="0", metavar="N,N,...")
     add("--networks", type=int, default=0, metavar="N", help="random so many; 0: all")
+    add("--validation", type=int, default=sys.maxsize, metavar="N", help=VALIDATION)
+    add("--ideas", action="store_true", help="also score by gradients of the gammas")
     add("--workdir", type=Path, metavar="FOLDER", help="default: runs/BENCHMARK")
     add("--output", type=Path, metavar="FOLDER")
     flags, config_flags = parser.parse_known_args(argv)
-    if bool(flags.data) == bool(flags.indicator):
-        raise InputError(
-            "--data, --indicator: expected one of them, a data set to train on or a "
-            f"stored indicator; got {'both' if flags.data else 'neither'}"
-        )
+    given = [f"--{name}" for name in SOURCES if getattr(flags, name)]
+    one = f"one of --{', --'.join(SOURCES)}"
+    require(len(given) == 1, "scores", one, " and ".join(given) or "none")
+    found = flags.combine or "nothing"
+    require(flags.columns is None or flags.combine, "--combine", "a combination", found)
+    require(flags.validation > 0, "--validation", "at least 1", flags.validation)
     if flags.networks < 0 or flags.networks == 1:
         raise InputError(f"--networks: expected 0 or 2 and more, got {flags.networks}")
     flags.workdir = flags.workdir or Path("runs") / flags.benchmark
     return flags, config_flags
 
 
-def _baselines(table: BenchmarkTable) -> dict[str, Any]:
+def null_rows(table: BenchmarkTable) -> dict[str, Any]:
+    """Correlations and regret of `baselines`, by name."""
     networks = table[table.first_of_network]
     rows = {}
     for name, scores in baselines(networks).items():

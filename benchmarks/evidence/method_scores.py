@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.evidence.indicator_tables import summed
-from benchmarks.evidence.score_ideas import all_tables
+from benchmarks.evidence.scored import Scored, scored
 from difnas_jax import checks, pipeline
 from difnas_jax.commands.compare import parse_seeds
 from difnas_jax.config import default, load_config
@@ -23,39 +22,15 @@ from difnas_jax.config.files import override_by_flags
 from difnas_jax.errors import InputError
 from difnas_jax.main import default_workdir
 from difnas_jax.ranking.tables import BenchmarkTable
-from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime import files
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.metrics import say
-from difnas_jax.scoring.indicators import INDICATORS
-from difnas_jax.scoring.scorers import scorer_row, table_of
-from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
+from difnas_jax.scoring.scorers import table_of
 from difnas_jax.search.additive import ADDITIVE_RULES
-from difnas_jax.search.candidates import SCORE
 from difnas_jax.spaces.base import SearchSpace
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DEFAULT = "default"
-
-
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """The networks of a table as one trained supernet scores them.
-
-    Attributes:
-      scores: float64[N].
-      table: float64[L, O] that the score sums, or None where it is no sum.
-      others: `<indicator> <score>` -> float64[N] of all that are sums.
-      seconds: of training and scoring, by part.
-      images: passed through a path in training and in scoring.
-      folder: of the run that trained it; None of a stored indicator.
-    """
-
-    scores: np.ndarray
-    table: np.ndarray | None
-    others: dict[str, np.ndarray]
-    seconds: dict[str, float]
-    images: int
-    folder: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,29 +100,27 @@ def trained(
     flags: argparse.Namespace,
     words: list[str],
     table: BenchmarkTable,
-    others: bool = True,
 ) -> Ranking:
     """Train a supernet for each seed and score the table with each.
 
     Args:
-      flags: see `judge`.
+      flags: of `judge`.
       words: flags of fields of the config.
       table: what to rank.
-      others: whether by all other scores that are sums over layers, too.
 
     Raises:
       InputError: an unknown method, or settings that do not fit.
     """
     config = method_config(flags, words)
     space = build_wiring(config).searched
-    table, scored = _part(table, space, flags.networks), []
+    table, found = _part(table, space, flags.networks), []
     for seed in parse_seeds(flags.seeds):
         config.seed = seed
         checks.check(config)
         folder = flags.workdir / default_workdir(flags.method, _training(config)).name
         say(f"== {flags.method}, seed {seed}: {folder}")
         pipeline.run(_training(config), folder)
-        scored.append(_scored(config, folder, table, space, others))
+        found.append(scored(config, folder, table, space, flags))
     about = {
         "method": config.method.to_dict(),
         "supernet": config.supernet.to_dict(),
@@ -157,13 +130,13 @@ def trained(
             "validation": f"{config.data.validation_fraction:g} of train",
         },
         "training_seeds": parse_seeds(flags.seeds),
-        "seconds": [one.seconds for one in scored],
-        "images": [one.images for one in scored],
+        "seconds": [one.seconds for one in found],
+        "images": [one.images for one in found],
     }
     words = [word.removeprefix("--config.") for word in words]
     parts = [flags.method, str(flags.updates), f"{flags.size}px", *words]
     name = "-".join(parts).replace("/", "_")
-    return Ranking(name, space, table, scored, about)
+    return Ranking(name, space, table, found, about)
 
 
 def stored(
@@ -192,9 +165,9 @@ def stored(
     known = np.flatnonzero(np.isfinite(scores))
     about = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
     about["provenance"] = indicator.provenance
-    scored = Scored(scores[known], values, {}, {}, 0)
+    found = [Scored(scores[known], values, {}, {}, {})]
     name = f"indicator-{files.checksum(flags.indicator)}"
-    return Ranking(name, space, table[known], [scored], about)
+    return Ranking(name, space, table[known], found, about)
 
 
 def _training(config: ConfigDict) -> ConfigDict:
@@ -205,39 +178,6 @@ def _training(config: ConfigDict) -> ConfigDict:
     config = copy.deepcopy(config)
     config.method.update(indicator="gamma", score="sum")
     return config
-
-
-def _scored(
-    config: ConfigDict,
-    folder: Path,
-    table: BenchmarkTable,
-    space: SearchSpace,
-    others: bool,
-) -> Scored:
-    """The names of a table by the method's score, and by the others that are sums."""
-    start = time.monotonic()
-    supernet = trained_supernet(config, folder)
-    evidence = evidence_of(config, supernet)
-    tables = all_tables(config, supernet, evidence) if others else {}
-    sums = {name: summed(values, table, space) for name, values in tables.items()}
-    row = scorer_row(config)
-    if row.additive:
-        values = INDICATORS[config.method.indicator].measure(evidence)
-        values = table_of(config, values)
-        scores, images = summed(values, table, space), 0
-    else:
-        scorer = row.build(config, folder, space)
-        networks = table[table.first_of_network]
-        # Position of the network of each name among these.
-        _, network = np.unique(table.network, return_inverse=True)
-        columns = scorer.score(space.canonical(networks.architectures))
-        scores = columns[SCORE][network]
-        values, images = None, scorer.images * len(networks)
-    seconds = {"scoring": time.monotonic() - start}
-    marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
-    seconds["supernet"] = marker["seconds"]
-    images += files.read_json(folder / artifacts.SUPERNET_RESULT, ("images",))["images"]
-    return Scored(scores, values, sums, seconds, images, folder)
 
 
 def _part(table: BenchmarkTable, space: SearchSpace, networks: int) -> BenchmarkTable:
