@@ -54,7 +54,7 @@ def test_a_search_does_not_choose_what_it_did_not_look_at(inputs):
 
 def test_counting_gives_a_score_to_every_network_under_every_budget(inputs):
     for name in ("layer_count", "macs", "reductions"):
-        scored = SEARCHES["nas_bench_macro"][name].score(inputs, seed=0)
+        scored = SEARCHES["nas_bench_macro"][name].score(inputs, 0)
         assert scored.scores.shape == (len(inputs.budgets), len(inputs.table))
         assert np.isfinite(scored.scores).all() and not scored.images
 
