@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from cell_tables import rows_of, some_cells, write_rows
 from macro_tables import some_names, write_table
 
 from benchmarks.evidence import judge, limits, results
 from benchmarks.evidence.evaluation import baselines, evaluation, regrets
+from benchmarks.evidence.method_scores import Ranking
 from benchmarks.evidence.rows import CURVES, ROWS
+from benchmarks.evidence.scored import Scored
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime.artifacts import Indicator
@@ -46,17 +49,29 @@ def test_the_limits_of_the_public_table(shared_data, capsys):
     ]
 
 
-@pytest.fixture
-def indicator(tmp_path, rng):
-    path = tmp_path / "indicator.npz"
+def cell_table(path, rng):
+    return write_rows(path, rows_of(some_cells(rng), rng))
+
+
+def macro_table(path, rng):
+    return write_table(path, some_names(rng), rng)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "shape", "write", "further"),
+    [
+        ("nas_bench_macro", (8, 3), macro_table, set()),
+        ("nas_bench_201", (6, 5), cell_table, {"cifar100", "imagenet16_120"}),
+    ],
+)
+def test_a_stored_indicator_alone(
+    tmp_path, rng, capsys, benchmark, shape, write, further
+):
+    table, indicator = write(tmp_path / "table", rng), tmp_path / "indicator.npz"
     method = {"score": "sum", "layer_indicator": "plain"}
-    Indicator(rng.random((8, 3)), {}, {"method": method}).save(path)
-    return path
-
-
-def test_a_stored_indicator_alone(tmp_path, indicator, rng, capsys):
-    table = write_table(tmp_path / "t.json", some_names(rng), rng)
-    flags = [f"--indicator={indicator}", f"--table={table}"]
+    Indicator(rng.random(shape), {}, {"method": method}).save(indicator)
+    flags = [f"--benchmark={benchmark}"]
+    flags += [f"--indicator={indicator}", f"--table={table}"]
     assert judge.main([*flags, f"--output={tmp_path / 'out'}"]) == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert printed == json.loads((tmp_path / "out" / "result.json").read_text())
@@ -64,6 +79,15 @@ def test_a_stored_indicator_alone(tmp_path, indicator, rng, capsys):
         assert printed[name] is not None
     for name in ("scores.csv", "scatter.png", "scores.png"):
         assert (tmp_path / "out" / name).stat().st_size > 0
+    assert set(printed["data_sets"]) == further
+    for row in printed["data_sets"].values():
+        assert row["tau_b"] != printed["tau_b"] and row["regret"]
+
+
+def test_a_name_without_a_score_ranks_last(rng):
+    scored = [Scored(np.array([0.5, np.nan, -3.0]), None, {}, {}, {})]
+    ranking = Ranking("", None, None, scored, {})
+    assert ranking.scores[0].argsort().tolist() == [1, 2, 0]
 
 
 def test_kept_quantities_are_those_of_the_result(tmp_path, rng):

@@ -133,9 +133,8 @@ def baselines(table: BenchmarkTable, seed: int = 0) -> dict[str, np.ndarray]:
         "MACs": table.costs["macs"],
         "params": table.costs["params"],
     }
-    reduces = np.array([layer.stride > 1 for layer in space.layers])
-    if reduces.any():
-        blocks = table.architectures[:, reduces] != space.identity
+    if not space.skippable.all():
+        blocks = table.architectures[:, ~space.skippable] != space.identity
         sizes["layer count, reductions double"] = layers + blocks.sum(1)
     rows = {name: size.astype(np.float64)[None] for name, size in sizes.items()}
     return {**rows, "random": chance[:, members]}

@@ -54,9 +54,8 @@ class Ranking:
     @property
     def scores(self) -> np.ndarray:
         """float64[S, N]; a name without a score, which no search finds, ranks last."""
-        scores = np.stack([one.scores for one in self.scored])
-        known = np.isfinite(scores)
-        return np.where(known, scores, scores[known].min() - 1)
+        found = np.stack([one.scores for one in self.scored])
+        return np.where(np.isfinite(found), found, np.nanmin(found) - 1)
 
     def others(self) -> dict[str, np.ndarray]:
         """float64[S, N] of every additive score that all supernets have in full."""
