@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -24,7 +25,7 @@ STYLES = (
 )
 # What is no training: the row -> its label.
 LEVELS = {
-    "swap+expressivity": "swap + expressivity, without training",
+    "swap+expressivity": "swap + expressivity, half a minute without training",
     f"{NULL}layer count, reductions double": "number of layers, reductions double",
     f"{NULL}layer count": "number of layers",
 }
@@ -36,6 +37,7 @@ def learning_curves(kept: Results) -> Figure:
     """Tau-b of every learning curve over the seconds of one training."""
     figure, (axes,) = figures.new_figure(9.2, 6.0)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     for style, (name, rows) in zip(STYLES, curve_rows(kept).items(), strict=False):
         _curve(axes, rows, CURVES[name].label, style)
@@ -90,4 +92,5 @@ def _curve(
         textcoords="offset points",
         color=colour,
         va="center",
+        bbox={"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 0.5},
     )
