@@ -8,9 +8,10 @@ from cell_tables import rows_of, some_cells, write_rows
 from macro_tables import some_names, write_table
 
 from benchmarks.evidence import judge, limits, results
+from benchmarks.evidence.curves import learning_curves
 from benchmarks.evidence.evaluation import baselines, evaluation, regrets
 from benchmarks.evidence.method_scores import Ranking
-from benchmarks.evidence.rows import CURVES, ROWS
+from benchmarks.evidence.rows import CURVES, ROWS, curve_rows
 from benchmarks.evidence.scored import Scored
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
@@ -124,6 +125,15 @@ def test_a_curve_is_rows_of_equal_images():
         assert set(curve.rows(name)) <= set(ROWS)
     lengths = {name: {*curve.seeds} for name, curve in CURVES.items()}
     assert {3 * n for n in lengths["main_effect"]} >= lengths["spos"]
+
+
+def test_the_picture_has_every_curve_under_its_name():
+    kept = results.load(judge.BENCHMARK)
+    (axes,) = learning_curves(kept).axes
+    drawn = [len(container.lines[0].get_xdata()) for container in axes.containers]
+    assert drawn == [len(rows) for rows in curve_rows(kept).values()] != []
+    labels = {text.get_text() for text in axes.texts}
+    assert {CURVES[name].label for name in curve_rows(kept)} < labels
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from matplotlib import ticker
@@ -13,16 +14,8 @@ from benchmarks.evidence.rows import CURVES, curve_rows
 from difnas_jax.report import figures
 from difnas_jax.report.figures import BLUE, GREEN, INK, MUTED, ORANGE
 
-# A colour, a marker and a line for each curve: shapes tell them apart without colours.
-STYLES = (
-    (BLUE, "o", "-"),
-    (ORANGE, "s", "-"),
-    (INK, "D", "-"),
-    (GREEN, "^", "--"),
-    (BLUE, "v", ":"),
-    (ORANGE, "P", ":"),
-    (GREEN, "X", "--"),
-)
+# Of the curves in turn: shapes tell them apart without colours.
+COLOURS, MARKERS, LINES = (BLUE, ORANGE, INK, GREEN), "osD^vPX", ("-", "--", ":")
 # What is no training: the row -> its label.
 LEVELS = {
     "swap+expressivity": "swap + expressivity, half a minute without training",
@@ -39,7 +32,8 @@ def learning_curves(kept: Results) -> Figure:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
-    for style, (name, rows) in zip(STYLES, curve_rows(kept).items(), strict=False):
+    styles = zip(*map(itertools.cycle, (COLOURS, MARKERS, LINES)), strict=True)
+    for (name, rows), style in zip(curve_rows(kept).items(), styles, strict=False):
         _curve(axes, rows, CURVES[name].label, style)
     axes.margins(x=0.25)
     levels = {LIMIT: "the best sum over layers, fitted to the table"}
