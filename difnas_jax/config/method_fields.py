@@ -6,12 +6,16 @@ from ml_collections import ConfigDict
 def method_fields() -> ConfigDict:
     """The section `method`: a method is a combination of these fields."""
     method = ConfigDict()
-    # `orthogonal`, `he_fan_out` or `looks_linear` (inverted residuals of aligned pairs,
-    # without batch norm exactly linear).
+    # `orthogonal`, `he_fan_out`, `looks_linear` (inverted residuals of aligned pairs,
+    # without batch norm exactly linear) or `shared_response` (orthogonal, and all
+    # candidates of a layer answer a constant input alike).
     method.kernels = "orthogonal"
     # Depthwise kernels of the orthogonal family: `qr` (the paper: each filter an
     # orthogonal matrix) or `shift` (one tap, the isometry that tells sizes apart).
     method.depthwise = "qr"
+    # Scale with which the last batch norm of an inverted residual beside a skip
+    # connection starts; at 0 such a block starts as the connection alone.
+    method.block_scale = 1.0
     # Activation of the supernet alone, a key of `models.modules.ACTIVATIONS`; empty:
     # that of the space, which the found network always has.
     method.activation = ""
