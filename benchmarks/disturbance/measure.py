@@ -11,7 +11,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.disturbance.alignment import alignment
-from benchmarks.disturbance.rows import ALIGNED_AT, METHODS, Row
+from benchmarks.disturbance.kinds import changes_by_kind
+from benchmarks.disturbance.rows import (
+    ALIGNED_AT,
+    EXCHANGED_AT,
+    METHODS,
+    SPACING,
+    Row,
+)
 from benchmarks.disturbance.summary import QUANTITIES, THIRDS, moments
 from benchmarks.evidence.evaluation import known, regrets
 from benchmarks.evidence.method_scores import (
@@ -71,8 +78,8 @@ def measured(
 
     Returns:
       `main_effects` and, where the method scores by it, `accuracy`: how these rank the
-      networks; the fields of `of_training` and `of_projection`; and `alignment`, where
-      the row asks for it.
+      networks; the fields of `of_training` and `of_projection`; and where the row asks
+      for it `alignment` and `exchanges`, see `changes_by_kind`.
     """
     words = [*inputs, *arguments(row, seed), f"--workdir={folder}"]
     flags, fields = parse_flags(words)
@@ -87,8 +94,9 @@ def measured(
     config.seed = seed
     assert run is not None
     found |= of_training(run) | of_projection(config, run)
-    if row.aligned:
+    if row.by_kind:
         found["alignment"] = alignment(config, run, ALIGNED_AT)
+        found["exchanges"] = changes_by_kind(config, run, EXCHANGED_AT, SPACING)
     return found
 
 

@@ -40,7 +40,7 @@ class Row(NamedTuple):
       flags: of `benchmarks.evidence.nas_bench_macro`, fields of the config.
       seeds: of the trainings.
       updates: of a training; 0: those of the method.
-      aligned: whether the gradients of two paths are compared over the training.
+      by_kind: whether kinds of weights are compared over the training.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Row(NamedTuple):
     flags: tuple[str, ...] = ()
     seeds: tuple[int, ...] = SEEDS
     updates: int = 0
-    aligned: bool = False
+    by_kind: bool = False
 
 
 def _fields(**fields: Any) -> tuple[str, ...]:
@@ -67,15 +67,65 @@ USUAL_ALPHA = 1.0
 ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 # Shares of the training after which the projection begins.
 WARM_UPS = (0.0, WARM_UP, 0.3)
-# The method of the sensitivity rows, and how many updates they do; that of the rows in
-# which gradients are compared, and the checkpoints which that needs.
+# The method of the sensitivity rows, and how many updates they do.
 VARIED, FEWER = "main_effect", 300
 VARIED_UPDATE = "orthogonal_inputs"
-ALIGNED, ALIGNED_AT = "main_effect", (0, 50, 100, 200, 300, 400)
-ALIGNED_FLAGS = (
-    "--config.supernet.checkpoint_every=50",
-    f"--config.supernet.keep_checkpoints={ALIGNED_AT[-1] // 50}",
+# Updates between the checkpoints of the rows that compare kinds of weights; those at
+# which gradients are compared, and those from which weights are exchanged with the
+# next checkpoint.
+SPACING = 50
+ALIGNED_AT, EXCHANGED_AT = (0, 50, 100, 200, 400), (50, 100, 200, 300)
+BY_KIND = (
+    f"--config.supernet.checkpoint_every={SPACING}",
+    f"--config.supernet.keep_checkpoints={ALIGNED_AT[-1] // SPACING}",
 )
+
+
+class Trained(NamedTuple):
+    """Which weights train, and how fast.
+
+    Attributes:
+      title: what trains.
+      fields: of the section `method`.
+      rate: of Adam, the one of `tried` with the lowest training loss of `CHOOSING`.
+      tried: rates.
+    """
+
+    title: str
+    fields: dict[str, Any]
+    rate: float
+    tried: tuple[float, ...]
+
+
+# The seed and the updates of the trainings that chose the rates.
+CHOOSING, CHOOSING_UPDATES = 3, 200
+CLASSIFIER = {"train_classifier": True}
+AFFINE: dict[str, Trained] = {
+    "affine_all": Trained(
+        "all weights",
+        {"trainable": "all"},
+        rate=0.01,
+        tried=(0.003, 0.01, 0.03),
+    ),
+    "affine_none": Trained(
+        "all weights but scales and biases",
+        {"trainable": "kernels", **CLASSIFIER},
+        rate=0.01,
+        tried=(0.003, 0.01, 0.03),
+    ),
+    "affine_classifier": Trained(
+        "scales, biases and the classifier",
+        {"trainable": "all_bn", **CLASSIFIER},
+        rate=0.03,
+        tried=(0.01, 0.03, 0.1),
+    ),
+    "affine_only": Trained(
+        "scales and biases",
+        {"trainable": "all_bn"},
+        rate=0.1,
+        tried=(0.03, 0.1, 0.3),
+    ),
+}
 
 
 def row_of(method: str, update: str) -> str:
@@ -88,19 +138,30 @@ def _compared() -> Iterator[tuple[str, Row]]:
     for (method, about), update in itertools.product(METHODS.items(), UPDATES):
         chosen = {} if update == PLAIN else {"project_from": WARM_UP}
         title, flags = f"{about.about}, `{update}`", _fields(update=update, **chosen)
-        row = Row(title, method, flags)
-        aligned = method == ALIGNED and update == PLAIN
-        yield row_of(method, update), _aligned(row) if aligned else row
+        yield row_of(method, update), Row(title, method, flags)
 
 
-def _batch_norms() -> Iterator[tuple[str, Row]]:
-    """Batch norms alone train, as in DI-NAS."""
-    title, flags = "main effects, batch norms alone", _fields(trainable="all_bn")
-    yield "all_bn", _aligned(Row(title, ALIGNED, flags, SEEDS[:1]))
+def _affine() -> Iterator[tuple[str, Row]]:
+    """With and without trained batch norms, from the same kernels."""
+
+    def row(trained: Trained, rate: float) -> Row:
+        flags = _fields(depthwise="qr", **trained.fields)
+        flags = (*flags, f"--config.supernet.learning_rate={rate:g}")
+        return Row(f"{trained.title}, rate {rate:g}", "main_effect", flags)
+
+    for name, trained in AFFINE.items():
+        main = row(trained, trained.rate)
+        main = main._replace(flags=(*main.flags, *BY_KIND), by_kind=True)
+        yield name, main._replace(title=trained.title)
+        for rate in trained.tried:
+            short = row(trained, rate)
+            short = short._replace(seeds=(CHOOSING,), updates=CHOOSING_UPDATES)
+            yield rate_name(name, rate), short
 
 
-def _aligned(row: Row) -> Row:
-    return row._replace(flags=(*row.flags, *ALIGNED_FLAGS), aligned=True)
+def rate_name(name: str, rate: float) -> str:
+    """The name of the row that tries a rate; `name` is a key of `AFFINE`."""
+    return f"{name}_rate_{rate:g}"
 
 
 def _varied() -> Iterator[tuple[str, Row]]:
@@ -132,4 +193,4 @@ def varied_name(alpha: float, start: float) -> str:
     return f"alpha_{alpha:g}_from_{start:g}"
 
 
-ROWS: dict[str, Row] = dict(itertools.chain(_compared(), _batch_norms(), _varied()))
+ROWS: dict[str, Row] = dict(itertools.chain(_compared(), _affine(), _varied()))
