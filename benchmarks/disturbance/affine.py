@@ -6,23 +6,23 @@ from benchmarks import markdown
 from benchmarks.disturbance.rows import (
     AFFINE,
     ALIGNED_AT,
-    CHOOSING,
-    CHOOSING_UPDATES,
+    BATCH_NORMS_RATE,
     EXCHANGED_AT,
     ROWS,
     SPACING,
-    rate_name,
+    WEIGHTS_RATE,
 )
-from benchmarks.disturbance.summary import over_runs, over_steps
+from benchmarks.disturbance.summary import over_steps
 from benchmarks.disturbance.tables import shown, table
 from benchmarks.result_files import Results
 
-HEADER = """
+HEADER = f"""
 ## Do trained scales and biases disturb?
 
 Main effects, 400 updates of 3 paths, the same orthogonal kernels at the start of all
 (`method.depthwise=qr`); what does not train stays as it was drawn, scales at 1 and
-biases at 0. Written down before the first training:
+biases at 0. Adam at a rate at which the group learns: {WEIGHTS_RATE:g} where kernels
+train, {BATCH_NORMS_RATE:g} where they do not. Written down before the first training:
 
 - *Ning et al.* (NeurIPS 2021), who advise against trained scales and biases in a
   supernet, predict: (1) of all kinds of weights, the gradients of scales agree least
@@ -46,11 +46,6 @@ same training images, in thousandths, by update; `±` is over seeds. Positive is
 disturbed.
 
 """
-RATES = f"""
-The rates were chosen by the training loss of seed {CHOOSING}, which judges nothing,
-after {CHOOSING_UPDATES} updates:
-
-"""
 
 
 def section(results: Results) -> list[str]:
@@ -65,14 +60,11 @@ def section(results: Results) -> list[str]:
         HEADER,
         *table(results, list(AFFINE)),
         COSINES,
-        *markdown.head(("what trains", "gradients of", *map(str, ALIGNED_AT))),
+        *markdown.head(("row", "gradients of", *map(str, ALIGNED_AT))),
         *aligned,
         EXCHANGES,
-        *markdown.head(("what trains", "exchanged", *map(str, EXCHANGED_AT))),
+        *markdown.head(("row", "exchanged", *map(str, EXCHANGED_AT))),
         *exchanged,
-        RATES,
-        *markdown.head(("what trains", "training loss", "chosen")),
-        *_rates(results),
     ]
 
 
@@ -80,21 +72,9 @@ def _over_steps(results: Results, field: str, digits: int, scale: float) -> list
     """A row for each kind of weights, with its value at each step."""
     return [
         markdown.row(
-            (AFFINE[name].title, kind, *(shown(v, digits, scale) for v in values))
+            (ROWS[name].title, kind, *(shown(v, digits, scale) for v in values))
         )
         for name in AFFINE
         if name in results
         for kind, values in over_steps(results[name]["runs"], field).items()
     ]
-
-
-def _rates(results: Results) -> list[str]:
-    rows = []
-    for name, trained in AFFINE.items():
-        for rate in trained.tried:
-            row = rate_name(name, rate)
-            if row in results:
-                loss = shown(over_runs(results[row]["runs"], "loss"), 3)
-                chosen = "yes" if rate == trained.rate else ""
-                rows.append(markdown.row((ROWS[row].title, loss, chosen)))
-    return rows

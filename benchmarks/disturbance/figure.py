@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.disturbance.rows import (
-    AFFINE,
     ALIGNED_AT,
     ALPHAS,
     METHODS,
+    ROWS,
     UPDATES,
     VARIED,
     WARM_UPS,
@@ -73,7 +73,7 @@ def _alignment(axes: Axes, results: Results) -> None:
         for kind, style in (("kernels", "o-"), ("scales", "s--")):
             if kind in found:
                 values = [value.mean for value in found[kind]]
-                label = f"{kind}; {AFFINE[name].title} train"
+                label = f"{kind}; {ROWS[name].title}"
                 axes.plot(ALIGNED_AT, values, style, ms=4, color=colour, label=label)
     label = "cosine of gradients of two paths"
     axes.set(xlabel="update", ylabel=label, ylim=(0, 1))

@@ -74,56 +74,32 @@ VARIED_UPDATE = "orthogonal_inputs"
 # which gradients are compared, and those from which weights are exchanged with the
 # next checkpoint.
 SPACING = 50
-ALIGNED_AT, EXCHANGED_AT = (0, 50, 100, 200, 400), (50, 100, 200, 300)
+ALIGNED_AT, EXCHANGED_AT = (0, 100, 200, 400), (50, 100, 200, 300)
 BY_KIND = (
     f"--config.supernet.checkpoint_every={SPACING}",
     f"--config.supernet.keep_checkpoints={ALIGNED_AT[-1] // SPACING}",
 )
 
 
-class Trained(NamedTuple):
-    """Which weights train, and how fast.
-
-    Attributes:
-      title: what trains.
-      fields: of the section `method`.
-      rate: of Adam, the one of `tried` with the lowest training loss of `CHOOSING`.
-      tried: rates.
-    """
-
-    title: str
-    fields: dict[str, Any]
-    rate: float
-    tried: tuple[float, ...]
-
-
-# The seed and the updates of the trainings that chose the rates.
-CHOOSING, CHOOSING_UPDATES = 3, 200
-CLASSIFIER = {"train_classifier": True}
-AFFINE: dict[str, Trained] = {
-    "affine_all": Trained(
-        "all weights",
-        {"trainable": "all"},
-        rate=0.01,
-        tried=(0.003, 0.01, 0.03),
+# Which weights train -> fields of `method`, and the rate of Adam: one at which the
+# group is known to learn, that of `main_effect` where kernels train.
+WEIGHTS_RATE, BATCH_NORMS_RATE = 0.01, 0.1
+AFFINE: dict[str, tuple[str, dict[str, Any], float]] = {
+    "affine_all": ("all weights train", {"trainable": "all"}, WEIGHTS_RATE),
+    "affine_none": (
+        "all weights but scales and biases train",
+        {"trainable": "kernels", "train_classifier": True},
+        WEIGHTS_RATE,
     ),
-    "affine_none": Trained(
-        "all weights but scales and biases",
-        {"trainable": "kernels", **CLASSIFIER},
-        rate=0.01,
-        tried=(0.003, 0.01, 0.03),
+    "affine_classifier": (
+        "scales, biases and the classifier train",
+        {"trainable": "all_bn", "train_classifier": True},
+        BATCH_NORMS_RATE,
     ),
-    "affine_classifier": Trained(
-        "scales, biases and the classifier",
-        {"trainable": "all_bn", **CLASSIFIER},
-        rate=0.03,
-        tried=(0.01, 0.03, 0.1),
-    ),
-    "affine_only": Trained(
-        "scales and biases",
+    "affine_only": (
+        "scales and biases train",
         {"trainable": "all_bn"},
-        rate=0.1,
-        tried=(0.03, 0.1, 0.3),
+        BATCH_NORMS_RATE,
     ),
 }
 
@@ -143,25 +119,10 @@ def _compared() -> Iterator[tuple[str, Row]]:
 
 def _affine() -> Iterator[tuple[str, Row]]:
     """With and without trained batch norms, from the same kernels."""
-
-    def row(trained: Trained, rate: float) -> Row:
-        flags = _fields(depthwise="qr", **trained.fields)
-        flags = (*flags, f"--config.supernet.learning_rate={rate:g}")
-        return Row(f"{trained.title}, rate {rate:g}", "main_effect", flags)
-
-    for name, trained in AFFINE.items():
-        main = row(trained, trained.rate)
-        main = main._replace(flags=(*main.flags, *BY_KIND), by_kind=True)
-        yield name, main._replace(title=trained.title)
-        for rate in trained.tried:
-            short = row(trained, rate)
-            short = short._replace(seeds=(CHOOSING,), updates=CHOOSING_UPDATES)
-            yield rate_name(name, rate), short
-
-
-def rate_name(name: str, rate: float) -> str:
-    """The name of the row that tries a rate; `name` is a key of `AFFINE`."""
-    return f"{name}_rate_{rate:g}"
+    for name, (title, fields, rate) in AFFINE.items():
+        flags = _fields(depthwise="qr", **fields)
+        flags += (f"--config.supernet.learning_rate={rate:g}", *BY_KIND)
+        yield name, Row(title, "main_effect", flags, by_kind=True)
 
 
 def _varied() -> Iterator[tuple[str, Row]]:

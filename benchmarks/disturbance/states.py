@@ -20,7 +20,7 @@ from difnas_jax.runtime.mesh import data_mesh, replicated
 from difnas_jax.training.fates import Leaf, merge, split
 from difnas_jax.training.recipe import Recipe, initial_variables
 
-IMAGES = 256
+IMAGES = 128
 CLASSIFIER = "classifier"
 # The last part of the name of a weight of a batch norm or a convolution -> its kind.
 KINDS = {"scale": "scales", "bias": "biases", "kernel": "kernels"}
