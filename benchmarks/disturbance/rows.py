@@ -72,12 +72,12 @@ VARIED, FEWER = "main_effect", 300
 VARIED_UPDATE = "orthogonal_inputs"
 # Updates between the checkpoints of the rows that compare kinds of weights; those at
 # which gradients are compared, and those from which weights are exchanged with the
-# next checkpoint.
+# next checkpoint. A training that is stopped and goes on keeps one more each time.
 SPACING = 50
 ALIGNED_AT, EXCHANGED_AT = (0, 100, 200, 400), (50, 100, 200, 300)
 BY_KIND = (
     f"--config.supernet.checkpoint_every={SPACING}",
-    f"--config.supernet.keep_checkpoints={ALIGNED_AT[-1] // SPACING}",
+    f"--config.supernet.keep_checkpoints={2 * ALIGNED_AT[-1] // SPACING}",
 )
 
 
