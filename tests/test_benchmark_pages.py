@@ -9,7 +9,8 @@ from benchmarks.disturbance import costs
 from benchmarks.disturbance import page as disturbance
 from benchmarks.eigennas import page as eigennas
 from benchmarks.evidence import page as evidence
-from benchmarks.evidence import results
+from benchmarks.evidence import results, search_page
+from benchmarks.evidence.judge import BENCHMARK
 from benchmarks.gpu import page as gpu
 from benchmarks.isometry import outputs
 from benchmarks.isometry.tables import tables
@@ -35,7 +36,12 @@ def test_scale():
 
 
 def test_evidence():
-    assert evidence.page(results.load()) == evidence.PAGE.read_text()
+    kept = results.load(BENCHMARK)
+    assert evidence.page(kept) == evidence.PAGE.read_text()
+
+
+def test_searches():
+    assert search_page.page() == search_page.PAGE.read_text()
 
 
 def test_eigennas():
@@ -72,7 +78,7 @@ def test_kept_files_are_small():
     """But for the columns of 1,000 cells, which nobody else publishes."""
     kept = [p for end in ("json", "csv") for p in BENCHMARKS.rglob(f"*.{end}")]
     sizes = {path.name: path.stat().st_size for path in kept}
-    assert len(kept) == 12
+    assert len(kept) == 17
     assert sizes.pop("columns.csv") < 200_000
     assert max(sizes.values()) < 50_000
 

@@ -15,8 +15,8 @@ from benchmarks.disturbance.measure import arguments, disturbances
 from benchmarks.disturbance.rows import ROWS, UPDATES, row_of
 from benchmarks.disturbance.states import kind_of_weights, params_at
 from benchmarks.disturbance.summary import moments, pooled, verdicts
+from benchmarks.evidence.judge import parse_flags
 from benchmarks.evidence.method_scores import method_config
-from benchmarks.evidence.nas_bench_macro import parse_flags
 from difnas_jax import checks
 from difnas_jax.runtime import locks
 from difnas_jax.training.fates import leaves_of, tree_of

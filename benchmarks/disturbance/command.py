@@ -22,7 +22,7 @@ from benchmarks.disturbance import costs, page
 from benchmarks.disturbance.figure import disturbance_figure
 from benchmarks.disturbance.measure import arguments, measured
 from benchmarks.disturbance.rows import ROWS
-from benchmarks.evidence.nas_bench_macro import MODULE
+from benchmarks.evidence.judge import MODULE
 from benchmarks.provenance import provenance
 from difnas_jax.errors import InputError
 from difnas_jax.report import figures

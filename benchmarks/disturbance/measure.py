@@ -21,12 +21,12 @@ from benchmarks.disturbance.rows import (
 )
 from benchmarks.disturbance.summary import QUANTITIES, THIRDS, moments
 from benchmarks.evidence.evaluation import known, regrets
+from benchmarks.evidence.judge import parse_flags
 from benchmarks.evidence.method_scores import (
     Ranking,
     method_config,
     trained,
 )
-from benchmarks.evidence.nas_bench_macro import parse_flags
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime import artifacts, files
@@ -46,7 +46,7 @@ LAST = 0.1  # the share of the training whose mean loss is the final one
 
 
 def arguments(row: Row, seed: int) -> list[str]:
-    """The flags of a training for `benchmarks.evidence.nas_bench_macro`."""
+    """The flags of a training for `benchmarks.evidence.judge`."""
     method = METHODS[row.method]
     updates = row.updates or method.updates
     # The paths of the last updates have no further ones.
@@ -84,9 +84,9 @@ def measured(
     words = [*inputs, *arguments(row, seed), f"--workdir={folder}"]
     flags, fields = parse_flags(words)
     table = read_nas_bench_macro(flags.table)
-    own = trained(flags, fields, table, others=False)
+    own = trained(flags, fields, table)
     flags.networks = 0  # a sum over layers ranks all of them
-    effects = trained(flags, [*fields, *EFFECTS], table, others=False)
+    effects = trained(flags, [*fields, *EFFECTS], table)
     found = {"main_effects": ranked(effects)}
     if own.scored[0].table is None:
         found["accuracy"] = ranked(own)

@@ -37,7 +37,7 @@ class Row(NamedTuple):
     Attributes:
       title: what is trained.
       method: key of `METHODS`.
-      flags: of `benchmarks.evidence.nas_bench_macro`, fields of the config.
+      flags: of `benchmarks.evidence.judge`, fields of the config.
       seeds: of the trainings.
       updates: of a training; 0: those of the method.
       by_kind: whether kinds of weights are compared over the training.
@@ -55,7 +55,7 @@ def _fields(**fields: Any) -> tuple[str, ...]:
     return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
 
 
-# By the name that `benchmarks.evidence.nas_bench_macro` knows.
+# By the name that `benchmarks.evidence.judge` knows.
 METHODS: dict[str, Method] = {
     "spos": Method("SPOS", 1, 1200),
     "fairnas": Method("FairNAS", 3, 400),

@@ -1,1 +1,1 @@
-"""How well methods rank the networks of NAS-Bench-Macro."""
+"""How well methods rank the networks of NAS-Bench-Macro and NAS-Bench-201."""

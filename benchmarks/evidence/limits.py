@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from difnas_jax.ranking.correlation import kendall_tau_b
+from difnas_jax.ranking.correlation import kendall_tau_b, mean_ranks
 from difnas_jax.ranking.tables import BenchmarkTable, read_nas_bench_macro
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
@@ -32,7 +32,12 @@ def _run(argv: Sequence[str] | None) -> None:
     table = table[table.first_of_network]
     say(f"networks: {len(table)}")
     say(f"tau-b between two trainings: {between_trainings(path, table):.3f}")
-    say(f"tau-b of the best sum over layers: {best_sum(table):.3f}")
+    for name, targets in (
+        ("accuracies", table.accuracies),
+        ("ranks", mean_ranks(table.accuracies)),
+    ):
+        tau = kendall_tau_b(fitted_sum(table, targets), table.accuracies)
+        say(f"tau-b of the sum over layers that fits their {name} best: {tau:.3f}")
 
 
 def between_trainings(path: Path, table: BenchmarkTable) -> float:
@@ -48,12 +53,20 @@ def between_trainings(path: Path, table: BenchmarkTable) -> float:
     return float(np.mean([kendall_tau_b(first, second) for first, second in pairs]))
 
 
-def best_sum(table: BenchmarkTable) -> float:
-    """Tau-b of the sum over layers that fits the accuracies best (least squares)."""
+def fitted_sum(table: BenchmarkTable, targets: np.ndarray) -> np.ndarray:
+    """The sum over layers that fits targets best, by least squares.
+
+    Args:
+      table: N networks.
+      targets: float64[N].
+
+    Returns:
+      float64[N].
+    """
     ops = np.arange(table.architectures.max() + 1)
     chosen = (table.architectures[..., None] == ops).reshape(len(table), -1)
-    weights = np.linalg.lstsq(chosen.astype(np.float64), table.accuracies)[0]
-    return kendall_tau_b(chosen @ weights, table.accuracies)
+    chosen = chosen.astype(np.float64)
+    return chosen @ np.linalg.lstsq(chosen, targets)[0]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""The networks of a NAS-Bench-Macro table as supernets score them."""
+"""The networks of a benchmark table as supernets score them."""
 
 from __future__ import annotations
 
 import argparse
 import copy
 import dataclasses
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.evidence.indicator_tables import summed
-from benchmarks.evidence.score_ideas import all_tables
+from benchmarks.evidence.scored import Scored, scored
 from difnas_jax import checks, pipeline
 from difnas_jax.commands.compare import parse_seeds
 from difnas_jax.config import default, load_config
@@ -23,40 +22,15 @@ from difnas_jax.config.files import override_by_flags
 from difnas_jax.errors import InputError
 from difnas_jax.main import default_workdir
 from difnas_jax.ranking.tables import BenchmarkTable
-from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime import files
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.metrics import say
-from difnas_jax.scoring.indicators import INDICATORS
-from difnas_jax.scoring.scorers import scorer_row, table_of
-from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
+from difnas_jax.scoring.scorers import table_of
 from difnas_jax.search.additive import ADDITIVE_RULES
-from difnas_jax.search.candidates import SCORE
 from difnas_jax.spaces.base import SearchSpace
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-EXPERIMENT = "nas_bench_macro"
 DEFAULT = "default"
-
-
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """The networks of a table as one trained supernet scores them.
-
-    Attributes:
-      scores: float64[N].
-      table: float64[L, O] that the score sums, or None where it is no sum.
-      others: `<indicator> <score>` -> float64[N] of all that are sums.
-      seconds: of training and scoring, by part.
-      images: passed through a path in training and in scoring.
-      folder: of the run that trained it; None of a stored indicator.
-    """
-
-    scores: np.ndarray
-    table: np.ndarray | None
-    others: dict[str, np.ndarray]
-    seconds: dict[str, float]
-    images: int
-    folder: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +53,9 @@ class Ranking:
 
     @property
     def scores(self) -> np.ndarray:
-        """float64[S, N]."""
-        return np.stack([one.scores for one in self.scored])
+        """float64[S, N]; a name without a score, which no search finds, ranks last."""
+        found = np.stack([one.scores for one in self.scored])
+        return np.where(np.isfinite(found), found, np.nanmin(found) - 1)
 
     def others(self) -> dict[str, np.ndarray]:
         """float64[S, N] of every additive score that all supernets have in full."""
@@ -94,7 +69,7 @@ class Ranking:
 def methods() -> list[str]:
     """The names that `--method` knows."""
     rows = sorted(path.stem for path in (CONFIGS / "baselines").glob("*.py"))
-    return [DEFAULT, "main_effect", *rows]
+    return [DEFAULT, "main_effect", "frozen_effect", *rows]
 
 
 def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict:
@@ -108,9 +83,9 @@ def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict
             f"--method: expected one of {', '.join(methods())}; got {flags.method!r}"
         )
     size = f"size={flags.size}"
-    name = f"{EXPERIMENT}:{size}"
+    name = f"{flags.benchmark}:{size}"
     if flags.method != DEFAULT:
-        name = f"{flags.method}:{EXPERIMENT},{size}"
+        name = f"{flags.method}:{flags.benchmark},{size}"
     config = load_config(name)
     config.data.update(source="arrays", path=flags.data)
     config.supernet.update(epochs=0.0, steps=flags.updates)
@@ -124,29 +99,27 @@ def trained(
     flags: argparse.Namespace,
     words: list[str],
     table: BenchmarkTable,
-    others: bool = True,
 ) -> Ranking:
     """Train a supernet for each seed and score the table with each.
 
     Args:
-      flags: see `nas_bench_macro`.
+      flags: of `judge`.
       words: flags of fields of the config.
       table: what to rank.
-      others: whether by all other scores that are sums over layers, too.
 
     Raises:
       InputError: an unknown method, or settings that do not fit.
     """
     config = method_config(flags, words)
     space = build_wiring(config).searched
-    table, scored = _part(table, space, flags.networks), []
+    table, found = _part(table, space, flags.networks), []
     for seed in parse_seeds(flags.seeds):
         config.seed = seed
         checks.check(config)
         folder = flags.workdir / default_workdir(flags.method, _training(config)).name
         say(f"== {flags.method}, seed {seed}: {folder}")
         pipeline.run(_training(config), folder)
-        scored.append(_scored(config, folder, table, space, others))
+        found.append(scored(config, folder, table, space, flags))
     about = {
         "method": config.method.to_dict(),
         "supernet": config.supernet.to_dict(),
@@ -156,13 +129,13 @@ def trained(
             "validation": f"{config.data.validation_fraction:g} of train",
         },
         "training_seeds": parse_seeds(flags.seeds),
-        "seconds": [one.seconds for one in scored],
-        "images": [one.images for one in scored],
+        "seconds": [one.seconds for one in found],
+        "images": [one.images for one in found],
     }
     words = [word.removeprefix("--config.") for word in words]
     parts = [flags.method, str(flags.updates), f"{flags.size}px", *words]
     name = "-".join(parts).replace("/", "_")
-    return Ranking(name, space, table, scored, about)
+    return Ranking(name, space, table, found, about)
 
 
 def stored(
@@ -174,7 +147,7 @@ def stored(
       InputError: no indicator of this space, or a score that is no sum.
     """
     config = default()
-    config.space.update(name=EXPERIMENT, image_size=32, num_classes=10)
+    config.space.update(name=flags.benchmark, image_size=32, num_classes=10)
     indicator = Indicator.load(flags.indicator, build_wiring(config).searched)
     method = indicator.provenance.get("method", {})
     config.method.update({k: v for k, v in method.items() if k in config.method})
@@ -191,9 +164,9 @@ def stored(
     known = np.flatnonzero(np.isfinite(scores))
     about = {"indicator": flags.indicator.name, "method": config.method.to_dict()}
     about["provenance"] = indicator.provenance
-    scored = Scored(scores[known], values, {}, {}, 0)
+    found = [Scored(scores[known], values, {}, {}, {})]
     name = f"indicator-{files.checksum(flags.indicator)}"
-    return Ranking(name, space, table[known], [scored], about)
+    return Ranking(name, space, table[known], found, about)
 
 
 def _training(config: ConfigDict) -> ConfigDict:
@@ -204,39 +177,6 @@ def _training(config: ConfigDict) -> ConfigDict:
     config = copy.deepcopy(config)
     config.method.update(indicator="gamma", score="sum")
     return config
-
-
-def _scored(
-    config: ConfigDict,
-    folder: Path,
-    table: BenchmarkTable,
-    space: SearchSpace,
-    others: bool,
-) -> Scored:
-    """The names of a table by the method's score, and by the others that are sums."""
-    start = time.monotonic()
-    supernet = trained_supernet(config, folder)
-    evidence = evidence_of(config, supernet)
-    tables = all_tables(config, supernet, evidence) if others else {}
-    sums = {name: summed(values, table, space) for name, values in tables.items()}
-    row = scorer_row(config)
-    if row.additive:
-        values = INDICATORS[config.method.indicator].measure(evidence)
-        values = table_of(config, values)
-        scores, images = summed(values, table, space), 0
-    else:
-        scorer = row.build(config, folder, space)
-        networks = table[table.first_of_network]
-        # Position of the network of each name among these.
-        _, network = np.unique(table.network, return_inverse=True)
-        columns = scorer.score(space.canonical(networks.architectures))
-        scores = columns[SCORE][network]
-        values, images = None, scorer.images * len(networks)
-    seconds = {"scoring": time.monotonic() - start}
-    marker = files.read_json(folder / "stages" / "supernet.json", ("seconds",))
-    seconds["supernet"] = marker["seconds"]
-    images += files.read_json(folder / artifacts.SUPERNET_RESULT, ("images",))["images"]
-    return Scored(scores, values, sums, seconds, images, folder)
 
 
 def _part(table: BenchmarkTable, space: SearchSpace, networks: int) -> BenchmarkTable:

@@ -1,7 +1,8 @@
-"""The kept numbers of all rows, in one CSV file.
+"""The kept numbers of all rows, in small CSV files.
 
-A line is a quantity of a row: `row, quantity, value, low, high`, the last two being a
-95 % interval where there is one. Quantities that are text say where the row comes from.
+Each file is a table with a line for each row and a column for each quantity, behind
+which stand its 95 % interval, `low` and `high`, where it has one. Quantities that are
+text say where the row comes from.
 """
 
 from __future__ import annotations
@@ -13,12 +14,24 @@ from typing import Any, NamedTuple
 
 from difnas_jax.runtime import files
 
-PATH = Path(__file__).with_name("results.csv")
-COLUMNS = ("row", "quantity", "value", "low", "high")
-BASELINE = "baseline: "
+FOLDER = Path(__file__).with_name("results")
+NULL = "null: "  # begins the names of rows that need no training
 BEST = "best of the table"
 DIGITS = 6  # significant digits of a number
 MOST_FOUND = 3  # networks that are named; random rankings find more
+RANKINGS = "rankings"
+# How the names of quantities begin -> the table that has them; else `RANKINGS`.
+TABLES = {
+    "regret ": "regret",
+    "found ": "regret",
+    "also ": "other_scores",
+    "command": "sources",
+    "date": "sources",
+    "machine": "sources",
+    "versions": "sources",
+}
+NAMES = (RANKINGS, *dict.fromkeys(TABLES.values()))
+BOUNDS = " low", " high"
 
 
 class Quantity(NamedTuple):
@@ -32,29 +45,51 @@ class Quantity(NamedTuple):
 Results = dict[str, dict[str, Quantity]]
 
 
-def load(path: Path = PATH) -> Results:
-    """Row -> quantity -> value; empty without a file."""
+def load(benchmark: str, folder: Path = FOLDER) -> Results:
+    """Row -> quantity -> value; empty without files."""
     results: Results = {}
-    if path.exists():
-        with open(path, newline="") as file:
-            for line in csv.DictReader(file):
-                quantity = Quantity(line["value"], line["low"], line["high"])
-                results.setdefault(line["row"], {})[line["quantity"]] = quantity
+    for name in NAMES:
+        path = folder / benchmark / f"{name}.csv"
+        if path.exists():
+            with open(path, newline="") as file:
+                for line in csv.DictReader(file):
+                    results.setdefault(line.pop("row"), {}).update(_quantities(line))
     return results
 
 
-def write(results: Results, path: Path = PATH) -> None:
+def _quantities(line: dict[str, str]) -> dict[str, Quantity]:
+    """Those that the row has."""
+    return {
+        name: Quantity(value, *(line.get(name + bound, "") for bound in BOUNDS))
+        for name, value in line.items()
+        if value and not name.endswith(BOUNDS)
+    }
+
+
+def write(results: Results, benchmark: str, folder: Path = FOLDER) -> None:
     """Write all rows."""
-    with files.atomic_write(path) as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
-        for row, quantities in results.items():
-            for name, quantity in quantities.items():
-                rows.writerow((row, name, *quantity))
+    (folder / benchmark).mkdir(parents=True, exist_ok=True)
+    for table in NAMES:
+        cells = {row: dict(_cells(found, table)) for row, found in results.items()}
+        columns = dict.fromkeys(name for line in cells.values() for name in line)
+        with files.atomic_write(folder / benchmark / f"{table}.csv") as file:
+            lines = csv.DictWriter(file, ["row", *columns], lineterminator="\n")
+            lines.writeheader()
+            lines.writerows({"row": r, **line} for r, line in cells.items() if line)
+
+
+def _cells(row: dict[str, Quantity], table: str) -> Iterator[tuple[str, str]]:
+    """The columns of a table and their texts."""
+    for name, quantity in row.items():
+        begins = [found for start, found in TABLES.items() if name.startswith(start)]
+        if (begins or [RANKINGS])[0] == table:
+            yield name, quantity.value
+            if quantity.low:
+                yield from zip((name + b for b in BOUNDS), quantity[1:], strict=True)
 
 
 def quantities(result: dict[str, Any]) -> dict[str, Quantity]:
-    """What is kept of a `result.json` of `nas_bench_macro`."""
+    """What is kept of a `result.json` of `judge`."""
     versions = " ".join(" ".join(pair) for pair in result["versions"].items())
     texts = {
         "command": result["command"],
@@ -63,48 +98,48 @@ def quantities(result: dict[str, Any]) -> dict[str, Quantity]:
         "versions": versions,
     }
     found = {name: Quantity(text) for name, text in texts.items() if text}
-    seconds = [float(sum(part.values())) for part in result["seconds"]]
-    training = [part["supernet"] for part in result["seconds"]]
-    found |= {
-        "seconds": _mean(seconds),
-        "seconds of training": _mean(training),
-        "images": Quantity(str(result["images"][0])),
-        **_correlations("", result),
-        **_correlations(" over names", result["strings"], ("n", "tau_b")),
-        **_correlations(" without identity", result["no_identity"], ("n", "tau_b")),
-    }
-    for band in result["macs_bands"]:
-        where = f" from {band['above']} to {band['up_to']} M MACs"
-        found |= _correlations(where, band, ("tau_b",))
+    found |= _correlations("", result)
+    found |= _correlations(" without identity", result["no_identity"], ("n", "tau_b"))
     seeds = result["seeds"]
-    for name in ("agreement", "tau_b_of_mean"):
-        if seeds[name] is not None:
-            found[name.replace("_of_", " of ")] = Quantity(_text(seeds[name]))
+    for name, value in (
+        ("agreement", seeds["agreement"]),
+        ("tau_b of the mean", seeds["tau_b_of_mean"]),
+    ):
+        if value is not None:
+            found[name] = Quantity(_text(value))
     found["tau_b of each seed"] = _list(seeds["tau_b"])
+    for quantity in ("seconds", "images"):
+        for part, title in (("supernet", "training"), ("scoring", "scoring")):
+            values = [one[part] for one in result.get(quantity, ()) if part in one]
+            if any(values):
+                mean = sum(values) / len(values)
+                found[f"{quantity} of {title}"] = Quantity(_text(mean))
     for name, row in result["other_scores"].items():
         if row["tau_b"] is not None:
-            found[f"tau_b of {name}"] = Quantity(_text(row["tau_b"]))
+            found[f"also {name}"] = Quantity(_text(row["tau_b"]))
     if choice := result.get("cross_validation"):
         times = [f"{name}: {n}" for name, n in choice["chosen"].items()]
-        found["chosen in cross-validation"] = Quantity(", ".join(times))
+        found["also chosen in cross-validation"] = Quantity(", ".join(times))
         bounds = map(_text, choice["range"])
-        found["tau_b in cross-validation"] = Quantity(_text(choice["tau_b"]), *bounds)
+        judged = Quantity(_text(choice["tau_b"]), *bounds)
+        found["also tau_b in cross-validation"] = judged
     return found | dict(_choices(result))
 
 
-def baseline_quantities(result: dict[str, Any]) -> Results:
-    """The same of the baselines of a result, and the best networks of the table."""
+def null_quantities(rows: dict[str, Any]) -> Results:
+    """What is kept of `judge.null_rows`, and the best networks of the table."""
+    found = {
+        f"{NULL}{name}": _correlations("", row) | dict(_choices(row))
+        for name, row in rows.items()
+    }
+    (row, *_) = rows.values()
     best = {
         f"found {_where(one['budget'])}": Quantity(
             f"{one['best']} {one['best_accuracy']:.2f}"
         )
-        for one in result["regret"]
+        for one in row["regret"]
     }
-    rows = {
-        f"{BASELINE}{name}": _correlations("", row) | dict(_choices(row))
-        for name, row in result["baselines"].items()
-    }
-    return {**rows, BEST: best}
+    return {**found, BEST: best}
 
 
 def _correlations(
@@ -135,10 +170,6 @@ def _choices(row: dict[str, Any]) -> Iterator[tuple[str, Quantity]]:
 
 def _where(budget: int | None) -> str:
     return "without budget" if budget is None else f"under {budget // 10**6} M"
-
-
-def _mean(values: list[float]) -> Quantity:
-    return Quantity(_text(sum(values) / len(values)))
 
 
 def _list(values: list[float | None]) -> Quantity:

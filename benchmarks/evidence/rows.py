@@ -4,31 +4,66 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from benchmarks.evidence.judge import BENCHMARK
+from benchmarks.evidence.results import Quantity, Results
+
 
 class Row(NamedTuple):
     """A row of the evidence.
 
     Attributes:
       title: the method, and what differs from its config.
-      flags: of `nas_bench_macro`.
+      flags: of `judge`.
       size: side of the images in pixels.
+      reads: the flag of `judge` that names its input.
+      benchmark: by whose table it is judged.
     """
 
     title: str
     flags: tuple[str, ...] = ()
     size: int = 16
+    reads: str = "data"
+    benchmark: str = BENCHMARK
+
+
+class Curve(NamedTuple):
+    """A learning curve, each point of which is a row.
+
+    Attributes:
+      title: the method.
+      label: the same, short enough for a picture.
+      flags: of `judge`.
+      seeds: the number of updates -> the seeds; each training has its own schedule.
+    """
+
+    title: str
+    label: str
+    flags: tuple[str, ...]
+    seeds: dict[int, str]
+
+    def rows(self, name: str) -> dict[str, Row]:
+        """A row for each number of updates."""
+        rows = {}
+        for updates, seeds in self.seeds.items():
+            flags = *self.flags, f"--updates={updates}", f"--seeds={seeds}"
+            rows[f"{name}_{updates}"] = Row(f"{self.title}, {updates} updates", flags)
+        return rows
 
 
 def _method(**fields: Any) -> tuple[str, ...]:
     return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
 
 
-THREE = "--seeds=0,1,2"
-TWO = "--seeds=0,1"
+ONE, TWO, THREE = "0", "0,1", "0,1,2"
 SHORT = "--updates=1000"
-FEW = "--networks=50", "--config.search.recalibration_batches=10"
 DINAS = ("--method=default",)
 EFFECTS = ("--method=main_effect",)
+# Of accuracies: a tenth of the images for a network, and more networks for them.
+FEWER_IMAGES = (
+    "--networks=100",
+    "--validation=512",
+    "--config.search.recalibration_batches=1",
+)
 SGD = (
     "--config.supernet.optimizer=sgd",
     "--config.supernet.weight_decay=5e-4",
@@ -40,8 +75,44 @@ PAPER = (
     "--config.supernet.learning_rate=0.25",
     "--config.supernet.reference_batch=512",
 )
+# A strictly fair update passes three paths of 32 images, a uniform one a third of that.
+FAIR = {250: THREE, 500: THREE, 1000: THREE, 2000: THREE}
+UNIFORM = {750: THREE, 1500: THREE, 3000: THREE}
+CURVES: dict[str, Curve] = {
+    "main_effect": Curve("main effects", "main effects", EFFECTS, FAIR),
+    "frozen": Curve(
+        "main effects, kernels frozen",
+        "main effects, frozen",
+        ("--method=frozen",),
+        FAIR,
+    ),
+    "dinas": Curve("DI-NAS (the default)", "DI-NAS", DINAS, FAIR),
+    "bnnas": Curve("BN-NAS", "BN-NAS", ("--method=bnnas",), UNIFORM),
+    "fairnas": Curve(
+        "FairNAS",
+        "FairNAS",
+        ("--method=fairnas", *FEWER_IMAGES),
+        {250: THREE, 500: THREE, 1000: ONE},
+    ),
+    "spos": Curve(
+        "SPOS",
+        "SPOS",
+        ("--method=spos", *FEWER_IMAGES),
+        {750: THREE, 1500: THREE, 3000: ONE},
+    ),
+    "disturbance_immune": Curve(
+        "disturbance-immune SPOS",
+        "disturbance-immune",
+        ("--method=disturbance_immune", *FEWER_IMAGES),
+        {1500: THREE},
+    ),
+}
 ROWS: dict[str, Row] = {
-    "dinas": Row("DI-NAS (the default), 2000 updates", (*DINAS, THREE)),
+    **{
+        key: row
+        for name, curve in CURVES.items()
+        for key, row in curve.rows(name).items()
+    },
     "dinas_candidate": Row(
         "DI-NAS, identity is one more op",
         (*DINAS, *_method(layer_indicator="candidate")),
@@ -58,20 +129,9 @@ ROWS: dict[str, Row] = {
         "DI-NAS from `he_fan_out`", (*DINAS, *_method(kernels="he_fan_out"))
     ),
     "paper": Row("DI-NAS by the recipe of the paper", (*DINAS, *PAPER)),
-    "main_effect": Row("main effects, 2000 updates", (*EFFECTS, THREE)),
-    "short": Row("main effects, 1000 updates", (*EFFECTS, TWO, SHORT)),
-    "shorter": Row("main effects, 500 updates", (*EFFECTS, TWO, "--updates=500")),
-    "shortest": Row("main effects, 250 updates", (*EFFECTS, TWO, "--updates=250")),
-    "frozen": Row(
-        "main effects, kernels frozen, 2000 updates", ("--method=frozen", THREE)
-    ),
-    "frozen_short": Row(
-        "main effects, kernels frozen, 1000 updates", ("--method=frozen", TWO, SHORT)
-    ),
-    "bnnas": Row("BN-NAS", ("--method=bnnas", SHORT)),
     "he": Row(
         "main effects, kernels start as `he_fan_out`",
-        (*EFFECTS, TWO, SHORT, *_method(kernels="he_fan_out")),
+        (*EFFECTS, f"--seeds={TWO}", SHORT, *_method(kernels="he_fan_out")),
     ),
     "qr": Row(
         "main effects, depthwise kernels start as `qr`",
@@ -102,15 +162,29 @@ ROWS: dict[str, Row] = {
         "main effects, SGD, kernels start as `he_fan_out`",
         (*EFFECTS, SHORT, *SGD, *_method(kernels="he_fan_out")),
     ),
-    "fairnas": Row(
-        "FairNAS, accuracy of 50 networks",
-        ("--method=fairnas", SHORT, *FEW),
-    ),
-    "spos": Row(
-        "SPOS, accuracy of 50 networks",
-        ("--method=spos", "--updates=3000", *FEW),
-    ),
     "large": Row(
         "main effects at 32 pixels, 500 updates", (*EFFECTS, "--updates=500"), 32
     ),
+    "frozen_large": Row(
+        "main effects, kernels frozen, at 32 pixels, 500 updates",
+        ("--method=frozen", "--updates=500"),
+        32,
+    ),
+    **{
+        name: Row(title, (f"--combine=sum_log_rank:{name}",), 32, "columns")
+        for name, title in (
+            ("swap", "`swap`, without training"),
+            ("expressivity", "`expressivity`, without training"),
+            ("swap+expressivity", "`swap` + `expressivity`, without training"),
+        )
+    },
 }
+
+
+def curve_rows(kept: Results) -> dict[str, list[dict[str, Quantity]]]:
+    """The rows of each learning curve that are there, from short to long."""
+    found = {
+        name: [kept[row] for row in curve.rows(name) if row in kept]
+        for name, curve in CURVES.items()
+    }
+    return {name: rows for name, rows in found.items() if rows}

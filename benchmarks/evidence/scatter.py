@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from difnas_jax.ranking.path_counts import structure
 from difnas_jax.ranking.tables import BenchmarkTable
 from difnas_jax.report.figures import new_figure
 
@@ -13,7 +14,7 @@ DEPTHS = matplotlib.colormaps["viridis"]
 
 
 def scatter(scores: np.ndarray, table: BenchmarkTable, title: str) -> Figure:
-    """Accuracy against score, coloured by the number of layers.
+    """Accuracy against score, coloured by the number of layers with weights.
 
     Args:
       scores: float64[N].
@@ -21,10 +22,10 @@ def scatter(scores: np.ndarray, table: BenchmarkTable, title: str) -> Figure:
       title: of the figure.
     """
     figure, (axes,) = new_figure(6.4, 4.6)
-    depth = (table.architectures != 0).sum(1)
+    depth = structure(table.space, table.architectures)["live_convs"]
     points = axes.scatter(
         scores, table.accuracies, c=depth, cmap=DEPTHS, s=9, lw=0, alpha=0.8
     )
     axes.set(xlabel="score", ylabel="accuracy in the table (%)", title=title)
-    figure.colorbar(points, label="layers that are not identity", aspect=40)
+    figure.colorbar(points, label="layers with weights", aspect=40)
     return figure

@@ -15,7 +15,6 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from benchmarks.evidence.indicator_tables import indicator_tables
 from difnas_jax import data
 from difnas_jax.scoring.indicators import Evidence, gamma, raw_gammas
 from difnas_jax.scoring.trained_supernet import TrainedSupernet
@@ -145,10 +144,9 @@ IDEAS: dict[str, Callable[[Scales], np.ndarray]] = {
 }
 
 
-def all_tables(
+def idea_tables(
     config: ConfigDict, trained: TrainedSupernet, evidence: Evidence
 ) -> dict[str, np.ndarray]:
-    """Those of `indicator_tables`, and float64[L, O] of each of `IDEAS`."""
+    """float64[L, O] of each of `IDEAS`."""
     scales = read_scales(config, trained, evidence)
-    ideas = {name: idea(scales) for name, idea in IDEAS.items()}
-    return indicator_tables(config, evidence) | ideas
+    return {name: idea(scales) for name, idea in IDEAS.items()}

@@ -210,11 +210,13 @@ def optimizer(
     if settings.clip_norm:
         parts.append(optax.clip_by_global_norm(settings.clip_norm))
     if settings.weight_decay:
-        parts.append(optax.add_decayed_weights(settings.weight_decay, mask=_decayed))
+        parts.append(optax.add_decayed_weights(settings.weight_decay, mask=_kernels))
     parts.append(OPTIMIZERS[settings.optimizer](settings))
     parts.append(optax.scale_by_learning_rate(learning_rate(settings, steps)))
+    if settings.kernel_rate != 1:
+        parts.append(optax.masked(optax.scale(settings.kernel_rate), _kernels))
     return masked(optax.chain(*parts))
 
 
-def _decayed(packed: Any) -> dict[str, bool]:
+def _kernels(packed: Any) -> dict[str, bool]:
     return {name: name == KERNELS for name in packed}
