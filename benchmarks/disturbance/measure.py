@@ -30,6 +30,7 @@ from benchmarks.evidence.method_scores import (
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.scoring.scorers import scorer_row
 from difnas_jax.scoring.trained_supernet import trained_supernet
 from difnas_jax.training.optim import Packing
 from difnas_jax.training.projection import MEMORY
@@ -84,14 +85,14 @@ def measured(
     words = [*inputs, *arguments(row, seed), f"--workdir={folder}"]
     flags, fields = parse_flags(words)
     table = read_nas_bench_macro(flags.table)
-    own = trained(flags, fields, table)
+    config, found = method_config(flags, fields), {}
+    config.seed = seed
+    if not scorer_row(config).additive:
+        found["accuracy"] = ranked(trained(flags, fields, table))
     flags.networks = 0  # a sum over layers ranks all of them
     effects = trained(flags, [*fields, *EFFECTS], table)
-    found = {"main_effects": ranked(effects)}
-    if own.scored[0].table is None:
-        found["accuracy"] = ranked(own)
-    config, run = method_config(flags, fields), effects.scored[0].folder
-    config.seed = seed
+    found["main_effects"] = ranked(effects)
+    run = effects.scored[0].folder
     assert run is not None
     found |= of_training(run) | of_projection(config, run)
     if row.by_kind:
