@@ -81,26 +81,37 @@ BY_KIND = (
 )
 
 
-# Which weights train -> fields of `method`, and the rate of Adam: one at which the
-# group is known to learn, that of `main_effect` where kernels train.
-WEIGHTS_RATE, BATCH_NORMS_RATE = 0.01, 0.1
-AFFINE: dict[str, tuple[str, dict[str, Any], float]] = {
-    "affine_all": ("all weights train", {"trainable": "all"}, WEIGHTS_RATE),
-    "affine_none": (
+class Trained(NamedTuple):
+    """Which weights train, and at a rate of Adam at which they learn.
+
+    Attributes:
+      title: what trains.
+      method: fields of that section.
+      rate: of all of them.
+      kernel_rate: that of the classifier, and of kernels, as a share of it.
+    """
+
+    title: str
+    method: dict[str, Any]
+    rate: float
+    kernel_rate: float = 1.0
+
+
+CLASSIFIER = {"train_classifier": True}
+AFFINE: dict[str, Trained] = {
+    "affine_all": Trained("all weights train", {"trainable": "all"}, 0.01),
+    "affine_none": Trained(
         "all weights but scales and biases train",
-        {"trainable": "kernels", "train_classifier": True},
-        WEIGHTS_RATE,
+        {"trainable": "kernels", **CLASSIFIER},
+        0.01,
     ),
-    "affine_classifier": (
+    "affine_classifier": Trained(
         "scales, biases and the classifier train",
-        {"trainable": "all_bn", "train_classifier": True},
-        BATCH_NORMS_RATE,
+        {"trainable": "all_bn", **CLASSIFIER},
+        0.1,
+        kernel_rate=0.03,
     ),
-    "affine_only": (
-        "scales and biases train",
-        {"trainable": "all_bn"},
-        BATCH_NORMS_RATE,
-    ),
+    "affine_only": Trained("scales and biases train", {"trainable": "all_bn"}, 0.1),
 }
 
 
@@ -119,10 +130,13 @@ def _compared() -> Iterator[tuple[str, Row]]:
 
 def _affine() -> Iterator[tuple[str, Row]]:
     """With and without trained batch norms, from the same kernels."""
-    for name, (title, fields, rate) in AFFINE.items():
-        flags = _fields(depthwise="qr", **fields)
-        flags += (f"--config.supernet.learning_rate={rate:g}", *BY_KIND)
-        yield name, Row(title, "main_effect", flags, by_kind=True)
+    for name, trained in AFFINE.items():
+        rates = (
+            f"--config.supernet.learning_rate={trained.rate:g}",
+            f"--config.supernet.kernel_rate={trained.kernel_rate:g}",
+        )
+        flags = (*_fields(depthwise="qr", **trained.method), *rates, *BY_KIND)
+        yield name, Row(trained.title, "main_effect", flags, by_kind=True)
 
 
 def _varied() -> Iterator[tuple[str, Row]]:
