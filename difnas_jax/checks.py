@@ -132,7 +132,10 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
         fits = method.sampling not in LEARNED
         expected = f"paths that method.indicator = {name!r} can draw again"
         require(fits, "method.sampling", expected, repr(method.sampling))
-    if indicator.memory != "nothing" or indicator.measures:
+    fits = method.logit_gammas or name != "logit_gamma"
+    expected = "true, which method.indicator = 'logit_gamma' reads"
+    require(fits, "method.logit_gammas", expected, method.logit_gammas)
+    if indicator.sampled:
         check_paths_exist("method.indicator", config, wiring)
 
 

@@ -107,6 +107,7 @@ def test_every_indicator_has_the_shape_of_the_space(tiny):
     paths = drawn(wiring.sampled, "strict_fair", 4)
     losses = np.zeros(paths.shape[:2], np.float32)
     measured = PathLosses(paths, losses)
-    evidence = Evidence({}, paths, {"path_losses": losses}, tiny, measured)
+    params = {"bn_logits": {"scale": np.ones(wiring.sampled.allowed.shape)}}
+    evidence = Evidence(params, paths, {"path_losses": losses}, tiny, measured)
     for indicator in INDICATORS.values():
         assert indicator.measure(evidence).shape == (tiny.num_layers, tiny.num_ops)

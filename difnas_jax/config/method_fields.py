@@ -19,6 +19,10 @@ def method_fields() -> ConfigDict:
     # Activation of the supernet alone, a key of `models.modules.ACTIVATIONS`; empty:
     # that of the space, which the found network always has.
     method.activation = ""
+    # Whether the supernet divides the logits of each path by their standard deviation
+    # and scales them by the mean of one gamma for each op on it, which trains as all
+    # scales of batch norms do.
+    method.logit_gammas = False
     # What trains: `all_bn` (scale and bias of every batch norm), `indicator` (of the
     # last one of each candidate, the release of BN-NAS), `spatial` (all, and kernels of
     # more than one pixel), `kernels` (those alone: every batch norm keeps scale 1 and
@@ -60,9 +64,10 @@ def method_fields() -> ConfigDict:
     # `position_corrected`, without what its position in the stage explains.
     method.dropped_layer = "zero"
     # What the indicator stage reads off the supernet for each op: `gamma`, the learned
-    # scale of its last batch norm; by how much it lowers the loss of the paths through
-    # it, in the second half of the training (`main_effect`) or after it, on so many
-    # further batches (`measured_effect`), each of which passes two fair sets of paths.
+    # scale of its last batch norm; `logit_gamma`, the one of `logit_gammas`; by how
+    # much it lowers the loss of the paths through it, in the second half of the
+    # training (`main_effect`) or after it, on so many further batches
+    # (`measured_effect`), each of which passes two fair sets of paths.
     method.indicator = "gamma"
     method.measured_batches = 500
     # What the training of the supernet remembers: `path_losses` of all updates, which

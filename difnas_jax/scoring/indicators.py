@@ -13,6 +13,7 @@ import numpy as np
 
 from difnas_jax.models.blocks import INDICATOR_BATCH_NORMS
 from difnas_jax.models.layers import layer_name
+from difnas_jax.models.logit_norm import LOGIT_GAMMAS
 from difnas_jax.scoring.reliability import doubts_about_gammas
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.training.recipe import Memory
@@ -83,6 +84,19 @@ def gamma(evidence: Evidence) -> np.ndarray:
         means = [np.abs(scale, dtype=np.float64).mean() for scale in scales]
         table[candidate] = np.mean(means)
     return table
+
+
+def logit_gamma(evidence: Evidence) -> np.ndarray:
+    """The gamma of an op at the logits of the paths through it, see `LogitNorm`.
+
+    Ours; the paper reads the last batch norm of a candidate, `gamma`.
+
+    Returns:
+      float64[L, O]; NaN where an op is not allowed.
+    """
+    module, name = LOGIT_GAMMAS
+    gammas = np.asarray(evidence.params[module][name], np.float64)
+    return np.where(evidence.space.allowed, gammas, np.nan)
 
 
 def _doubts_about_gammas(evidence: Evidence) -> list[str]:
@@ -160,6 +174,7 @@ class IndicatorRow(NamedTuple):
       meaning: how to read them, for readers who do not know the method.
       memory: key of `MEMORIES`, what the training must remember for it.
       measures: whether it reads losses that are measured after the training.
+      sampled: whether it knows an op only if the supernet samples it.
       positive: whether the numbers are positive, so that ratios of them mean something.
       doubts: evidence -> sentences about why the numbers are not to be believed.
     """
@@ -169,6 +184,7 @@ class IndicatorRow(NamedTuple):
     meaning: str
     memory: str = "nothing"
     measures: bool = False
+    sampled: bool = False
     positive: bool = False
     doubts: Callable[[Evidence], list[str]] = lambda evidence: []
 
@@ -188,17 +204,26 @@ INDICATORS: dict[str, IndicatorRow] = {
         positive=True,
         doubts=_doubts_about_gammas,
     ),
+    "logit_gamma": IndicatorRow(
+        logit_gamma,
+        "γ of the logits",
+        "The indicator of an op is the scale that it gives the logits of the paths "
+        "through it: the larger, the more can they be relied on. Layers compare, too",
+        sampled=True,
+    ),
     "main_effect": IndicatorRow(
         main_effect,
         "loss it saves (nats)",
         EFFECT,
         memory="path_losses",
+        sampled=True,
     ),
     "measured_effect": IndicatorRow(
         measured_effect,
         "loss it saves (nats)",
         EFFECT,
         measures=True,
+        sampled=True,
     ),
 }
 

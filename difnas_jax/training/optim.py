@@ -19,6 +19,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from difnas_jax.models.layers import layer_name
+from difnas_jax.models.logit_norm import LOGIT_GAMMAS
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.training.fates import (
     HELD,
@@ -100,6 +101,7 @@ class Packing:
             for op in space.layers[layer].ops
         }
         always = jnp.asarray(True)
+        sampled[LOGIT_GAMMAS] = chosen
         masks = {
             leaf: jnp.broadcast_to(sampled.get(leaf[:2], always), array.shape)
             for leaf, array in leaves_of(params).items()

@@ -167,6 +167,7 @@ def build_supernet(config: ConfigDict) -> Network:
         dtype=config.supernet.dtype,
         rematerialize=config.supernet.rematerialize,
         activation=config.method.activation,
+        logit_gammas=config.method.logit_gammas,
     )
 
 
