@@ -32,6 +32,11 @@ before the first training:
   kernels where all weights train; (2) scales and biases alone disturb at most half as
   much as all weights; (3) they rank at least as well.
 
+Of the last row, written down after the first seed of the others and before it trained:
+if the gradients of scales agree little because frozen kernels that are drawn
+independently give every path a basis of its own, kernels of one response
+(`method.kernels=shared_response`) at least double their cosine.
+
 """
 COSINES = """
 Cosine between the gradients of two paths on the same images, by update: mean over pairs

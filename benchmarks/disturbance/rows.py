@@ -112,6 +112,11 @@ AFFINE: dict[str, Trained] = {
         kernel_rate=0.03,
     ),
     "affine_only": Trained("scales and biases train", {"trainable": "all_bn"}, 0.1),
+    "affine_shared": Trained(
+        "scales and biases train, kernels of one response",
+        {"trainable": "all_bn", "kernels": "shared_response"},
+        0.1,
+    ),
 }
 
 
