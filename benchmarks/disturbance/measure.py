@@ -14,6 +14,7 @@ from benchmarks.disturbance.alignment import alignment
 from benchmarks.disturbance.kinds import changes_by_kind
 from benchmarks.disturbance.rows import (
     ALIGNED_AT,
+    EFFECTS,
     EXCHANGED_AT,
     METHODS,
     SPACING,
@@ -41,7 +42,6 @@ ACCURACIES, BATCHES = 60, 10
 # Paths whose disturbance is measured in a training, all those of an update at once, and
 # paths between the two evaluations of each.
 PATHS, AFTER = 18, 12
-EFFECTS = ("--config.method.indicator=main_effect", "--config.method.score=sum")
 BUDGET = 60_000_000  # MACs of the regret
 LAST = 0.1  # the share of the training whose mean loss is the final one
 
@@ -54,6 +54,7 @@ def arguments(row: Row, seed: int) -> list[str]:
     every = max(1, updates // (PATHS // method.paths + 1))
     return [
         f"--method={row.method}",
+        *method.flags,
         f"--updates={updates}",
         f"--seeds={seed}",
         *row.flags,

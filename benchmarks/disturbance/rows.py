@@ -18,11 +18,13 @@ class Method(NamedTuple):
       title: its name.
       paths: of an update.
       updates: of a training; an op trains as often in all of them.
+      flags: by what it ranks, where that is not what its config says.
     """
 
     title: str
     paths: int
     updates: int
+    flags: tuple[str, ...] = ()
 
     @property
     def about(self) -> str:
@@ -55,11 +57,12 @@ def _fields(**fields: Any) -> tuple[str, ...]:
     return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
 
 
+EFFECTS = _fields(indicator="main_effect", score="sum")
 # By the name that `benchmarks.evidence.judge` knows.
 METHODS: dict[str, Method] = {
     "spos": Method("SPOS", 1, 1200),
     "fairnas": Method("FairNAS", 3, 400),
-    "main_effect": Method("main effects", 3, 400),
+    "main_effect": Method("main effects", 3, 400, EFFECTS),
 }
 # A tenth of the training is the warm-up of every projected row that says nothing else.
 WARM_UP = 0.1
