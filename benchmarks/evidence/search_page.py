@@ -34,7 +34,7 @@ network within the budget, and after "=" how many networks a random search must 
 as the benchmark does, and choose among by their true accuracy, to find as good a one in
 the mean.
 
-- *seconds*: of one search on one core, with compilation; other work slowed some.
+- *seconds*: of one search on one core, without compilation; other work slowed some.
 - *cost*: images times paths of one search, those at 16 pixels counted a quarter, as a
   share of those of one training of the benchmark. A random search of this cost trains
   no network: it returns any network, which is the row "random, 1 training" without its

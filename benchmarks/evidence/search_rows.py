@@ -58,7 +58,7 @@ class Scored(NamedTuple):
     Attributes:
       scores: float64[B, N], of each network under each budget; NaN where it looked at
         none.
-      seconds: that this took.
+      seconds: that this took, without compilation.
       images: that passed through one path for it.
     """
 
@@ -132,9 +132,7 @@ def without_training(combination: str) -> Score:
             row[rows] = read_scores(paths, measured, [combination], table[rows])[0][
                 combination
             ][0]
-        seconds = sum(
-            one.first + one.seconds for one in costs_beside(paths[0]).values()
-        )
+        seconds = sum(one.seconds for one in costs_beside(paths[0]).values())
         images = len(looked_at) * proxy_columns(config, measured).images
         return Scored(scores, seconds, images)
 
