@@ -150,7 +150,7 @@ def counted(name: str) -> Score:
 
 
 SIZE = "--size=16"
-SHORT = "--updates=500"
+SHORT = "--updates=250"
 COUNTS = {
     "layer_count": Search("layer count", counted("layer count"), 1),
     "macs": Search("MACs", counted("MACs"), 1),
@@ -160,11 +160,11 @@ COUNTS = {
 SEARCHES: dict[str, dict[str, Search]] = {
     "nas_bench_macro": {
         "dinas": Search(
-            "DI-NAS (the default), 500 updates",
+            "DI-NAS (the default), 250 updates",
             supernet("--method=default", SIZE, SHORT),
         ),
         "main_effect": Search(
-            "main effects, 500 updates", supernet("--method=main_effect", SIZE, SHORT)
+            "main effects, 250 updates", supernet("--method=main_effect", SIZE, SHORT)
         ),
         "training_free": Search(
             "`swap` + `expressivity` of 400 networks, no training",
@@ -178,6 +178,21 @@ SEARCHES: dict[str, dict[str, Search]] = {
         **COUNTS,
     },
     "nas_bench_201": {
+        "dinas": Search(
+            "DI-NAS (the default), 300 updates",
+            supernet("--method=default", SIZE, "--updates=300"),
+            1,
+        ),
+        "main_effect": Search(
+            "main effects, 300 updates",
+            supernet("--method=main_effect", SIZE, "--updates=300"),
+            2,
+        ),
+        "frozen": Search(
+            "main effects, kernels frozen, 300 updates",
+            supernet("--method=frozen", SIZE, "--updates=300"),
+            1,
+        ),
         "training_free": Search(
             "six terms of 400 networks, no training",
             without_training(
