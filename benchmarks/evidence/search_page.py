@@ -16,7 +16,6 @@ FOLDER = Path(__file__).parent
 SEARCHES = FOLDER / "searches.csv"
 RANDOM = FOLDER / "random_search.csv"
 PAGE = FOLDER / "SEARCHES.md"
-PIXELS = 16 / 32  # side of the images of a search by those of the benchmark
 # Epochs times images of one training of the benchmark.
 TRAINING = {"nas_bench_macro": 50 * 50_000, "nas_bench_201": 200 * 50_000}
 RANDOM_ROWS = (1, 8, 64)  # trainings of the random searches that are shown
@@ -35,8 +34,8 @@ as the benchmark does, and choose among by their true accuracy, to find as good 
 the mean.
 
 - *seconds*: of one search on one core, without compilation; other work slowed some.
-- *cost*: images times paths of one search, those at 16 pixels counted a quarter, as a
-  share of those of one training of the benchmark. A random search of this cost trains
+- *cost*: images times paths of one search, those at 16 pixels counted a quarter of one
+  at 32, as a share of those of one training of the benchmark. A random search of this cost trains
   no network: it returns any network, which is the row "random, 1 training" without its
   training.
 """
@@ -114,7 +113,7 @@ def _table(found: list[dict[str, str]], curves: list[dict[str, str]]) -> list[st
         seeds = len({line["seed"] for line in own})
         seconds = np.mean([float(line["seconds"]) for line in own])
         images = np.mean([float(line["images"]) for line in own])
-        cost = PIXELS**2 * images / TRAINING[benchmark]
+        cost = images / TRAINING[benchmark]
         cells = row.title, seeds, *cells, f"{seconds:.0f}", f"{cost:.4f}"
         lines.append(markdown.row(cells))
     for trainings in RANDOM_ROWS:

@@ -22,6 +22,7 @@ from difnas_jax.scoring.proxies.measurement import proxy_columns
 from difnas_jax.scoring.score_files import read_scores
 from difnas_jax.scoring.sweep import costs_beside
 
+PIXELS = 32  # side of the images of the benchmarks
 CANDIDATES = 400  # within each budget that a search without training measures
 
 
@@ -59,12 +60,13 @@ class Scored(NamedTuple):
       scores: float64[B, N], of each network under each budget; NaN where it looked at
         none.
       seconds: that this took, without compilation.
-      images: that passed through one path for it.
+      images: that passed through one path for it, those of fewer pixels as a part of
+        one of the benchmark.
     """
 
     scores: np.ndarray
     seconds: float = 0.0
-    images: int = 0
+    images: float = 0.0
 
 
 Score = Callable[[Inputs, int], Scored]
@@ -98,7 +100,7 @@ def supernet(*flags: str) -> Score:
         return Scored(
             np.tile(scores, (len(inputs.budgets), 1)),
             sum(one.seconds.values()),
-            sum(one.images.values()),
+            sum(one.images.values()) * (known.size / PIXELS) ** 2,
         )
 
     return score
@@ -134,7 +136,7 @@ def without_training(combination: str) -> Score:
             ][0]
         seconds = sum(one.seconds for one in costs_beside(paths[0]).values())
         images = len(looked_at) * proxy_columns(config, measured).images
-        return Scored(scores, seconds, images)
+        return Scored(scores, seconds, images / 2**2)  # of half the side
 
     return score
 
@@ -186,7 +188,12 @@ SEARCHES: dict[str, dict[str, Search]] = {
         "main_effect": Search(
             "main effects, 300 updates",
             supernet("--method=main_effect", SIZE, "--updates=300"),
-            2,
+            1,
+        ),
+        "long": Search(
+            "main effects at 8 pixels, 1500 updates",
+            supernet("--method=main_effect", "--size=8", "--updates=1500"),
+            1,
         ),
         "frozen": Search(
             "main effects, kernels frozen, 300 updates",
