@@ -34,10 +34,10 @@ as the benchmark does, and choose among by their true accuracy, to find as good 
 the mean.
 
 - *seconds*: of one search on one core, without compilation; other work slowed some.
-- *cost*: images times paths of one search, those at 16 pixels counted a quarter of one
-  at 32, as a share of those of one training of the benchmark. A random search of this cost trains
-  no network: it returns any network, which is the row "random, 1 training" without its
-  training.
+- *cost*: images times paths of one search, one at 16 pixels counted a quarter of one at
+  32, as a share of those of one training of the benchmark. A random search of this cost
+  trains no network: it returns any network, which is the row "random, 1 training"
+  without its training.
 """
 
 
