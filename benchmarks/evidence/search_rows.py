@@ -151,8 +151,9 @@ def counted(name: str) -> Score:
     return score
 
 
-SIZE = "--size=16"
-SHORT = "--updates=250"
+CELLS = "--size=16", "--updates=300"
+SHORT = "--size=16", "--updates=250"
+MEASURED = "--config.method.measured_batches=100"
 COUNTS = {
     "layer_count": Search("layer count", counted("layer count"), 1),
     "macs": Search("MACs", counted("MACs"), 1),
@@ -162,11 +163,15 @@ COUNTS = {
 SEARCHES: dict[str, dict[str, Search]] = {
     "nas_bench_macro": {
         "dinas": Search(
-            "DI-NAS (the default), 250 updates",
-            supernet("--method=default", SIZE, SHORT),
+            "DI-NAS (the default), 250 updates", supernet("--method=default", *SHORT)
+        ),
+        "frozen": Search(
+            "main effects, kernels frozen, 250 updates",
+            supernet("--method=frozen", *SHORT, MEASURED),
         ),
         "main_effect": Search(
-            "main effects, 250 updates", supernet("--method=main_effect", SIZE, SHORT)
+            "main effects, 250 updates",
+            supernet("--method=main_effect", *SHORT, MEASURED),
         ),
         "training_free": Search(
             "`swap` + `expressivity` of 400 networks, no training",
@@ -181,23 +186,18 @@ SEARCHES: dict[str, dict[str, Search]] = {
     },
     "nas_bench_201": {
         "dinas": Search(
-            "DI-NAS (the default), 300 updates",
-            supernet("--method=default", SIZE, "--updates=300"),
-            1,
+            "DI-NAS (the default), 300 updates", supernet("--method=default", *CELLS), 1
         ),
         "main_effect": Search(
-            "main effects, 300 updates",
-            supernet("--method=main_effect", SIZE, "--updates=300"),
+            "main effects during the training, 300 updates",
+            supernet(
+                "--method=main_effect", *CELLS, "--config.method.indicator=main_effect"
+            ),
             1,
         ),
         "long": Search(
             "main effects at 8 pixels, 1500 updates",
-            supernet("--method=main_effect", "--size=8", "--updates=1500"),
-            1,
-        ),
-        "frozen": Search(
-            "main effects, kernels frozen, 300 updates",
-            supernet("--method=frozen", SIZE, "--updates=300"),
+            supernet("--method=main_effect", "--size=8", "--updates=1500", MEASURED),
             1,
         ),
         "training_free": Search(
