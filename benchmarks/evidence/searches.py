@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence import search_page
-from benchmarks.evidence.search_rows import SEARCHES, Inputs, Scored
+from benchmarks.evidence.search_rows import SEARCHES
+from benchmarks.evidence.search_scores import Inputs, Scored
 from difnas_jax.errors import InputError
 from difnas_jax.ranking.selection import choice
 from difnas_jax.ranking.tables import TABLES
@@ -32,6 +33,8 @@ from difnas_jax.runtime.shutdown import Parser, exit_code
 
 # How many networks a random search trains; as many as there are, last.
 TRAININGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+RANKINGS = Path("runs/evidence/results")  # of `python -m benchmarks.evidence`
 
 Line = dict[str, Any]
 
@@ -52,6 +55,7 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--data", required=True, metavar="FILE", help="CIFAR-10 as `judge` reads it")
     add("--table", type=Path, required=True, metavar="FILE", help="as published")
     add("--workdir", type=Path, default=Path("runs/searches"), metavar="FOLDER")
+    add("--rankings", type=Path, default=RANKINGS, metavar="FOLDER", help="of rows")
     flags = parser.parse_args(argv)
     known = SEARCHES[flags.benchmark]
     if unknown := [name for name in flags.rows if name not in known]:
@@ -65,7 +69,9 @@ def _run(flags: argparse.Namespace) -> None:
     name, known = flags.benchmark, SEARCHES[flags.benchmark]
     table = TABLES[name](flags.table)
     table = table[table.first_of_network]
-    inputs = Inputs(flags.data, flags.table, table, flags.workdir / name)
+    inputs = Inputs(
+        flags.data, flags.table, table, flags.workdir / name, flags.rankings
+    )
     kept = search_page.load(search_page.SEARCHES)
     curves = [c for c in search_page.load(search_page.RANDOM) if c["benchmark"] != name]
     curves += random_searches(inputs)
