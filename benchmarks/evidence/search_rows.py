@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from benchmarks.evidence import one_cell
 from benchmarks.evidence.search_scores import Score, counted, supernet, without_training
 
 
@@ -24,7 +25,8 @@ class Search(NamedTuple):
     seeds: int = 10
 
 
-CELLS = "--size=16", "--updates=300"
+CELLS = f"--config.space.name={one_cell.NAME}", "--size=16", "--updates=1200"
+CELLS_MEASURED = "--config.method.measured_batches=300"
 SHORT = "--size=16", "--updates=250"
 MEASURED = "--config.method.measured_batches=100"
 COUNTS = {
@@ -38,9 +40,9 @@ SEARCHES: dict[str, dict[str, Search]] = {
         "dinas": Search(
             "DI-NAS (the default), 250 updates", supernet("--method=default", *SHORT)
         ),
-        "frozen": Search(
-            "main effects, kernels frozen, 250 updates",
-            supernet("--method=frozen", *SHORT, MEASURED),
+        "frozen_effect": Search(
+            "main effects, batch norms alone, 250 updates",
+            supernet("--method=frozen_effect", *SHORT, MEASURED),
         ),
         "main_effect": Search(
             "main effects, 250 updates",
@@ -59,18 +61,28 @@ SEARCHES: dict[str, dict[str, Search]] = {
     },
     "nas_bench_201": {
         "dinas": Search(
-            "DI-NAS (the default), 300 updates", supernet("--method=default", *CELLS), 1
-        ),
-        "main_effect": Search(
-            "main effects during the training, 300 updates",
-            supernet(
-                "--method=main_effect", *CELLS, "--config.method.indicator=main_effect"
-            ),
+            "DI-NAS (the default), one cell a stage, 1200 updates",
+            supernet("--method=default", *CELLS),
             1,
         ),
-        "long": Search(
-            "main effects at 8 pixels, 1500 updates",
-            supernet("--method=main_effect", "--size=8", "--updates=1500", MEASURED),
+        "frozen_effect": Search(
+            "main effects, batch norms alone, one cell a stage, 1200 updates",
+            supernet("--method=frozen_effect", *CELLS, CELLS_MEASURED),
+            1,
+        ),
+        "main_effect": Search(
+            "main effects, one cell a stage, 1200 updates",
+            supernet("--method=main_effect", *CELLS, CELLS_MEASURED),
+            1,
+        ),
+        "five_cells": Search(
+            "main effects during the training, 300 updates",
+            supernet(
+                "--method=main_effect",
+                "--size=16",
+                "--updates=300",
+                "--config.method.indicator=main_effect",
+            ),
             1,
         ),
         "training_free": Search(
