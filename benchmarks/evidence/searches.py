@@ -25,6 +25,7 @@ from benchmarks.evidence import search_page
 from benchmarks.evidence.search_rows import SEARCHES
 from benchmarks.evidence.search_scores import Inputs, Scored
 from difnas_jax.errors import InputError
+from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.selection import choice
 from difnas_jax.ranking.tables import TABLES
 from difnas_jax.runtime import compilation, files
@@ -93,19 +94,30 @@ def _run(flags: argparse.Namespace) -> None:
 
 
 def found_networks(scored: Scored, inputs: Inputs) -> Iterator[Line]:
-    """The network of highest score under each budget."""
+    """The network of highest score under each budget.
+
+    Beside it is tau-b among the networks within the budget that have a score.
+    """
     table = inputs.table
     costs, accuracies = table.costs["macs"], table.accuracies
     for scores, budget in zip(scored.scores, inputs.budgets, strict=True):
         found = choice(scores, accuracies, costs, max_cost=budget)
         if found is None:
             continue
+        seen = np.isfinite(scores) & (costs <= budget)
         yield {
             "budget": _text(budget),
             "index": int(table.index[found.chosen]),
-            **{n: float(a[found.chosen]) for n, a in table.by_data_set.items()},
+            **{
+                name: round(float(values[found.chosen]), 4)
+                for name, values in table.by_data_set.items()
+            },
+            **{
+                f"tau_b {name}": round(kendall_tau_b(scores[seen], values[seen]), 4)
+                for name, values in table.by_data_set.items()
+            },
             "seconds": round(scored.seconds, 1),
-            "images": scored.images,
+            "images": round(scored.images),
         }
 
 
