@@ -181,7 +181,10 @@ def trained(training: Training, flags: argparse.Namespace) -> Trained:
     params = flax.traverse_util.flatten_dict(variables.pop("params"))
     held = {leaf: params.pop(leaf) for leaf in [*params] if leaf[0] == "classifier"}
     schedule = optax.cosine_decay_schedule(training.peak, total)
-    optimizers = {"gammas": training.optimizer(schedule), "numbers": optax.adam(0.01)}
+    optimizers: dict[Any, Any] = {
+        "gammas": training.optimizer(schedule),
+        "numbers": optax.adam(0.01),
+    }
     optimizer = optax.partition(optimizers, {"gammas": "gammas", "numbers": "numbers"})
 
     def loss(trained: Any, path: Array, batch: dict[str, Array]) -> Array:
