@@ -248,7 +248,7 @@ def test_split_gives_each_path_its_own_images(tiny, batch):
 
 @pytest.mark.parametrize("logit_gammas", [False, True])
 def test_two_devices_equal_one(tiny, batch, logit_gammas):
-    """Batch norm statistics are those of the whole batch, the logits' deviation, too."""
+    """Statistics are those of the whole batch, the deviation of logits, too."""
     paths = jax.jit(strict_fair(tiny))(stream(0, "paths", 0))
     model = plain_network(tiny, logit_gammas=logit_gammas)
     state, step = training(tiny, "all_bn", model=model)
