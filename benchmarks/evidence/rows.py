@@ -104,7 +104,7 @@ CURVES: dict[str, Curve] = {
         "disturbance-immune SPOS",
         "disturbance-immune",
         ("--method=disturbance_immune", *FEWER_IMAGES),
-        {1500: THREE},
+        {750: THREE},
     ),
 }
 ROWS: dict[str, Row] = {
