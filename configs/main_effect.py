@@ -19,8 +19,8 @@ def get_config(arg=None):
     config = experiment(arg)
     config.method.update(kernels="orthogonal", depthwise="shift")
     config.method.update(trainable="all", sampling="strict_fair")
-    config.method.update(layer_indicator="plain", memory="path_losses")
-    config.method.update(indicator="main_effect", score="sum")
+    config.method.update(layer_indicator="plain")
+    config.method.update(indicator="measured_effect", score="sum")
     config.supernet.update(optimizer="adam", learning_rate=0.01)
     config.supernet.reference_batch = config.supernet.batch_size
     config.search.screening = True

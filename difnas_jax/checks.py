@@ -120,7 +120,7 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
     name, method = config.method.indicator, config.method
     indicator, space = INDICATORS[name], wiring.sampled
     fits = space.has_batch_norms or name != "gamma"
-    expected = f"'main_effect' for space {space.name!r}, which has no batch norms"
+    expected = f"a main effect for space {space.name!r}, which has no batch norms"
     require(fits, "method.indicator", expected, repr(name))
     fits = indicator.positive or method.score != "ratio"
     expected = f"'sum' or 'argmax' for differences, as method.indicator = {name!r}"
@@ -132,6 +132,10 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
         fits = method.sampling not in LEARNED
         expected = f"paths that method.indicator = {name!r} can draw again"
         require(fits, "method.sampling", expected, repr(method.sampling))
+    fits = method.logit_gammas or name != "logit_gamma"
+    expected = "true, which method.indicator = 'logit_gamma' reads"
+    require(fits, "method.logit_gammas", expected, method.logit_gammas)
+    if indicator.sampled:
         check_paths_exist("method.indicator", config, wiring)
 
 

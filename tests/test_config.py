@@ -53,7 +53,8 @@ def test_shipped_configs_have_names(tmp_path, monkeypatch):
     for name in ("spos:digits,smoke", "baselines/spos:digits,smoke"):
         assert files.load_config(name).to_dict() == smoke.to_dict()
     with pytest.raises(
-        InputError, match="expected .* digits, main_effect, .*; got 'nothing'"
+        InputError,
+        match="expected .* digits, frozen_effect, logit_gamma, main_effect, .*; got 'nothing'",
     ):
         files.load_config("nothing:smoke")
 

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from difnas_jax.scoring.indicators import INDICATORS, Evidence, main_effect
+from difnas_jax.scoring.indicators import (
+    INDICATORS,
+    Evidence,
+    PathLosses,
+    effects,
+    main_effect,
+)
 from difnas_jax.search.additive import score_table, sum_along_paths
 from difnas_jax.spaces import build
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
@@ -37,6 +43,15 @@ def test_planted_effects_are_found(space, sampling, rng):
     expected = effects - effects.mean(1, keepdims=True)
     # Exact, but for the drift within the three updates that uniform paths share.
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_measured_losses_all_count(space, rng):
+    """Planted effects are found exactly, whatever the images of a row cost."""
+    planted = rng.normal(size=(space.num_layers, space.num_ops))
+    paths = drawn(space, "strict_fair", 60)
+    losses = -planted[np.arange(space.num_layers), paths].sum(-1)
+    found = effects(PathLosses(paths, losses + rng.normal(size=(60, 1))), space)
+    np.testing.assert_allclose(found, planted - planted.mean(1, keepdims=True))
 
 
 def test_noise_averages_out(space, rng):
@@ -91,6 +106,8 @@ def test_every_indicator_has_the_shape_of_the_space(tiny):
     wiring = LAYER_INDICATORS["candidate"](tiny)
     paths = drawn(wiring.sampled, "strict_fair", 4)
     losses = np.zeros(paths.shape[:2], np.float32)
-    evidence = Evidence({}, paths, {"path_losses": losses}, tiny)
+    measured = PathLosses(paths, losses)
+    params = {"bn_logits": {"scale": np.ones(wiring.sampled.allowed.shape)}}
+    evidence = Evidence(params, paths, {"path_losses": losses}, tiny, measured)
     for indicator in INDICATORS.values():
         assert indicator.measure(evidence).shape == (tiny.num_layers, tiny.num_ops)

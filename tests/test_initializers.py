@@ -20,10 +20,10 @@ from difnas_jax.models.blocks import InvertedResidual
 from difnas_jax.models.initializers import (
     DEPTHWISE_RULES,
     KERNEL_RULES,
-    RELU_GAIN,
     kernel_rules,
     variable_shapes,
 )
+from difnas_jax.models.orthogonal import RELU_GAIN
 from difnas_jax.ops.layout import CHANNELS_LAST
 from difnas_jax.ops.normalization import EPSILON
 from difnas_jax.spaces.base import Op

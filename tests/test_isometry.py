@@ -18,13 +18,8 @@ from difnas_jax.isometry.cases import Case, Initialisation
 from difnas_jax.isometry.depth import TRANSFER, Start, through_layer
 from difnas_jax.isometry.passes import Passes
 from difnas_jax.isometry.singular_values import flatten
-from difnas_jax.models.initializers import (
-    BLOCK_ROLES,
-    DEPTHWISE_RULES,
-    initialize,
-    kernel_rules,
-    looks_linear,
-)
+from difnas_jax.models.initializers import DEPTHWISE_RULES, initialize, kernel_rules
+from difnas_jax.models.orthogonal import BLOCK_ROLES, looks_linear
 from difnas_jax.report import page
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.spaces import SPACES, build

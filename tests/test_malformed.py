@@ -190,7 +190,12 @@ COMMANDS += [
         (UNHELD, "0", "method.sampling = 'reinforce'"),
     ),
     (
-        ("--config=main_effect:digits", "--config.method.sampling=reinforce"),
+        (
+            "--config=main_effect:digits",
+            "--config.method.indicator=main_effect",
+            "--config.method.memory=path_losses",
+            "--config.method.sampling=reinforce",
+        ),
         ("method.sampling", "'reinforce'", "method.indicator = 'main_effect'"),
     ),
     (
@@ -200,7 +205,7 @@ COMMANDS += [
     (("--config=dense",), ("method.trainable", "'all'", "'dense'", "'all_bn'")),
     (
         ("--config=dense", "--config.method.trainable=all"),
-        ("method.indicator", "'main_effect'", "'dense'", "'gamma'"),
+        ("method.indicator", "a main effect", "'dense'", "'gamma'"),
     ),
 ]
 

@@ -10,8 +10,9 @@ from difnas_jax.isometry import mean_field
 from difnas_jax.isometry.composition import Law, activated, chain, repeated
 from difnas_jax.isometry.singular_values import moments
 from difnas_jax.isometry.summary import layer_law
-from difnas_jax.models.initializers import KERNEL_RULES, stacked_haar
+from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.models.modules import ACTIVATIONS
+from difnas_jax.models.orthogonal import stacked_haar
 
 CRITICAL = {"relu": 2.0, "tanh": 1.0}  # variance of the weights
 

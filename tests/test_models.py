@@ -24,14 +24,10 @@ from difnas_jax.models.blocks import (
 )
 from difnas_jax.models.branches import SumOfBlocks
 from difnas_jax.models.cells import halve
-from difnas_jax.models.initializers import (
-    KERNEL_RULES,
-    depthwise_qr,
-    kernel_rules,
-    variable_shapes,
-)
+from difnas_jax.models.initializers import KERNEL_RULES, kernel_rules, variable_shapes
 from difnas_jax.models.layers import layer_name
 from difnas_jax.models.modules import BatchNorm
+from difnas_jax.models.orthogonal import depthwise_qr
 from difnas_jax.ops.convolutions import (
     dense_conv,
     depthwise_conv,

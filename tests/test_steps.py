@@ -374,6 +374,24 @@ def test_weight_decay_is_for_kernels_only(tiny):
         assert bool(jnp.any(update != 0)) == (leaf[-1] == "kernel"), leaf
 
 
+def test_kernels_have_a_rate_of_their_own(tiny):
+    params = initial(plain_network(tiny))["params"]
+    packing = optim.Packing.of(fates_of(params, "all", True))
+    packed = packing.pack(params)
+    gradients = jax.tree.map(jnp.ones_like, packed)
+    moves = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), packed)
+    updates = {}
+    for share in (1.0, 0.25):
+        optimizer = optim.optimizer(settings(kernel_rate=share), 10)
+        start = optimizer.init(packed)
+        updates[share] = optimizer.update(gradients, start, packed, moves=moves)[0]
+    np.testing.assert_array_equal(updates[0.25]["others"], updates[1.0]["others"])
+    np.testing.assert_allclose(
+        updates[0.25]["kernels"], 0.25 * updates[1.0]["kernels"], rtol=1e-6
+    )
+    assert (updates[1.0]["kernels"] != 0).all()
+
+
 @pytest.mark.parametrize("trainable", TRAINABLE)
 def test_packing_returns_what_it_was_given(tiny, trainable):
     params = initial(plain_network(tiny), trainable=trainable)["params"]

@@ -37,7 +37,8 @@ def indicator_tables(config: ConfigDict, evidence: Evidence) -> dict[str, np.nda
     ):
         config.method.update(score=rule, dropped_layer=drop)
         config.method.indicator = name
-        if indicator.memory in ("nothing", config.method.memory):
+        measured = not indicator.measures or evidence.measured is not None
+        if measured and indicator.memory in ("nothing", config.method.memory):
             # A ratio to something negative, or paths that the supernet does not have.
             with contextlib.suppress(InputError):
                 checks.check_indicator(config, build_wiring(config))

@@ -69,7 +69,7 @@ class Ranking:
 def methods() -> list[str]:
     """The names that `--method` knows."""
     rows = sorted(path.stem for path in (CONFIGS / "baselines").glob("*.py"))
-    return [DEFAULT, "main_effect", *rows]
+    return [DEFAULT, "main_effect", "frozen_effect", "logit_gamma", *rows]
 
 
 def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict:

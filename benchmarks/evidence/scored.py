@@ -17,8 +17,9 @@ from difnas_jax.ranking.tables import BenchmarkTable
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.scoring.accuracy import path_accuracy
 from difnas_jax.scoring.indicators import INDICATORS
+from difnas_jax.scoring.path_losses import full_evidence
 from difnas_jax.scoring.scorers import scorer_row, table_of
-from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
+from difnas_jax.scoring.trained_supernet import trained_supernet
 from difnas_jax.spaces.base import SearchSpace
 
 
@@ -62,7 +63,7 @@ def scored(
     """
     start = time.monotonic()
     supernet = trained_supernet(config, folder)
-    evidence = evidence_of(config, supernet)
+    evidence = full_evidence(config, supernet)
     tables = indicator_tables(config, evidence)
     if flags.ideas:
         tables |= idea_tables(config, supernet, evidence)
@@ -71,7 +72,9 @@ def scored(
     if row.additive:
         values = INDICATORS[config.method.indicator].measure(evidence)
         values = table_of(config, values)
-        scores, images = summed(values, table, space), 0
+        losses = evidence.measured.losses.size if evidence.measured else 0
+        images = losses * config.supernet.batch_size
+        scores = summed(values, table, space)
     else:
         accuracy = path_accuracy(config, folder)
         split = spread_over(accuracy.split, flags.validation)

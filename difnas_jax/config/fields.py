@@ -211,6 +211,9 @@ def training_fields() -> ConfigDict:
     # Peak learning rate at `reference_batch` images, scaled linearly.
     config.learning_rate = 0.25
     config.reference_batch = 512
+    # Rate of kernels, that of the classifier included, as a share of that of batch
+    # norms and biases.
+    config.kernel_rate = 1.0
     # `cosine` or `linear` to zero, after a linear rise over `warmup_steps`.
     config.schedule = "cosine"
     config.warmup_steps = 0

@@ -6,15 +6,23 @@ from ml_collections import ConfigDict
 def method_fields() -> ConfigDict:
     """The section `method`: a method is a combination of these fields."""
     method = ConfigDict()
-    # `orthogonal`, `he_fan_out` or `looks_linear` (inverted residuals of aligned pairs,
-    # without batch norm exactly linear).
+    # `orthogonal`, `he_fan_out`, `looks_linear` (inverted residuals of aligned pairs,
+    # without batch norm exactly linear) or `shared_response` (orthogonal, and all
+    # candidates of a layer answer a constant input alike).
     method.kernels = "orthogonal"
     # Depthwise kernels of the orthogonal family: `qr` (the paper: each filter an
     # orthogonal matrix) or `shift` (one tap, the isometry that tells sizes apart).
     method.depthwise = "qr"
+    # Scale with which the last batch norm of an inverted residual beside a skip
+    # connection starts; at 0 such a block starts as the connection alone.
+    method.block_scale = 1.0
     # Activation of the supernet alone, a key of `models.modules.ACTIVATIONS`; empty:
     # that of the space, which the found network always has.
     method.activation = ""
+    # Whether the supernet divides the logits of each path by their standard deviation
+    # and scales them by the mean of one gamma for each op on it, which trains as all
+    # scales of batch norms do.
+    method.logit_gammas = False
     # What trains: `all_bn` (scale and bias of every batch norm), `indicator` (of the
     # last one of each candidate, the release of BN-NAS), `spatial` (all, and kernels of
     # more than one pixel), `all`. Other kernels stay frozen as they were drawn; `all`
@@ -55,9 +63,12 @@ def method_fields() -> ConfigDict:
     # `position_corrected`, without what its position in the stage explains.
     method.dropped_layer = "zero"
     # What the indicator stage reads off the supernet for each op: `gamma`, the learned
-    # scale of its last batch norm, or `main_effect`, by how much it lowers the loss of
-    # the paths through it.
+    # scale of its last batch norm; `logit_gamma`, the one of `logit_gammas`; by how
+    # much it lowers the loss of the paths through it, in the second half of the
+    # training (`main_effect`) or after it, on so many further batches
+    # (`measured_effect`), each of which passes two fair sets of paths.
     method.indicator = "gamma"
+    method.measured_batches = 500
     # What the training of the supernet remembers: `path_losses` of all updates, which
     # `main_effect` reads, or `nothing`.
     method.memory = "nothing"

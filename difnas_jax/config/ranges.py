@@ -31,6 +31,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "method.project_from": (0.0, 1.0),
     "method.project_until": (0.0, 1.0),
     "method.directions": (1, 64),
+    "method.measured_batches": (1, MANY),
     "supernet.disturbance_after": (1, LARGEST),
     "search.population": (1, MANY),
     "search.generations": (1, MANY),

@@ -55,7 +55,7 @@ STAGES: dict[str, Stage] = {
             artifacts.SUPERNET_METRICS,
             artifacts.SUPERNET_RESULT,
         ),
-        harmless=("method.indicator", *OF_THE_SCORE),
+        harmless=("method.indicator", "method.measured_batches", *OF_THE_SCORE),
         reads_data=True,
         trains=True,
     ),

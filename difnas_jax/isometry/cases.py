@@ -7,13 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from difnas_jax.models.initializers import (
-    DEPTHWISE_RULES,
-    RELU_GAIN,
-    WHOLE_BLOCKS,
-    Fill,
-    kernel_rules,
-)
+from difnas_jax.models.initializers import DEPTHWISE_RULES, kernel_rules
+from difnas_jax.models.orthogonal import RELU_GAIN, Fill
 from difnas_jax.spaces.base import Op
 from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.image import ImageSpace
@@ -66,8 +61,8 @@ class Initialisation(NamedTuple):
 
     @property
     def aligned(self) -> bool:
-        """Whether the kernels of a block belong together."""
-        return self.kernels in WHOLE_BLOCKS
+        """Whether the kernels of a block are looks-linear pairs."""
+        return self.kernels == "looks_linear"
 
 
 @dataclasses.dataclass(frozen=True)

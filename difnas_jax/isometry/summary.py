@@ -22,13 +22,8 @@ from difnas_jax.isometry.composition import Law, repeated
 from difnas_jax.isometry.depth import TRANSFER, Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
 from difnas_jax.isometry.singular_values import against_law, flatten, measure, moments
-from difnas_jax.models.initializers import (
-    BLOCK_ROLES,
-    DEPTHWISE_ROLES,
-    WHOLE_BLOCKS,
-    initialize,
-    stacked_haar,
-)
+from difnas_jax.models.initializers import DEPTHWISE_ROLES, WHOLE_BLOCKS, initialize
+from difnas_jax.models.orthogonal import BLOCK_ROLES, stacked_haar
 from difnas_jax.training import programs
 from difnas_jax.training.recipe import build_supernet
 
@@ -111,7 +106,7 @@ def depth_and_roles(config: ConfigDict, activation: str) -> Values:
         make_probe(model), "depth", "the probe", model, BATCH_SIZE
     )
     found = passes(probe, model, variables, batches, config.seed)
-    columns = depth(found, model, Start(activation, method.kernels in WHOLE_BLOCKS))
+    columns = depth(found, model, Start(activation, method.kernels == "looks_linear"))
     values = {name: listed(column) for name, column in columns.items()}
     return {"roles": roles, "depth": values}
 

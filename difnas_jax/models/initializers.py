@@ -19,97 +19,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from difnas_jax.models.layers import layer_name
 from difnas_jax.models.network import Network
+from difnas_jax.models.orthogonal import (
+    RELU_GAIN,
+    Fill,
+    Kernels,
+    depthwise_qr,
+    depthwise_shift,
+    looks_linear_block,
+    shared_response,
+    stacked_haar,
+)
 
 Leaf = tuple[str, ...]
-Fill = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
-
-RELU_GAIN = math.sqrt(2.0)
 # Initial value of every leaf that is no kernel.
 CONSTANTS = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}
-
-
-def stacked_haar(gain: float) -> Fill:
-    """Semi-orthogonal kernels: Haar matrices stacked and cut to the output units.
-
-    The kernel flattens to [fan_in, C_out]. With C_out <= fan_in its output units are
-    orthonormal (times `gain`); with C_out = t * fan_in it is t independent Haar
-    matrices, so that W^T W = t gain^2 I and every row has norm `gain`. A plain tall QR
-    has uneven rows, which batch norm would turn into a broken frame.
-    """
-
-    def fill(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        fan_in, out = math.prod(shape[:-1]), shape[-1]
-        widths = [min(fan_in, out - start) for start in range(0, out, fan_in)]
-        columns = [_haar(rng, fan_in, width) for width in widths]
-        return gain * np.concatenate(columns, axis=1).reshape(shape)
-
-    return fill
-
-
-def _haar(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Matrices with orthonormal columns, over the last two dimensions."""
-    return _orthonormal(rng.standard_normal(shape))
-
-
-def _orthonormal(matrices: np.ndarray) -> np.ndarray:
-    """The factors Q of matrices, with the sign that makes Gaussian ones Haar."""
-    q, r = np.linalg.qr(matrices)
-    return q * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
-
-
-def looks_linear(
-    expand: np.ndarray, depthwise: np.ndarray, project: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Aligned pairs in an inverted residual: exactly linear, where batch norm is off.
-
-    With columns A of norm 1, orthogonal to each other, and R with orthonormal rows or
-    columns: expand = [A; -A], the centre tap 1, project = [R A^T, -R A^T]. A ReLU lets
-    one of each pair through, relu(Ax) - relu(-Ax) = Ax, so that the block is x -> R x,
-    of which all singular values are 1. Batch norm shifts what the second ReLU sees and
-    breaks it. Ours for this block; the pairs are those of Balduzzi et al. 2017
-    ("looks-linear") and Burkholz and Dubatovka 2019. With centre taps all kernel sizes
-    start as the same function. A pair takes two hidden channels: a block of an odd
-    number of them, and all others without an expansion of at least 2 (stem, head,
-    depthwise separable blocks, ShuffleNetV2, cells), keep orthogonal kernels.
-
-    Args:
-      expand: [C, tC], orthogonal; A is made from it.
-      depthwise: [k, k, 1, tC].
-      project: [tC, C'], orthogonal; R is made from it.
-
-    Returns:
-      The same shapes.
-    """
-    channels, width = expand.shape
-    if width % 2:
-        return expand, depthwise, project
-    columns = _orthonormal(expand[:, : width // 2].T)  # A: [tC / 2, C]
-    mix = project[:channels]  # R^T: [C, C']
-    wide = mix.shape[1] > channels
-    mix = _orthonormal(mix.T).T if wide else _orthonormal(mix)
-    taps = np.zeros_like(depthwise)
-    taps[depthwise.shape[0] // 2, depthwise.shape[1] // 2] = 1
-    pair = np.array([1, -1])[:, None, None]
-    project = (pair * (columns @ mix)).reshape(project.shape)
-    return np.concatenate([columns.T, -columns.T], axis=1), taps, project
-
-
-def depthwise_qr(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Each k x k filter an orthogonal matrix, scaled to norm sqrt(2).
-
-    The paper: orthogonal weights "obtained by triangulating every filter".
-    """
-    side, channels = shape[0], shape[-1]
-    # [C, k, k] -> [k, k, 1, C]
-    filters = RELU_GAIN / math.sqrt(side) * _haar(rng, channels, side, side)
-    return filters.transpose(1, 2, 0)[:, :, None, :]
-
-
-def depthwise_shift(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """One tap sqrt(2) at a random position of each window: an exact isometry."""
-    taps = rng.integers(shape[0] * shape[1], size=shape[-1])
-    return RELU_GAIN * np.eye(shape[0] * shape[1])[:, taps].reshape(shape)
 
 
 def he_fan_out(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -152,15 +77,17 @@ ORTHOGONAL = {role: stacked_haar(gain) for role, gain in GAINS.items()}
 KERNEL_RULES: dict[str, dict[str, Fill]] = {
     "orthogonal": ORTHOGONAL,
     "looks_linear": ORTHOGONAL,
+    "shared_response": ORTHOGONAL,
     "he_fan_out": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_out)
     | {"classifier": uniform_fan_in},
     "he_fan_in": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], he_fan_in),
     "uniform_fan_in": dict.fromkeys([*GAINS, *DEPTHWISE_ROLES], uniform_fan_in),
 }
-# Families that make the kernels of an inverted residual together, of those above.
-BLOCK_ROLES = ("expand", "depthwise", "project")
-WHOLE_BLOCKS: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
-    "looks_linear": looks_linear
+# Families that make the kernels of a block together, of those above; the random numbers
+# are the same for all candidates of a layer.
+WHOLE_BLOCKS: dict[str, Callable[[Kernels, np.random.Generator], Kernels]] = {
+    "looks_linear": looks_linear_block,
+    "shared_response": shared_response,
 }
 
 
@@ -204,20 +131,23 @@ def filled(
         else:
             leaves[leaf] = rules[role](generator(leaf), value.shape)
     if kernels in WHOLE_BLOCKS:
-        for block in {leaf[:-2] for leaf in leaves}:
-            own = [(*block, role, "kernel") for role in BLOCK_ROLES]
-            if set(own) <= leaves.keys():
-                new = WHOLE_BLOCKS[kernels](*(leaves[leaf] for leaf in own))
-                leaves.update(zip(own, new, strict=True))
+        blocks: dict[Leaf, Kernels] = {}
+        for (*block, role, name), value in leaves.items():
+            if name == "kernel":
+                blocks.setdefault(tuple(block), {})[role] = value
+        for block, drawn in blocks.items():
+            made = WHOLE_BLOCKS[kernels](drawn, generator((*block[:-1], "mix")))
+            leaves.update({(*block, role, "kernel"): made[role] for role in made})
     return {leaf: value.astype(np.float32) for leaf, value in leaves.items()}
 
 
 def initialize(
-    model: Network, seed: int, *, kernels: str, depthwise: str
+    model: Network, seed: int, *, kernels: str, depthwise: str, block_scale: float = 1.0
 ) -> dict[str, Any]:
     """Initial variables of a network.
 
-    Batch norms start at scale 1, bias 0, mean 0 and variance 1; biases at 0.
+    Batch norms start at scale 1, but for `block_scale`, bias 0, mean 0 and variance 1;
+    biases at 0.
 
     Args:
       model: the network.
@@ -225,6 +155,8 @@ def initialize(
         the kernels that its candidates had in the supernet of the same seed.
       kernels: key of `KERNEL_RULES`.
       depthwise: key of `DEPTHWISE_RULES`, for the orthogonal family.
+      block_scale: of the last batch norm of a residual block beside a skip connection;
+        at 0 the block starts as that connection alone, an exact isometry.
 
     Returns:
       {"params", "batch_stats"}: nested dictionaries of float32 numpy arrays; the
@@ -237,6 +169,12 @@ def initialize(
 
     shapes: dict[Leaf, Any] = flax.traverse_util.flatten_dict(variable_shapes(model))
     leaves = filled(shapes, kernels, DEPTHWISE_RULES[depthwise], generator)
+    beside = {
+        layer_name(i) for i, lay in enumerate(model.space.layers) if lay.is_normal
+    }
+    for leaf in leaves:
+        if leaf[1] in beside and leaf[-2:] == ("bn_project", "scale"):
+            leaves[leaf] *= np.float32(block_scale)
     values: dict[str, Any] = flax.traverse_util.unflatten_dict(leaves)
     return {"batch_stats": {}, **values}
 

@@ -9,6 +9,7 @@ from jax import Array
 
 from difnas_jax.models import modules
 from difnas_jax.models.layers import ChoiceLayer, layer_name
+from difnas_jax.models.logit_norm import LogitNorm
 from difnas_jax.models.path_maps import PathMaps
 from difnas_jax.ops.layout import Layout, fastest
 from difnas_jax.ops.normalization import Activation
@@ -34,6 +35,7 @@ class Network(nn.Module):
       own_skip: whether blocks keep their own skip connections in these layers.
       layout: of the feature maps; None takes the fastest of this machine's backend.
       activation: key of `modules.ACTIVATIONS`; empty is that of the space.
+      logit_gammas: whether `LogitNorm` stands behind the classifier.
       between: (network, number of the block behind, its output) -> the input of the
         next block; None passes it on. For measurements.
     """
@@ -46,6 +48,7 @@ class Network(nn.Module):
     own_skip: bool = True
     layout: Layout | None = None
     activation: str = ""
+    logit_gammas: bool = False
     between: Callable[[nn.Module, int, Array], Array] | None = None
 
     @property
@@ -59,6 +62,9 @@ class Network(nn.Module):
         self.drop = nn.Dropout(self.dropout)
         classes, bias = self.space.num_classes, self.space.classifier_bias
         self.classifier = modules.Linear(classes, bias)
+        if self.logit_gammas:
+            shape = self.space.num_layers, self.space.num_ops
+            self.bn_logits = LogitNorm(shape)
 
     def __call__(self, images: Array, path: Array, train: bool) -> Array:
         """Classify images along one path.
@@ -104,8 +110,9 @@ class Network(nn.Module):
           float32[K, B, num_classes] logits.
         """
         ends = self.along(PathMaps.of(maps, len(paths)), paths, train, fair)
-        logits = ends.each(lambda hidden: self.classify(hidden, train))
-        return jnp.stack(logits.in_order())
+        by_path = ends.each(lambda hidden: self.classify(hidden, train))
+        logits = jnp.stack(by_path.in_order())
+        return self.bn_logits(logits, paths) if self.logit_gammas else logits
 
     def classify(self, hidden: Array, train: bool) -> Array:
         """The last feature map -> float32[B, num_classes]."""

@@ -21,6 +21,7 @@ from difnas_jax.ranking.combiners import COMBINERS
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.scoring.accuracy import PATHS_PER_CALL, path_accuracy
+from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.proxies import COLUMNS, PROXIES, PROXY_OF
 from difnas_jax.scoring.proxies.base import Proxy
 from difnas_jax.scoring.proxies.counts import Count
@@ -202,6 +203,9 @@ def stage_of(name: str, config: ConfigDict) -> Stage:
             disturbance=config.supernet.disturbance_every > 0,
             room=bool(projector.room_name),
         )
+    if name == "indicator":
+        measures = INDICATORS[config.method.indicator].measures
+        return dataclasses.replace(STAGES[name], reads_data=measures)
     if name == "search":
         return search_stage(scorer_row(config).needs)
     if name == "retrain":

@@ -10,8 +10,9 @@ from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.indicators import INDICATORS, raw_gammas
+from difnas_jax.scoring.path_losses import full_evidence
 from difnas_jax.scoring.reliability import doubts_about_accuracy
-from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
+from difnas_jax.scoring.trained_supernet import trained_supernet
 
 RESULT_KEYS = ("accuracy", "examples", "split", "chance")
 
@@ -25,7 +26,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
       InputError: the supernet is not there or not trained to its end.
     """
     trained = trained_supernet(config, workdir)
-    evidence = evidence_of(config, trained)
+    evidence = full_evidence(config, trained)
     row = INDICATORS[config.method.indicator]
     result = files.read_json(
         supernet_workdir(config, workdir) / artifacts.SUPERNET_RESULT, RESULT_KEYS

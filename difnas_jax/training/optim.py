@@ -19,6 +19,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from difnas_jax.models.layers import layer_name
+from difnas_jax.models.logit_norm import LOGIT_GAMMAS
 from difnas_jax.spaces.base import SearchSpace
 from difnas_jax.training.fates import (
     HELD,
@@ -100,6 +101,7 @@ class Packing:
             for op in space.layers[layer].ops
         }
         always = jnp.asarray(True)
+        sampled[LOGIT_GAMMAS] = chosen
         masks = {
             leaf: jnp.broadcast_to(sampled.get(leaf[:2], always), array.shape)
             for leaf, array in leaves_of(params).items()
@@ -210,11 +212,13 @@ def optimizer(
     if settings.clip_norm:
         parts.append(optax.clip_by_global_norm(settings.clip_norm))
     if settings.weight_decay:
-        parts.append(optax.add_decayed_weights(settings.weight_decay, mask=_decayed))
+        parts.append(optax.add_decayed_weights(settings.weight_decay, mask=_kernels))
     parts.append(OPTIMIZERS[settings.optimizer](settings))
     parts.append(optax.scale_by_learning_rate(learning_rate(settings, steps)))
+    if settings.kernel_rate != 1:
+        parts.append(optax.masked(optax.scale(settings.kernel_rate), _kernels))
     return masked(optax.chain(*parts))
 
 
-def _decayed(packed: Any) -> dict[str, bool]:
+def _kernels(packed: Any) -> dict[str, bool]:
     return {name: name == KERNELS for name in packed}

@@ -167,6 +167,7 @@ def build_supernet(config: ConfigDict) -> Network:
         dtype=config.supernet.dtype,
         rematerialize=config.supernet.rematerialize,
         activation=config.method.activation,
+        logit_gammas=config.method.logit_gammas,
     )
 
 
@@ -177,7 +178,11 @@ def initial_variables(config: ConfigDict, model: Network) -> dict[str, Any]:
     """
     method, recipe = config.method, Recipe.of_supernet(config)
     params = initialize(
-        model, config.seed, kernels=method.kernels, depthwise=method.depthwise
+        model,
+        config.seed,
+        kernels=method.kernels,
+        depthwise=method.depthwise,
+        block_scale=method.block_scale,
     )["params"]
     return split({"params": params, "batch_stats": {}}, recipe.fates(params))
 

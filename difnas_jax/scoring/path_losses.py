@@ -1,0 +1,76 @@
+"""The losses of paths of a trained supernet, a balanced experiment.
+
+In training every loss is that of other weights. Here the weights stand still, and an
+image costs a third of what it does in an update: there is no way back.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from difnas_jax import data
+from difnas_jax.config.build import build_wiring
+from difnas_jax.data import Loader, TrainBatches
+from difnas_jax.runtime.mesh import data_mesh, own_rows, rounded_up, shard_batch
+from difnas_jax.runtime.progress import Progress
+from difnas_jax.runtime.shutdown import raise_if_stop_requested
+from difnas_jax.scoring.indicators import INDICATORS, Evidence, PathLosses
+from difnas_jax.scoring.trained_supernet import TrainedSupernet, evidence_of
+from difnas_jax.training import programs
+from difnas_jax.training.evaluate import sums_by_path
+from difnas_jax.training.paths import stream, strict_fair
+
+SETS = 2  # strictly fair sets of paths of a batch
+
+
+def full_evidence(config: ConfigDict, trained: TrainedSupernet) -> Evidence:
+    """What the indicator of the method reads, measured where it must be."""
+    evidence = evidence_of(config, trained)
+    if not INDICATORS[config.method.indicator].measures:
+        return evidence
+    return dataclasses.replace(evidence, measured=measured_losses(config, trained))
+
+
+def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
+    """Losses of `method.measured_batches` x `SETS` strictly fair sets of paths.
+
+    The batches are the ones that would train next, augmented likewise, and the
+    statistics of batch norms are those of each batch, as in training.
+
+    Raises:
+      Stopped: a signal was received; what was measured is lost.
+    """
+    dataset, mesh = data.load(config), data_mesh()
+    normalizer = data.Normalizer.of(config, dataset.train)
+    size = rounded_up(config.supernet.batch_size)
+    batches = TrainBatches.of(config, dataset.train, normalizer, size)
+    batches = dataclasses.replace(batches, rows=own_rows(size, mesh))
+    steps = range(trained.step, trained.step + config.method.measured_batches)
+    program = programs.of_network(
+        programs.compiled(
+            functools.partial(sums_by_path, trained.model), trained.variables["params"]
+        ),
+        title="indicator",
+        name="the losses of paths",
+        model=trained.model,
+        batch_size=size,
+    )
+    sampler = strict_fair(build_wiring(config).sampled)
+    draw = jax.jit(jax.vmap(sampler))
+    progress = Progress("indicator: path losses", len(steps), 0, "batches")
+    paths, losses = [], []
+    with Loader(batches, steps) as ahead:
+        for step, batch in zip(steps, ahead, strict=True):
+            raise_if_stop_requested()
+            keys = jax.random.split(stream(config.seed, "measured paths", step), SETS)
+            sets = np.asarray(draw(keys))  # [SETS, K, L]
+            placed = shard_batch({**batch, "mask": np.ones(len(batch["label"]))}, mesh)
+            sums = program(trained.variables, placed, sets.reshape(-1, sets.shape[-1]))
+            paths.append(sets)
+            losses.append(np.asarray(sums["loss"] / size).reshape(sets.shape[:2]))
+            progress.step()
+    progress.finish()
+    return PathLosses(np.concatenate(paths), np.concatenate(losses))

@@ -1,0 +1,62 @@
+"""Candidates that start alike: kernels of one response, blocks that start as a skip."""
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from plain_networks import plain_network
+
+from difnas_jax import spaces
+from difnas_jax.models.initializers import initialize
+
+
+@pytest.mark.parametrize("name", ["nas_bench_macro", "mbv2"])
+def test_all_candidates_of_a_layer_answer_a_constant_input_alike(name):
+    """The law of the rule: E S project is one R for all, and no kernel stretches."""
+    space = spaces.build(name, image_size=32, image_channels=3, num_classes=10)
+    params = initialize(
+        plain_network(space), 0, kernels="shared_response", depthwise="qr"
+    )["params"]
+    for layer, shape in enumerate(space.layers):
+        responses, small = [], min(shape.in_channels, shape.out_channels)
+        for block in params[f"layer_{layer:02d}"].values():
+            if "project" not in block:
+                continue  # an identity that keeps the shape
+            project = block["project"]["kernel"].reshape(-1, shape.out_channels)
+            values = np.linalg.svd(project, compute_uv=False)
+            np.testing.assert_allclose(values[:small], 1, atol=1e-5)
+            np.testing.assert_allclose(values[small:], 0, atol=1e-5)
+            response = project
+            if "expand" in block:
+                signs = np.sign(block["depthwise"]["kernel"].sum((0, 1))[0])
+                response = (block["expand"]["kernel"] * signs) @ project
+            responses.append(response / np.linalg.norm(response))
+        assert len(responses) > 1
+        for response in responses:
+            np.testing.assert_allclose(response, responses[0], atol=1e-6)
+
+
+def test_blocks_of_scale_0_start_as_their_skip_connection(tiny, rng):
+    """Paths that differ in normal layers alone are one network at the start."""
+    model = plain_network(tiny)
+    images = jnp.asarray(rng.normal(size=(4, 8, 8, 1)), jnp.float32)
+    logits = jax.jit(
+        lambda params, path: model.apply({"params": params}, images, path, True)
+    )
+
+    def of(path, block_scale):
+        params = initialize(
+            model, 0, kernels="orthogonal", depthwise="qr", block_scale=block_scale
+        )["params"]
+        return np.asarray(logits(params, jnp.asarray(path, jnp.int32)))
+
+    assert (of((0, 0, 0), 0.0) == of((0, 1, 1), 0.0)).all()
+    assert (of((0, 0, 0), 0.0) != of((1, 0, 0), 0.0)).any()
+    assert (of((0, 0, 0), 1.0) != of((0, 1, 1), 1.0)).any()
+    leaves = flax.traverse_util.flatten_dict(
+        initialize(model, 0, kernels="orthogonal", depthwise="qr")["params"]
+    )
+    assert all(
+        (value == 1).all() for leaf, value in leaves.items() if leaf[-1] == "scale"
+    )
