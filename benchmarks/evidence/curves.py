@@ -1,4 +1,4 @@
-"""The picture: how well methods rank, against the seconds that they train."""
+"""The picture: how well methods rank, against the seconds that they take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.evidence.results import NULL, Quantity, Results
+from benchmarks.evidence.results import NULL, Quantity, Results, cost
 from benchmarks.evidence.rows import CURVES, curve_rows
 from difnas_jax.report import figures
 from difnas_jax.report.figures import BLUE, GREEN, INK, MUTED, ORANGE
@@ -27,7 +27,7 @@ SMALL = 8  # points
 
 
 def learning_curves(kept: Results) -> Figure:
-    """Tau-b of every learning curve over the seconds of one training."""
+    """Tau-b of every learning curve over what a training costs with its scores."""
     figure, (axes,) = figures.new_figure(9.2, 6.0)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
@@ -45,7 +45,8 @@ def learning_curves(kept: Results) -> Figure:
             0.005, tau, label, color=MUTED, size=SMALL, va="bottom", transform=where
         )
     axes.set(
-        xlabel="seconds of one training, on one core", ylabel="tau-b with the table"
+        xlabel="seconds of a training and of its scores, on one core",
+        ylabel="tau-b with the table",
     )
     return figure
 
@@ -64,7 +65,7 @@ def _curve(
 ) -> None:
     """A line with intervals, and its name behind the last point."""
     colour, marker, line = style
-    seconds = [float(row["seconds of training"].value) for row in rows]
+    seconds = [cost(row) for row in rows]
     taus, lows, highs = zip(*(map(float, row["tau_b"]) for row in rows), strict=True)
     below = [tau - low for tau, low in zip(taus, lows, strict=True)]
     above = [high - tau for tau, high in zip(taus, highs, strict=True)]
