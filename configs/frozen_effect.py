@@ -4,8 +4,9 @@
 
 Kernels and classifier stay what they are drawn as, as in DI-NAS, and a candidate scores
 by how much it lowers the loss of the paths through it, as in `main_effect.py`. All
-candidates of a layer start alike (`shared_response`, `block_scale`): frozen kernels
-that answer in bases of their own keep batch norms from learning.
+candidates of a layer start alike (`shared_response`, `block_scale`), and the logits of
+all paths have one size (`logit_gammas`): frozen kernels that answer in bases of their
+own, and a classifier that cannot change, keep batch norms from learning.
 
 docs/evidence.md has what it ranks and costs.
 """
@@ -17,6 +18,7 @@ def get_config(arg=None):
     """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
     config = load_config(f"main_effect:{arg or ''}")
     config.method.update(kernels="shared_response", depthwise="qr", block_scale=0.0)
+    config.method.logit_gammas = True
     config.method.update(trainable="all_bn", train_classifier=False)
     config.supernet.learning_rate = 0.1
     return config
