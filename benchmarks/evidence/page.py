@@ -40,8 +40,9 @@ RANKING = """## All rows
 - *gamma sum, ratio*: tau-b of the learned batch-norm scales of the same supernet,
   summed and as ratios to the identity of the layer. *main effects*: of those of the
   losses of its paths.
-- *seconds*: of the updates of one training on one core, at their median speed;
-  compilation is left out. *scoring*: of all networks that are ranked, with compilation.
+- *seconds*: of the updates of one training on one core, at the speed of the fastest
+  tenth of its log, since other work slows it down; compilation is left out.
+  *scoring*: of all networks that are ranked, with compilation.
 - *images*: images times paths that passed through one supernet in its training, and
   those that were only evaluated for its scores.
 
@@ -127,7 +128,7 @@ def _curves(kept: Results) -> Iterator[str]:
 
 def _point(row: dict[str, Quantity]) -> str:
     seeds = len(row["tau_b of each seed"].value.split())
-    few = "" if seeds == 3 else f", {seeds} seed" + "s" * (seeds > 1)
+    few = "" if seeds == 3 else f", {seeds} seed{'s' * (seeds > 1)}"
     return f"{interval(row)}, {results.cost(row):.0f} s{few}"
 
 

@@ -32,7 +32,7 @@ class Curve(NamedTuple):
     Attributes:
       title: the method.
       label: the same, short enough for a picture.
-      flags: of `judge`.
+      flags: of `judge`, with `{quarter}` for a quarter of the updates.
       seeds: the number of updates -> the seeds; each training has its own schedule.
     """
 
@@ -45,7 +45,8 @@ class Curve(NamedTuple):
         """A row for each number of updates."""
         rows = {}
         for updates, seeds in self.seeds.items():
-            flags = *self.flags, f"--updates={updates}", f"--seeds={seeds}"
+            own = (flag.format(quarter=updates // 4) for flag in self.flags)
+            flags = *own, f"--updates={updates}", f"--seeds={seeds}"
             rows[f"{name}_{updates}"] = Row(f"{self.title}, {updates} updates", flags)
         return rows
 
@@ -54,7 +55,7 @@ def _method(**fields: Any) -> tuple[str, ...]:
     return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
 
 
-ONE, TWO, THREE = "0", "0,1", "0,1,2"
+ONE, TWO, THREE, FOUR, EIGHT = "0", "0,1", "0,1,2", "0,1,2,3", "0,1,2,3,4,5,6,7"
 SHORT = "--updates=1000"
 DINAS = ("--method=default",)
 EFFECTS = ("--method=main_effect",)
@@ -95,8 +96,14 @@ CURVES: dict[str, Curve] = {
     "frozen_effect": Curve(
         "main effects, batch norms alone train",
         "main effects, batch norms alone",
-        ("--method=frozen_effect",),
-        LONG,
+        ("--method=frozen_effect", "--config.method.measured_batches={quarter}"),
+        {250: EIGHT, 500: FOUR, 2000: THREE},
+    ),
+    "frozen_trained_effect": Curve(
+        "main effects in training, batch norms alone train",
+        "in training, batch norms alone",
+        ("--method=frozen_effect", *_method(indicator="main_effect")),
+        {250: EIGHT, 500: FOUR, 2000: THREE},
     ),
     "logit_gamma": Curve(
         "gammas of the logits",
