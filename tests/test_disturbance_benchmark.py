@@ -9,14 +9,18 @@ from matplotlib.figure import Figure
 from benchmarks import result_files
 from benchmarks.disturbance import alignment, command, costs, measure, page
 from benchmarks.disturbance.figure import disturbance_figure
+from benchmarks.disturbance.kinds import EXCHANGED, exchanged
 from benchmarks.disturbance.leakage import leakage
 from benchmarks.disturbance.measure import arguments, disturbances
 from benchmarks.disturbance.rows import ROWS, UPDATES, row_of
+from benchmarks.disturbance.states import kind_of_weights, params_at
 from benchmarks.disturbance.summary import moments, pooled, verdicts
 from benchmarks.evidence.judge import parse_flags
 from benchmarks.evidence.method_scores import method_config
 from difnas_jax import checks
 from difnas_jax.runtime import locks
+from difnas_jax.training.fates import leaves_of, tree_of
+from difnas_jax.training.recipe import build_supernet
 
 
 def test_every_row_is_a_config_that_can_run():
@@ -97,8 +101,27 @@ def test_thirds_have_every_measurement_once():
 def test_cosines_are_of_modules_that_both_paths_pass():
     first = {"a": {"bn": {"scale": np.array([1.0, 0])}, "kernel": np.ones((2, 2))}}
     second = {"a": {"bn": {"scale": np.array([1.0, 1])}, "kernel": np.zeros((2, 2))}}
-    found = alignment.shared_cosines(first, second)
-    assert found == {"scales": [pytest.approx(0.5**0.5)], "kernels": []}
+    found = list(alignment.shared_cosines(first, second))
+    assert found == [("scales", pytest.approx(0.5**0.5))]
+
+
+@pytest.mark.parametrize("row", ["affine_none", "affine_only"])
+def test_kinds_are_of_all_weights_whether_or_not_they_train(row, tmp_path):
+    words = ["--data=a", "--table=t", *arguments(ROWS[row], seed=1)]
+    config = method_config(*parse_flags(words))
+    params = params_at(config, build_supernet(config), tmp_path, step=0)
+    kinds = {kind_of_weights(leaf) for leaf in leaves_of(params)}
+    assert kinds == EXCHANGED["all weights"]
+
+
+def test_each_weight_is_exchanged_with_one_kind():
+    leaves = [("a", "bn", "scale"), ("a", "bn", "bias"), ("a", "kernel")]
+    leaves += [("classifier", "kernel"), ("classifier", "bias")]
+    earlier, later = (tree_of(dict.fromkeys(leaves, value)) for value in (0, 1))
+    assert exchanged(earlier, later, EXCHANGED["all weights"]) == later
+    parts = [kinds for name, kinds in EXCHANGED.items() if name != "all weights"]
+    moved = [leaves_of(exchanged(earlier, later, kinds)) for kinds in parts]
+    assert all(sum(one[leaf] for one in moved) == 1 for leaf in leaves)
 
 
 def test_the_recursion_leaks_as_the_law_says(rng):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from plain_networks import initial, plain_network
 
+from difnas_jax.config import default
 from difnas_jax.models.logit_norm import LOGIT_GAMMAS, LogitNorm
 from difnas_jax.training import optim
 from difnas_jax.training.fates import TRAINED, fates_of, leaves_of
@@ -95,3 +96,17 @@ def test_they_train_with_the_batch_norms_where_a_path_goes(tiny):
     moves = packing.moves(params, jnp.array([[0, 1, 2], [1, 1, 0]]), tiny)
     found = packing.unpack(moves, params)[MODULE][NAME]
     np.testing.assert_array_equal(found, [[1, 1, 0], [0, 1, 0], [1, 0, 1]])
+
+
+def test_their_rate_is_a_tenth(tiny):
+    params = initial(plain_network(tiny, logit_gammas=True))["params"]
+    packing = optim.Packing.of(fates_of(params, "all_bn", False))
+    packed = packing.pack(params)
+    settings = default().supernet.copy_and_resolve_references()
+    settings.optimizer, settings.clip_value = "sgd", 0.0
+    optimizer = optim.optimizer(settings, 10)
+    ones = jax.tree.map(jnp.ones_like, packed)
+    moves = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), packed)
+    updates, _ = optimizer.update(ones, optimizer.init(packed), packed, moves=moves)
+    ratio = updates[optim.LOGITS] / updates[optim.OTHERS][0]
+    np.testing.assert_allclose(ratio, 0.1, rtol=1e-6)

@@ -399,7 +399,7 @@ def test_kernels_switch_collections(tiny, rng):
         parts = split(variables, fates_of(variables["params"], trainable, False))
         params, frozen = parts["params"], parts["frozen"]
         assert {*flatten(params), *flatten(frozen)} == {*merged}
-        assert bool(frozen) == (trainable != "all")
+        assert bool(frozen) == (trainable not in ("kernels", "all"))
         if trainable in ("indicator", "all_bn"):
             assert all(
                 leaf[-2].startswith("bn_") or leaf[0] == "classifier"

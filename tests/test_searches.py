@@ -1,6 +1,7 @@
 """The searches that are judged by a table, and random search beside them."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from macro_tables import some_names, write_table
 
 from benchmarks.evidence import searches
 from benchmarks.evidence.search_page import Cell
-from benchmarks.evidence.search_rows import SEARCHES, Inputs, Scored
+from benchmarks.evidence.search_rows import SEARCHES
+from benchmarks.evidence.search_scores import Inputs, Scored, ranked
 from difnas_jax.ranking.tables import read_nas_bench_macro
 
 
@@ -16,7 +18,7 @@ from difnas_jax.ranking.tables import read_nas_bench_macro
 def inputs(tmp_path, rng):
     path = write_table(tmp_path / "t.json", some_names(rng, 200), rng)
     table = read_nas_bench_macro(path)
-    return Inputs("none.npz", path, table[table.first_of_network], tmp_path)
+    return Inputs("none.npz", path, table[table.first_of_network], tmp_path, tmp_path)
 
 
 def test_the_best_of_some_random_networks(rng):
@@ -57,6 +59,28 @@ def test_counting_gives_a_score_to_every_network_under_every_budget(inputs):
         scored = SEARCHES["nas_bench_macro"][name].score(inputs, 0)
         assert scored.scores.shape == (len(inputs.budgets), len(inputs.table))
         assert np.isfinite(scored.scores).all() and not scored.images
+
+
+def test_a_row_of_the_evidence_as_a_search(inputs, rng):
+    """Two seeds have scored all networks but one."""
+    folder, names = inputs.rankings / "row", inputs.table.names[1:]
+    result = {
+        "training_seeds": [5, 6],
+        "seconds": [{"supernet": 1.0, "scoring": 2.0}] * 2,
+        "images": [{"supernet": 40, "scoring": 0}] * 2,
+        "data": {"image_size": 16},
+    }
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps(result))
+    values = rng.normal(size=(len(names), 2))
+    rows = [f"{name},{a},{b}" for name, (a, b) in zip(names, values, strict=True)]
+    lines = ["architecture,score_0,score_1", *rows]
+    (folder / "scores.csv").write_text("\n".join(lines))
+    scored = ranked("row")(inputs, 6)
+    for scores in scored.scores:
+        np.testing.assert_array_equal(scores[1:], values[:, 1])
+        assert np.isnan(scores[0])
+    assert scored.seconds == 3 and scored.images == 10
 
 
 def test_equal_trainings_grow_with_the_accuracy(rng):

@@ -107,6 +107,7 @@ RULES = {
     ),
     "all_bn": lambda leaf: leaf[-2].startswith("bn_"),
     "spatial": lambda leaf: leaf[0] != "classifier",  # other kernels are in `frozen`
+    "kernels": lambda leaf: leaf[-1] == "kernel" and leaf[0] != "classifier",
     "all": lambda leaf: True,
 }
 
@@ -136,7 +137,7 @@ def test_only_the_chosen_leaves_on_the_paths_move(tiny, batch, trainable):
         lambda leaf: np.asarray(leaf).tobytes(), state.variables["frozen"]
     )
     assert after == frozen
-    assert bool(frozen) == (trainable != "all")
+    assert bool(frozen) == (trainable not in ("kernels", "all"))
 
 
 def test_the_state_keeps_the_cross_entropy_of_every_path(tiny, batch):

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import optax
-from jax import Array
 from ml_collections import ConfigDict
 
-from difnas_jax import data
-from difnas_jax.data import Normalizer, TrainBatches
-from difnas_jax.models.initializers import variable_shapes
-from difnas_jax.models.network import Network
-from difnas_jax.runtime import artifacts
-from difnas_jax.runtime.checkpoint import Checkpoints
-from difnas_jax.runtime.mesh import data_mesh, replicated
-from difnas_jax.training.fates import Leaf, leaves_of, split
+from benchmarks.disturbance.states import (
+    CLASSIFIER,
+    KINDS,
+    batch_of,
+    kind_of_weights,
+    loss_of,
+    params_at,
+)
+from difnas_jax.training.fates import leaves_of
 from difnas_jax.training.paths import stream, uniform
-from difnas_jax.training.recipe import Recipe, build_supernet, initial_variables
+from difnas_jax.training.recipe import build_supernet
 
-PAIRS = 12  # of paths, at each step
-IMAGES = 256
-# Kind of weights -> the last part of their names.
-KINDS = {"scales": "scale", "kernels": "kernel"}
+PATHS = 6  # at each step; every two of them are compared
 
 
 def alignment(config: ConfigDict, folder: Path, steps: Sequence[int]) -> dict[str, Any]:
     """Cosines between the gradients of two paths, over a training.
+
+    All weights are compared, whether they train or not, so that kinds of weights can be
+    compared within one network.
 
     Args:
       config: of the supernet.
@@ -39,94 +39,45 @@ def alignment(config: ConfigDict, folder: Path, steps: Sequence[int]) -> dict[st
       steps: where it is measured; 0 is before the training.
 
     Returns:
-      `steps`, and for each kind of weights that trains the cosine at each step, the
-      mean over pairs of paths and over the ops that they share.
+      `steps`, and for each kind of weights the cosine at each step, the mean over pairs
+      of paths and over the modules that they share.
     """
-    model, paths = build_supernet(config), pairs_of_paths(config)
-    batch = _batch(config)
-    program = jax.jit(functools.partial(gradients, model))
+    model, batch = build_supernet(config), batch_of(config)
+    sample = uniform(model.space)
+    paths = [sample(stream(config.seed, "alignment", k))[0] for k in range(PATHS)]
+    gradients = jax.jit(jax.grad(functools.partial(loss_of, model)))
     measured = []
     for step in steps:
-        variables = _variables(config, model, folder, step)
-        cosines = [
-            shared_cosines(*(program(variables, batch, path) for path in pair))
-            for pair in paths
-        ]
-        measured.append({kind: _mean(cosines, kind) for kind in KINDS})
-    kinds = [kind for kind in KINDS if measured[0][kind] is not None]
-    return {"steps": list(steps), **{k: [one[k] for one in measured] for k in kinds}}
+        params = params_at(config, model, folder, step)
+        found = [gradients(params, batch, path) for path in paths]
+        pairs = itertools.starmap(shared_cosines, itertools.combinations(found, 2))
+        cosines = list(itertools.chain.from_iterable(pairs))
+        measured.append({kind: _mean(cosines, kind) for kind in _kinds()})
+    by_kind = {kind: [one[kind] for one in measured] for kind in _kinds()}
+    return {"steps": list(steps), **by_kind}
 
 
-def pairs_of_paths(config: ConfigDict) -> np.ndarray:
-    """int32[PAIRS, 2, L], uniform and independent."""
-    sample = uniform(build_supernet(config).space)
-    keys = [stream(config.seed, "alignment", number) for number in range(2 * PAIRS)]
-    return np.stack([sample(key)[0] for key in keys]).reshape(PAIRS, 2, -1)
+def shared_cosines(first: Any, second: Any) -> Iterator[tuple[str, float]]:
+    """The kind and the cosine of every weight in which both gradients are not zero.
 
-
-def gradients(
-    model: Network, variables: dict[str, Any], batch: dict[str, Array], path: Array
-) -> Any:
-    """Of the cross-entropy of a path on a batch, with its own statistics."""
-
-    def loss(params: Any) -> Array:
-        logits: Any = model.apply(
-            {**variables, "params": params}, batch["image"], path, True
-        )
-        return optax.softmax_cross_entropy_with_integer_labels(
-            logits, batch["label"]
-        ).mean()
-
-    return jax.grad(loss)(variables["params"])
-
-
-def shared_cosines(first: Any, second: Any) -> dict[str, list[float]]:
-    """By kind of weights, the cosines of all modules in which both are not zero.
-
-    A module is what lies below one name but for the last: one convolution, or one batch
-    norm. What a path does not pass has no gradient.
+    A weight is one leaf: the kernel of one convolution, the scales of one batch norm.
+    What a path does not pass has no gradient.
 
     Args:
       first: gradients, nested like the parameters.
       second: the same of another path.
     """
-    ours, theirs = leaves_of(first), leaves_of(second)
-    return {kind: list(_cosines(ours, theirs, last)) for kind, last in KINDS.items()}
+    theirs = leaves_of(second)
+    for leaf, own in leaves_of(first).items():
+        one, other = np.ravel(own), np.ravel(theirs[leaf])
+        norms = float(np.linalg.norm(one) * np.linalg.norm(other))
+        if norms > 0:
+            yield kind_of_weights(leaf), float(one @ other) / norms
 
 
-def _cosines(
-    ours: dict[Leaf, Array], theirs: dict[Leaf, Array], last: str
-) -> Iterator[float]:
-    for leaf, own in ours.items():
-        if leaf[-1] == last:
-            one, other = np.ravel(own), np.ravel(theirs[leaf])
-            norms = float(np.linalg.norm(one) * np.linalg.norm(other))
-            if norms > 0:
-                yield float(one @ other) / norms
+def _kinds() -> tuple[str, ...]:
+    return (*KINDS.values(), CLASSIFIER)
 
 
-def _mean(cosines: Sequence[dict[str, list[float]]], kind: str) -> float | None:
-    values = [value for pair in cosines for value in pair[kind]]
-    return float(np.mean(values)) if values else None
-
-
-def _batch(config: ConfigDict) -> dict[str, Array]:
-    """Images of the training split, as they train."""
-    train = data.load(config).train
-    normalizer = Normalizer.of(config, train)
-    return dict(TrainBatches.of(config, train, normalizer, IMAGES)[0])
-
-
-def _variables(
-    config: ConfigDict, model: Network, folder: Path, step: int
-) -> dict[str, Any]:
-    """Of the supernet after so many updates."""
-    if step == 0:
-        return initial_variables(config, model)
-    params = variable_shapes(model)["params"]
-    fates = Recipe.of_supernet(config).fates(params)
-    targets = split({"params": params, "batch_stats": {}}, fates)
-    sharding = replicated(data_mesh())
-    targets = jax.tree.map(lambda leaf: leaf.update(sharding=sharding), targets)
-    with Checkpoints(folder / artifacts.SUPERNET_CHECKPOINTS) as checkpoints:
-        return checkpoints.restore(step, variables=targets)["variables"]
+def _mean(cosines: Sequence[tuple[str, float]], kind: str) -> float:
+    return float(np.mean([value for name, value in cosines if name == kind]))

@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.disturbance.rows import (
-    ALIGNED,
     ALIGNED_AT,
     ALPHAS,
     METHODS,
+    ROWS,
     UPDATES,
     VARIED,
     WARM_UPS,
     row_of,
     varied_name,
 )
-from benchmarks.disturbance.summary import THIRDS, cosines, disturbance, over_runs
+from benchmarks.disturbance.summary import THIRDS, disturbance, over_runs, over_steps
 from benchmarks.result_files import Results
 from difnas_jax.report import figures
 from difnas_jax.report.figures import BLUE, GREEN, INK, ORANGE
@@ -67,14 +67,14 @@ def _over_training(axes: Axes, results: Results, method: str) -> None:
 
 
 def _alignment(axes: Axes, results: Results) -> None:
-    for name, colour, about in (
-        (row_of(ALIGNED, UPDATES[0]), BLUE, "all weights train"),
-        ("all_bn", ORANGE, "batch norms train"),
-    ):
-        for kind, values in cosines(results.get(name, {"runs": []})["runs"]).items():
-            style = "o-" if kind == "kernels" else "s--"
-            label = f"{kind}, {about}"
-            axes.plot(ALIGNED_AT, values, style, ms=4, color=colour, label=label)
+    for name, colour in (("affine_all", BLUE), ("affine_only", ORANGE)):
+        runs = results.get(name, {"runs": []})["runs"]
+        found = over_steps(runs, "alignment")
+        for kind, style in (("kernels", "o-"), ("scales", "s--")):
+            if kind in found:
+                values = [value.mean for value in found[kind]]
+                label = f"{kind}; {ROWS[name].title}"
+                axes.plot(ALIGNED_AT, values, style, ms=4, color=colour, label=label)
     label = "cosine of gradients of two paths"
     axes.set(xlabel="update", ylabel=label, ylim=(0, 1))
     axes.set_title("main effects", loc="left")

@@ -11,7 +11,15 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.disturbance.alignment import alignment
-from benchmarks.disturbance.rows import ALIGNED_AT, METHODS, Row
+from benchmarks.disturbance.kinds import changes_by_kind
+from benchmarks.disturbance.rows import (
+    ALIGNED_AT,
+    EFFECTS,
+    EXCHANGED_AT,
+    METHODS,
+    SPACING,
+    Row,
+)
 from benchmarks.disturbance.summary import QUANTITIES, THIRDS, moments
 from benchmarks.evidence.evaluation import known, regrets
 from benchmarks.evidence.judge import parse_flags
@@ -23,6 +31,7 @@ from benchmarks.evidence.method_scores import (
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.scoring.scorers import scorer_row
 from difnas_jax.scoring.trained_supernet import trained_supernet
 from difnas_jax.training.optim import Packing
 from difnas_jax.training.projection import MEMORY
@@ -33,7 +42,6 @@ ACCURACIES, BATCHES = 60, 10
 # Paths whose disturbance is measured in a training, all those of an update at once, and
 # paths between the two evaluations of each.
 PATHS, AFTER = 18, 12
-EFFECTS = ("--config.method.indicator=main_effect", "--config.method.score=sum")
 BUDGET = 60_000_000  # MACs of the regret
 LAST = 0.1  # the share of the training whose mean loss is the final one
 
@@ -46,6 +54,7 @@ def arguments(row: Row, seed: int) -> list[str]:
     every = max(1, updates // (PATHS // method.paths + 1))
     return [
         f"--method={row.method}",
+        *method.flags,
         f"--updates={updates}",
         f"--seeds={seed}",
         *row.flags,
@@ -71,24 +80,25 @@ def measured(
 
     Returns:
       `main_effects` and, where the method scores by it, `accuracy`: how these rank the
-      networks; the fields of `of_training` and `of_projection`; and `alignment`, where
-      the row asks for it.
+      networks; the fields of `of_training` and `of_projection`; and where the row asks
+      for it `alignment` and `exchanges`, see `changes_by_kind`.
     """
     words = [*inputs, *arguments(row, seed), f"--workdir={folder}"]
     flags, fields = parse_flags(words)
     table = read_nas_bench_macro(flags.table)
-    own = trained(flags, fields, table)
+    config, found = method_config(flags, fields), {}
+    config.seed = seed
+    if not scorer_row(config).additive:
+        found["accuracy"] = ranked(trained(flags, fields, table))
     flags.networks = 0  # a sum over layers ranks all of them
     effects = trained(flags, [*fields, *EFFECTS], table)
-    found = {"main_effects": ranked(effects)}
-    if own.scored[0].table is None:
-        found["accuracy"] = ranked(own)
-    config, run = method_config(flags, fields), effects.scored[0].folder
-    config.seed = seed
+    found["main_effects"] = ranked(effects)
+    run = effects.scored[0].folder
     assert run is not None
     found |= of_training(run) | of_projection(config, run)
-    if row.aligned:
+    if row.by_kind:
         found["alignment"] = alignment(config, run, ALIGNED_AT)
+        found["exchanges"] = changes_by_kind(config, run, EXCHANGED_AT, SPACING)
     return found
 
 

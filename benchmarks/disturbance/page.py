@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import markdown
+from benchmarks.disturbance.affine import section
 from benchmarks.disturbance.costs import CASES, ratios
 from benchmarks.disturbance.rows import (
-    ALIGNED,
-    ALIGNED_AT,
+    AFFINE,
     FEWER,
     METHODS,
-    PLAIN,
     ROWS,
     UPDATES,
     VARIED,
@@ -23,17 +21,11 @@ from benchmarks.disturbance.rows import (
     row_of,
 )
 from benchmarks.disturbance.summary import (
-    QUANTITIES,
-    THIRDS,
-    Estimate,
-    Run,
     Verdict,
-    cosines,
-    disturbance,
     over_runs,
-    own_score,
     verdicts,
 )
+from benchmarks.disturbance.tables import shown, table
 from benchmarks.result_files import Results
 
 FOLDER = Path(__file__).parent
@@ -63,19 +55,6 @@ Columns:
 - *memory*: of the projection, in MB.
 
 """
-COLUMNS = (
-    "row",
-    "seeds",
-    *(f"disturbance, {third}" for third in THIRDS),
-    *(f"of accuracy, {third}" for third in THIRDS),
-    "loss",
-    "tau, accuracy",
-    "tau, effects",
-    "regret",
-    "room",
-    "least",
-    "memory",
-)
 ASKED = """
 ## What is asked of projected updates
 
@@ -103,16 +82,6 @@ whole training and the seeds. `entry` is the stem and what else all paths share 
 the first searchable layer, `rest` the head and the classifier.
 
 """
-BATCH_NORMS = """
-## Batch norms alone
-
-"""
-COSINES = """
-Cosine between the gradients of two paths on the same images, mean over pairs of paths,
-over the convolutions or batch norms that both have, and over seeds; by update.
-
-"""
-ALIGNED_ROW = row_of(ALIGNED, PLAIN)
 COSTS = """
 ## What a projected update costs
 
@@ -136,21 +105,17 @@ def page(results: Results, costs: Results) -> str:
     """
     compared = [row_of(*pair) for pair in itertools.product(METHODS, UPDATES)]
     varied = [name for name, row in ROWS.items() if row.updates == FEWER]
-    others = [name for name in ROWS if name not in (*compared, *varied)]
     lines = [
-        *_table(results, compared),
+        *table(results, compared),
         ASKED,
         *markdown.head(ASKED_COLUMNS),
         *(_asked(verdict) for verdict in verdicts(results)),
         BY_PART,
-        *_parts(results, [*compared, *others]),
-        BATCH_NORMS,
-        *_table(results, [ALIGNED_ROW, *others]),
-        "",
-        *_alignment(results, [ALIGNED_ROW, *others]),
+        *_parts(results, [*compared, *AFFINE]),
+        *section(results),
         "\n## Strength, window and memory of the projection\n",
         f"{METHODS[VARIED].title}, {FEWER} updates, seed 0, `{VARIED_UPDATE}`.\n",
-        *_table(results, varied),
+        *table(results, varied),
         COSTS,
         *markdown.head(("supernet", "batch", "update", "seconds", "ratio", *MEMORY)),
         *_costs(costs),
@@ -158,29 +123,6 @@ def page(results: Results, costs: Results) -> str:
         *markdown.sources({**results, **costs}),
     ]
     return HEADER + "\n".join(lines) + "\n"
-
-
-def _table(results: Results, names: list[str]) -> list[str]:
-    shown = [name for name in names if name in results]
-    rows = [_row(ROWS[name].title, results[name]["runs"]) for name in shown]
-    return [*markdown.head(COLUMNS), *rows]
-
-
-def _row(title: str, runs: list[Run]) -> str:
-    return markdown.row((title, len(runs), *_cells(runs)))
-
-
-def _cells(runs: list[Run]) -> Iterator[str]:
-    for quantity, (scale, digits) in zip(QUANTITIES, ((1, 4), (100, 2)), strict=True):
-        for third in THIRDS:
-            yield shown(disturbance(runs, third, quantity), digits, scale)
-    yield shown(over_runs(runs, "loss"), 3)
-    yield shown(over_runs(runs, "accuracy", "tau_b"), 3)
-    yield shown(over_runs(runs, "main_effects", "tau_b"), 3)
-    yield shown(over_runs(runs, own_score(runs), "regret"), 2)
-    yield shown(over_runs(runs, "space", "mean"), 3)
-    yield shown(over_runs(runs, "space", "least"), 3)
-    yield shown(over_runs(runs, "space", "bytes"), 1, 1e-6)
 
 
 def _parts(results: Results, names: list[str]) -> list[str]:
@@ -191,18 +133,6 @@ def _parts(results: Results, names: list[str]) -> list[str]:
         for name, runs in known.items()
     ]
     return [*markdown.head(("row", *parts)), *map(markdown.row, rows)]
-
-
-def _alignment(results: Results, names: list[str]) -> list[str]:
-    """Cosines at each step: a row for each kind of weights that trains."""
-    rows = [
-        (ROWS[name].title, kind, *(f"{value:.3f}" for value in values))
-        for name in names
-        if name in results
-        for kind, values in cosines(results[name]["runs"]).items()
-    ]
-    head = markdown.head(("row", "gradients of", *map(str, ALIGNED_AT)))
-    return [COSINES, *head, *map(markdown.row, rows)]
 
 
 def _asked(verdict: Verdict) -> str:
@@ -221,14 +151,6 @@ def _asked(verdict: Verdict) -> str:
         judged if verdict.disturbs else "not asked",
     )
     return markdown.row(cells)
-
-
-def shown(value: Estimate, digits: int, scale: float = 1) -> str:
-    """`mean ± standard error`; empty where nothing was measured."""
-    if math.isnan(value.mean):
-        return ""
-    error = "" if math.isnan(value.error) else f" ± {scale * value.error:.{digits}f}"
-    return f"{scale * value.mean:.{digits}f}{error}"
 
 
 def _costs(costs: Results) -> Iterator[str]:

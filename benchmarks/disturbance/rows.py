@@ -18,11 +18,13 @@ class Method(NamedTuple):
       title: its name.
       paths: of an update.
       updates: of a training; an op trains as often in all of them.
+      flags: by what it ranks, where that is not what its config says.
     """
 
     title: str
     paths: int
     updates: int
+    flags: tuple[str, ...] = ()
 
     @property
     def about(self) -> str:
@@ -40,7 +42,7 @@ class Row(NamedTuple):
       flags: of `benchmarks.evidence.judge`, fields of the config.
       seeds: of the trainings.
       updates: of a training; 0: those of the method.
-      aligned: whether the gradients of two paths are compared over the training.
+      by_kind: whether kinds of weights are compared over the training.
     """
 
     title: str
@@ -48,18 +50,19 @@ class Row(NamedTuple):
     flags: tuple[str, ...] = ()
     seeds: tuple[int, ...] = SEEDS
     updates: int = 0
-    aligned: bool = False
+    by_kind: bool = False
 
 
 def _fields(**fields: Any) -> tuple[str, ...]:
     return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
 
 
+EFFECTS = _fields(indicator="main_effect", score="sum")
 # By the name that `benchmarks.evidence.judge` knows.
 METHODS: dict[str, Method] = {
     "spos": Method("SPOS", 1, 1200),
     "fairnas": Method("FairNAS", 3, 400),
-    "main_effect": Method("main effects", 3, 400),
+    "main_effect": Method("main effects", 3, 400, EFFECTS),
 }
 # A tenth of the training is the warm-up of every projected row that says nothing else.
 WARM_UP = 0.1
@@ -67,15 +70,57 @@ USUAL_ALPHA = 1.0
 ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 # Shares of the training after which the projection begins.
 WARM_UPS = (0.0, WARM_UP, 0.3)
-# The method of the sensitivity rows, and how many updates they do; that of the rows in
-# which gradients are compared, and the checkpoints which that needs.
+# The method of the sensitivity rows, and how many updates they do.
 VARIED, FEWER = "main_effect", 300
 VARIED_UPDATE = "orthogonal_inputs"
-ALIGNED, ALIGNED_AT = "main_effect", (0, 50, 100, 200, 300, 400)
-ALIGNED_FLAGS = (
-    "--config.supernet.checkpoint_every=50",
-    f"--config.supernet.keep_checkpoints={ALIGNED_AT[-1] // 50}",
+# Updates between the checkpoints of the rows that compare kinds of weights; those at
+# which gradients are compared, and those from which weights are exchanged with the
+# next checkpoint. A training that is stopped and goes on keeps one more each time.
+SPACING = 50
+ALIGNED_AT, EXCHANGED_AT = (0, 100, 200, 400), (50, 100, 200, 300)
+BY_KIND = (
+    f"--config.supernet.checkpoint_every={SPACING}",
+    f"--config.supernet.keep_checkpoints={2 * ALIGNED_AT[-1] // SPACING}",
 )
+
+
+class Trained(NamedTuple):
+    """Which weights train, and at a rate of Adam at which they learn.
+
+    Attributes:
+      title: what trains.
+      method: fields of that section.
+      rate: of all of them.
+      kernel_rate: that of the classifier, and of kernels, as a share of it.
+    """
+
+    title: str
+    method: dict[str, Any]
+    rate: float
+    kernel_rate: float = 1.0
+
+
+CLASSIFIER = {"train_classifier": True}
+AFFINE: dict[str, Trained] = {
+    "affine_all": Trained("all weights train", {"trainable": "all"}, 0.01),
+    "affine_none": Trained(
+        "all weights but scales and biases train",
+        {"trainable": "kernels", **CLASSIFIER},
+        0.01,
+    ),
+    "affine_classifier": Trained(
+        "scales, biases and the classifier train",
+        {"trainable": "all_bn", **CLASSIFIER},
+        0.1,
+        kernel_rate=0.03,
+    ),
+    "affine_only": Trained("scales and biases train", {"trainable": "all_bn"}, 0.1),
+    "affine_shared": Trained(
+        "scales and biases train, kernels of one response",
+        {"trainable": "all_bn", "kernels": "shared_response"},
+        0.1,
+    ),
+}
 
 
 def row_of(method: str, update: str) -> str:
@@ -88,19 +133,18 @@ def _compared() -> Iterator[tuple[str, Row]]:
     for (method, about), update in itertools.product(METHODS.items(), UPDATES):
         chosen = {} if update == PLAIN else {"project_from": WARM_UP}
         title, flags = f"{about.about}, `{update}`", _fields(update=update, **chosen)
-        row = Row(title, method, flags)
-        aligned = method == ALIGNED and update == PLAIN
-        yield row_of(method, update), _aligned(row) if aligned else row
+        yield row_of(method, update), Row(title, method, flags)
 
 
-def _batch_norms() -> Iterator[tuple[str, Row]]:
-    """Batch norms alone train, as in DI-NAS."""
-    title, flags = "main effects, batch norms alone", _fields(trainable="all_bn")
-    yield "all_bn", _aligned(Row(title, ALIGNED, flags, SEEDS[:1]))
-
-
-def _aligned(row: Row) -> Row:
-    return row._replace(flags=(*row.flags, *ALIGNED_FLAGS), aligned=True)
+def _affine() -> Iterator[tuple[str, Row]]:
+    """With and without trained batch norms, from the same kernels."""
+    for name, trained in AFFINE.items():
+        rates = (
+            f"--config.supernet.learning_rate={trained.rate:g}",
+            f"--config.supernet.kernel_rate={trained.kernel_rate:g}",
+        )
+        flags = (*_fields(depthwise="qr", **trained.method), *rates, *BY_KIND)
+        yield name, Row(trained.title, "main_effect", flags, by_kind=True)
 
 
 def _varied() -> Iterator[tuple[str, Row]]:
@@ -132,4 +176,4 @@ def varied_name(alpha: float, start: float) -> str:
     return f"alpha_{alpha:g}_from_{start:g}"
 
 
-ROWS: dict[str, Row] = dict(itertools.chain(_compared(), _batch_norms(), _varied()))
+ROWS: dict[str, Row] = dict(itertools.chain(_compared(), _affine(), _varied()))

@@ -64,13 +64,13 @@ def own_score(runs: Sequence[Run]) -> str:
     return "accuracy" if "accuracy" in runs[0] else "main_effects"
 
 
-def cosines(runs: Sequence[Run]) -> dict[str, list[float]]:
-    """Of gradients, by kind of weights, at each step: means over runs."""
-    found = [run["alignment"] for run in runs if "alignment" in run]
+def over_steps(runs: Sequence[Run], field: str) -> dict[str, list[Estimate]]:
+    """Of `alignment` or `exchanges`, by kind of weights: over the runs at each step."""
+    found = [run[field] for run in runs if field in run]
     kinds = [kind for kind in found[0] if kind != "steps"] if found else []
     return {
         kind: [
-            math.fsum(values) / len(found)
+            pooled([moments(values)])
             for values in zip(*(one[kind] for one in found), strict=True)
         ]
         for kind in kinds

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks.evidence import one_cell
 from benchmarks.evidence.indicator_tables import summed
 from benchmarks.evidence.scored import Scored, scored
 from difnas_jax import checks, pipeline
@@ -27,8 +28,10 @@ from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.metrics import say
 from difnas_jax.scoring.scorers import table_of
 from difnas_jax.search.additive import ADDITIVE_RULES
+from difnas_jax.spaces import SPACES
 from difnas_jax.spaces.base import SearchSpace
 
+SPACES[one_cell.NAME] = one_cell.one_cell
 CONFIGS = Path(__file__).parents[2] / "configs"
 DEFAULT = "default"
 

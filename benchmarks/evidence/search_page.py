@@ -16,7 +16,6 @@ FOLDER = Path(__file__).parent
 SEARCHES = FOLDER / "searches.csv"
 RANDOM = FOLDER / "random_search.csv"
 PAGE = FOLDER / "SEARCHES.md"
-PIXELS = 16 / 32  # side of the images of a search by those of the benchmark
 # Epochs times images of one training of the benchmark.
 TRAINING = {"nas_bench_macro": 50 * 50_000, "nas_bench_201": 200 * 50_000}
 RANDOM_ROWS = (1, 8, 64)  # trainings of the random searches that are shown
@@ -34,11 +33,13 @@ network within the budget, and after "=" how many networks a random search must 
 as the benchmark does, and choose among by their true accuracy, to find as good a one in
 the mean.
 
-- *seconds*: of one search on one core, with compilation; other work slowed some.
-- *cost*: images times paths of one search, those at 16 pixels counted a quarter, as a
-  share of those of one training of the benchmark. A random search of this cost trains
-  no network: it returns any network, which is the row "random, 1 training" without its
-  training.
+- *tau-b*: between score and accuracy among the networks that were scored, without a
+  budget; mean over seeds.
+- *seconds*: of one search on one core, without compilation; other work slowed some.
+- *cost*: images times paths of one search, one at 16 pixels counted a quarter of one at
+  32, as a share of those of one training of the benchmark. A random search of this cost
+  trains no network: it returns any network, which is the row "random, 1 training"
+  without its training.
 """
 
 
@@ -102,7 +103,7 @@ def _table(found: list[dict[str, str]], curves: list[dict[str, str]]) -> list[st
         for budget in budgets
     }
     heads = [f"under {budget} M" if budget else "any" for budget in budgets]
-    lines = markdown.head(("search", "seeds", *heads, "seconds", "cost"))
+    lines = markdown.head(("search", "seeds", *heads, "tau-b", "seconds", "cost"))
     for name, row in ROWS[benchmark].items():
         own = [line for line in found if line["row"] == name]
         if not own:
@@ -112,16 +113,18 @@ def _table(found: list[dict[str, str]], curves: list[dict[str, str]]) -> list[st
             for b in budgets
         ]
         seeds = len({line["seed"] for line in own})
+        free = [o for o in own if not o["budget"]]
+        tau = np.mean([float(line[f"tau_b {data_set}"]) for line in free])
         seconds = np.mean([float(line["seconds"]) for line in own])
         images = np.mean([float(line["images"]) for line in own])
-        cost = PIXELS**2 * images / TRAINING[benchmark]
-        cells = row.title, seeds, *cells, f"{seconds:.0f}", f"{cost:.4f}"
-        lines.append(markdown.row(cells))
+        cost = images / TRAINING[benchmark]
+        ends = f"{tau:.3f}", f"{seconds:.0f}", f"{cost:.4f}"
+        lines.append(markdown.row((row.title, seeds, *cells, *ends)))
     for trainings in RANDOM_ROWS:
         cells = [_random(curves, budget, trainings) for budget in budgets]
         plural = "s" * (trainings > 1)
         title = f"random, {trainings} training{plural}"
-        lines.append(markdown.row((title, "", *cells, "", trainings)))
+        lines.append(markdown.row((title, "", *cells, "", "", trainings)))
     return lines
 
 

@@ -5,69 +5,10 @@ A search is a row: its title, and how a seed of it scores the networks of a tabl
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from benchmarks.evidence import judge
-from benchmarks.evidence.evaluation import BUDGETS, baselines
-from benchmarks.evidence.method_scores import trained
-from difnas_jax.commands import rank
-from difnas_jax.ranking.tables import BenchmarkTable
-from difnas_jax.runtime import files
-from difnas_jax.scoring.proxies.measurement import proxy_columns
-from difnas_jax.scoring.score_files import read_scores
-from difnas_jax.scoring.sweep import costs_beside
-
-CANDIDATES = 400  # within each budget that a search without training measures
-
-
-@dataclasses.dataclass(frozen=True)
-class Inputs:
-    """What a search is given.
-
-    Attributes:
-      data: the .npz file of CIFAR-10.
-      table_file: of the benchmark.
-      table: N networks of it, each once.
-      workdir: of the trainings and measurements, which are used again.
-    """
-
-    data: str
-    table_file: Path
-    table: BenchmarkTable
-    workdir: Path
-
-    @property
-    def benchmark(self) -> str:
-        """Its name, which is that of its space."""
-        return self.table.space.name
-
-    @property
-    def budgets(self) -> list[float]:
-        """The most MACs that are allowed, the last one infinite."""
-        return [*(1e6 * one for one in BUDGETS[self.benchmark]), np.inf]
-
-
-class Scored(NamedTuple):
-    """What a search knows of the networks before it chooses one.
-
-    Attributes:
-      scores: float64[B, N], of each network under each budget; NaN where it looked at
-        none.
-      seconds: that this took.
-      images: that passed through one path for it.
-    """
-
-    scores: np.ndarray
-    seconds: float = 0.0
-    images: int = 0
-
-
-Score = Callable[[Inputs, int], Scored]
+from benchmarks.evidence import one_cell
+from benchmarks.evidence.search_scores import Score, counted, supernet, without_training
 
 
 class Search(NamedTuple):
@@ -84,75 +25,10 @@ class Search(NamedTuple):
     seeds: int = 10
 
 
-def supernet(*flags: str) -> Score:
-    """Train a supernet and score all networks by it; flags are those of `judge`."""
-
-    def score(inputs: Inputs, seed: int) -> Scored:
-        given = f"--benchmark={inputs.benchmark}", f"--data={inputs.data}"
-        about = f"--table={inputs.table_file}", f"--workdir={inputs.workdir}"
-        known, words = judge.parse_flags([*given, *about, f"--seeds={seed}", *flags])
-        ranked = trained(known, words, inputs.table)
-        scores = np.full(len(inputs.table), np.nan)
-        scores[np.isin(inputs.table.index, ranked.table.index)] = ranked.scores[0]
-        (one,) = ranked.scored
-        return Scored(
-            np.tile(scores, (len(inputs.budgets), 1)),
-            sum(one.seconds.values()),
-            sum(one.images.values()),
-        )
-
-    return score
-
-
-def without_training(combination: str) -> Score:
-    """Measure `CANDIDATES` random networks within each budget at their initial values.
-
-    Args:
-      combination: see `rank --combine`. The seed draws kernels, images and candidates.
-    """
-    names = combination.partition(":")[2].split("+")
-    measured = [name for name in names if name not in rank.COUNTED]
-
-    def score(inputs: Inputs, seed: int) -> Scored:
-        table = inputs.table
-        drawn = np.random.default_rng(seed).permutation(len(table))
-        within = [drawn[table.costs["macs"][drawn] <= b] for b in inputs.budgets]
-        looked_at = np.unique(np.concatenate([rows[:CANDIDATES] for rows in within]))
-        folder = inputs.workdir / f"{combination.replace(':', '-')}-seed{seed}"
-        flags, config = rank.parse_flags(
-            [inputs.benchmark, f"--table={inputs.table_file}", f"--data={inputs.data}"]
-            + [f"--scores={','.join(measured)}", f"--seed={seed}"]
-            + [f"--workdir={folder}"]
-        )
-        files.make_folder(folder)
-        paths = rank.measured(flags, config, table[looked_at])
-        scores = np.full((len(inputs.budgets), len(table)), np.nan)
-        for row, rows in zip(scores, within, strict=True):
-            rows = np.sort(rows[:CANDIDATES])
-            row[rows] = read_scores(paths, measured, [combination], table[rows])[0][
-                combination
-            ][0]
-        seconds = sum(
-            one.first + one.seconds for one in costs_beside(paths[0]).values()
-        )
-        images = len(looked_at) * proxy_columns(config, measured).images
-        return Scored(scores, seconds, images)
-
-    return score
-
-
-def counted(name: str) -> Score:
-    """Count, by a name of `evaluation.baselines`; costs nothing and has no seed."""
-
-    def score(inputs: Inputs, seed: int) -> Scored:
-        scores = baselines(inputs.table)[name]
-        return Scored(np.tile(scores[:1], (len(inputs.budgets), 1)))
-
-    return score
-
-
-SIZE = "--size=16"
-SHORT = "--updates=500"
+CELLS = f"--config.space.name={one_cell.NAME}", "--size=16", "--updates=1200"
+CELLS_MEASURED = "--config.method.measured_batches=300"
+SHORT = "--size=16", "--updates=250"
+MEASURED = "--config.method.measured_batches=100"
 COUNTS = {
     "layer_count": Search("layer count", counted("layer count"), 1),
     "macs": Search("MACs", counted("MACs"), 1),
@@ -162,11 +38,15 @@ COUNTS = {
 SEARCHES: dict[str, dict[str, Search]] = {
     "nas_bench_macro": {
         "dinas": Search(
-            "DI-NAS (the default), 500 updates",
-            supernet("--method=default", SIZE, SHORT),
+            "DI-NAS (the default), 250 updates", supernet("--method=default", *SHORT)
+        ),
+        "frozen_effect": Search(
+            "main effects, batch norms alone, 250 updates",
+            supernet("--method=frozen_effect", *SHORT, MEASURED),
         ),
         "main_effect": Search(
-            "main effects, 500 updates", supernet("--method=main_effect", SIZE, SHORT)
+            "main effects, 250 updates",
+            supernet("--method=main_effect", *SHORT, MEASURED),
         ),
         "training_free": Search(
             "`swap` + `expressivity` of 400 networks, no training",
@@ -180,6 +60,31 @@ SEARCHES: dict[str, dict[str, Search]] = {
         **COUNTS,
     },
     "nas_bench_201": {
+        "dinas": Search(
+            "DI-NAS (the default), one cell a stage, 1200 updates",
+            supernet("--method=default", *CELLS),
+            1,
+        ),
+        "frozen_effect": Search(
+            "main effects, batch norms alone, one cell a stage, 1200 updates",
+            supernet("--method=frozen_effect", *CELLS, CELLS_MEASURED),
+            1,
+        ),
+        "main_effect": Search(
+            "main effects, one cell a stage, 1200 updates",
+            supernet("--method=main_effect", *CELLS, CELLS_MEASURED),
+            1,
+        ),
+        "five_cells": Search(
+            "main effects during the training, 300 updates",
+            supernet(
+                "--method=main_effect",
+                "--size=16",
+                "--updates=300",
+                "--config.method.indicator=main_effect",
+            ),
+            1,
+        ),
         "training_free": Search(
             "six terms of 400 networks, no training",
             without_training(

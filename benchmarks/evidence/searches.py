@@ -22,8 +22,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence import search_page
-from benchmarks.evidence.search_rows import SEARCHES, Inputs, Scored
+from benchmarks.evidence.search_rows import SEARCHES
+from benchmarks.evidence.search_scores import Inputs, Scored
 from difnas_jax.errors import InputError
+from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.selection import choice
 from difnas_jax.ranking.tables import TABLES
 from difnas_jax.runtime import compilation, files
@@ -32,6 +34,8 @@ from difnas_jax.runtime.shutdown import Parser, exit_code
 
 # How many networks a random search trains; as many as there are, last.
 TRAININGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+RANKINGS = Path("runs/evidence/results")  # of `python -m benchmarks.evidence`
 
 Line = dict[str, Any]
 
@@ -52,6 +56,7 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--data", required=True, metavar="FILE", help="CIFAR-10 as `judge` reads it")
     add("--table", type=Path, required=True, metavar="FILE", help="as published")
     add("--workdir", type=Path, default=Path("runs/searches"), metavar="FOLDER")
+    add("--rankings", type=Path, default=RANKINGS, metavar="FOLDER", help="of rows")
     flags = parser.parse_args(argv)
     known = SEARCHES[flags.benchmark]
     if unknown := [name for name in flags.rows if name not in known]:
@@ -65,7 +70,9 @@ def _run(flags: argparse.Namespace) -> None:
     name, known = flags.benchmark, SEARCHES[flags.benchmark]
     table = TABLES[name](flags.table)
     table = table[table.first_of_network]
-    inputs = Inputs(flags.data, flags.table, table, flags.workdir / name)
+    inputs = Inputs(
+        flags.data, flags.table, table, flags.workdir / name, flags.rankings
+    )
     kept = search_page.load(search_page.SEARCHES)
     curves = [c for c in search_page.load(search_page.RANDOM) if c["benchmark"] != name]
     curves += random_searches(inputs)
@@ -87,19 +94,30 @@ def _run(flags: argparse.Namespace) -> None:
 
 
 def found_networks(scored: Scored, inputs: Inputs) -> Iterator[Line]:
-    """The network of highest score under each budget."""
+    """The network of highest score under each budget.
+
+    Beside it is tau-b among the networks within the budget that have a score.
+    """
     table = inputs.table
     costs, accuracies = table.costs["macs"], table.accuracies
     for scores, budget in zip(scored.scores, inputs.budgets, strict=True):
         found = choice(scores, accuracies, costs, max_cost=budget)
         if found is None:
             continue
+        seen = np.isfinite(scores) & (costs <= budget)
         yield {
             "budget": _text(budget),
             "index": int(table.index[found.chosen]),
-            **{n: float(a[found.chosen]) for n, a in table.by_data_set.items()},
+            **{
+                name: round(float(values[found.chosen]), 4)
+                for name, values in table.by_data_set.items()
+            },
+            **{
+                f"tau_b {name}": round(kendall_tau_b(scores[seen], values[seen]), 4)
+                for name, values in table.by_data_set.items()
+            },
             "seconds": round(scored.seconds, 1),
-            "images": scored.images,
+            "images": round(scored.images),
         }
 
 

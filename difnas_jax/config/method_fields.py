@@ -25,10 +25,11 @@ def method_fields() -> ConfigDict:
     method.logit_gammas = False
     # What trains: `all_bn` (scale and bias of every batch norm), `indicator` (of the
     # last one of each candidate, the release of BN-NAS), `spatial` (all, and kernels of
-    # more than one pixel), `all`. Other kernels stay frozen as they were drawn; `all`
-    # starts from there.
+    # more than one pixel), `kernels` (those alone: every batch norm keeps scale 1 and
+    # bias 0), `all`. Other kernels stay frozen as they were drawn; `kernels` and `all`
+    # start from there.
     method.trainable = "all_bn"
-    # Whether the classifier trains where kernels are frozen.
+    # Whether the classifier trains where not everything does.
     method.train_classifier = False
     # The paths of an update: `strict_fair` (each op of a layer once), `uniform` (one),
     # `reinforce` (one, of a policy that learns by accuracies on the validation split).

@@ -50,6 +50,7 @@ TRAINABLE: dict[str, frozenset[str]] = {
     "indicator": frozenset({"indicator"}),
     "all_bn": frozenset({"indicator", "batch norm"}),
     "spatial": frozenset({"indicator", "batch norm", "spatial kernel"}),
+    "kernels": frozenset({"spatial kernel", "kernel"}),
     "all": frozenset(
         {"indicator", "batch norm", "spatial kernel", "kernel", "classifier"}
     ),
@@ -69,8 +70,7 @@ def fates_of(params: Any, trainable: str, train_classifier: bool) -> Fates:
     Args:
       params: nested dictionary of arrays or shapes: all parameters of a network.
       trainable: key of `TRAINABLE`.
-      train_classifier: whether the classifier trains where kernels are frozen; under
-        `all` it does anyway.
+      train_classifier: whether the classifier trains where not everything does.
 
     Returns:
       A tree like `params` of `TRAINED`, `HELD` and `FROZEN`: the labels of the optax

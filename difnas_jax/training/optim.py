@@ -9,6 +9,7 @@ decay applies to kernels, never to batch norms or biases.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -32,12 +33,15 @@ from difnas_jax.training.fates import (
 
 Packed = dict[str, Array]
 
-KERNELS, OTHERS = "kernels", "others"
+KERNELS, LOGITS, OTHERS = "kernels", "logit gammas", "others"
+# Rate of the gammas of the logits as a share of that of batch norms. They tell ops
+# apart by small differences, and what a rate adds to these in noise falls with it.
+LOGIT_RATE = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Packing:
-    """All parameters as three vectors: trained kernels, other trained ones, held ones.
+    """All parameters as vectors: those that train by their rates, and held ones.
 
     A supernet has a thousand small leaves; a training step whose sums and optimizer
     walk over them takes the same time, but compiles up to twice as long.
@@ -55,7 +59,12 @@ class Packing:
         trained = [leaf for leaf in sorted(flat) if flat[leaf] == TRAINED]
         groups = {
             KERNELS: tuple(leaf for leaf in trained if leaf[-1] == "kernel"),
-            OTHERS: tuple(leaf for leaf in trained if leaf[-1] != "kernel"),
+            LOGITS: tuple(leaf for leaf in trained if leaf == LOGIT_GAMMAS),
+            OTHERS: tuple(
+                leaf
+                for leaf in trained
+                if leaf[-1] != "kernel" and leaf != LOGIT_GAMMAS
+            ),
             HELD: tuple(leaf for leaf in sorted(flat) if flat[leaf] == HELD),
         }
         return cls({name: group for name, group in groups.items() if group})
@@ -215,9 +224,18 @@ def optimizer(
         parts.append(optax.add_decayed_weights(settings.weight_decay, mask=_kernels))
     parts.append(OPTIMIZERS[settings.optimizer](settings))
     parts.append(optax.scale_by_learning_rate(learning_rate(settings, steps)))
-    if settings.kernel_rate != 1:
-        parts.append(optax.masked(optax.scale(settings.kernel_rate), _kernels))
+    parts.append(optax.stateless(functools.partial(_by_group, settings.kernel_rate)))
     return masked(optax.chain(*parts))
+
+
+def _by_group(kernel_rate: float, updates: Any, params: Any) -> Any:
+    """Scale the updates of the groups that have rates of their own."""
+    rates = {KERNELS: kernel_rate, LOGITS: LOGIT_RATE}
+    scaled = {name: rate for name, rate in rates.items() if rate != 1}
+    return {
+        name: scaled[name] * update if name in scaled else update
+        for name, update in updates.items()
+    }
 
 
 def _kernels(packed: Any) -> dict[str, bool]:
