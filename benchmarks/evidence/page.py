@@ -24,7 +24,9 @@ under four budgets, found networks, other scores of the same supernets,
 cross-validation. `docs/evidence.md` says what it means.
 
 Every network counts once; numbers in brackets are 95 % bootstrap intervals over
-networks and seeds, of one seed over networks alone.
+networks and seeds, of one seed over networks alone. The rows of DI-NAS and of main
+effects in training are those of an earlier sitting; their seconds are those at 8.5 and
+4.7 updates a second, which an idle core did.
 
 """
 RANKING = """## All rows
