@@ -132,11 +132,25 @@ CURVES: dict[str, Curve] = {
         {750: THREE},
     ),
 }
+# The same trainings, read by the losses of their paths, which costs nothing more.
+ALSO_READ = {"fairnas": 250, "spos": 750, "disturbance_immune": 750}
 ROWS: dict[str, Row] = {
     **{
         key: row
         for name, curve in CURVES.items()
         for key, row in curve.rows(name).items()
+    },
+    **{
+        f"{name}_effect": Row(
+            f"{CURVES[name].title}, {updates} updates, main effects in training",
+            (
+                f"--method={name}",
+                f"--updates={updates}",
+                f"--seeds={THREE}",
+                *_method(indicator="main_effect", score="sum"),
+            ),
+        )
+        for name, updates in ALSO_READ.items()
     },
     "dinas_candidate": Row(
         "DI-NAS, identity is one more op",
