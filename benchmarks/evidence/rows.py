@@ -32,7 +32,7 @@ class Curve(NamedTuple):
     Attributes:
       title: the method.
       label: the same, short enough for a picture.
-      flags: of `judge`, with `{quarter}` for a quarter of the updates.
+      flags: of `judge`.
       seeds: the number of updates -> the seeds; each training has its own schedule.
     """
 
@@ -45,8 +45,7 @@ class Curve(NamedTuple):
         """A row for each number of updates."""
         rows = {}
         for updates, seeds in self.seeds.items():
-            own = (flag.format(quarter=updates // 4) for flag in self.flags)
-            flags = *own, f"--updates={updates}", f"--seeds={seeds}"
+            flags = *self.flags, f"--updates={updates}", f"--seeds={seeds}"
             rows[f"{name}_{updates}"] = Row(f"{self.title}, {updates} updates", flags)
         return rows
 
@@ -55,11 +54,12 @@ def _method(**fields: Any) -> tuple[str, ...]:
     return tuple(f"--config.method.{name}={value}" for name, value in fields.items())
 
 
-ONE, TWO, THREE, FOUR, EIGHT = "0", "0,1", "0,1,2", "0,1,2,3", "0,1,2,3,4,5,6,7"
+ONE, TWO, THREE = "0", "0,1", "0,1,2"
 SHORT = "--updates=1000"
 DINAS = ("--method=default",)
 EFFECTS = ("--method=main_effect",)
 TRAINED = (*EFFECTS, *_method(indicator="main_effect"))  # by the losses in training
+LOGITS = ("--method=logit_gamma",)
 FROZEN = _method(trainable="all_bn", train_classifier=True)
 # Of accuracies: a tenth of the images for a network, and more networks for them.
 FEWER_IMAGES = (
@@ -83,7 +83,9 @@ LONG = {2000: THREE}
 FAIR = {250: THREE, 500: THREE, 1000: THREE, 2000: THREE}
 UNIFORM = {750: THREE, 1500: THREE, 3000: THREE}
 CURVES: dict[str, Curve] = {
-    "main_effect": Curve("main effects", "main effects", EFFECTS, {1700: THREE}),
+    "main_effect": Curve(
+        "main effects after training", "after training", EFFECTS, {1700: THREE}
+    ),
     "trained_effect": Curve(
         "main effects in training", "main effects in training", TRAINED, FAIR
     ),
@@ -94,23 +96,12 @@ CURVES: dict[str, Curve] = {
         LONG,
     ),
     "frozen_effect": Curve(
-        "main effects, batch norms alone train",
-        "main effects, batch norms alone",
-        ("--method=frozen_effect", "--config.method.measured_batches={quarter}"),
-        {250: EIGHT, 500: FOUR, 2000: THREE},
-    ),
-    "frozen_trained_effect": Curve(
         "main effects in training, batch norms alone train",
-        "in training, batch norms alone",
-        ("--method=frozen_effect", *_method(indicator="main_effect")),
-        {250: EIGHT, 500: FOUR, 2000: THREE},
+        "main effects, batch norms alone",
+        (*LOGITS, *_method(indicator="main_effect")),
+        FAIR,
     ),
-    "logit_gamma": Curve(
-        "gammas of the logits",
-        "gammas of the logits",
-        ("--method=logit_gamma",),
-        LONG,
-    ),
+    "logit_gamma": Curve("gammas of the logits", "gammas of the logits", LOGITS, FAIR),
     "dinas": Curve("DI-NAS (the default)", "DI-NAS", DINAS, FAIR),
     "bnnas": Curve("BN-NAS", "BN-NAS", ("--method=bnnas",), UNIFORM),
     "fairnas": Curve(
@@ -200,6 +191,10 @@ ROWS: dict[str, Row] = {
     "he_sgd": Row(
         "main effects in training, SGD, kernels start as `he_fan_out`",
         (*TRAINED, SHORT, *SGD, *_method(kernels="he_fan_out")),
+    ),
+    "frozen_measured": Row(
+        "main effects after training, batch norms alone train, 2000 updates",
+        (*LOGITS, *_method(indicator="measured_effect"), f"--seeds={THREE}"),
     ),
     "frozen_shift": Row(
         "main effects in training, kernels frozen, drawn one by one",
