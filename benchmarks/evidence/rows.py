@@ -62,11 +62,8 @@ TRAINED = (*EFFECTS, *_method(indicator="main_effect"))  # by the losses in trai
 LOGITS = ("--method=logit_gamma",)
 FROZEN = _method(trainable="all_bn", train_classifier=True)
 # Of accuracies: a tenth of the images for a network, and more networks for them.
-FEWER_IMAGES = (
-    "--networks=100",
-    "--validation=512",
-    "--config.search.recalibration_batches=1",
-)
+RECALIBRATED = "--config.search.recalibration_batches=1"
+FEWER_IMAGES = "--networks=100", "--validation=512", RECALIBRATED
 SGD = (
     "--config.supernet.optimizer=sgd",
     "--config.supernet.weight_decay=5e-4",
@@ -136,6 +133,7 @@ ROWS: dict[str, Row] = {
             f"{CURVES[name].title}, {updates} updates, main effects in training",
             (
                 f"--method={name}",
+                RECALIBRATED,
                 f"--updates={updates}",
                 f"--seeds={THREE}",
                 *_method(indicator="main_effect", score="sum"),
