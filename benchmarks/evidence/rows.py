@@ -63,6 +63,7 @@ LOGITS = ("--method=logit_gamma",)
 FROZEN = _method(trainable="all_bn", train_classifier=True)
 # Of accuracies: a tenth of the images for a network, and more networks for them.
 RECALIBRATED = "--config.search.recalibration_batches=1"
+MORE_IMAGES = "--networks=50", "--config.search.recalibration_batches=10"
 FEWER_IMAGES = "--networks=100", "--validation=512", RECALIBRATED
 SGD = (
     "--config.supernet.optimizer=sgd",
@@ -198,6 +199,13 @@ ROWS: dict[str, Row] = {
         "main effects in training, kernels frozen, drawn one by one",
         (*TRAINED, f"--seeds={THREE}", *FROZEN),
     ),
+    **{
+        f"{name}_more_images": Row(
+            f"{CURVES[name].title}, {updates} updates, ten times the images a network",
+            (f"--method={name}", f"--updates={updates}", *MORE_IMAGES),
+        )
+        for name, updates in (("fairnas", 1000), ("spos", 3000))
+    },
     "large": Row(
         "main effects at 32 pixels, 500 updates", (*EFFECTS, "--updates=500"), 32
     ),
