@@ -124,7 +124,7 @@ def test_a_curve_is_rows_of_equal_images():
     for name, curve in CURVES.items():
         assert set(curve.rows(name)) <= set(ROWS)
     lengths = {name: {*curve.seeds} for name, curve in CURVES.items()}
-    assert {3 * n for n in lengths["main_effect"]} >= lengths["spos"]
+    assert {3 * n for n in lengths["trained_effect"]} >= lengths["spos"]
 
 
 def test_the_picture_has_every_curve_under_its_name():
