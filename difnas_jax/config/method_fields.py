@@ -8,7 +8,8 @@ def method_fields() -> ConfigDict:
     method = ConfigDict()
     # `orthogonal`, `he_fan_out`, `looks_linear` (inverted residuals of aligned pairs,
     # without batch norm exactly linear) or `shared_response` (orthogonal, and all
-    # candidates of a layer answer a constant input alike).
+    # inverted residuals of a layer, and an identity that changes the shape, answer a
+    # constant input alike).
     method.kernels = "orthogonal"
     # Depthwise kernels of the orthogonal family: `qr` (the paper: each filter an
     # orthogonal matrix) or `shift` (one tap, the isometry that tells sizes apart).
