@@ -7,7 +7,7 @@ import pytest
 from cell_tables import rows_of, some_cells, write_rows
 from macro_tables import some_names, write_table
 
-from benchmarks.evidence import judge, limits, results
+from benchmarks.evidence import judge, limits, paired, results
 from benchmarks.evidence.curves import learning_curves
 from benchmarks.evidence.evaluation import baselines, evaluation, regrets
 from benchmarks.evidence.method_scores import Ranking
@@ -125,7 +125,7 @@ def test_a_curve_is_rows_of_equal_images():
     for name, curve in CURVES.items():
         assert set(curve.rows(name)) <= set(ROWS)
     lengths = {name: {*curve.seeds} for name, curve in CURVES.items()}
-    assert {3 * n for n in lengths["main_effect"]} >= lengths["spos"]
+    assert {3 * n for n in lengths["trained_effect"]} >= lengths["spos"]
 
 
 def test_the_picture_has_every_curve_under_its_name():
@@ -153,3 +153,18 @@ def test_bad_flags_are_one_line(tmp_path, flags, rng, capsys):
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1 and error[0].startswith("error: ")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_paired_difference_is_that_of_the_same_networks(tmp_path, rng):
+    """The null itself differs from the null by nothing; the truth by what it lacks."""
+    table = read_nas_bench_macro(macro_table(tmp_path / "t.json", rng))
+    table = table[table.first_of_network]
+    null = baselines(table)[paired.NULL][0]
+    same = paired.compared(null[None], table)
+    assert "difference +0.000 [+0.000, +0.000]" in same
+    truth = paired.compared(np.stack([table.accuracies] * 2), table)
+    assert truth.split("; ")[1] == "1.000, 1.000"
+    low = float(truth.rpartition("[")[2].partition(",")[0])
+    assert low > 0
+    assert len({*paired.unseen(table)}) == len(paired.unseen(table))
+    assert len(paired.unseen(table)) == len(table) - len(table) // 2

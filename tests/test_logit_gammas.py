@@ -1,5 +1,7 @@
 """The scale of the logits: the laws that make it tell ops apart."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +109,7 @@ def test_their_rate_is_a_tenth(tiny):
     optimizer = optim.optimizer(settings, 10)
     ones = jax.tree.map(jnp.ones_like, packed)
     moves = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), packed)
+    updates: Any
     updates, _ = optimizer.update(ones, optimizer.init(packed), packed, moves=moves)
     ratio = updates[optim.LOGITS] / updates[optim.OTHERS][0]
     np.testing.assert_allclose(ratio, 0.1, rtol=1e-6)

@@ -1,6 +1,5 @@
 """Candidates that start alike: kernels of one response, blocks that start as a skip."""
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,12 +50,6 @@ def test_blocks_of_scale_0_start_as_their_skip_connection(tiny, rng):
         )["params"]
         return np.asarray(logits(params, jnp.asarray(path, jnp.int32)))
 
-    assert (of((0, 0, 0), 0.0) == of((0, 1, 1), 0.0)).all()
-    assert (of((0, 0, 0), 0.0) != of((1, 0, 0), 0.0)).any()
-    assert (of((0, 0, 0), 1.0) != of((0, 1, 1), 1.0)).any()
-    leaves = flax.traverse_util.flatten_dict(
-        initialize(model, 0, kernels="orthogonal", depthwise="qr")["params"]
-    )
-    assert all(
-        (value == 1).all() for leaf, value in leaves.items() if leaf[-1] == "scale"
-    )
+    np.testing.assert_array_equal(of((0, 0, 0), 0.0), of((0, 1, 1), 0.0))
+    assert np.any(of((0, 0, 0), 0.0) != of((1, 0, 0), 0.0))
+    assert np.any(of((0, 0, 0), 1.0) != of((0, 1, 1), 1.0))

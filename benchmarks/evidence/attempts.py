@@ -95,6 +95,7 @@ ATTEMPTS: dict[str, tuple[str, Training]] = {
     "12": ("moved", Training(("--config.method.kernels=looks_linear",))),
     "13": ("numbers", Training(ALIKE, behind_norm)),
     "14": ("numbers", Training(ALIKE, before_norm)),
+    "15": ("logits", Training((*ALIKE, "--config.method.logit_gammas=true"))),
 }
 
 
@@ -110,6 +111,9 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--table", required=True, type=Path, metavar="FILE")
     parser.add_argument("--updates", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--fixed", default="", metavar="LAYER,...", help="that take op 1 in training"
+    )
     return parser.parse_args(argv)
 
 
@@ -167,6 +171,7 @@ class Trained(NamedTuple):
 def trained(training: Training, flags: argparse.Namespace) -> Trained:
     """Train a supernet."""
     config, total = config_of(training, flags), flags.updates
+    fixed = np.array([int(layer) for layer in flags.fixed.split(",") if layer], int)
     dataset = data.load(config)
     normalizer = data.Normalizer.of(config, dataset.train)
     size = config.supernet.batch_size
@@ -177,7 +182,10 @@ def trained(training: Training, flags: argparse.Namespace) -> Trained:
     params = flax.traverse_util.flatten_dict(variables.pop("params"))
     held = {leaf: params.pop(leaf) for leaf in [*params] if leaf[0] == "classifier"}
     schedule = optax.cosine_decay_schedule(training.peak, total)
-    optimizers = {"gammas": training.optimizer(schedule), "numbers": optax.adam(0.01)}
+    optimizers: dict[Any, Any] = {
+        "gammas": training.optimizer(schedule),
+        "numbers": optax.adam(0.01),
+    }
     optimizer = optax.partition(optimizers, {"gammas": "gammas", "numbers": "numbers"})
 
     def loss(trained: Any, path: Array, batch: dict[str, Array]) -> Array:
@@ -214,7 +222,7 @@ def trained(training: Training, flags: argparse.Namespace) -> Trained:
     }
     state, losses, numbers = optimizer.init(now), [], np.zeros(shape)
     for step in range(total):
-        paths = sampler(stream(config.seed, "paths", step))
+        paths = sampler(stream(config.seed, "paths", step)).at[:, fixed].set(1)
         now, state, value = update(now, state, step, paths, batches[step])
         losses.append(float(value))
         if step >= total // 2:

@@ -1,15 +1,16 @@
-"""The picture: how well methods rank, against the seconds that they train."""
+"""The picture: how well methods rank, against the seconds that they take."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.evidence.results import NULL, Quantity, Results
+from benchmarks.evidence.results import NULL, Quantity, Results, cost
 from benchmarks.evidence.rows import CURVES, curve_rows
 from difnas_jax.report import figures
 from difnas_jax.report.figures import BLUE, GREEN, INK, MUTED, ORANGE
@@ -24,18 +25,26 @@ LEVELS = {
 }
 LIMIT = 0.885  # of a sum over layers: `benchmarks.evidence.limits`
 SMALL = 8  # points
+APART = 0.028  # tau-b between two names
 
 
 def learning_curves(kept: Results) -> Figure:
-    """Tau-b of every learning curve over the seconds of one training."""
+    """Tau-b of every learning curve over what a training costs with its scores."""
     figure, (axes,) = figures.new_figure(9.2, 6.0)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     styles = zip(*map(itertools.cycle, (COLOURS, MARKERS, LINES)), strict=True)
+    labels = []
     for (name, rows), style in zip(curve_rows(kept).items(), styles, strict=False):
-        _curve(axes, rows, CURVES[name].label, style)
-    axes.margins(x=0.25)
+        _curve(axes, rows, style)
+        end = cost(rows[-1]), float(rows[-1]["tau_b"].value)
+        labels.append((end, CURVES[name].label, style[0]))
+    _write_names(axes, labels)
+    axes.set_ylim(0, 0.92)
+    left, right = axes.get_xlim()
+    axes.set_xlim(left / 2, right)  # room for the names of levels
     levels = {LIMIT: "the best sum over layers, fitted to the table"}
     levels |= dict(_levels(kept))
     for tau, label in levels.items():
@@ -45,7 +54,8 @@ def learning_curves(kept: Results) -> Figure:
             0.005, tau, label, color=MUTED, size=SMALL, va="bottom", transform=where
         )
     axes.set(
-        xlabel="seconds of one training, on one core", ylabel="tau-b with the table"
+        xlabel="seconds of a training and of its scores, on one core",
+        ylabel="tau-b with the table",
     )
     return figure
 
@@ -57,21 +67,15 @@ def _levels(kept: Results) -> Iterator[tuple[float, str]]:
 
 
 def _curve(
-    axes: Axes,
-    rows: list[dict[str, Quantity]],
-    label: str,
-    style: tuple[str, str, str],
+    axes: Axes, rows: list[dict[str, Quantity]], style: tuple[str, str, str]
 ) -> None:
-    """A line with intervals, and its name behind the last point."""
+    """A line with intervals."""
     colour, marker, line = style
-    seconds = [float(row["seconds of training"].value) for row in rows]
     taus, lows, highs = zip(*(map(float, row["tau_b"]) for row in rows), strict=True)
-    below = [tau - low for tau, low in zip(taus, lows, strict=True)]
-    above = [high - tau for tau, high in zip(taus, highs, strict=True)]
     axes.errorbar(
-        seconds,
+        [cost(row) for row in rows],
         taus,
-        (below, above),
+        (np.subtract(taus, lows), np.subtract(highs, taus)),
         color=colour,
         marker=marker,
         ls=line,
@@ -79,12 +83,30 @@ def _curve(
         elinewidth=0.8,
         capsize=2,
     )
-    axes.annotate(
-        label,
-        (seconds[-1], taus[-1]),
-        xytext=(8, 0),
-        textcoords="offset points",
-        color=colour,
-        va="center",
-        bbox={"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 0.5},
-    )
+
+
+def _write_names(
+    axes: Axes, labels: list[tuple[tuple[float, float], str, str]]
+) -> None:
+    """Names at the right, from the top, each at least `APART` below the one before.
+
+    Args:
+      axes: of the curves.
+      labels: last point, name and colour of each.
+    """
+    lowest = np.inf
+    for (seconds, tau), name, colour in sorted(labels, reverse=True, key=_height):
+        lowest = min(tau, lowest - APART)
+        axes.annotate(
+            name,
+            (seconds, tau),
+            xytext=(1.01, lowest),
+            textcoords=axes.get_yaxis_transform(),
+            color=colour,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.6},
+        )
+
+
+def _height(label: tuple[tuple[float, float], str, str]) -> float:
+    return label[0][1]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from difnas_jax.models.layers import layer_name
-from difnas_jax.spaces.base import SearchSpace
+from difnas_jax.models.logit_norm import LOGIT_GAMMAS
+from difnas_jax.spaces.base import IDENTITY, SearchSpace
 
 Gammas = dict[tuple[str, ...], np.ndarray]
 INSIDE = ("bn_expand", "bn_depthwise", "bn_project")
@@ -59,8 +60,9 @@ def variance_share(gammas: Gammas, space: SearchSpace) -> np.ndarray:
     Where a layer has no identity with batch norm, of gamma^2 over the mean of its ops.
     """
     squares = _by_op(gammas, space, LAST, lambda scale: float((scale**2).mean()))
+    names = [op.name for op in space.ops if op.kind == IDENTITY.kind]
     for layer, row in enumerate(squares):
-        key = layer_name(layer), space.ops[space.identity].name, "bn_identity", "scale"
+        key = layer_name(layer), names[0], "bn_identity", "scale"
         if key in gammas:
             beside = float((gammas[key] ** 2).mean())
             squares[layer] = row / (row + beside)
@@ -89,4 +91,5 @@ READINGS: dict[str, Callable[[Gammas, SearchSpace], np.ndarray]] = {
         )
     ),
     "variance share": variance_share,
+    "logits": lambda gammas, space: gammas[LOGIT_GAMMAS],
 }

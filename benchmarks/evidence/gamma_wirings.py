@@ -59,7 +59,7 @@ def budgeted(
 ) -> Any:
     """The last batch norms of a layer share a budget of scale."""
     shares = numbers.shape[1] * jax.nn.softmax(numbers, axis=-1)
-    params = flax.traverse_util.flatten_dict(variables["params"])
+    params: Any = flax.traverse_util.flatten_dict(variables["params"])
     for leaf in [leaf for leaf in params if is_last(leaf)]:
         layer, op = int(leaf[0][-2:]), [op.name for op in net.space.ops].index(leaf[1])
         params[leaf] = params[leaf] * shares[layer, op]

@@ -88,6 +88,19 @@ def _cells(row: dict[str, Quantity], table: str) -> Iterator[tuple[str, str]]:
                 yield from zip((name + b for b in BOUNDS), quantity[1:], strict=True)
 
 
+def cost(row: dict[str, Quantity]) -> float:
+    """Seconds of a training and of what it scores by, on one core, once compiled.
+
+    An image that a network only evaluates counts as a third of one that trains it:
+    there is no way back.
+    """
+    trained, scored = (
+        float(row[f"images of {part}"].value) if f"images of {part}" in row else 0
+        for part in ("training", "scoring")
+    )
+    return float(row["seconds of training"].value) * (1 + scored / trained / 3)
+
+
 def quantities(result: dict[str, Any]) -> dict[str, Quantity]:
     """What is kept of a `result.json` of `judge`."""
     versions = " ".join(" ".join(pair) for pair in result["versions"].items())

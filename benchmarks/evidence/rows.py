@@ -58,12 +58,13 @@ ONE, TWO, THREE = "0", "0,1", "0,1,2"
 SHORT = "--updates=1000"
 DINAS = ("--method=default",)
 EFFECTS = ("--method=main_effect",)
+TRAINED = (*EFFECTS, *_method(indicator="main_effect"))  # by the losses in training
+LOGITS = ("--method=logit_gamma",)
+FROZEN = _method(trainable="all_bn", train_classifier=True)
 # Of accuracies: a tenth of the images for a network, and more networks for them.
-FEWER_IMAGES = (
-    "--networks=100",
-    "--validation=512",
-    "--config.search.recalibration_batches=1",
-)
+RECALIBRATED = "--config.search.recalibration_batches=1"
+MORE_IMAGES = "--networks=50", "--config.search.recalibration_batches=10"
+FEWER_IMAGES = "--networks=100", "--validation=512", RECALIBRATED
 SGD = (
     "--config.supernet.optimizer=sgd",
     "--config.supernet.weight_decay=5e-4",
@@ -76,16 +77,29 @@ PAPER = (
     "--config.supernet.reference_batch=512",
 )
 # A strictly fair update passes three paths of 32 images, a uniform one a third of that.
+LONG = {2000: THREE}
 FAIR = {250: THREE, 500: THREE, 1000: THREE, 2000: THREE}
 UNIFORM = {750: THREE, 1500: THREE, 3000: THREE}
 CURVES: dict[str, Curve] = {
-    "main_effect": Curve("main effects", "main effects", EFFECTS, FAIR),
+    "main_effect": Curve(
+        "main effects after training", "after training", EFFECTS, {1700: THREE}
+    ),
+    "trained_effect": Curve(
+        "main effects in training", "main effects in training", TRAINED, FAIR
+    ),
     "frozen": Curve(
         "main effects, kernels frozen",
-        "main effects, frozen",
+        "main effects, kernels frozen",
         ("--method=frozen",),
+        LONG,
+    ),
+    "frozen_effect": Curve(
+        "main effects in training, batch norms alone train",
+        "main effects, batch norms alone",
+        (*LOGITS, *_method(indicator="main_effect")),
         FAIR,
     ),
+    "logit_gamma": Curve("gammas of the logits", "gammas of the logits", LOGITS, FAIR),
     "dinas": Curve("DI-NAS (the default)", "DI-NAS", DINAS, FAIR),
     "bnnas": Curve("BN-NAS", "BN-NAS", ("--method=bnnas",), UNIFORM),
     "fairnas": Curve(
@@ -104,14 +118,29 @@ CURVES: dict[str, Curve] = {
         "disturbance-immune SPOS",
         "disturbance-immune",
         ("--method=disturbance_immune", *FEWER_IMAGES),
-        {1500: THREE},
+        {750: THREE},
     ),
 }
+# The same trainings, read by the losses of their paths, which costs nothing more.
+ALSO_READ = {"fairnas": 250, "spos": 750, "disturbance_immune": 750}
 ROWS: dict[str, Row] = {
     **{
         key: row
         for name, curve in CURVES.items()
         for key, row in curve.rows(name).items()
+    },
+    **{
+        f"{name}_effect": Row(
+            f"{CURVES[name].title}, {updates} updates, main effects in training",
+            (
+                f"--method={name}",
+                RECALIBRATED,
+                f"--updates={updates}",
+                f"--seeds={THREE}",
+                *_method(indicator="main_effect", score="sum"),
+            ),
+        )
+        for name, updates in ALSO_READ.items()
     },
     "dinas_candidate": Row(
         "DI-NAS, identity is one more op",
@@ -130,38 +159,53 @@ ROWS: dict[str, Row] = {
     ),
     "paper": Row("DI-NAS by the recipe of the paper", (*DINAS, *PAPER)),
     "he": Row(
-        "main effects, kernels start as `he_fan_out`",
-        (*EFFECTS, f"--seeds={TWO}", SHORT, *_method(kernels="he_fan_out")),
+        "main effects in training, kernels start as `he_fan_out`",
+        (*TRAINED, f"--seeds={TWO}", SHORT, *_method(kernels="he_fan_out")),
     ),
     "qr": Row(
-        "main effects, depthwise kernels start as `qr`",
-        (*EFFECTS, SHORT, *_method(depthwise="qr")),
+        "main effects in training, depthwise kernels start as `qr`",
+        (*TRAINED, SHORT, *_method(depthwise="qr")),
     ),
     "spatial": Row(
-        "main effects, only k x k kernels and batch norms train",
-        (*EFFECTS, SHORT, *_method(trainable="spatial", train_classifier=True)),
+        "main effects in training, only k x k kernels and batch norms train",
+        (*TRAINED, SHORT, *_method(trainable="spatial", train_classifier=True)),
     ),
     "indicator": Row(
-        "main effects, only indicator BNs and the classifier train",
-        (*EFFECTS, SHORT, *_method(trainable="indicator", train_classifier=True)),
+        "main effects in training, only indicator BNs and the classifier train",
+        (*TRAINED, SHORT, *_method(trainable="indicator", train_classifier=True)),
     ),
     "classifier": Row(
-        "main effects, all BNs train, kernels and classifier frozen",
-        (*EFFECTS, SHORT, *_method(trainable="all_bn")),
+        "main effects in training, all BNs train, kernels and classifier frozen",
+        (*TRAINED, SHORT, *_method(trainable="all_bn")),
     ),
     "uniform": Row(
-        "main effects, uniform sampling, three times the updates",
-        (*EFFECTS, "--updates=3000", *_method(sampling="uniform")),
+        "main effects in training, uniform sampling, three times the updates",
+        (*TRAINED, "--updates=3000", *_method(sampling="uniform")),
     ),
     "candidate": Row(
-        "main effects, identity with batch norm",
-        (*EFFECTS, SHORT, *_method(layer_indicator="candidate")),
+        "main effects in training, identity with batch norm",
+        (*TRAINED, SHORT, *_method(layer_indicator="candidate")),
     ),
-    "sgd": Row("main effects, SGD", (*EFFECTS, SHORT, *SGD)),
+    "sgd": Row("main effects in training, SGD", (*TRAINED, SHORT, *SGD)),
     "he_sgd": Row(
-        "main effects, SGD, kernels start as `he_fan_out`",
-        (*EFFECTS, SHORT, *SGD, *_method(kernels="he_fan_out")),
+        "main effects in training, SGD, kernels start as `he_fan_out`",
+        (*TRAINED, SHORT, *SGD, *_method(kernels="he_fan_out")),
     ),
+    "frozen_measured": Row(
+        "main effects after training, batch norms alone train, 2000 updates",
+        (*LOGITS, *_method(indicator="measured_effect"), f"--seeds={THREE}"),
+    ),
+    "frozen_shift": Row(
+        "main effects in training, kernels frozen, drawn one by one",
+        (*TRAINED, f"--seeds={THREE}", *FROZEN),
+    ),
+    **{
+        f"{name}_more_images": Row(
+            f"{CURVES[name].title}, {updates} updates, ten times the images a network",
+            (f"--method={name}", f"--updates={updates}", *MORE_IMAGES),
+        )
+        for name, updates in (("fairnas", 1000), ("spos", 3000))
+    },
     "large": Row(
         "main effects at 32 pixels, 500 updates", (*EFFECTS, "--updates=500"), 32
     ),

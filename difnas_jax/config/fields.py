@@ -14,7 +14,7 @@ from difnas_jax.config.stages import BY_DEFAULT
 def default() -> ConfigDict:
     """Every field there is; the method is DI-NAS.
 
-    The method that ranks best on a benchmark is in `configs/main_effect.py`.
+    What ranks best for its cost on a benchmark is in `configs/frozen_effect.py`.
     """
     config = ConfigDict()
     # Every random stream of the run derives from this number.
