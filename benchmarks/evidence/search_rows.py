@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from benchmarks.evidence import one_cell
-from benchmarks.evidence.search_scores import Score, counted, supernet, without_training
+from benchmarks.evidence.search_scores import (
+    Score,
+    counted,
+    ranked,
+    supernet,
+    without_training,
+)
 
 
 class Search(NamedTuple):
@@ -47,6 +53,15 @@ SEARCHES: dict[str, dict[str, Search]] = {
         "logit_gamma_effect": Search(
             "main effects of the same supernets",
             supernet("--method=logit_gamma", *SHORT, IN_TRAINING),
+        ),
+        "logit_gamma_2000": Search(
+            "gammas of the logits, 2000 updates", ranked("logit_gamma_2000"), 3
+        ),
+        "frozen_effect_2000": Search(
+            "main effects of the same supernets", ranked("frozen_effect_2000"), 3
+        ),
+        "main_effect_1700": Search(
+            "main effects after training, 1700 updates", ranked("main_effect_1700"), 3
         ),
         "main_effect": Search(
             "main effects, 250 updates",
