@@ -19,6 +19,7 @@ def get_config(arg=None):
     config = load_config(f"main_effect:{arg or ''}")
     config.method.update(kernels="shared_response", depthwise="qr", block_scale=0.0)
     config.method.logit_gammas = True
+    config.method.update(indicator="main_effect", memory="path_losses")
     config.method.update(trainable="all_bn", train_classifier=False)
     config.supernet.learning_rate = 0.1
     return config

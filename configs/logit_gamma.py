@@ -17,5 +17,5 @@ from difnas_jax.config import load_config
 def get_config(arg=None):
     """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
     config = load_config(f"frozen_effect:{arg or ''}")
-    config.method.indicator = "logit_gamma"
+    config.method.update(indicator="logit_gamma", memory="nothing")
     return config

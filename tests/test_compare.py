@@ -18,7 +18,9 @@ from difnas_jax.training import timing
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 BASELINES = sorted((CONFIGS / "baselines").glob("*.py"))
-BASELINES.append(CONFIGS / "main_effect.py")
+BASELINES += [
+    CONFIGS / f"{n}.py" for n in ("frozen_effect", "logit_gamma", "main_effect")
+]
 METHODS = [f"{CONFIGS}/digits.py:smoke", *(f"{p}:digits,smoke" for p in BASELINES)]
 TINY = {
     "space.name": "tiny",
@@ -30,6 +32,7 @@ TINY = {
     "retrain.batch_size": 12,
     # Cheap ones: what the columns are is tested elsewhere.
     "method.proxies": "linear_regions,nwot",
+    "method.measured_batches": 2,
     "search.generations": 2,
     "search.population": 4,
     "search.mutations": 2,

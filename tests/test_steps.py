@@ -246,10 +246,12 @@ def test_split_gives_each_path_its_own_images(tiny, batch):
     }
 
 
-def test_two_devices_equal_one(tiny, batch):
-    """Batch norm statistics are those of the whole batch."""
+@pytest.mark.parametrize("logit_gammas", [False, True])
+def test_two_devices_equal_one(tiny, batch, logit_gammas):
+    """Statistics are those of the whole batch, the deviation of logits, too."""
     paths = jax.jit(strict_fair(tiny))(stream(0, "paths", 0))
-    state, step = training(tiny, "all_bn")
+    model = plain_network(tiny, logit_gammas=logit_gammas)
+    state, step = training(tiny, "all_bn", model=model)
     one, one_metrics = jax.jit(step)(state, batch, paths)
     mesh = data_mesh()
     assert mesh.size == 2

@@ -95,6 +95,7 @@ ATTEMPTS: dict[str, tuple[str, Training]] = {
     "12": ("moved", Training(("--config.method.kernels=looks_linear",))),
     "13": ("numbers", Training(ALIKE, behind_norm)),
     "14": ("numbers", Training(ALIKE, before_norm)),
+    "15": ("logits", Training((*ALIKE, "--config.method.logit_gammas=true"))),
 }
 
 

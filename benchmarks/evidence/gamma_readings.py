@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from difnas_jax.models.layers import layer_name
+from difnas_jax.models.logit_norm import LOGIT_GAMMAS
 from difnas_jax.spaces.base import IDENTITY, SearchSpace
 
 Gammas = dict[tuple[str, ...], np.ndarray]
@@ -90,4 +91,5 @@ READINGS: dict[str, Callable[[Gammas, SearchSpace], np.ndarray]] = {
         )
     ),
     "variance share": variance_share,
+    "logits": lambda gammas, space: gammas[LOGIT_GAMMAS],
 }
