@@ -85,7 +85,7 @@ UNIFORM = {750: THREE, 1500: THREE, 3000: THREE}
 CURVES: dict[str, Curve] = {
     "main_effect": Curve(
         "main effects after training",
-        "the same, after training",
+        "all weights, after training",
         EFFECTS,
         {1700: THREE},
     ),
