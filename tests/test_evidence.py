@@ -85,9 +85,10 @@ def test_a_stored_indicator_alone(
         assert row["tau_b"] != printed["tau_b"] and row["regret"]
 
 
-def test_a_name_without_a_score_ranks_last(rng):
+def test_a_name_without_a_score_ranks_last(tmp_path, rng):
+    table = read_nas_bench_macro(macro_table(tmp_path / "t.json", rng))[np.arange(3)]
     scored = [Scored(np.array([0.5, np.nan, -3.0]), None, {}, {}, {})]
-    ranking = Ranking("", None, None, scored, {})
+    ranking = Ranking("", table.space, table, scored, {})
     assert ranking.scores[0].argsort().tolist() == [1, 2, 0]
 
 

@@ -26,8 +26,8 @@ class Search(NamedTuple):
 
 
 CELLS = f"--config.space.name={one_cell.NAME}", "--size=16", "--updates=1200"
-CELLS_MEASURED = "--config.method.measured_batches=300"
 SHORT = "--size=16", "--updates=250"
+IN_TRAINING = "--config.method.indicator=main_effect"
 MEASURED = "--config.method.measured_batches=100"
 COUNTS = {
     "layer_count": Search("layer count", counted("layer count"), 1),
@@ -40,9 +40,13 @@ SEARCHES: dict[str, dict[str, Search]] = {
         "dinas": Search(
             "DI-NAS (the default), 250 updates", supernet("--method=default", *SHORT)
         ),
-        "frozen_effect": Search(
-            "main effects, batch norms alone, 250 updates",
-            supernet("--method=frozen_effect", *SHORT, MEASURED),
+        "logit_gamma": Search(
+            "gammas of the logits, batch norms alone, 250 updates",
+            supernet("--method=logit_gamma", *SHORT),
+        ),
+        "logit_gamma_effect": Search(
+            "main effects of the same supernets",
+            supernet("--method=logit_gamma", *SHORT, IN_TRAINING),
         ),
         "main_effect": Search(
             "main effects, 250 updates",
@@ -65,24 +69,24 @@ SEARCHES: dict[str, dict[str, Search]] = {
             supernet("--method=default", *CELLS),
             1,
         ),
-        "frozen_effect": Search(
-            "main effects, batch norms alone, one cell a stage, 1200 updates",
-            supernet("--method=frozen_effect", *CELLS, CELLS_MEASURED),
+        "logit_gamma": Search(
+            "gammas of the logits, batch norms alone, one cell a stage, 1200 updates",
+            supernet("--method=logit_gamma", *CELLS),
+            1,
+        ),
+        "logit_gamma_effect": Search(
+            "main effects of the same supernet",
+            supernet("--method=logit_gamma", *CELLS, IN_TRAINING),
             1,
         ),
         "main_effect": Search(
             "main effects, one cell a stage, 1200 updates",
-            supernet("--method=main_effect", *CELLS, CELLS_MEASURED),
+            supernet("--method=main_effect", *CELLS, IN_TRAINING),
             1,
         ),
         "five_cells": Search(
             "main effects during the training, 300 updates",
-            supernet(
-                "--method=main_effect",
-                "--size=16",
-                "--updates=300",
-                "--config.method.indicator=main_effect",
-            ),
+            supernet("--method=main_effect", "--size=16", "--updates=300", IN_TRAINING),
             1,
         ),
         "training_free": Search(

@@ -14,7 +14,7 @@ from difnas_jax.config.stages import BY_DEFAULT
 def default() -> ConfigDict:
     """Every field there is; the method is DI-NAS.
 
-    The method that ranks best on a benchmark is in `configs/main_effect.py`.
+    What ranks best for its cost on a benchmark is in `configs/frozen_effect.py`.
     """
     config = ConfigDict()
     # Every random stream of the run derives from this number.
@@ -88,6 +88,9 @@ def default() -> ConfigDict:
     config.supernet.optimizer = "adam"
     config.supernet.learning_rate = 0.03
     config.supernet.clip_value = 5.0
+    # Rate of the gammas of the logits as a share of that of batch norms. They tell ops
+    # apart by small differences, and what a rate adds to these in noise falls with it.
+    config.supernet.logit_rate = 1.0
     # What several devices share among them: `batch`, of which each has its part in
     # every path, or `paths`, of which each has its own and the whole batch. On two CPU
     # devices `batch` takes 0.88 of the time of `paths` (benchmarks/speed).

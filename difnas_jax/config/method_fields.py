@@ -20,8 +20,8 @@ def method_fields() -> ConfigDict:
     # that of the space, which the found network always has.
     method.activation = ""
     # Whether the supernet divides the logits of each path by their standard deviation
-    # and scales them by the mean of one gamma for each op on it, which trains as all
-    # scales of batch norms do.
+    # and scales them by the mean of one gamma for each op on it, which trains where
+    # scales of batch norms do, at `supernet.logit_rate` of their rate.
     method.logit_gammas = False
     # What trains: `all_bn` (scale and bias of every batch norm), `indicator` (of the
     # last one of each candidate, the release of BN-NAS), `spatial` (all, and kernels of

@@ -16,8 +16,8 @@ class LogitNorm(nn.Module):
     Behind any other scale of a network there is a batch norm that takes it out again.
     Here nothing does: a path that is right more often lowers its loss by larger logits,
     so that a gamma learns how far the paths through an op can be relied on. The means
-    of the classes stay, and the network cut out of the supernet, which has no such
-    norm, answers alike. Ours.
+    of the classes stay, so that the network cut out of the supernet, which has no such
+    norm, predicts the same classes. Ours.
 
     Variables: `params/scale`, float32[L, O], one gamma for each op of each layer.
 
