@@ -23,5 +23,5 @@ def get_config(arg=None):
     # Losses of the training: they cost nothing, and rank as those measured after it.
     config.method.update(indicator="main_effect", memory="path_losses")
     config.method.update(trainable="all_bn", train_classifier=False)
-    config.supernet.learning_rate = 0.1
+    config.supernet.update(learning_rate=0.1, logit_rate=0.1)
     return config
