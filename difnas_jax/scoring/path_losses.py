@@ -1,7 +1,7 @@
 """The losses of paths of a trained supernet, a balanced experiment.
 
-In training every loss is that of other weights. Here the weights stand still, and an
-image costs a third of what it does in an update: there is no way back.
+In training every loss is that of other weights. Here the weights stand still, and
+images pass forward only, which costs about a third of an update.
 """
 
 import dataclasses
