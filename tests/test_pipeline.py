@@ -594,8 +594,15 @@ def test_without_a_validation_split_all_of_train_trains(tmp_path):
     assert "Validation accuracy" not in (tmp_path / "run/report.html").read_text()
 
 
+MEASURED = {
+    "indicator": "measured_effect",
+    "measured_batches": 2,
+    "layer_indicator": "plain",
+    "score": "sum",
+}
 METHODS = [
     {"kernels": kernels, "sampling": sampling, "trainable": trainable}
+    | ({} if trainable != "kernels" else MEASURED)  # its gammas do not train
     for kernels, sampling, trainable in zip(
         itertools.cycle(KERNEL_RULES),
         itertools.cycle(SAMPLERS),

@@ -28,10 +28,8 @@ from difnas_jax.runtime.artifacts import Indicator
 from difnas_jax.runtime.metrics import say
 from difnas_jax.scoring.scorers import table_of
 from difnas_jax.search.additive import ADDITIVE_RULES
-from difnas_jax.spaces import SPACES
 from difnas_jax.spaces.base import SearchSpace
 
-SPACES[one_cell.NAME] = one_cell.one_cell
 CONFIGS = Path(__file__).parents[2] / "configs"
 DEFAULT = "default"
 
@@ -98,6 +96,7 @@ def method_config(flags: argparse.Namespace, words: Sequence[str]) -> ConfigDict
     return config
 
 
+@one_cell.registered()
 def trained(
     flags: argparse.Namespace,
     words: list[str],

@@ -193,8 +193,8 @@ class IndicatorRow(NamedTuple):
 
 EFFECT = (
     "The indicator of an op is by how much it lowers the loss of the paths through it, "
-    "against the mean op of its layer: positive saves loss, negative costs some, and "
-    "the ops of a layer sum to 0. Layers compare, too"
+    "{}, against the mean op of its layer: positive saves loss, negative costs some, "
+    "and the ops of a layer sum to 0. Layers compare, too"
 )
 INDICATORS: dict[str, IndicatorRow] = {
     "gamma": IndicatorRow(
@@ -218,14 +218,14 @@ INDICATORS: dict[str, IndicatorRow] = {
     "main_effect": IndicatorRow(
         main_effect,
         "loss it saves (nats)",
-        EFFECT,
+        EFFECT.format("in the second half of the training"),
         memory="path_losses",
         sampled=True,
     ),
     "measured_effect": IndicatorRow(
         measured_effect,
         "loss it saves (nats)",
-        EFFECT,
+        EFFECT.format("measured after the training"),
         measures=True,
         sampled=True,
     ),
