@@ -28,6 +28,7 @@ from ml_collections import ConfigDict
 from benchmarks.evidence.gamma_readings import READINGS, Gammas, extra_table
 from benchmarks.evidence.gamma_wirings import (
     Apply,
+    before_exact_norm,
     before_head,
     before_norm,
     behind_head,
@@ -96,6 +97,7 @@ ATTEMPTS: dict[str, tuple[str, Training]] = {
     "12": ("moved", Training(("--config.method.kernels=looks_linear",))),
     "13": ("numbers", Training(ALIKE, behind_norm)),
     "14": ("numbers", Training(ALIKE, before_norm)),
+    "17": ("numbers", Training(ALIKE, before_exact_norm)),
     "15": ("logits", Training((*ALIKE, "--config.method.logit_gammas=true"))),
 }
 

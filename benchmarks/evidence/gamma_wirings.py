@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from difnas_jax.models.network import Network
+from difnas_jax.ops.normalization import EPSILON
 
 # (network, variables, numbers float32[L, O], images, path) -> logits
 Apply = Callable[[Network, Any, Array, Array, Array], Any]
@@ -67,10 +68,10 @@ def budgeted(
     return net.apply({**variables, "params": tree}, images, path, True)
 
 
-def normalised(logits: Array) -> Array:
+def normalised(logits: Array, epsilon: float = EPSILON) -> Array:
     """Logits around the means of their classes, of standard deviation 1."""
     around = logits - logits.mean(0)
-    return around / jnp.sqrt(jnp.square(around).mean() + 1e-5)
+    return around / jnp.sqrt(jnp.square(around).mean() + epsilon)
 
 
 def behind_norm(
@@ -87,6 +88,14 @@ def before_norm(
     """The same in front of the normalisation."""
     logits: Any = net.apply(variables, images, path, True)
     return normalised(logits * jnp.exp(along(numbers, path).sum()))
+
+
+def before_exact_norm(
+    net: Network, variables: Any, numbers: Array, images: Array, path: Array
+) -> Any:
+    """The same where the normalisation adds nothing to the variance."""
+    logits: Any = net.apply(variables, images, path, True)
+    return normalised(logits * jnp.exp(along(numbers, path).sum()), epsilon=0.0)
 
 
 def is_last(leaf: tuple[str, ...]) -> bool:
