@@ -33,6 +33,7 @@ def get_config(arg=None):
     config.search.recalibration_batches = 10
     config.search.recalibration_batch_size = 64
     if args.smoke:
+        config.method.measured_batches = 2
         config.search.generations = 2
 
     config.retrain.batch_size = 64

@@ -3,10 +3,11 @@
     python -m difnas_jax --config=frozen_effect:digits
 
 Kernels and classifier stay what they are drawn as, as in DI-NAS, and a candidate scores
-by how much it lowers the loss of the paths through it, as in `main_effect.py`. All
-candidates of a layer start alike (`shared_response`, `block_scale`), and the logits of
-all paths have one size (`logit_gammas`): frozen kernels that answer in bases of their
-own, and a classifier that cannot change, keep batch norms from learning.
+by how much it lowers the loss of the paths through it in the second half of the
+training. All inverted residuals of a layer start alike (`shared_response`,
+`block_scale`), and the logits of all paths have one size (`logit_gammas`): frozen
+kernels that answer in bases of their own, and a classifier that cannot change, keep
+batch norms from learning.
 
 docs/evidence.md has what it ranks and costs.
 """
@@ -19,6 +20,7 @@ def get_config(arg=None):
     config = load_config(f"main_effect:{arg or ''}")
     config.method.update(kernels="shared_response", depthwise="qr", block_scale=0.0)
     config.method.logit_gammas = True
+    # Losses of the training: they cost nothing, and rank as those measured after it.
     config.method.update(indicator="main_effect", memory="path_losses")
     config.method.update(trainable="all_bn", train_classifier=False)
     config.supernet.learning_rate = 0.1

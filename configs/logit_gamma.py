@@ -18,4 +18,5 @@ def get_config(arg=None):
     """Arguments: an experiment (`mbv2` if none), then its own, as in `digits,smoke`."""
     config = load_config(f"frozen_effect:{arg or ''}")
     config.method.update(indicator="logit_gamma", memory="nothing")
+    config.supernet.logit_rate = 0.1
     return config

@@ -60,6 +60,7 @@ def _shrink(config):
     config.data.lighting = 0.0
     config.data.flip = False
     config.data.mean = config.data.std = ()
+    config.method.measured_batches = 2
     config.search.max_macs = 11_000_000
     for section in (config.supernet, config.retrain):
         section.epochs = 0.0

@@ -61,6 +61,7 @@ def _shrink(config):
     config.data.source = "digits"
     config.data.flip = False
     config.data.mean = config.data.std = ()
+    config.method.measured_batches = 2
     for section in (config.supernet, config.retrain):
         section.epochs = 0.0
         section.steps = 8

@@ -25,6 +25,7 @@ from difnas_jax.stages import search
 from difnas_jax.stages.chosen import check_inputs, chosen_stages
 from difnas_jax.training.amount import AMOUNTS, check_amount
 from difnas_jax.training.disturbance import check_fits
+from difnas_jax.training.fates import trained_kinds
 from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.paths import LEARNED, SAMPLERS, paths_per_update
 from difnas_jax.training.placements import PLACEMENTS
@@ -59,6 +60,8 @@ def check(config: ConfigDict) -> None:
             check_fits(config, config.supernet.steps)
     if "indicator" in {*stages, *scorer_row(config).needs}:
         check_indicator(config, wiring)
+    if "indicator" in stages:
+        check_read(config)
     if "search" in stages:
         check_search(config, wiring)
     if "retrain" in stages:
@@ -100,15 +103,35 @@ def check_budget(problem: Problem, config: ConfigDict) -> None:
 
 
 def check_trainable(config: ConfigDict, space: SearchSpace) -> None:
-    """Refuse to train the batch norms of a space that has none.
+    """Refuse to train batch norms where there are none, or to hold them at 0.
 
     Raises:
       InputError: naming the field.
     """
-    trainable = config.method.trainable
-    fits = space.has_batch_norms or trainable == "all"
+    method = config.method
+    fits = space.has_batch_norms or method.trainable == "all"
     expected = f"'all' for space {space.name!r}, which has no batch norms"
-    require(fits, "method.trainable", expected, repr(trainable))
+    require(fits, "method.trainable", expected, repr(method.trainable))
+    fits = method.block_scale > 0 or "indicator" in _trained(config)
+    expected = f"above 0, as method.trainable = {method.trainable!r} keeps it for ever"
+    require(fits, "method.block_scale", expected, method.block_scale)
+
+
+def check_read(config: ConfigDict) -> None:
+    """Refuse to read gammas that do not train.
+
+    Raises:
+      InputError: naming the field.
+    """
+    name, read = config.method.indicator, INDICATORS[config.method.indicator].reads
+    expected = f"one that trains what method.indicator = {name!r} reads"
+    fits = not read or read in _trained(config)
+    require(fits, "method.trainable", expected, repr(config.method.trainable))
+
+
+def _trained(config: ConfigDict) -> frozenset[str]:
+    """The kinds of leaves that train."""
+    return trained_kinds(config.method.trainable, config.method.train_classifier)
 
 
 def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
@@ -120,10 +143,13 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
     name, method = config.method.indicator, config.method
     indicator, space = INDICATORS[name], wiring.sampled
     fits = space.has_batch_norms or name != "gamma"
-    expected = f"a main effect for space {space.name!r}, which has no batch norms"
+    expected = (
+        f"'logit_gamma', 'main_effect' or 'measured_effect' for space {space.name!r}, "
+        "which has no batch norms"
+    )
     require(fits, "method.indicator", expected, repr(name))
     fits = indicator.positive or method.score != "ratio"
-    expected = f"'sum' or 'argmax' for differences, as method.indicator = {name!r}"
+    expected = f"'sum' or 'argmax' for method.indicator = {name!r}"
     require(fits, "method.score", expected, repr(method.score))
     if indicator.memory != "nothing":
         fits = method.memory == indicator.memory

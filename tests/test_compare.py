@@ -48,6 +48,7 @@ RECIPE = {
     ("supernet", "optimizer"),
     ("supernet", "learning_rate"),
     ("supernet", "kernel_rate"),
+    ("supernet", "logit_rate"),
     ("supernet", "reference_batch"),
     ("supernet", "schedule"),
     ("supernet", "weight_decay"),

@@ -100,12 +100,12 @@ def test_they_train_with_the_batch_norms_where_a_path_goes(tiny):
     np.testing.assert_array_equal(found, [[1, 1, 0], [0, 1, 0], [1, 0, 1]])
 
 
-def test_their_rate_is_a_tenth(tiny):
+def test_they_have_a_rate_of_their_own(tiny):
     params = initial(plain_network(tiny, logit_gammas=True))["params"]
     packing = optim.Packing.of(fates_of(params, "all_bn", False))
     packed = packing.pack(params)
     settings = default().supernet.copy_and_resolve_references()
-    settings.optimizer, settings.clip_value = "sgd", 0.0
+    settings.update(optimizer="sgd", clip_value=0.0, logit_rate=0.1)
     optimizer = optim.optimizer(settings, 10)
     ones = jax.tree.map(jnp.ones_like, packed)
     moves = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), packed)

@@ -30,6 +30,7 @@ from difnas_jax.training.steps import TrainState
 
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits.py:smoke"
+GAMMAS = "--config=logit_gamma:digits"
 SMALL = "--config=benchmarks/kills/small_run.py"
 pytestmark = pytest.mark.usefixtures("at_the_root")
 
@@ -199,13 +200,37 @@ COMMANDS += [
         ("method.sampling", "'reinforce'", "method.indicator = 'main_effect'"),
     ),
     (
+        (GAMMAS, "--config.method.trainable=indicator"),
+        ("method.trainable", "'logit_gamma'", "'indicator'"),
+    ),
+    (
+        (GAMMAS, "--config.method.logit_gammas=false"),
+        ("method.logit_gammas", "true", "'logit_gamma'", "False"),
+    ),
+    (
+        (GAMMAS, "--config.method.layer_indicator=parallel"),
+        ("method.indicator", "'logit_gamma'", "'parallel'", "'plain'"),
+    ),
+    (
+        (GAMMAS, "--config.method.score=ratio"),
+        ("method.score", "'logit_gamma'", "'sum'", "'ratio'"),
+    ),
+    (
+        (DIGITS, "--config.method.trainable=kernels"),
+        ("method.trainable", "'gamma'", "'kernels'"),
+    ),
+    (
+        ("--config=frozen_effect:digits", "--config.method.trainable=kernels"),
+        ("method.block_scale", "0", "'kernels'"),
+    ),
+    (
         (DIGITS, "--config.method.update=orthogonal_inputs"),
         ("method.trainable", "'orthogonal_inputs'", "'all'", "'all_bn'"),
     ),
     (("--config=dense",), ("method.trainable", "'all'", "'dense'", "'all_bn'")),
     (
         ("--config=dense", "--config.method.trainable=all"),
-        ("method.indicator", "a main effect", "'dense'", "'gamma'"),
+        ("method.indicator", "'main_effect'", "'dense'", "'gamma'"),
     ),
 ]
 

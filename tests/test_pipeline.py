@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optax
 import pytest
 
 import difnas_jax
-from difnas_jax import spaces
+from difnas_jax import data, spaces
 from difnas_jax.config import default
 from difnas_jax.config.stages import BY_DEFAULT, STAGES
 from difnas_jax.data import TrainBatches
@@ -22,6 +23,7 @@ from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.report import numbers
 from difnas_jax.runtime import artifacts, files, locks, markers, shutdown
 from difnas_jax.scoring.indicators import gamma
+from difnas_jax.scoring.path_losses import SETS, measured_losses
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 from difnas_jax.search.additive import ADDITIVE_RULES
 from difnas_jax.search.algorithms import ALGORITHMS
@@ -119,6 +121,26 @@ def test_the_indicator_is_read_off_the_training(finished, tiny):
         expected = np.abs(values).astype(np.float64).mean()
         assert scales[int(layer[-2:]), column] == pytest.approx(expected)
     assert np.ptp(scales[np.isfinite(scales)]) > 0
+
+
+def test_losses_are_measured_on_the_batches_that_would_train_next(finished, tiny):
+    """Those of the trained weights along each path, the same at every reading."""
+    config, workdir, _ = finished
+    config = config.copy_and_resolve_references()
+    config.method.measured_batches = 2
+    trained = trained_supernet(config, workdir)
+    measured = measured_losses(config, trained)
+    again = measured_losses(config, trained)
+    np.testing.assert_array_equal(measured.losses, again.losses)
+    np.testing.assert_array_equal(measured.paths, again.paths)
+    assert measured.losses.shape == measured.paths.shape[:2] == (2 * SETS, 2)
+    dataset, size = data.load(config), config.supernet.batch_size
+    normalizer = data.Normalizer.of(config, dataset.train)
+    batches = data.TrainBatches.of(config, dataset.train, normalizer, size)
+    batch, path = batches[trained.step], measured.paths[0, 0]
+    logits: Any = trained.model.apply(trained.variables, batch["image"], path, True)
+    expected = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+    assert measured.losses[0, 0] == pytest.approx(float(expected.mean()), rel=1e-4)
 
 
 def _times(workdir):

@@ -40,6 +40,7 @@ from difnas_jax import data
 from difnas_jax.config import load_config
 from difnas_jax.config.build import build_wiring
 from difnas_jax.config.files import override_by_flags
+from difnas_jax.errors import InputError
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime.metrics import say
@@ -106,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="python -m benchmarks.evidence.attempts")
-    parser.add_argument("numbers", nargs="*", choices=[*ATTEMPTS, []])
+    parser.add_argument("numbers", nargs="*", metavar="NUMBER")
     parser.add_argument("--data", required=True, metavar="FILE")
     parser.add_argument("--table", required=True, type=Path, metavar="FILE")
     parser.add_argument("--updates", type=int, default=1000)
@@ -118,6 +119,9 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(flags: argparse.Namespace) -> None:
+    if unknown := [number for number in flags.numbers if number not in ATTEMPTS]:
+        known = ", ".join(ATTEMPTS)
+        raise InputError(f"NUMBER: expected some of {known}; got {', '.join(unknown)}")
     table = read_nas_bench_macro(flags.table)
     table = table[table.first_of_network]
     paths = table.space.canonical(table.architectures)

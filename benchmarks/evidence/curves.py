@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib import ticker
@@ -25,6 +26,13 @@ LEVELS = {
 }
 LIMIT = 0.885  # of a sum over layers: `benchmarks.evidence.limits`
 SMALL = 8  # points
+# From the left of a name to its point.
+LEADER: dict[str, Any] = {
+    "arrowstyle": "-",
+    "lw": 0.6,
+    "alpha": 0.6,
+    "relpos": (0, 0.5),
+}
 APART = 0.028  # tau-b between two names
 
 
@@ -104,7 +112,7 @@ def _write_names(
             textcoords=axes.get_yaxis_transform(),
             color=colour,
             va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.6},
+            arrowprops={**LEADER, "color": colour},
         )
 
 

@@ -24,9 +24,10 @@ under four budgets, found networks, other scores of the same supernets,
 cross-validation. `docs/evidence.md` says what it means.
 
 Every network counts once; numbers in brackets are 95 % bootstrap intervals over
-networks and seeds, of one seed over networks alone. The rows of DI-NAS and of main
-effects in training are those of an earlier sitting; their seconds are those at 8.5 and
-4.7 updates a second, which an idle core did.
+networks and seeds, of one seed over networks alone. The rows of DI-NAS, of main
+effects in training and of accuracies of 50 networks are those of an earlier sitting;
+their seconds are those at 8.5 and 4.7 updates a second, which an idle core did, and at
+the speeds of the other rows of SPOS and FairNAS.
 
 """
 RANKING = """## All rows
@@ -74,7 +75,7 @@ passes three paths of 32 images, one of BN-NAS, SPOS and disturbance-immune SPOS
 Every number is that of trainings of their own, whose learning rate falls to 0. Behind
 it stands what one of them costs with its scores, in seconds on one core once compiled;
 an image that is only evaluated counts a third of one that trains. Accuracies are those
-of 100 networks.
+of 100 networks by 512 images each; at 96,000 images of 50 networks by 5,000.
 
 """
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,10 +83,15 @@ def compared(scores: np.ndarray, table: BenchmarkTable) -> str:
     of_mean, of_null = (
         kendall_tau_b(values, accuracies) for values in (scores.mean(0), null)
     )
-    shown = ", ".join(f"{tau:.3f}" for tau in by_seed)
+    pairs = [
+        kendall_tau_b(scores[[*pair]].mean(0), accuracies)
+        for pair in itertools.combinations(range(len(scores)), 2)
+    ]
+    shown, of_pairs = (", ".join(f"{tau:.3f}" for tau in t) for t in (by_seed, pairs))
     difference = np.mean(by_seed) - of_null
     return (
-        f"{len(table)}; {shown}; mean of scores {of_mean:.3f}; null {of_null:.3f}; "
+        f"{len(table)}; {shown}; mean of scores {of_mean:.3f}, of pairs of seeds "
+        f"{of_pairs}; null {of_null:.3f}; "
         f"difference {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
     )
 

@@ -34,12 +34,14 @@ class Curve(NamedTuple):
       label: the same, short enough for a picture.
       flags: of `judge`.
       seeds: the number of updates -> the seeds; each training has its own schedule.
+      longer: a row of a longer training that is scored in another way, if any.
     """
 
     title: str
     label: str
     flags: tuple[str, ...]
     seeds: dict[int, str]
+    longer: str = ""
 
     def rows(self, name: str) -> dict[str, Row]:
         """A row for each number of updates."""
@@ -82,10 +84,13 @@ FAIR = {250: THREE, 500: THREE, 1000: THREE, 2000: THREE}
 UNIFORM = {750: THREE, 1500: THREE, 3000: THREE}
 CURVES: dict[str, Curve] = {
     "main_effect": Curve(
-        "main effects after training", "after training", EFFECTS, {1700: THREE}
+        "main effects after training",
+        "all weights, after training",
+        EFFECTS,
+        {1700: THREE},
     ),
     "trained_effect": Curve(
-        "main effects in training", "main effects in training", TRAINED, FAIR
+        "main effects in training", "main effects, all weights", TRAINED, FAIR
     ),
     "frozen": Curve(
         "main effects, kernels frozen",
@@ -106,13 +111,15 @@ CURVES: dict[str, Curve] = {
         "FairNAS",
         "FairNAS",
         ("--method=fairnas", *FEWER_IMAGES),
-        {250: THREE, 500: THREE, 1000: ONE},
+        {250: THREE, 500: THREE},
+        longer="fairnas_more_images",
     ),
     "spos": Curve(
         "SPOS",
         "SPOS",
         ("--method=spos", *FEWER_IMAGES),
-        {750: THREE, 1500: THREE, 3000: ONE},
+        {750: THREE, 1500: THREE},
+        longer="spos_more_images",
     ),
     "disturbance_immune": Curve(
         "disturbance-immune SPOS",
@@ -228,7 +235,7 @@ ROWS: dict[str, Row] = {
 def curve_rows(kept: Results) -> dict[str, list[dict[str, Quantity]]]:
     """The rows of each learning curve that are there, from short to long."""
     found = {
-        name: [kept[row] for row in curve.rows(name) if row in kept]
+        name: [kept[row] for row in (*curve.rows(name), curve.longer) if row in kept]
         for name, curve in CURVES.items()
     }
     return {name: rows for name, rows in found.items() if rows}

@@ -88,6 +88,9 @@ def default() -> ConfigDict:
     config.supernet.optimizer = "adam"
     config.supernet.learning_rate = 0.03
     config.supernet.clip_value = 5.0
+    # Rate of the gammas of the logits as a share of that of batch norms. They tell ops
+    # apart by small differences, and what a rate adds to these in noise falls with it.
+    config.supernet.logit_rate = 1.0
     # What several devices share among them: `batch`, of which each has its part in
     # every path, or `paths`, of which each has its own and the whole batch. On two CPU
     # devices `batch` takes 0.88 of the time of `paths` (benchmarks/speed).

@@ -8,7 +8,8 @@ def method_fields() -> ConfigDict:
     method = ConfigDict()
     # `orthogonal`, `he_fan_out`, `looks_linear` (inverted residuals of aligned pairs,
     # without batch norm exactly linear) or `shared_response` (orthogonal, and all
-    # candidates of a layer answer a constant input alike).
+    # inverted residuals of a layer, and an identity that changes the shape, answer a
+    # constant input alike).
     method.kernels = "orthogonal"
     # Depthwise kernels of the orthogonal family: `qr` (the paper: each filter an
     # orthogonal matrix) or `shift` (one tap, the isometry that tells sizes apart).
@@ -20,8 +21,8 @@ def method_fields() -> ConfigDict:
     # that of the space, which the found network always has.
     method.activation = ""
     # Whether the supernet divides the logits of each path by their standard deviation
-    # and scales them by the mean of one gamma for each op on it, which trains as all
-    # scales of batch norms do.
+    # and scales them by the mean of one gamma for each op on it, which trains where
+    # scales of batch norms do, at `supernet.logit_rate` of their rate.
     method.logit_gammas = False
     # What trains: `all_bn` (scale and bias of every batch norm), `indicator` (of the
     # last one of each candidate, the release of BN-NAS), `spatial` (all, and kernels of

@@ -16,8 +16,9 @@ class LogitNorm(nn.Module):
     Behind any other scale of a network there is a batch norm that takes it out again.
     Here nothing does: a path that is right more often lowers its loss by larger logits,
     so that a gamma learns how far the paths through an op can be relied on. The means
-    of the classes stay, and the network cut out of the supernet, which has no such
-    norm, answers alike. Ours.
+    of the classes stay, so that the network cut out of the supernet, which has no such
+    norm, predicts the same classes. The deviation is that of each batch, in an
+    evaluation, too. Ours.
 
     Variables: `params/scale`, float32[L, O], one gamma for each op of each layer.
 
@@ -33,7 +34,7 @@ class LogitNorm(nn.Module):
 
         Args:
           logits: float32[K, B, C]; the deviation is that of the batch of each path.
-          paths: int32[K, L].
+          paths: int32[K, L], no weights of ops.
         """
         scale = self.param("scale", nn.initializers.ones, self.shape)
         gammas = scale[jnp.arange(self.shape[0]), paths].mean(-1)  # [K, L] -> [K]

@@ -114,9 +114,10 @@ def shared_response(kernels: Kernels, rng: np.random.Generator) -> Kernels:
     filters, project = E^T S R: without activations, what a block makes of an input
     that is the same at all pixels is near to R x. R has orthonormal columns or rows and
     is drawn once for a layer, so that an identity that changes the shape, which is R,
-    and blocks of all sizes speak to the next layer in the same basis. Of a drawn
+    and blocks of all sizes answer the next layer in the same basis. Of a drawn
     projection each candidate has a basis of its own, and where no skip connection goes
-    around it, the frozen kernels behind cannot fit them all. Ours.
+    around it, the frozen kernels behind cannot fit them all. Where a layer widens, the
+    rows of R are orthonormal, and the norms of its output units differ. Ours.
 
     Args:
       kernels: of a block, orthogonal; `project` is replaced.

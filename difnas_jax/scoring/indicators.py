@@ -175,6 +175,7 @@ class IndicatorRow(NamedTuple):
       memory: key of `MEMORIES`, what the training must remember for it.
       measures: whether it reads losses that are measured after the training.
       sampled: whether it knows an op only if the supernet samples it.
+      reads: the kind of leaf, of `training.fates`, that must train for it; "" none.
       positive: whether the numbers are positive, so that ratios of them mean something.
       doubts: evidence -> sentences about why the numbers are not to be believed.
     """
@@ -185,6 +186,7 @@ class IndicatorRow(NamedTuple):
     memory: str = "nothing"
     measures: bool = False
     sampled: bool = False
+    reads: str = ""
     positive: bool = False
     doubts: Callable[[Evidence], list[str]] = lambda evidence: []
 
@@ -202,6 +204,7 @@ INDICATORS: dict[str, IndicatorRow] = {
         "has learned: the larger, the more of the op the supernet lets through. Layers "
         "differ in scale, so compare the ops of one layer",
         positive=True,
+        reads="indicator",
         doubts=_doubts_about_gammas,
     ),
     "logit_gamma": IndicatorRow(
@@ -210,6 +213,7 @@ INDICATORS: dict[str, IndicatorRow] = {
         "The indicator of an op is the scale that it gives the logits of the paths "
         "through it: the larger, the more can they be relied on. Layers compare, too",
         sampled=True,
+        reads="batch norm",
     ),
     "main_effect": IndicatorRow(
         main_effect,

@@ -14,9 +14,10 @@ from ml_collections import ConfigDict
 from difnas_jax import data
 from difnas_jax.config.build import build_wiring
 from difnas_jax.data import Loader, TrainBatches
+from difnas_jax.errors import Stopped
 from difnas_jax.runtime.mesh import data_mesh, own_rows, rounded_up, shard_batch
 from difnas_jax.runtime.progress import Progress
-from difnas_jax.runtime.shutdown import raise_if_stop_requested
+from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.scoring.indicators import INDICATORS, Evidence, PathLosses
 from difnas_jax.scoring.trained_supernet import TrainedSupernet, evidence_of
 from difnas_jax.training import programs
@@ -37,8 +38,9 @@ def full_evidence(config: ConfigDict, trained: TrainedSupernet) -> Evidence:
 def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
     """Losses of `method.measured_batches` x `SETS` strictly fair sets of paths.
 
-    The batches are the ones that would train next, augmented likewise, and the
-    statistics of batch norms are those of each batch, as in training.
+    The batches are the ones that would train next, augmented likewise, and rounded up
+    to a multiple of the devices; every path sees all images of a batch, and the
+    statistics of its batch norms are those of the batch.
 
     Raises:
       Stopped: a signal was received; what was measured is lost.
@@ -64,7 +66,8 @@ def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
     paths, losses = [], []
     with Loader(batches, steps) as ahead:
         for step, batch in zip(steps, ahead, strict=True):
-            raise_if_stop_requested()
+            if stop_requested(step):
+                raise Stopped("stopped by a signal; the losses so far are lost")
             keys = jax.random.split(stream(config.seed, "measured paths", step), SETS)
             sets = np.asarray(draw(keys))  # [SETS, K, L]
             placed = shard_batch({**batch, "mask": np.ones(len(batch["label"]))}, mesh)

@@ -34,9 +34,6 @@ from difnas_jax.training.fates import (
 Packed = dict[str, Array]
 
 KERNELS, LOGITS, OTHERS = "kernels", "logit gammas", "others"
-# Rate of the gammas of the logits as a share of that of batch norms. They tell ops
-# apart by small differences, and what a rate adds to these in noise falls with it.
-LOGIT_RATE = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,16 +221,16 @@ def optimizer(
         parts.append(optax.add_decayed_weights(settings.weight_decay, mask=_kernels))
     parts.append(OPTIMIZERS[settings.optimizer](settings))
     parts.append(optax.scale_by_learning_rate(learning_rate(settings, steps)))
-    parts.append(optax.stateless(functools.partial(_by_group, settings.kernel_rate)))
+    # A found network has no gammas of logits.
+    shares = {KERNELS: settings.kernel_rate, LOGITS: settings.get("logit_rate", 1.0)}
+    parts.append(optax.stateless(functools.partial(_by_group, shares)))
     return masked(optax.chain(*parts))
 
 
-def _by_group(kernel_rate: float, updates: Any, params: Any) -> Any:
+def _by_group(shares: dict[str, float], updates: Any, params: Any) -> Any:
     """Scale the updates of the groups that have rates of their own."""
-    rates = {KERNELS: kernel_rate, LOGITS: LOGIT_RATE}
-    scaled = {name: rate for name, rate in rates.items() if rate != 1}
     return {
-        name: scaled[name] * update if name in scaled else update
+        name: update if shares.get(name, 1.0) == 1 else shares[name] * update
         for name, update in updates.items()
     }
 
