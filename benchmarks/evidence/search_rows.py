@@ -100,7 +100,7 @@ SEARCHES: dict[str, dict[str, Search]] = {
             1,
         ),
         "five_cells": Search(
-            "main effects during the training, 300 updates",
+            "main effects, five cells a stage, 300 updates",
             supernet("--method=main_effect", "--size=16", "--updates=300", IN_TRAINING),
             1,
         ),
