@@ -142,11 +142,9 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
     """
     name, method = config.method.indicator, config.method
     indicator, space = INDICATORS[name], wiring.sampled
-    fits = space.has_batch_norms or name != "gamma"
-    expected = (
-        f"'logit_gamma', 'main_effect' or 'measured_effect' for space {space.name!r}, "
-        "which has no batch norms"
-    )
+    fits = space.has_batch_norms or indicator.reads != "indicator"
+    others = [repr(n) for n, row in INDICATORS.items() if row.reads != "indicator"]
+    expected = f"{' or '.join(others)} for space {space.name!r}, without batch norms"
     require(fits, "method.indicator", expected, repr(name))
     fits = indicator.positive or method.score != "ratio"
     expected = f"'sum' or 'argmax' for method.indicator = {name!r}"
@@ -158,9 +156,9 @@ def check_indicator(config: ConfigDict, wiring: Wiring) -> None:
         fits = method.sampling not in LEARNED
         expected = f"paths that method.indicator = {name!r} can draw again"
         require(fits, "method.sampling", expected, repr(method.sampling))
-    fits = method.logit_gammas or name != "logit_gamma"
-    expected = "true, which method.indicator = 'logit_gamma' reads"
-    require(fits, "method.logit_gammas", expected, method.logit_gammas)
+    if indicator.switch:
+        on, needed = method[indicator.switch], f"true for method.indicator = {name!r}"
+        require(on, f"method.{indicator.switch}", needed, on)
     if indicator.sampled:
         check_paths_exist("method.indicator", config, wiring)
 

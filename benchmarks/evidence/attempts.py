@@ -25,7 +25,7 @@ import optax
 from jax import Array
 from ml_collections import ConfigDict
 
-from benchmarks.evidence.gamma_readings import READINGS, Gammas, extra_table
+from benchmarks.evidence.gamma_readings import NUMBERS, READINGS, Gammas
 from benchmarks.evidence.gamma_wirings import (
     Apply,
     before_exact_norm,
@@ -78,7 +78,7 @@ class Training(NamedTuple):
 
 
 AS_IT_IS = Training()
-# By number: what is read, "numbers" or a key of `READINGS`, and of which training.
+# By number: what is read, a key of `READINGS`, and of which training.
 ATTEMPTS: dict[str, tuple[str, Training]] = {
     "1": ("numbers", Training(apply=behind_head)),
     "2": ("numbers", Training(apply=before_head)),
@@ -138,14 +138,12 @@ def _run(flags: argparse.Namespace) -> None:
         if training not in done:
             done[training] = trained(training, flags)
         found = done[training]
-        values = extra_table(reading, found.numbers)
-        if values is None:
-            values = READINGS[reading](found.gammas, table.space)
+        values = READINGS[reading](found.gammas, table.space)
         mixed = [tau(rng.permuted(values, axis=1)) for _ in range(PERMUTATIONS)]
         say(
             f"attempt {number}: tau-b {tau(values):.3f}, permuted "
             f"{np.mean(mixed):.3f}; loss {found.loss:.3f}, largest number "
-            f"{np.abs(found.numbers).max():.2g}"
+            f"{np.abs(found.gammas[NUMBERS]).max():.2g}"
         )
 
 
@@ -164,14 +162,12 @@ class Trained(NamedTuple):
 
     Attributes:
       loss: the mean of the last hundred updates.
-      gammas: after the last update, by name.
-      numbers: float64[L, O], those that trained beside them, averaged over the second
-        half of the updates.
+      gammas: after the last update, by name, and under `NUMBERS` float64[L, O], those
+        that trained beside them, averaged over the second half of the updates.
     """
 
     loss: float
     gammas: Gammas
-    numbers: np.ndarray
 
 
 def trained(training: Training, flags: argparse.Namespace) -> Trained:
@@ -234,7 +230,7 @@ def trained(training: Training, flags: argparse.Namespace) -> Trained:
         if step >= total // 2:
             numbers += np.asarray(now["numbers"], np.float64) / (total - total // 2)
     gammas = {leaf: np.asarray(g, np.float64) for leaf, g in now["gammas"].items()}
-    return Trained(float(np.mean(losses[-100:])), gammas, numbers)
+    return Trained(float(np.mean(losses[-100:])), {**gammas, NUMBERS: numbers})
 
 
 if __name__ == "__main__":

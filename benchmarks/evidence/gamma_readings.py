@@ -13,15 +13,7 @@ from difnas_jax.spaces.base import IDENTITY, SearchSpace
 Gammas = dict[tuple[str, ...], np.ndarray]
 INSIDE = ("bn_expand", "bn_depthwise", "bn_project")
 LAST = ("bn_project",)
-
-
-def extra_table(reading: str, numbers: np.ndarray) -> np.ndarray | None:
-    """The score of the numbers that train beside the gammas; None reads gammas."""
-    if reading == "numbers":
-        return numbers
-    if reading == "log shares":
-        return numbers - np.log(np.exp(numbers).sum(1, keepdims=True))
-    return None
+NUMBERS = ("numbers",)  # the name of those that train beside the gammas
 
 
 def _by_op(
@@ -71,6 +63,12 @@ def variance_share(gammas: Gammas, space: SearchSpace) -> np.ndarray:
     return np.log(np.maximum(squares, 1e-3))
 
 
+def log_shares(gammas: Gammas, space: SearchSpace) -> np.ndarray:
+    """Of the numbers that train beside the gammas, in a budget of their layer."""
+    numbers = gammas[NUMBERS]
+    return numbers - np.log(np.exp(numbers).sum(1, keepdims=True))
+
+
 READINGS: dict[str, Callable[[Gammas, SearchSpace], np.ndarray]] = {
     "moved": lambda gammas, space: _by_op(
         gammas, space, INSIDE, lambda scale: float(np.abs(scale - 1).sum())
@@ -91,5 +89,7 @@ READINGS: dict[str, Callable[[Gammas, SearchSpace], np.ndarray]] = {
         )
     ),
     "variance share": variance_share,
+    "numbers": lambda gammas, space: gammas[NUMBERS],
+    "log shares": log_shares,
     "logits": lambda gammas, space: gammas[LOGIT_GAMMAS],
 }

@@ -12,7 +12,6 @@ difference with a bootstrap interval over networks and seeds.
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.evidence.evaluation import baselines
+from benchmarks.evidence.results import ranked_scores
 from difnas_jax.ranking.correlation import PERCENTILES, kendall_tau_b
 from difnas_jax.ranking.tables import BenchmarkTable, read_nas_bench_macro
 from difnas_jax.runtime.metrics import say
@@ -48,7 +48,7 @@ def _run(flags: argparse.Namespace) -> None:
     table = table[table.first_of_network]
     say("result: networks, tau-b by seed, of the mean of the seeds; null; difference")
     for folder in flags.results:
-        scores = read(folder / "scores.csv", table)
+        scores = ranked_scores(folder, table)
         for name, rows in (("all", np.arange(len(table))), ("unseen", unseen(table))):
             say(f"{folder.name}, {name}: {compared(scores[:, rows], table[rows])}")
 
@@ -57,14 +57,6 @@ def unseen(table: BenchmarkTable) -> np.ndarray:
     """The networks that no setting was chosen by, int64[N // 2]."""
     order = np.random.default_rng(CHOSEN_BY).permutation(len(table))
     return order[len(table) // 2 :]
-
-
-def read(path: Path, table: BenchmarkTable) -> np.ndarray:
-    """float64[S, N]: the scores of a result, one row for each seed."""
-    with open(path, newline="") as file:
-        rows = {row["architecture"]: row for row in csv.DictReader(file)}
-    seeds = [name for name in next(iter(rows.values())) if name.startswith("score_")]
-    return np.array([[float(rows[n][seed]) for n in table.names] for seed in seeds])
 
 
 def compared(scores: np.ndarray, table: BenchmarkTable) -> str:

@@ -29,7 +29,7 @@ from difnas_jax.ranking.tables import BenchmarkTable, read_nas_bench_macro
 from difnas_jax.runtime.mesh import data_mesh
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
-from difnas_jax.scoring.indicators import PathLosses, effects
+from difnas_jax.scoring.indicators import Evidence, main_effect
 from difnas_jax.training import train
 from difnas_jax.training.paths import stream
 from difnas_jax.training.recipe import (
@@ -59,7 +59,6 @@ def _run(flags: argparse.Namespace) -> None:
     config = load_config("frozen_effect:nas_bench_macro,size=16")
     config.data.update(source="arrays", path=flags.data)
     config.seed, config.supernet.steps = flags.seed, flags.updates
-    config.method.memory = "path_losses"
     table = read_nas_bench_macro(flags.table)
     for every in [int(word) for word in flags.every.split(",")]:
         say(f"redrawn every {every} updates: {_trained(config, table, every)}")
@@ -88,10 +87,9 @@ def _trained(config: ConfigDict, table: BenchmarkTable, every: int) -> str:
         state, metrics = step(state, batches[number], paths[-1])
         measured.append([float(metrics["loss"]), float(metrics["accuracy"])])
     loss, accuracy = np.mean(measured[-total // 10 :], axis=0)
-    second = slice(total // 2, total)
-    losses = np.asarray(state.memory["path_losses"])[second]
     space = build_wiring(config).searched
-    values = effects(PathLosses(np.stack(paths[second]), losses), space)
+    memory = jax.tree.map(np.asarray, state.memory)
+    values = main_effect(Evidence({}, np.stack(paths), memory, space))
     networks = table[table.first_of_network]
     tau = kendall_tau_b(summed(values, networks, space), networks.accuracies)
     return f"loss {loss:.3f}, accuracy {accuracy:.1%}, tau-b {tau:.3f}"

@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from difnas_jax.ranking.tables import BenchmarkTable
 from difnas_jax.runtime import files
 
 FOLDER = Path(__file__).with_name("results")
@@ -55,6 +58,19 @@ def load(benchmark: str, folder: Path = FOLDER) -> Results:
                 for line in csv.DictReader(file):
                     results.setdefault(line.pop("row"), {}).update(_quantities(line))
     return results
+
+
+def ranked_scores(folder: Path, table: BenchmarkTable) -> np.ndarray:
+    """The `scores.csv` of a result of `judge`.
+
+    Returns:
+      float64[S, N], one row for each seed; NaN for a name that was not ranked.
+    """
+    with open(folder / "scores.csv", newline="") as file:
+        rows = {row["architecture"]: row for row in csv.DictReader(file)}
+    seeds = [name for name in next(iter(rows.values())) if name.startswith("score_")]
+    lines = [rows.get(name, {}) for name in table.names.tolist()]
+    return np.array([[float(one.get(seed, "nan")) for one in lines] for seed in seeds])
 
 
 def _quantities(line: dict[str, str]) -> dict[str, Quantity]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from benchmarks.evidence import judge
 from benchmarks.evidence.evaluation import BUDGETS, baselines
 from benchmarks.evidence.method_scores import trained
+from benchmarks.evidence.results import ranked_scores
 from difnas_jax.commands import rank
 from difnas_jax.ranking.tables import BenchmarkTable
 from difnas_jax.runtime import files
@@ -134,10 +134,7 @@ def ranked(row: str) -> Score:
         folder = inputs.rankings / row
         result = files.read_json(folder / "result.json", ("seconds", "images", "data"))
         place = result["training_seeds"].index(seed)
-        with open(folder / "scores.csv", newline="") as file:
-            lines = csv.DictReader(file)
-            found = {one["architecture"]: float(one[f"score_{place}"]) for one in lines}
-        scores = np.array([found.get(n, np.nan) for n in inputs.table.names.tolist()])
+        scores = ranked_scores(folder, inputs.table)[place]
         images = sum(result["images"][place].values())
         return Scored(
             np.tile(scores, (len(inputs.budgets), 1)),

@@ -180,6 +180,11 @@ def supernet_stage(disturbance: bool, room: bool) -> Stage:
     return dataclasses.replace(stage, writes=(*stage.writes, *measured))
 
 
+def indicator_stage(measures: bool) -> Stage:
+    """The stage that reads the indicator, and whether it measures for it on images."""
+    return dataclasses.replace(STAGES["indicator"], reads_data=measures)
+
+
 def search_stage(needs: Iterable[str]) -> Stage:
     """The search stage of a score.
 

@@ -87,9 +87,7 @@ def gamma(evidence: Evidence) -> np.ndarray:
 
 
 def logit_gamma(evidence: Evidence) -> np.ndarray:
-    """The gamma of an op at the logits of the paths through it, see `LogitNorm`.
-
-    Ours; the paper reads the last batch norm of a candidate, `gamma`.
+    """The gamma of an op at the logits of the paths through it, see `LogitNorm`; ours.
 
     Returns:
       float64[L, O]; NaN where an op is not allowed.
@@ -176,6 +174,7 @@ class IndicatorRow(NamedTuple):
       measures: whether it reads losses that are measured after the training.
       sampled: whether it knows an op only if the supernet samples it.
       reads: the kind of leaf, of `training.fates`, that must train for it; "" none.
+      switch: the field of the method that must be on for it; "" none.
       positive: whether the numbers are positive, so that ratios of them mean something.
       doubts: evidence -> sentences about why the numbers are not to be believed.
     """
@@ -187,6 +186,7 @@ class IndicatorRow(NamedTuple):
     measures: bool = False
     sampled: bool = False
     reads: str = ""
+    switch: str = ""
     positive: bool = False
     doubts: Callable[[Evidence], list[str]] = lambda evidence: []
 
@@ -214,6 +214,7 @@ INDICATORS: dict[str, IndicatorRow] = {
         "through it: the larger, the more can they be relied on. Layers compare, too",
         sampled=True,
         reads="batch norm",
+        switch="logit_gammas",
     ),
     "main_effect": IndicatorRow(
         main_effect,

@@ -13,6 +13,7 @@ from difnas_jax.config.build import build_wiring
 from difnas_jax.config.stages import (
     STAGES,
     Stage,
+    indicator_stage,
     retrain_stage,
     search_stage,
     supernet_stage,
@@ -204,8 +205,7 @@ def stage_of(name: str, config: ConfigDict) -> Stage:
             room=bool(projector.room_name),
         )
     if name == "indicator":
-        measures = INDICATORS[config.method.indicator].measures
-        return dataclasses.replace(STAGES[name], reads_data=measures)
+        return indicator_stage(INDICATORS[config.method.indicator].measures)
     if name == "search":
         return search_stage(scorer_row(config).needs)
     if name == "retrain":

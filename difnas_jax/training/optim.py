@@ -55,13 +55,10 @@ class Packing:
         flat = leaves_of(fates)
         trained = [leaf for leaf in sorted(flat) if flat[leaf] == TRAINED]
         groups = {
-            KERNELS: tuple(leaf for leaf in trained if leaf[-1] == "kernel"),
-            LOGITS: tuple(leaf for leaf in trained if leaf == LOGIT_GAMMAS),
-            OTHERS: tuple(
-                leaf
-                for leaf in trained
-                if leaf[-1] != "kernel" and leaf != LOGIT_GAMMAS
-            ),
+            **{
+                name: tuple(leaf for leaf in trained if _group(leaf) == name)
+                for name in (KERNELS, LOGITS, OTHERS)
+            },
             HELD: tuple(leaf for leaf in sorted(flat) if flat[leaf] == HELD),
         }
         return cls({name: group for name, group in groups.items() if group})
@@ -113,6 +110,13 @@ class Packing:
             for leaf, array in leaves_of(params).items()
         }
         return self.pack(tree_of(masks))
+
+
+def _group(leaf: Leaf) -> str:
+    """With which leaves one that trains shares its rate."""
+    if leaf == LOGIT_GAMMAS:
+        return LOGITS
+    return KERNELS if leaf[-1] == "kernel" else OTHERS
 
 
 def only_moving(
