@@ -10,6 +10,7 @@ from difnas_jax.config import build
 from difnas_jax.config.build import field
 from difnas_jax.config.ranges import check_numbers
 from difnas_jax.deployment.exporters import check_formats
+from difnas_jax.deployment.teacher import check_teacher
 from difnas_jax.errors import InputError, require
 from difnas_jax.runtime.mesh import OVER_DEVICES, check_devices, check_divides
 from difnas_jax.scoring.indicators import INDICATORS
@@ -196,7 +197,7 @@ def check_data(config: ConfigDict) -> data.DataSummary:
       What was read; nothing where no stage needs them.
 
     Raises:
-      InputError: missing or malformed data, or a training that they do not fit.
+      InputError: missing or malformed data, or what they do not fit.
     """
     stages = chosen_stages(config)
     if not any(stage_of(name, config).reads_data for name in stages):
@@ -206,6 +207,8 @@ def check_data(config: ConfigDict) -> data.DataSummary:
     summary = data.check(config, needing_validation(config), batches)
     for name in trained:
         check_amount(config, name, summary.images["train"])
+    if "retrain" in trained:
+        check_teacher(config, summary.classes)
     return summary
 
 
@@ -217,8 +220,7 @@ def needing_validation(config: ConfigDict) -> list[str]:
         "retrain": ("retrain.networks", config.retrain.networks > 1),
     }
     found = [reads[stage] for stage in chosen_stages(config) if stage in reads]
-    shown = {name: field(config, name) for name, needed in found if needed}
-    return [f"{name} = {value!r}" for name, value in shown.items()]
+    return [f"{name} = {field(config, name)!r}" for name, needed in found if needed]
 
 
 def check_paths(config: ConfigDict, space: SearchSpace) -> None:

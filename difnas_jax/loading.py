@@ -9,9 +9,9 @@ import numpy as np
 
 from difnas_jax.config.build import architecture_of, build_wiring
 from difnas_jax.config.files import saved_config
-from difnas_jax.deployment.network import TrainedNetwork
+from difnas_jax.deployment.network import TrainedNetwork, folder_of
 from difnas_jax.deployment.preprocessing import Preprocessing
-from difnas_jax.errors import InputError, require
+from difnas_jax.errors import require
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.jax_settings import standard_settings
@@ -56,7 +56,7 @@ def load(
     if search:
         workdir = _named(workdir, search)
     with standard_settings():
-        return TrainedNetwork.read(folder_of(workdir, rank))
+        return TrainedNetwork.read(folder_of("run", workdir, rank))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,28 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--search", default="", metavar="NAME", help="a named search")
     text = "which of several networks that were retrained, the best first (0)"
     add("--rank", type=int, default=0, metavar="N", help=text)
-
-
-def folder_of(workdir: Path, rank: int = 0) -> Path:
-    """Where a network that was retrained is.
-
-    Args:
-      workdir: of the run or the named search.
-      rank: among those that were retrained, the best first.
-
-    Raises:
-      InputError: nothing was retrained, or fewer networks.
-    """
-    path = workdir / artifacts.RETRAIN_RESULT
-    if not path.exists():
-        raise InputError(
-            f"run: expected the workdir of a run whose network is trained, {path} is "
-            "missing; run its stages to the end"
-        )
-    trained = artifacts.load_retrained(path)
-    expected = f"0 to {len(trained) - 1}, as {len(trained)} network(s) were retrained"
-    require(0 <= rank < len(trained), "rank", f"{expected} (retrain.networks)", rank)
-    return workdir / trained[rank].get("retrained_in", artifacts.RETRAIN)
 
 
 def _named(workdir: Path, name: str) -> Path:

@@ -133,7 +133,7 @@ def _list_searches(workdir: Path) -> None:
 
 
 def _run_stages(config: ConfigDict, workdir: Path) -> Results:
-    build.find_latencies(config, workdir)
+    build.find_given(config, workdir)
     with contextlib.ExitStack() as held:
         summary = processes.on_all_processes(lambda: _enter(config, workdir, held))
         checksum = {DATA_CHECKSUM: summary.checksum, **versions()}

@@ -12,7 +12,7 @@ from difnas_jax.config.build import (
     build_costs,
     build_space,
     build_wiring,
-    find_latencies,
+    find_given,
     given_architecture,
     latency_file,
     limits,
@@ -20,6 +20,7 @@ from difnas_jax.config.build import (
 )
 from difnas_jax.config.comments import changes
 from difnas_jax.data import DataSummary
+from difnas_jax.deployment.teacher import teacher_facts
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.runtime import artifacts, files, provenance
 from difnas_jax.runtime.latency_table import LatencyTable
@@ -66,7 +67,7 @@ def dry_run(config: ConfigDict, workdir: Path) -> Iterator[str]:
     if config.search.name:
         config, workdir = named_search(config, workdir)
         yield f"search: in {workdir}"
-    find_latencies(config, workdir)
+    find_given(config, workdir)
     summary = checks.check_run(config, workdir)
     check_workdir(config, workdir, summary.checksum)
     changed = changes(config).items()
@@ -148,6 +149,11 @@ def _of_stages(
         several = f"{count} networks, each " if count > 1 else ""
         known = _duration("retrain", workdir, artifacts.RETRAIN_METRICS, amount)
         yield f"retrain: {several}{amount.text()}; {known}"
+        if taught := teacher_facts(config).get("teacher"):
+            yield (
+                f"retrain: {taught['text']} teaches {taught['share']:.0%} of the "
+                f"target (its accuracy on test: {taught['test_accuracy']:.2%})"
+            )
 
 
 def _of_search(config: ConfigDict) -> str:

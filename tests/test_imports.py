@@ -51,7 +51,6 @@ WITHIN = {
     ("plan", "checks"),
     ("ranking", "errors"),
     ("ranking", "spaces"),
-    ("stages", "loading"),
     ("search", "errors"),
     ("search", "spaces"),
     ("spaces", "errors"),

@@ -82,8 +82,19 @@ def latency_file(config: ConfigDict) -> Path | None:
     return given_path("search.latency", given) if given else None
 
 
-def find_latencies(config: ConfigDict, workdir: Path) -> None:
-    """Name the table from any folder, and the copy of the run where that is gone."""
+def teacher_workdir(config: ConfigDict) -> Path | None:
+    """The run whose network teaches that of this one."""
+    given = config.retrain.teacher
+    return given_path("retrain.teacher", given) if given else None
+
+
+def find_given(config: ConfigDict, workdir: Path) -> None:
+    """Name teacher and table of latencies so that they are found from any folder.
+
+    Where the table is gone, the copy of the run takes its place.
+    """
+    if teacher := teacher_workdir(config):
+        config.retrain.teacher = str(teacher.absolute())
     path, copy = latency_file(config), workdir / artifacts.LATENCY
     if path:
         found = copy if copy.exists() and not path.exists() else path

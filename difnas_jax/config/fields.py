@@ -178,6 +178,11 @@ def default() -> ConfigDict:
     # Weights at the start: `new`, or those of the network in the `supernet`, which
     # helps a short training where all of its weights were trained.
     config.retrain.weights = "new"
+    # The workdir of a run whose retrained network teaches this one: its probabilities
+    # of each training image, as augmented, make up this share of the target, and the
+    # label the rest. Empty: labels alone.
+    config.retrain.teacher = ""
+    config.retrain.teacher_share = 0.5
     # New kernels, as `method.kernels`.
     config.retrain.kernels = "he_fan_out"
     # Depthwise kernels of the orthogonal family, as `method.depthwise`.

@@ -45,6 +45,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "search.recalibration_batch_size": (1, LARGEST),
     "supernet.reward_every": (1, LARGEST),
     "retrain.dropout": (0.0, 0.99),
+    "retrain.teacher_share": (0.0, 1.0),
     "retrain.networks": (1, LARGEST),
     **dict.fromkeys(("min_macs", "max_macs"), (0, LARGEST_COST)),
     **dict.fromkeys(("min_params", "max_params"), (0, LARGEST_COST)),

@@ -30,10 +30,10 @@ COSTS = {
     PARAMS: "parameters",
     LATENCY: "milliseconds for a batch, by the latency table of its search",
 }
-# Fields of the config that are shown also where they are the default, and one that is
-# of the machine.
+# Fields of the config that are shown also where they are the default, and those that
+# are of the machine.
 ALWAYS = ("data.source", "retrain.weights", "retrain.batch_size")
-PRIVATE = "data.path"
+PRIVATE = ("data.path", "retrain.teacher")
 Facts = dict[str, Any]
 
 
@@ -101,11 +101,18 @@ def _data(facts: Facts) -> Iterator[str]:
     yield f"{', '.join(counts) or 'Not known'}."
     if "config" in facts:
         usual = flat(default(), ("data", "retrain"))
-        shown = {n: v for n, v in facts["config"].items() if n in ALWAYS} | {
-            n: v for n, v in _changed(facts["config"], usual).items() if n != PRIVATE
-        }
+        fields = {n: v for n, v in facts["config"].items() if n not in PRIVATE}
+        shown = {n: v for n, v in fields.items() if n in ALWAYS}
+        shown |= _changed(fields, usual)
         yield ""
         yield f"Trained with {', '.join(f'`{n} = {v!r}`' for n, v in shown.items())}."
+    if taught := facts.get("teacher"):
+        yield ""
+        yield (
+            f"Taught by the network `{taught['text']}` (accuracy on test "
+            f"{taught['test_accuracy']:.2%}), whose probabilities make up "
+            f"{taught['share']:.0%} of the target."
+        )
 
 
 def _numbers(network: TrainedNetwork) -> Iterator[str]:

@@ -12,6 +12,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from difnas_jax.deployment.preprocessing import Preprocessing
+from difnas_jax.errors import InputError, require
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
@@ -136,19 +137,53 @@ class TrainedNetwork:
         Raises:
           InputError: it is not there, incomplete or damaged.
         """
+        known = cls.described(folder)
+        shapes, step = variable_shapes(known.model), known.facts["steps"]
+        variables = _read_variables(shapes, folder / "checkpoints", step)
+        return dataclasses.replace(known, variables=variables)
+
+    @classmethod
+    def described(cls, folder: Path) -> Self:
+        """All that `read` reads but the variables.
+
+        Raises:
+          InputError: it is not there or damaged.
+        """
         path = folder / artifacts.NETWORK
         values = files.read_checked_json(path, ("space", "facts"))
         with files.damage_as_input_error(path, "a trained network"):
-            space = restored(values["space"])
+            space, facts = restored(values["space"]), values["facts"]
             options = {name: values[name] for name in OPTIONS}
             model = network(space, **options, rematerialize=False)
             preprocessing = Preprocessing.restored(values["preprocessing"])
             architecture = space.validate(values["architecture"])
             if len(preprocessing.classes) != space.num_classes:
                 raise ValueError(f"{len(preprocessing.classes)} classes")
-            step, shapes = int(values["facts"]["steps"]), variable_shapes(model)
-        variables = _read_variables(shapes, folder / "checkpoints", step)
-        return cls(model, variables, architecture, preprocessing, values["facts"])
+            facts["steps"] = int(facts["steps"])
+        return cls(model, {}, architecture, preprocessing, facts)
+
+
+def folder_of(field: str, workdir: Path, rank: int = 0) -> Path:
+    """Where a network that was retrained is.
+
+    Args:
+      field: that names the run, for errors.
+      workdir: of the run or of a named search.
+      rank: among those that were retrained, the best first.
+
+    Raises:
+      InputError: nothing was retrained, or fewer networks.
+    """
+    path = workdir / artifacts.RETRAIN_RESULT
+    if not path.exists():
+        raise InputError(
+            f"{field}: expected the workdir of a run whose network is trained, {path} "
+            "is missing; run its stages to the end"
+        )
+    trained = artifacts.load_retrained(path)
+    expected = f"0 to {len(trained) - 1}, as {len(trained)} network(s) were retrained"
+    require(0 <= rank < len(trained), "rank", f"{expected} (retrain.networks)", rank)
+    return workdir / trained[rank].get("retrained_in", artifacts.RETRAIN)
 
 
 def write_network(

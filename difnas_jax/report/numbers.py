@@ -22,6 +22,7 @@ RETRAINED = (
     "test_examples",
     "validation_accuracy",
     "validation_top5_accuracy",
+    "teacher",
     "runners_up",
     "retrained_in",
 )

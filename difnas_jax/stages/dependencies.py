@@ -9,21 +9,25 @@ from ml_collections import ConfigDict
 from difnas_jax.config import build
 from difnas_jax.config.build import latency_file
 from difnas_jax.config.stages import HARMLESS, STAGES, Stage
+from difnas_jax.deployment.teacher import FIELD as TEACHER
+from difnas_jax.deployment.teacher import teacher_folder
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import files
+from difnas_jax.runtime.artifacts import NETWORK
 from difnas_jax.runtime.latency_table import FIELD, FORM
 from difnas_jax.runtime.markers import Marker, check_unchanged, read_marker
 from difnas_jax.scoring.scorers import stage_of
 
 DATA_CHECKSUM = "data.checksum"
+BY_CONTENT = "data.path", FIELD, TEACHER  # what the user names, wherever it lies
 NAMED = "--config.search.name=NAME for another search of the same supernet, "
 
 
 def dependencies(name: str, config: ConfigDict, data_checksum: str) -> dict[str, Any]:
     """Flat {dotted field: value} of what the result of a stage depends on.
 
-    Data and a table of latencies count by their checksum: the same file may move,
-    another one under its name is noticed.
+    Data, a table of latencies and a teacher count by their checksum: the same file may
+    move, another one under its name is noticed.
     """
     stage = stage_of(name, config)
     fields = build.flat(config, stage.sections)
@@ -31,7 +35,10 @@ def dependencies(name: str, config: ConfigDict, data_checksum: str) -> dict[str,
     if table:
         with files.given_file(f"{FIELD}: {table}", FORM):
             fields[f"{FIELD}.checksum"] = files.checksum(table)
-    for field in {*HARMLESS, *stage.harmless, "data.path", FIELD} & fields.keys():
+    taught = teacher_folder(config) if name == "retrain" else None
+    if taught:
+        fields[f"{TEACHER}.checksum"] = files.checksum(taught / NETWORK)
+    for field in {*HARMLESS, *stage.harmless, *BY_CONTENT} & fields.keys():
         del fields[field]
     return fields | ({DATA_CHECKSUM: data_checksum} if data_checksum else {})
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from difnas_jax.deployment.exporters import export
-from difnas_jax.deployment.network import TrainedNetwork
-from difnas_jax.loading import folder_of
+from difnas_jax.deployment.network import TrainedNetwork, folder_of
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.processes import is_main_process
 
@@ -17,7 +16,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
     The folder is the run's own: what is in it is replaced as a whole.
     """
-    network = TrainedNetwork.read(folder_of(workdir))
+    network = TrainedNetwork.read(folder_of("stages", workdir))
     if not is_main_process():
         return
     with files.atomic_folder(workdir / artifacts.EXPORT) as folder:

@@ -13,6 +13,7 @@ from difnas_jax import data
 from difnas_jax.config.build import build_space, flat, given_architecture
 from difnas_jax.deployment.network import write_network
 from difnas_jax.deployment.preprocessing import Preprocessing
+from difnas_jax.deployment.teacher import teacher, teacher_facts, teacher_folder
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import FoundNetwork
@@ -99,10 +100,13 @@ def retrain_network(
         dtype=settings.dtype,
         rematerialize=settings.rematerialize,
     )
-    recipe = Recipe.of_retraining(config)
     variables = WEIGHTS[settings.weights].begin(config, workdir, model)
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
+    recipe = Recipe.of_retraining(config)
+    if taught := teacher_folder(config):
+        teach = teacher(config, normalizer, taught)
+        recipe = dataclasses.replace(recipe, teach=teach)
 
     measure = functools.partial(
         sums_of_examples,
@@ -148,6 +152,7 @@ def retrain_network(
         **validate(state.variables),
         **_tested(own.name, measure(state.variables, dataset.test)),
         "classes": list(dataset.classes),  # of what the network says, in its order
+        **teacher_facts(config),
         "seed": config.seed,
         "seconds": time.monotonic() - start,
     }

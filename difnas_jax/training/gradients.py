@@ -20,6 +20,7 @@ from difnas_jax.training.optim import Packed, Packing
 from difnas_jax.training.placements import PathsInOrder
 from difnas_jax.training.recipe import Recipe
 
+# `image`, `label` and, where the label is not all of the target, `target`.
 Batch = dict[str, Array]
 
 
@@ -152,7 +153,9 @@ def _loss_of_group(
     shared: Shared,
     group: PathsInOrder,
 ) -> tuple[Array, tuple[Any, ...]]:
-    """The sum of the smoothed losses of some paths, each times its weight.
+    """The sum of the losses of some paths, each times its weight.
+
+    The target of an image is its smoothed label, unless the batch has another.
 
     Returns:
       It; batch statistics, records, the same sum, cross-entropies in nats, sum of
@@ -171,10 +174,16 @@ def _loss_of_group(
         fair=recipe.fair and len(group.paths) == number_of_paths,
         method="follow",
     )
-    parts = share(shared.batch["label"], 0, group.positions, number_of_paths)
-    labels = jnp.stack(parts)  # [1 or G, B]
+
+    def seen(name: str) -> Array:  # [1 or G, B, ...]
+        parts = share(shared.batch[name], 0, group.positions, number_of_paths)
+        return jnp.stack(parts)
+
+    labels = seen("label")
     one_hot = jax.nn.one_hot(labels, logits.shape[-1])
     targets = optax.smooth_labels(one_hot, recipe.settings.label_smoothing)
+    if "target" in shared.batch:
+        targets = seen("target")
     losses = optax.softmax_cross_entropy(logits, targets).mean(-1)  # [G, B] -> [G]
     entropies = optax.softmax_cross_entropy(logits, one_hot).mean(-1)
     accuracies = (logits.argmax(-1) == labels).mean(-1)

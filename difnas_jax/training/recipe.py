@@ -28,6 +28,8 @@ from difnas_jax.training.paths import (
 )
 from difnas_jax.training.projection import UPDATES, Projection
 
+Teach = Callable[[dict[str, Array]], dict[str, Array]]
+
 
 class Remembers(NamedTuple):
     """One kind of memory.
@@ -76,6 +78,8 @@ class Recipe:
       memory: key of `MEMORIES`.
       update: key of `projection.UPDATES`.
       method: the section of the config with the settings of that row.
+      teach: a batch on the devices -> the same, with a `target` where labels are not
+        all that teaches.
     """
 
     settings: ConfigDict
@@ -89,6 +93,7 @@ class Recipe:
     memory: str
     update: str
     method: ConfigDict
+    teach: Teach = lambda batch: batch
 
     @classmethod
     def of_supernet(cls, config: ConfigDict) -> Self:

@@ -73,10 +73,13 @@ def train(
     state, train_step, paths = begin(model, variables, sampler, recipe, mesh, total)
     spec = PLACEMENTS[recipe.placement].batch
     rows = devices.own_rows(batches.batch_size, mesh, spec)
+    train_step = programs.of_network(
+        train_step, folder.name, "the update", model, batches.batch_size
+    )
     updates = Updates(
         total=total,
-        train_step=programs.of_network(
-            train_step, folder.name, "the update", model, batches.batch_size
+        train_step=lambda state, batch, paths: train_step(
+            state, recipe.teach(batch), paths
         ),
         paths=paths,
         batches=dataclasses.replace(batches, rows=rows),
