@@ -15,6 +15,7 @@ from difnas_jax.errors import require
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.jax_settings import standard_settings
+from difnas_jax.runtime.mesh import device_count
 from difnas_jax.runtime.versions import versions
 from difnas_jax.scoring.accuracy import path_accuracy
 from difnas_jax.spaces import SPACES
@@ -42,8 +43,9 @@ def load(
         the data.
 
     Raises:
-      InputError: no such network, or it is not trained to its end.
+      InputError: no such network, it is not trained to its end, or there is no device.
     """
+    device_count()
     workdir = given_path("run", run)
     require(workdir.is_dir(), "run", "the workdir of a run", repr(str(run)))
     if path:

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -25,6 +27,7 @@ from difnas_jax.deployment.network import AT_ONCE
 from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.jax_settings import lenient_modes
 from difnas_jax.scoring.accuracy import path_accuracy
 from difnas_jax.spaces import SPACES, build
 from difnas_jax.spaces.stored import KINDS, restored, stored
@@ -186,6 +189,51 @@ def test_the_strict_modes_of_a_notebook_do_not_matter(net, small_run, digits_tes
         for name in strict_modes:
             jax.config.update(name, "allow")
     np.testing.assert_array_equal(net.predict(image).logits, strict)
+
+
+def test_threads_leave_the_settings_of_jax_as_they_were(net, small_run, digits_test):
+    """And those of other threads alone, while a network is at work."""
+    image, seen = digits_test[0][0], []
+
+    def use():
+        difnas_jax.load(small_run)
+        for _ in range(3):
+            net.predict(image)
+
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    try:
+        threads = [threading.Thread(target=use) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        apply = lenient_modes()(lambda: seen.append(promotion()))
+        apply()
+        seen.append(promotion())
+        with ThreadPoolExecutor(1) as pool, lenient_modes():
+            seen.append(pool.submit(promotion).result())
+    finally:
+        jax.config.update("jax_numpy_rank_promotion", "allow")
+    assert seen == ["allow", "raise", "raise"]
+
+
+def promotion():
+    """The setting of this thread."""
+    return jax.config.jax_numpy_rank_promotion
+
+
+@pytest.mark.parametrize("platform", ["cuda", "bogus"])
+def test_without_a_device_nothing_is_said_of_the_run(small_run, tmp_path, platform):
+    image = tmp_path / "digit.png"
+    Image.new("L", (8, 8)).save(image)
+    run = subprocess.run(
+        [sys.executable, "-m", "difnas_jax", "predict", small_run, image],
+        env={**os.environ, "JAX_PLATFORMS": platform},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2 and run.stderr.count("\n") == 1
+    assert run.stderr.startswith("error: devices: expected some, JAX has none")
 
 
 def test_the_command_prints_a_line_for_each_file(

@@ -22,10 +22,11 @@ from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.config.ranges import check_numbers
 from difnas_jax.deployment.latency import measure
 from difnas_jax.deployment.timed_programs import Conditions
-from difnas_jax.errors import InputError, one_line, require
+from difnas_jax.errors import require
 from difnas_jax.models.network import DTYPES
 from difnas_jax.runtime import compilation
 from difnas_jax.runtime.given_paths import check_writable, given_path
+from difnas_jax.runtime.mesh import device_count
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.progress import working
 from difnas_jax.runtime.shutdown import Parser, exit_code
@@ -95,9 +96,6 @@ def _take_device(kind: str | None) -> None:
     """
     if kind == "cpu":  # where there is another device, JAX does not take it by itself
         jax.config.update("jax_platforms", kind)
-    try:
-        found = jax.default_backend()
-    except RuntimeError as error:
-        expected = f"a device that JAX finds ({one_line(error)})"
-        raise InputError(f"--device: expected {expected}, got {kind}") from error
+    device_count()
+    found = jax.default_backend()
     require(kind in (None, found), "--device", f"{found}, which JAX takes here", kind)

@@ -19,6 +19,7 @@ from difnas_jax.deployment.network import TrainedNetwork
 from difnas_jax.errors import InputError, require
 from difnas_jax.ops.layout import BATCH_LAST
 from difnas_jax.runtime import files
+from difnas_jax.runtime.mesh import device_count
 from difnas_jax.runtime.metrics import say
 
 # Images on which a form is compared, and by how much its logits may differ, as a share
@@ -130,8 +131,9 @@ def _cpu() -> Any:
     """A processor: on GPU and TPU, products of float32 are rounded.
 
     Raises:
-      InputError: JAX was told to leave it out.
+      InputError: JAX was told to leave it out, or has no device at all.
     """
+    device_count()
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError as error:

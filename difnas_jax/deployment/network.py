@@ -18,7 +18,7 @@ from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.checkpoint import Checkpoints
-from difnas_jax.runtime.jax_settings import standard_settings
+from difnas_jax.runtime.jax_settings import lenient_modes
 from difnas_jax.runtime.mesh import data_mesh, replicated
 from difnas_jax.runtime.versions import versions
 from difnas_jax.spaces.base import Architecture
@@ -84,7 +84,7 @@ class TrainedNetwork:
         """The architecture in one line."""
         return self.space.text(self.architecture)
 
-    @standard_settings()
+    @lenient_modes()
     def apply(self, images: ArrayLike) -> Array:
         """Normalised images float32[B, S, S, C] -> logits float32[B, num_classes]."""
         path = np.array(self.architecture, np.int32)
@@ -94,7 +94,7 @@ class TrainedNetwork:
     def _on_device(self) -> dict[str, Any]:
         return jax.device_put(self.variables)
 
-    @standard_settings()
+    @lenient_modes()
     def predict(self, images: Any) -> Predictions:
         """Classify images of any size.
 

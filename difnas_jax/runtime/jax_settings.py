@@ -1,6 +1,7 @@
 """Settings of JAX that the program relies on, whatever environment or notebook say."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,15 +22,41 @@ STANDARD: dict[str, Any] = {
     "jax_random_seed_offset": 0,
 }
 
+_lock = threading.Lock()
+_entered: list[dict[str, Any]] = []  # the settings before each use that goes on
+
 
 @contextlib.contextmanager
 def standard_settings() -> Iterator[None]:
-    """Use `STANDARD`, on all threads, and leave the settings as they were."""
-    before = {name: getattr(jax.config, name) for name in STANDARD}
-    for name, value in STANDARD.items():
-        jax.config.update(name, value)
+    """Use `STANDARD`, on all threads, and leave the settings as they were.
+
+    Where several threads do so, the last one to end leaves them as the first found
+    them.
+    """
+    with _lock:
+        found = {name: getattr(jax.config, name) for name in STANDARD}
+        _entered.append(_entered[0] if _entered else found)
+        _update(STANDARD)
     try:
         yield
     finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
+        with _lock:
+            before = _entered.pop()
+            if not _entered:
+                _update(before)
+
+
+def _update(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        jax.config.update(name, value)
+
+
+@contextlib.contextmanager
+def lenient_modes() -> Iterator[None]:
+    """No strict modes, on this thread alone: for what draws no random numbers."""
+    with (
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.transfer_guard("allow"),
+    ):
+        yield

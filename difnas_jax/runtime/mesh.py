@@ -25,17 +25,30 @@ def check_devices(expected: int) -> None:
     """
     wide = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
     require(not wide, "JAX_ENABLE_X64", "it unset, as networks are float32", wide)
-    try:
-        count = jax.device_count()
-    except (RuntimeError, AssertionError) as error:
-        none = f"devices: expected {expected or 'some'}, JAX has none"
-        raise InputError(f"{none}; see JAX_PLATFORMS ({one_line(error)})") from error
+    count = device_count(expected)
     if count < expected:
         raise InputError(
             f"devices: expected {expected}, got {count} {jax.default_backend()} "
             f"device(s) on {jax.process_count()} process(es); start the missing ones, "
             "or set devices to 0 to use those that are there"
         )
+
+
+def device_count(expected: int = 0) -> int:
+    """How many devices there are.
+
+    Args:
+      expected: how many should be, for the error.
+
+    Raises:
+      InputError: JAX has none: no device of the platform that `JAX_PLATFORMS` names, or
+        one that another program holds.
+    """
+    try:
+        return jax.device_count()
+    except (RuntimeError, AssertionError) as error:
+        none = f"devices: expected {expected or 'some'}, JAX has none"
+        raise InputError(f"{none}; see JAX_PLATFORMS ({one_line(error)})") from error
 
 
 def check_divides(name: str, batch_size: int) -> None:
