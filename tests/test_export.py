@@ -17,6 +17,7 @@ from difnas_jax.commands import export
 from difnas_jax.config.files import saved_config
 from difnas_jax.deployment import exporters, model_card, torch_files
 from difnas_jax.deployment.exporters import EXPORTERS
+from difnas_jax.errors import InputError
 from difnas_jax.main import main
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.markers import read_marker, write_marker
@@ -91,6 +92,15 @@ def test_the_card_says_how_good_it_is_and_how_it_was_found(exported, small_run):
     assert "was given, not searched" in model_card.text(net, False, [])
 
 
+def test_a_notebook_exports_a_network(small_run, tmp_path):
+    net = difnas_jax.load(small_run)
+    difnas_jax.export(net, tmp_path / "model", formats=["safetensors"], fold=True)
+    assert is_folded(tmp_path / "model")
+    for to, formats in ((tmp_path / "model", ["stablehlo"]), ("new", ["pickle"])):
+        with pytest.raises(InputError, match="to: .* exists|formats: .*pickle"):
+            difnas_jax.export(net, to, formats=formats)
+
+
 def test_two_exports_at_once_write_one_of_them(small_run, tmp_path, monkeypatch):
     """Whole: the second one finds the name taken, and leaves nothing."""
     text = model_card.text
@@ -116,7 +126,7 @@ def test_a_form_of_other_logits_is_refused(small_run, tmp_path, monkeypatch):
     )
     monkeypatch.setitem(EXPORTERS, "wrong", wrong)
     with pytest.raises(RuntimeError, match="wrong: logits differ by"):
-        exporters.export(difnas_jax.load(small_run), tmp_path, ["wrong"], False)
+        exporters.write_forms(difnas_jax.load(small_run), tmp_path, ["wrong"], False)
     assert not any(tmp_path.iterdir())
 
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import data
 from difnas_jax.config.build import build_space, flat, given_architecture
-from difnas_jax.deployment.network import write_network
+from difnas_jax.deployment import saved
 from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.deployment.teacher import teacher, teacher_facts, teacher_folder
 from difnas_jax.models.networks import network
@@ -86,7 +86,7 @@ def retrain_network(
       found: the network.
       workdir: of the run.
       folder: in it, of its checkpoints, metrics and result, and of what else it takes
-        to use the network (see `deployment.network`).
+        to use the network (see `deployment.saved`).
 
     Returns:
       What `result.json` holds; nothing of validation where there is no such split.
@@ -157,7 +157,7 @@ def retrain_network(
         "seconds": time.monotonic() - start,
     }
     if is_main_process():
-        write_network(
+        saved.write(
             own,
             model=model,
             architecture=architecture,
