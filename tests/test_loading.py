@@ -320,7 +320,7 @@ def test_what_cannot_be_loaded_is_one_line(small_run, tmp_path, monkeypatch):
         values = files.read_checked_json(network)
         values["preprocessing"][name] = value
         files.write_checked_json(network, values)
-        refused(lambda: difnas_jax.load(moved), str(network), "trained network")
+        refused(lambda: difnas_jax.load(moved), str(network), "a network that")
     network.unlink()
     refused(lambda: difnas_jax.load(moved), str(network), "is missing")
     network.write_text(whole)
