@@ -33,7 +33,7 @@ LAYERS, NETWORKS = 4, 3  # of random networks of equal layers
 IMAGE_SIZE, BATCH_SIZE, DRAWS = 32, 32, 2  # of the depth
 # The config fields on which a summary depends.
 FIELDS = ("seed", "space", "method.kernels", "method.depthwise", "method.activation")
-FIELDS += ("method.layer_indicator",)
+FIELDS += ("method.layer_indicator", "method.block_scale", "method.logit_gammas")
 Values = dict[str, Any]
 
 
@@ -69,12 +69,15 @@ def block_rows(
       Rows of `op`, `stride`, the columns of `singular_values.against_law`, and
       `plain_mean` and `plain_spread`, the same measured without batch norm.
     """
-    rule = Initialisation(config.method.kernels, config.method.depthwise)
+    method = config.method
+    fixed = Initialisation(method.kernels, method.depthwise)
+    searched = fixed._replace(block_scale=method.block_scale)
     space: Any = build.build_wiring(config).sampled  # `ImageSpace`
     pairs, rows = blocks(space), []
     for number, (op, stride) in enumerate(pairs, start=1):
         say(f"block {number}/{len(pairs)}: {op.name}, stride {stride}")
         case = reduced(op, activation, stride, CHANNELS, SIDE)
+        rule = searched if op in space.ops else fixed
         plain = [measure(case, rule, seed, batch_norm=False) for seed in SEEDS]
         for row in against_law(case, rule, SEEDS):
             found = np.mean([parts[row["part"]] for parts in plain], 0).tolist()
@@ -94,7 +97,11 @@ def depth_and_roles(config: ConfigDict, activation: str) -> Values:
     small.space.image_size = min(config.space.image_size, IMAGE_SIZE)
     model, method = build_supernet(small), config.method
     variables = initialize(
-        model, config.seed, kernels=method.kernels, depthwise=method.depthwise
+        model,
+        config.seed,
+        kernels=method.kernels,
+        depthwise=method.depthwise,
+        block_scale=method.block_scale,
     )
     roles = role_rows(variables["params"], activation, method.kernels)
     if not {op.kind for op in model.space.ops} <= TRANSFER.keys():
@@ -106,7 +113,8 @@ def depth_and_roles(config: ConfigDict, activation: str) -> Values:
         make_probe(model), "depth", "the probe", model, BATCH_SIZE
     )
     found = passes(probe, model, variables, batches, config.seed)
-    columns = depth(found, model, Start(activation, method.kernels == "looks_linear"))
+    aligned = method.kernels == "looks_linear"
+    columns = depth(found, model, Start(activation, aligned, method.block_scale))
     values = {name: listed(column) for name, column in columns.items()}
     return {"roles": roles, "depth": values}
 
