@@ -15,7 +15,7 @@ from difnas_jax import data
 from difnas_jax.config.build import build_wiring
 from difnas_jax.data import Loader, TrainBatches
 from difnas_jax.errors import Stopped
-from difnas_jax.runtime.mesh import data_mesh, own_rows, rounded_up, shard_batch
+from difnas_jax.runtime.mesh import data_mesh, evenly, own_rows, shard_batch
 from difnas_jax.runtime.progress import Progress
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.scoring.indicators import INDICATORS, Evidence, PathLosses
@@ -38,18 +38,19 @@ def full_evidence(config: ConfigDict, trained: TrainedSupernet) -> Evidence:
 def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
     """Losses of `method.measured_batches` x `SETS` strictly fair sets of paths.
 
-    The batches are the ones that would train next, augmented likewise, and rounded up
-    to a multiple of the devices; every path sees all images of a batch, and the
-    statistics of its batch norms are those of the batch.
+    The batches are the ones that would train next, augmented likewise; every path sees
+    all images of a batch, and the statistics of its batch norms are those of the batch.
+    Where devices do not divide a batch, each has all of it.
 
     Raises:
       Stopped: a signal was received; what was measured is lost.
     """
     dataset, mesh = data.load(config), data_mesh()
     normalizer = data.Normalizer.of(config, dataset.train)
-    size = rounded_up(config.supernet.batch_size)
+    size = config.supernet.batch_size
+    spec = evenly(size, mesh)
     batches = TrainBatches.of(config, dataset.train, normalizer, size)
-    batches = dataclasses.replace(batches, rows=own_rows(size, mesh))
+    batches = dataclasses.replace(batches, rows=own_rows(size, mesh, spec))
     steps = range(trained.step, trained.step + config.method.measured_batches)
     program = programs.of_network(
         programs.compiled(
@@ -70,7 +71,8 @@ def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
                 raise Stopped("stopped by a signal; the losses so far are lost")
             keys = jax.random.split(stream(config.seed, "measured paths", step), SETS)
             sets = np.asarray(draw(keys))  # [SETS, K, L]
-            placed = shard_batch({**batch, "mask": np.ones(len(batch["label"]))}, mesh)
+            masked = {**batch, "mask": np.ones(len(batch["label"]))}
+            placed = shard_batch(masked, mesh, spec)
             sums = program(trained.variables, placed, sets.reshape(-1, sets.shape[-1]))
             paths.append(sets)
             losses.append(np.asarray(sums["loss"] / size).reshape(sets.shape[:2]))
