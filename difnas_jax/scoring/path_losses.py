@@ -22,7 +22,7 @@ from difnas_jax.scoring.indicators import INDICATORS, Evidence, PathLosses
 from difnas_jax.scoring.trained_supernet import TrainedSupernet, evidence_of
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import sums_by_path
-from difnas_jax.training.paths import stream, strict_fair
+from difnas_jax.training.paths import paths_per_update, stream, strict_fair
 
 SETS = 2  # strictly fair sets of paths of a batch
 
@@ -33,6 +33,15 @@ def full_evidence(config: ConfigDict, trained: TrainedSupernet) -> Evidence:
     if not INDICATORS[config.method.indicator].measures:
         return evidence
     return dataclasses.replace(evidence, measured=measured_losses(config, trained))
+
+
+def measured_images(config: ConfigDict) -> int:
+    """How many images pass through a path for what the indicator measures."""
+    if not INDICATORS[config.method.indicator].measures:
+        return 0
+    paths = paths_per_update(strict_fair(build_wiring(config).sampled))
+    images = config.method.measured_batches * config.supernet.batch_size
+    return images * SETS * paths
 
 
 def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
