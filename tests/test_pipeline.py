@@ -141,8 +141,7 @@ def test_losses_are_measured_on_the_batches_that_would_train_next(finished, size
     np.testing.assert_array_equal(measured.paths, again.paths)
     assert measured.losses.shape == measured.paths.shape[:2] == (2 * SETS, 2)
     dataset = data.load(config)
-    normalizer = data.Normalizer.of(config, dataset.train)
-    batches = data.TrainBatches.of(config, dataset.train, normalizer, size)
+    batches = data.TrainBatches.of(config, dataset.train, size)
     batch, path = batches[trained.step], measured.paths[0, 0]
     logits: Any = trained.model.apply(trained.variables, batch["image"], path, True)
     expected = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])

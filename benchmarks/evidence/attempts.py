@@ -174,10 +174,8 @@ def trained(training: Training, flags: argparse.Namespace) -> Trained:
     """Train a supernet."""
     config, total = config_of(training, flags), flags.updates
     fixed = np.array([int(layer) for layer in flags.fixed.split(",") if layer], int)
-    dataset = data.load(config)
-    normalizer = data.Normalizer.of(config, dataset.train)
-    size = config.supernet.batch_size
-    batches = data.TrainBatches.of(config, dataset.train, normalizer, size)
+    images, size = data.load(config).train, config.supernet.batch_size
+    batches = data.TrainBatches.of(config, images, size)
     net, sampler = build_supernet(config), build_sampler(config)
     space = build_wiring(config).searched
     variables = initial_variables(config, net)

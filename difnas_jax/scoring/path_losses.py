@@ -55,10 +55,9 @@ def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
       Stopped: a signal was received; what was measured is lost.
     """
     dataset, mesh = data.load(config), data_mesh()
-    normalizer = data.Normalizer.of(config, dataset.train)
     size = config.supernet.batch_size
     spec = evenly(size, mesh)
-    batches = TrainBatches.of(config, dataset.train, normalizer, size)
+    batches = TrainBatches.of(config, dataset.train, size)
     batches = dataclasses.replace(batches, rows=own_rows(size, mesh, spec))
     steps = range(trained.step, trained.step + config.method.measured_batches)
     program = programs.of_network(

@@ -102,7 +102,7 @@ def retrain_network(
     recipe = Recipe.of_retraining(config)
     variables = WEIGHTS[settings.weights].begin(config, workdir, model)
     dataset, mesh = data.load(config), data_mesh()
-    normalizer = data.Normalizer.of(config, dataset.train)
+    batches = data.TrainBatches.of(config, dataset.train, settings.batch_size)
 
     measure = functools.partial(
         sums_of_examples,
@@ -117,7 +117,7 @@ def retrain_network(
         ),
         path=architecture,
         batch_size=settings.batch_size,
-        normalizer=normalizer,
+        normalizer=batches.normalizer,
         mesh=mesh,
     )
 
@@ -132,9 +132,7 @@ def retrain_network(
         model=model,
         variables=split(variables, recipe.fates(variables["params"])),
         sampler=fixed(architecture),
-        batches=data.TrainBatches.of(
-            config, dataset.train, normalizer, settings.batch_size
-        ),
+        batches=batches,
         recipe=recipe,
         mesh=mesh,
         folder=own,
@@ -156,7 +154,7 @@ def retrain_network(
             own,
             model=model,
             architecture=architecture,
-            preprocessing=Preprocessing.of(config, normalizer, dataset.classes),
+            preprocessing=Preprocessing.of(config, batches.normalizer, dataset.classes),
             facts={
                 **result,
                 "found": dataclasses.asdict(found),
