@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog=COMMAND, allow_abbrev=False)
+    parser = Parser(prog=COMMAND)
     parser.add_argument("--figure", action="store_true", help="draw it again alone")
     if not parser.parse_args(argv).figure:
         source = provenance(COMMAND, 0)

@@ -94,12 +94,7 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     Raises:
       InputError: a config given twice, or invalid numbers.
     """
-    parser = Parser(
-        prog="python -m difnas_jax compare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("python -m difnas_jax compare", __doc__)
     add = parser.add_argument
     add("configs", nargs="+", metavar="NAME[:ARGUMENTS]")
     add("--seeds", default="0", metavar="N,N,...")
