@@ -22,10 +22,10 @@ from difnas_jax.isometry.composition import Law, repeated
 from difnas_jax.isometry.depth import TRANSFER, Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
 from difnas_jax.isometry.singular_values import against_law, flatten, measure, moments
-from difnas_jax.models.initializers import DEPTHWISE_ROLES, WHOLE_BLOCKS, initialize
+from difnas_jax.models.initializers import DEPTHWISE_ROLES, WHOLE_BLOCKS
 from difnas_jax.models.orthogonal import BLOCK_ROLES, stacked_haar
 from difnas_jax.training import programs
-from difnas_jax.training.recipe import build_supernet
+from difnas_jax.training.recipe import build_supernet, initial_parameters
 
 CHANNELS, SIDE = 16, 6  # of the inputs of a block
 SEEDS = range(2)
@@ -96,18 +96,11 @@ def depth_and_roles(config: ConfigDict, activation: str) -> Values:
     small = copy.deepcopy(config)
     small.space.image_size = min(config.space.image_size, IMAGE_SIZE)
     model, method = build_supernet(small), config.method
-    variables = initialize(
-        model,
-        config.seed,
-        kernels=method.kernels,
-        depthwise=method.depthwise,
-        block_scale=method.block_scale,
-    )
-    roles = role_rows(variables["params"], activation, method.kernels)
+    params = initial_parameters(config, model)
+    roles = role_rows(params, activation, method.kernels)
     if not {op.kind for op in model.space.ops} <= TRANSFER.keys():
         return {"roles": roles, "depth": None}
-    variables = {**variables, "batch_stats": {}}
-    variables = jax.tree.map(jnp.asarray, variables)
+    variables = jax.tree.map(jnp.asarray, {"params": params, "batch_stats": {}})
     batches = _noise(small)
     probe = programs.of_network(
         make_probe(model), "depth", "the probe", model, BATCH_SIZE

@@ -193,15 +193,22 @@ def initial_variables(config: ConfigDict, model: Network) -> dict[str, Any]:
 
     `batch_stats` is empty: a supernet keeps no running statistics.
     """
-    method, recipe = config.method, Recipe.of_supernet(config)
-    params = initialize(
+    params = initial_parameters(config, model)
+    fates = Recipe.of_supernet(config).fates(params)
+    return split({"params": params, "batch_stats": {}}, fates)
+
+
+def initial_parameters(config: ConfigDict, model: Network) -> dict[str, Any]:
+    """All parameters with which the supernet of a config starts, nested."""
+    method = config.method
+    variables = initialize(
         model,
         config.seed,
         kernels=method.kernels,
         depthwise=method.depthwise,
         block_scale=method.block_scale,
-    )["params"]
-    return split({"params": params, "batch_stats": {}}, recipe.fates(params))
+    )
+    return variables["params"]
 
 
 def build_sampler(config: ConfigDict) -> Sampler:
