@@ -40,9 +40,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     Raises:
       InputError: a value that cannot be.
     """
-    layout = argparse.RawDescriptionHelpFormatter
-    program = "python -m difnas_jax export"
-    parser = Parser(program, description=__doc__, formatter_class=layout)
+    parser = Parser("python -m difnas_jax export", __doc__)
     loading.add_arguments(parser)
     text = "the name of a folder that is made"
     parser.add_argument("--to", required=True, metavar="DIR", help=text)

@@ -39,9 +39,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     Raises:
       InputError: a value that cannot be.
     """
-    layout = argparse.RawDescriptionHelpFormatter
-    program = "python -m difnas_jax predict"
-    parser = Parser(program, description=__doc__, formatter_class=layout)
+    parser = Parser("python -m difnas_jax predict", __doc__)
     loading.add_arguments(parser)
     parser.add_argument("files", metavar="FILE", nargs="+", help="an image")
     text = "how many classes to print (1)"

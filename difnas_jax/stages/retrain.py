@@ -102,10 +102,10 @@ def retrain_network(
     )
     variables = WEIGHTS[settings.weights].begin(config, workdir, model)
     dataset, mesh = data.load(config), data_mesh()
-    normalizer = data.Normalizer.of(config, dataset.train)
+    batches = data.TrainBatches.of(config, dataset.train, settings.batch_size)
     recipe = Recipe.of_retraining(config)
     if taught := teacher_folder(config):
-        teach = teacher(config, normalizer, taught)
+        teach = teacher(config, batches.normalizer, taught)
         recipe = dataclasses.replace(recipe, teach=teach)
 
     measure = functools.partial(
@@ -121,7 +121,7 @@ def retrain_network(
         ),
         path=architecture,
         batch_size=settings.batch_size,
-        normalizer=normalizer,
+        normalizer=batches.normalizer,
         mesh=mesh,
     )
 
@@ -136,9 +136,7 @@ def retrain_network(
         model=model,
         variables=split(variables, recipe.fates(variables["params"])),
         sampler=fixed(architecture),
-        batches=data.TrainBatches.of(
-            config, dataset.train, normalizer, settings.batch_size
-        ),
+        batches=batches,
         recipe=recipe,
         mesh=mesh,
         folder=own,
@@ -161,7 +159,7 @@ def retrain_network(
             own,
             model=model,
             architecture=architecture,
-            preprocessing=Preprocessing.of(config, normalizer, dataset.classes),
+            preprocessing=Preprocessing.of(config, batches.normalizer, dataset.classes),
             facts={
                 **result,
                 "found": dataclasses.asdict(found),
