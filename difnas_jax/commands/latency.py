@@ -1,7 +1,7 @@
 """Time every op of a space on this device, for searches under a bound on latency.
 
-    python -m difnas_jax latency --config=digits
-    python -m difnas_jax latency --config=mbv2 --device=cpu --batch=8 --to=cpu.json
+    difnas-jax latency --config=digits
+    difnas-jax latency --config=mbv2 --device=cpu --batch=8 --to=cpu.json
 
 Writes milliseconds by layer and op, and prints how well their sums predict whole
 networks. A search reads the file (`search.latency`) and keeps to a bound on the sum
@@ -53,7 +53,7 @@ def parse_flags(
       InputError: a flag or a value that is not allowed.
     """
     parser = Parser(
-        prog="python -m difnas_jax latency",
+        prog="difnas-jax latency",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -1,7 +1,7 @@
 """Classify images with the network of a run.
 
-    python -m difnas_jax predict runs/demo three.png seven.png
-    python -m difnas_jax predict runs/demo photos/*.jpg --top=3 --search=small
+    difnas-jax predict runs/demo three.png seven.png
+    difnas-jax predict runs/demo photos/*.jpg --top=3 --search=small
 
 Prints a line for each file: its likeliest classes with their probabilities. Needs
 neither the data nor the config file of the run, and changes nothing in it.
@@ -35,7 +35,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
       InputError: a value that cannot be.
     """
     layout = argparse.RawDescriptionHelpFormatter
-    program = "python -m difnas_jax predict"
+    program = "difnas-jax predict"
     parser = Parser(program, description=__doc__, formatter_class=layout)
     loading.add_arguments(parser)
     parser.add_argument("files", metavar="FILE", nargs="+", help="an image")

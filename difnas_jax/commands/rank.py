@@ -1,8 +1,8 @@
 r"""Training-free scores against a benchmark table of trained networks.
 
-    python -m difnas_jax rank nas_bench_201 --table=nb201.csv \
+    difnas-jax rank nas_bench_201 --table=nb201.csv \
         --data=cifar10.npz --scores=nwot,jacov --combine sum_log_rank:jacov+params
-    python -m difnas_jax rank nas_bench_201 --table=nb201.csv --csv columns.csv
+    difnas-jax rank nas_bench_201 --table=nb201.csv --csv columns.csv
 
 Writes a file of columns for each repeat, `columns-seed0.csv`, and then the ranking:
 `ranking.md`, `.csv`, `.json` and `.html`, and `scores.csv` with the scores of every
@@ -134,7 +134,7 @@ def parse_flags(
       InputError: a flag or a value that is not allowed.
     """
     parser = shutdown.Parser(
-        prog="python -m difnas_jax rank",
+        prog="difnas-jax rank",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -174,7 +174,7 @@ def retrain_network(
 
 
 def _tested(title: str, sums: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The result on the test split; a warning, also printed, where chance explains it."""
+    """The result on the test split; a warning, also printed, if chance explains it."""
     test, share = means(sums), chance(sums)
     accuracy, examples = test["accuracy"], int(test.pop("examples"))
     say(f"{title}: accuracy {accuracy:.2%} on test, chance {share:.2%}")
