@@ -304,7 +304,7 @@ DATA = [
     (npz(y_test=np.array([{}] * 40)), "data.path", "data.npz"),  # would need pickle
     (outside(), "data.path", "data.npz", "../../outside"),
     (npz(y_train=None), "data.path", "data.npz", "x_train", "y_train"),
-    (npz(x_test=None, y_test=None), "data.path", "data.npz", "x_test"),
+    (npz(x_test=None), "data.path", "data.npz", "x_test"),
     (npz(z=images()), "data.path", "data.npz", "z"),
     (npz(x_train=images(kind=np.float32)), "train images", "uint8", "float32"),
     (npz(x_train=images(count=39)), "train labels", "39", "40"),

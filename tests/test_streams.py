@@ -402,7 +402,7 @@ def test_malformed_folders(tree, tmp_path, change, field, value, refused):
         ({"name": "imagenet2012"}, "data.name", "tfds build imagenet2012 "),
         ({"name": "cifar10:1.0.0"}, "data.name", "version 3.0.2"),
         ({"test_split": "val"}, "data.test_split", "'val'"),
-        ({"train_split": ""}, "data.train_split", "empty"),
+        ({"train_split": ""}, "data.train_split", "''"),
         ({"workers": 1, "path": "/nowhere"}, "data.name", "/nowhere/cifar10 "),
     ],
 )
