@@ -26,7 +26,7 @@ def load(
     *,
     search: str = "",
     rank: int = 0,
-    path: str | Sequence[int] | Sequence[str] = "",
+    path: str | Sequence[int] | Sequence[str] | None = None,
 ) -> TrainedNetwork:
     """The network that a run retrained, or a subnet of its supernet.
 
@@ -48,7 +48,9 @@ def load(
     device_count()
     workdir = given_path("run", run)
     require(workdir.is_dir(), "run", "the workdir of a run", repr(str(run)))
-    if path:
+    fits = isinstance(rank, int) and rank >= 0
+    require(fits, "rank", "0 for the best network, 1 for the next, ...", repr(rank))
+    if path is not None:
         other = {"search": search, "rank": rank}
         for name, value in other.items():
             require(not value, name, "none beside a path of the supernet", repr(value))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import sys
@@ -90,6 +91,25 @@ def test_the_card_says_how_good_it_is_and_how_it_was_found(exported, small_run):
     assert "was given, not searched" in model_card.text(net, False, [])
 
 
+def test_two_exports_at_once_write_one_of_them(small_run, tmp_path, monkeypatch):
+    """Whole: the second one finds the name taken, and leaves nothing."""
+    text = model_card.text
+
+    def meanwhile(net, fold, usages):
+        monkeypatch.setattr(model_card, "text", text)
+        monkeypatch.setattr(os, "getpid", lambda: 1)  # another process
+        assert export.main([str(small_run), "--to=model", "--fold"]) == 0
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
+        return text(net, fold, usages)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(model_card, "text", meanwhile)
+    assert export.main([str(small_run), "--to=model"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert is_folded(tmp_path / "model")
+
+
 def test_a_form_of_other_logits_is_refused(small_run, tmp_path, monkeypatch):
     wrong = exporters.Exporter(
         lambda *_: None, lambda _, pixels: np.zeros((len(pixels), 10)), ""
@@ -176,7 +196,7 @@ def test_the_stage_is_complete_or_written_again(small_run, tmp_path, capsys):
     assert not is_folded(folder)
     # Killed while it wrote, with what it wrote and what was there before.
     write_marker(workdir, {**marker, "complete": False})
-    left = workdir / ".export.tmp"
+    left = workdir / ".export.1.tmp"
     left.mkdir()
     (left / "half").write_text("")
     (folder / "old").write_text("")

@@ -168,6 +168,24 @@ def test_the_torch_module_trains(tmp_path):
     assert same == {"mean", "std"}
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_the_torch_module_computes_in_the_dtype_of_its_weights(dtype, tmp_path):
+    """Pixels of any dtype become that, and whole numbers to 255 are exact in each."""
+    torch = pytest.importorskip("torch", reason="PyTorch is an extra")
+    net, pixels, run = case("digits")
+    torch_files.write(net, False, tmp_path)
+    model = torch_files.loaded(tmp_path)[1].to(getattr(torch, dtype))
+    images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
+    with torch.no_grad():
+        logits = model(images)
+        assert torch.equal(model(images.float()), logits)
+    expected = np.asarray(run(net.variables))
+    rounding = max(1e-5, 8 * torch.finfo(logits.dtype).eps)
+    difference = np.abs(logits.double().numpy() - expected).max()
+    assert logits.dtype == getattr(torch, dtype)
+    assert difference < rounding * max(1.0, np.abs(expected).max())
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_every_weight_of_every_space_is_exported(name):
     """As many as the costs say, whatever is on the path."""

@@ -1,6 +1,7 @@
 """A trained network in the user's hands: load it, and classify images with it."""
 
 import dataclasses
+import functools
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -219,7 +221,7 @@ def test_threads_leave_the_settings_of_jax_as_they_were(net, small_run, digits_t
 
 def promotion():
     """The setting of this thread."""
-    return jax.config.jax_numpy_rank_promotion
+    return getattr(jax.config, "jax_numpy_rank_promotion")  # noqa: B009, for pyright
 
 
 @pytest.mark.parametrize("platform", ["cuda", "bogus"])
@@ -270,12 +272,19 @@ def test_what_cannot_be_loaded_is_one_line(small_run, tmp_path, monkeypatch):
     refused(lambda: difnas_jax.load(tmp_path / "none"), "run", "none")
     refused(lambda: difnas_jax.load(tmp_path), "retrain/result.json")
     refused(lambda: difnas_jax.load(small_run, rank=1), "rank", "0 to 0", "1")
+    ranks: tuple[Any, ...] = ("1", 1.0, -1)
+    for rank in ranks:
+        load = functools.partial(difnas_jax.load, small_run, rank=rank)
+        refused(load, "rank", "0 for the best", repr(rank))
     refused(lambda: difnas_jax.load(small_run, search="x"), "search", "none")
     monkeypatch.delitem(SPACES, "kills", raising=False)
     refused(lambda: difnas_jax.load(small_run, path="0,0"), "path", "'kills'")
     load_config(SMALL)  # which registers its space
     refused(lambda: difnas_jax.load(small_run, path="k3e3"), "path", "2 op indices")
     refused(lambda: difnas_jax.load(small_run, path=(0, 0), rank=1), "rank", "path")
+    for nothing in ((), "", []):
+        load = functools.partial(difnas_jax.load, small_run, path=nothing)
+        refused(load, "path", "unknown op ''")
     moved = shutil.copytree(small_run, tmp_path / "run")
     config = files.read_json(moved / "config.json")
     del config["search"]["keep"]
@@ -338,7 +347,7 @@ def test_what_is_no_image_is_one_line(net, tmp_path):
     refused(lambda: net.predict(np.zeros((1, 0, 0, 1), np.uint8)), "uint8[0, 0, 1]")
     refused(lambda: net.predict(np.zeros((8, 8, 4), np.uint8)), "alpha", "[8, 8, 4]")
     refused(lambda: net.predict(np.zeros(8, np.uint8)), "uint8[8]")
-    for other in (None, b"bytes", 3):
+    for other in (None, b"bytes", 3, memoryview(b"bytes")):
         refused(lambda other=other: net.predict(other), "images", type(other).__name__)
     coloured = dataclasses.replace(net.preprocessing, channels=3)
     in_front = np.zeros((3, 8, 8), np.uint8)

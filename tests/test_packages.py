@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from jobs import ROOT
 
+from difnas_jax.runtime import provenance
+
 sdists = pytest.importorskip("hatchling.builders.sdist", reason="no hatchling here")
 wheels = pytest.importorskip("hatchling.builders.wheel", reason="no hatchling here")
 FOLDERS = {"configs": "*.py", "launch": "*", "notebooks": "*.ipynb"}
@@ -39,10 +41,15 @@ def files(folder, pattern="*"):
     return {name for name in names if "__pycache__" not in name}
 
 
+def record_of(wheel):
+    """Every file with its checksum."""
+    (name,) = (name for name in wheel.namelist() if name.endswith("/RECORD"))
+    return sorted(wheel.read(name).splitlines())
+
+
 def test_the_sdist_makes_the_wheel_of_the_checkout(built):
     _, ours, its = built
-    contents = [{file.filename: file.CRC for file in w.infolist()} for w in (ours, its)]
-    assert contents[0] == contents[1]
+    assert record_of(ours) == record_of(its)
 
 
 def test_the_wheel_has_the_package_and_the_folders_that_come_with_it(built):
@@ -52,6 +59,9 @@ def test_the_wheel_has_the_package_and_the_folders_that_come_with_it(built):
         shipped = files(ROOT / folder, pattern)
         assert shipped
         expected |= {f"difnas_jax/{folder}/{name}" for name in shipped}
+    if commit := provenance.facts()["commit"]:
+        expected.add("difnas_jax/COMMIT")
+        assert wheel.read("difnas_jax/COMMIT").decode().strip() == commit
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert names == expected and "difnas_jax/py.typed" in names
 
@@ -74,7 +84,9 @@ def test_the_wheel_works_without_the_checkout(built, tmp_path):
         "from difnas_jax.config import files;"
         "files.load_config('mbv2:smoke'), files.load_config('spos:digits');"
         "print(*files.shipped_configs().values(), sep='\\n');"
-        "print(files.shipped('launch'), files.shipped('notebooks'), sep='\\n')"
+        "print(files.shipped('launch'), files.shipped('notebooks'), sep='\\n');"
+        "from difnas_jax.runtime import provenance;"
+        "print(provenance.facts()['commit'] or '-')"
     )
     output = subprocess.check_output(
         [sys.executable, "-c", code],
@@ -82,7 +94,9 @@ def test_the_wheel_works_without_the_checkout(built, tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
         text=True,
     )
-    *configs, launch, notebooks = map(Path, output.splitlines())
+    *lines, commit = output.splitlines()
+    assert commit == (provenance.facts()["commit"] or "-")
+    *configs, launch, notebooks = map(Path, lines)
     assert len(configs) == len(files(ROOT / "configs", "*.py"))
     inside = tmp_path / "site" / "difnas_jax"
     assert all(path.is_relative_to(inside / "configs") for path in configs)

@@ -72,7 +72,8 @@ def parse_flags(
     check_numbers(config)
     require(flags.batch >= 1, "--batch", "1 or more", flags.batch)
     path = given_path("--to", flags.to)
-    require(not path.is_dir(), "--to", "a file", repr(flags.to))
+    fits = path.is_file() or not path.exists()
+    require(fits, "--to", "a file, or the name of a new one", repr(flags.to))
     check_writable("--to", path, path.parent)
     return config, flags, path
 

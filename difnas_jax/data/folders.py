@@ -95,9 +95,9 @@ def _folders(path: Path, root: Path, left_out: LeftOut) -> list[str]:
         raise InputError(
             f"data.path: expected a folder {path} of class folders ({error.strerror}); "
             f"in {root}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}; the names "
-            "of the splits are data.train_split, data.validation_split, data.test_split; "
-            "if these are the classes, give --config.data.train_split= and "
-            "--config.data.test_split= (no names)"
+            "of the splits are data.train_split, data.validation_split and "
+            "data.test_split; if these are the classes, give no names: "
+            "--config.data.train_split= --config.data.test_split="
         ) from error
     if not found:
         raise InputError(f"data.path: expected folders in {path}, it has none")

@@ -94,7 +94,9 @@ class Preprocessing:
             return [images]
         if not hasattr(images, "__array__"):
             expected = "images: expected files or arrays"
-            if isinstance(images, bytes) or not isinstance(images, Iterable):
+            if isinstance(images, bytes | memoryview) or not isinstance(
+                images, Iterable
+            ):
                 raise InputError(f"{expected}, got {type(images).__name__}")
             return list(images)
         array, channels = np.asarray(images), (1, 3, self.channels)

@@ -5,6 +5,7 @@ import json
 import logging
 import runpy
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from difnas_jax.deployment.network import TrainedNetwork
 from difnas_jax.deployment.torch_form import structure, tensors
 from difnas_jax.runtime import files
 
+# What PyTorch 2.13 says of itself while it exports.
+DEPRECATED = r"`isinstance\(treespec, LeafSpec\)` is deprecated"
 WEIGHTS, MODULE, ONNX = "model.safetensors", "network.py", "model.onnx"
 SOURCE = Path(__file__).with_name("torch_network.py")
 USAGE = """\
@@ -88,15 +91,17 @@ def write_onnx(network: TrainedNetwork, fold: bool, folder: Path) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     space = network.space
     shape = 2, space.image_channels, space.image_size, space.image_size
-    program = torch.onnx.export(
-        model,
-        (torch.zeros(shape, dtype=torch.uint8),),
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", DEPRECATED, FutureWarning)
+        program = torch.onnx.export(
+            model,
+            (torch.zeros(shape, dtype=torch.uint8),),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
     with files.atomic_write(folder / ONNX, "wb") as file:
         file.write(program.model_proto.SerializeToString())
 

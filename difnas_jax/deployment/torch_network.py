@@ -237,7 +237,8 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[B, C, H, W], uint8 or float from 0 to 255 -> logits [B, classes]."""
-        hidden = self.features((images.float() / 255 - self.mean) / self.std)
+        images = images.to(self.mean.dtype)  # in which all weights are
+        hidden = self.features((images / 255 - self.mean) / self.std)
         return self.classifier(self.dropout(hidden.mean((2, 3))))
 
 

@@ -19,8 +19,9 @@ def facts() -> dict[str, str]:
 
     Returns:
       `command`: as the process was started, quoted for a shell; in a notebook, that of
-      its kernel. `commit`: of the checkout that runs, with `-dirty` where files differ
-      from it; empty for an installed package. `device`: see `device`. `date`: UTC now.
+      its kernel. `commit`: of the checkout that runs or that the package was built of,
+      with `-dirty` where files differed from it; empty where it is not known.
+      `device`: see `device`. `date`: UTC now.
     """
     now = datetime.datetime.now(datetime.UTC)
     return {
@@ -56,7 +57,8 @@ def processor() -> str:
 def _commit() -> str:
     # A package installed inside of another project's checkout is no part of it.
     if not (CHECKOUT / ".git").exists():
-        return ""
+        built = CHECKOUT / "difnas_jax" / "COMMIT"  # by hatch_build.py
+        return built.read_text().strip() if built.exists() else ""
     ask = "git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=40"
     try:
         answer = subprocess.run(
