@@ -1,8 +1,8 @@
 """Convert data sets between the forms that the sources read.
 
-    python -m difnas_jax prepare folder:/data/imagenet tfds:/data/tfds/imagenet2012
-    python -m difnas_jax prepare tfds:/data/tfds/cifar10 arrays:cifar10.npz
-    python -m difnas_jax prepare jpegs:cifar10_jpeg.npz tfds:/data/tfds/cifar10
+    difnas-jax prepare folder:/data/imagenet tfds:/data/tfds/imagenet2012
+    difnas-jax prepare tfds:/data/tfds/cifar10 arrays:cifar10.npz
+    difnas-jax prepare jpegs:cifar10_jpeg.npz tfds:/data/tfds/cifar10
 
 SOURCE and TARGET are KIND:PATH:
   arrays:FILE.npz
