@@ -63,7 +63,7 @@ def parse_arguments(
     Raises:
       InputError: an unknown kind, or a malformed value.
     """
-    parser = Parser("python -m difnas_jax prepare", __doc__)
+    parser = Parser("difnas-jax prepare", __doc__)
     parser.add_argument("source", metavar="SOURCE")
     parser.add_argument("target", metavar="TARGET")
     parser.add_argument("--size", type=int, default=0, metavar="PIXELS")

@@ -183,8 +183,7 @@ def default() -> ConfigDict:
     # helps a short training where all of its weights were trained.
     config.retrain.weights = "new"
     # The workdir of a run whose retrained network teaches this one: its probabilities
-    # of each training image, as augmented, make up this share of the target, and the
-    # label the rest. Empty: labels alone.
+    # make up this share of each target, and the label the rest. Empty: labels alone.
     config.retrain.teacher = ""
     config.retrain.teacher_share = 0.5
     # New kernels, as `method.kernels`.
