@@ -9,7 +9,8 @@ import numpy as np
 
 from difnas_jax.config.build import architecture_of, build_wiring
 from difnas_jax.config.files import saved_config
-from difnas_jax.deployment.network import TrainedNetwork, folder_of
+from difnas_jax.deployment import saved
+from difnas_jax.deployment.network import TrainedNetwork
 from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.errors import require
 from difnas_jax.runtime import artifacts, files
@@ -60,7 +61,7 @@ def load(
     if search:
         workdir = _named(workdir, search)
     with standard_settings():
-        return TrainedNetwork.read(folder_of("run", workdir, rank))
+        return saved.read(saved.folder_of("run", workdir, rank))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,9 @@ def _named(workdir: Path, name: str) -> Path:
     """The workdir of a named search."""
     folder = workdir / artifacts.SEARCHES
     known = sorted(path.name for path in folder.glob("*") if path.is_dir())
-    expected = f"one of {', '.join(known)}" if known else "none, as the run has none"
+    expected = f"one of {', '.join(known)}"
+    if not known:
+        expected = "no name, as the run has no named searches"
     require(name in known, "search", expected, repr(name))
     return folder / name
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Run one config on all hosts of a TPU slice: sends the last commit of this checkout to
-# every host, installs it there, and starts the same command on each.
+# every host, installs it there, and starts the same command on each. It needs git, and
+# does not work from an installed package.
 #   TPU=my-pod ZONE=us-central2-b DEVICES=32 CONFIG=mbv2 \
 #       WORKDIR=/mnt/runs/mbv2 launch/tpu_pod.sh [--dry-run] [FLAGS...]
 # WORKDIR and the data are on a file system that every host mounts under the same path.
@@ -35,6 +36,8 @@ install+=" && cd difnas_jax && ~/.local/bin/uv venv --quiet --allow-existing -p 
 install+=" && ~/.local/bin/uv pip install --quiet -e '.[tpu]'"
 
 cd "$(dirname "$0")/.."
+[[ -e .git ]] ||
+  refuse "launch/tpu_pod.sh: expected to be in a git checkout, whose last commit it sends, got ${PWD}; start it in a clone of the repository"
 archive="${TMPDIR:-/tmp}/difnas_jax.tar.gz"
 where=("--zone=${ZONE}" --worker=all)
 run git archive --format=tar.gz "--output=${archive}" HEAD

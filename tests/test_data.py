@@ -52,8 +52,7 @@ def good_arrays(**changes):
 
 
 def stream(config, split, batch_size=8):
-    normalizer = data.Normalizer.of(config, split)
-    return data.TrainBatches.of(config, split, normalizer, batch_size)
+    return data.TrainBatches.of(config, split, batch_size)
 
 
 def held_out(dataset):

@@ -1,6 +1,7 @@
 """The network of a run for other programs: command, stage and model card."""
 
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -9,14 +10,17 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 from safetensors import safe_open
 
 import difnas_jax
 from difnas_jax import data
 from difnas_jax.commands import export
 from difnas_jax.config.files import saved_config
+from difnas_jax.data.images import EVALUATION_CROPS
 from difnas_jax.deployment import exporters, model_card, torch_files
 from difnas_jax.deployment.exporters import EXPORTERS
+from difnas_jax.errors import InputError
 from difnas_jax.main import main
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.markers import read_marker, write_marker
@@ -64,9 +68,8 @@ def test_the_code_of_the_card_runs(exported, monkeypatch):
     """As a user would, in that folder; the card is of this network."""
     monkeypatch.chdir(exported)
     monkeypatch.syspath_prepend(str(exported))
-    card = (exported / model_card.FILE).read_text()
-    blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert len(blocks) == len(installed())
+    pixels, *blocks = code_of((exported / model_card.FILE).read_text())
+    assert len(blocks) == len(installed()) and "pixels = " in pixels
     for block in blocks:
         names = {}
         exec(block, names)
@@ -77,6 +80,36 @@ def test_the_code_of_the_card_runs(exported, monkeypatch):
         assert module.read_bytes() == torch_files.SOURCE.read_bytes()
 
 
+def code_of(card):
+    return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+
+
+# Format, height and width; the large ones are decoded small.
+FILES = [("PNG", 37, 29), ("PNG", 8, 8), ("JPEG", 64, 48), ("JPEG", 256, 160)]
+
+
+@pytest.mark.parametrize("crop", EVALUATION_CROPS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_code_of_the_card_makes_the_pixels_of_the_run(
+    small_run, tmp_path, monkeypatch, rng, crop, channels
+):
+    """Bit by bit, also of what EXIF turns."""
+    monkeypatch.chdir(tmp_path)
+    net = difnas_jax.load(small_run)
+    known = dataclasses.replace(net.preprocessing, crop=crop, channels=channels)
+    net = dataclasses.replace(net, preprocessing=known)
+    (code,) = code_of(model_card.text(net, False, []))
+    for (form, *shape), turn in itertools.product(FILES, (1, 3, 6)):
+        values = rng.integers(0, 256, (*shape, 3), np.uint8)
+        image, exif, names = Image.fromarray(values), Image.Exif(), {}
+        exif[ExifTags.Base.Orientation] = turn
+        image = image if channels == 3 else image.convert("L")
+        image.save("image.png", format=form, exif=exif)
+        exec(code, names)
+        expected = known.pixels(["image.png"])
+        np.testing.assert_array_equal(names["pixels"], expected)
+
+
 def test_the_card_says_how_good_it_is_and_how_it_was_found(exported, small_run):
     card = (exported / model_card.FILE).read_text()
     net = difnas_jax.load(small_run)
@@ -84,11 +117,21 @@ def test_the_card_says_how_good_it_is_and_how_it_was_found(exported, small_run):
     assert all(f"{cost:,}" in card for cost in net.costs.values())
     assert f"| accuracy on test | {net.facts['test_accuracy']:.3g} |" in card
     assert all(f"- {n}: {n}\n" in card for n in range(10))
+    assert "into 10 classes" in card and "8 x 8 pixels, one grey level" in card
     assert "1,293 images of train" in card and "`data.source = 'digits'`" in card
     assert "`retrain.weights = 'new'`" in card and "`retrain.steps = 16`" in card
     given = dict(net.facts, found={**net.facts["found"], "provenance": {}})
     object.__setattr__(net, "facts", given)
     assert "was given, not searched" in model_card.text(net, False, [])
+
+
+def test_a_notebook_exports_a_network(small_run, tmp_path):
+    net = difnas_jax.load(small_run)
+    difnas_jax.export(net, tmp_path / "model", formats=["safetensors"], fold=True)
+    assert is_folded(tmp_path / "model")
+    for to, formats in ((tmp_path / "model", ["stablehlo"]), ("new", ["pickle"])):
+        with pytest.raises(InputError, match="to: .* exists|formats: .*pickle"):
+            difnas_jax.export(net, to, formats=formats)
 
 
 def test_two_exports_at_once_write_one_of_them(small_run, tmp_path, monkeypatch):
@@ -116,7 +159,7 @@ def test_a_form_of_other_logits_is_refused(small_run, tmp_path, monkeypatch):
     )
     monkeypatch.setitem(EXPORTERS, "wrong", wrong)
     with pytest.raises(RuntimeError, match="wrong: logits differ by"):
-        exporters.export(difnas_jax.load(small_run), tmp_path, ["wrong"], False)
+        exporters.write_forms(difnas_jax.load(small_run), tmp_path, ["wrong"], False)
     assert not any(tmp_path.iterdir())
 
 

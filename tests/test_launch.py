@@ -148,6 +148,17 @@ def test_every_host_gets_the_words_as_they_were(start):
     assert "--distributed" in calls[-1] and "--worker=all" in calls[-1]
 
 
+def test_an_installed_package_has_no_commit_to_send(start, tmp_path):
+    launch = shutil.copytree(ROOT / "launch", tmp_path / "difnas_jax" / "launch")
+    script = launch / "tpu_pod.sh"
+    for flag in ("--dry-run", FLAG):
+        done, calls = start(script, flag, **variables(script))
+        (line,) = lines_of(done)
+        assert done.returncode == 2 and not calls
+        assert "expected to be in a git checkout" in line
+        assert f"got {tmp_path / 'difnas_jax'};" in line
+
+
 @pytest.mark.parametrize(("code", "requeues"), [(0, False), (2, False), (75, True)])
 def test_slurm_requeues_what_was_saved(start, code, requeues, tmp_path):
     script = ROOT / "launch" / "slurm.sh"

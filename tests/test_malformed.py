@@ -208,6 +208,10 @@ COMMANDS += [
         ("method.logit_gammas", "true", "'logit_gamma'", "False"),
     ),
     (
+        ("--config=frozen_effect:nas_bench_201",),
+        ("method.logit_gammas", "'nas_bench_201'", "cut off", "'measured_effect'"),
+    ),
+    (
         (GAMMAS, "--config.method.layer_indicator=parallel"),
         ("method.indicator", "'logit_gamma'", "'parallel'", "'plain'"),
     ),

@@ -52,12 +52,7 @@ def parse_flags(
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = Parser(
-        prog="difnas-jax latency",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("difnas-jax latency", __doc__)
     add = parser.add_argument
     add("--config", metavar="NAME[:ARGUMENTS]", required=True, help="with the space")
     text = "what to measure on (the device that JAX chooses)"

@@ -5,17 +5,47 @@ from typing import Any
 
 from difnas_jax.config import default
 from difnas_jax.config.build import flat
+from difnas_jax.data.decoding import MODES
 from difnas_jax.deployment.network import TrainedNetwork
 from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.spaces.costs import LATENCY, MACS, PARAMS, in_words
 
 FILE = "model_card.md"
 # What of an image becomes the square that the network reads, by
-# `data.images.EVALUATION_CROPS`.
+# `data.images.EVALUATION_CROPS`: in words, and for Pillow.
 PARTS = {
     "whole": "the whole image",
     "centre": "the central square whose side is 224/256 of the short side",
 }
+BOXES = {
+    "whole": ("min(image.size)", "box = 0, 0, image.width, image.height"),
+    "centre": (
+        "224 / 256 * min(image.size)",
+        "side = 224 / 256 * min(image.size)\n"
+        "left, upper = ((length - side) / 2 for length in image.size)\n"
+        "box = left, upper, left + side, upper + side",
+    ),
+}
+# Channels -> what has them, and what they are.
+KINDS = {1: ("grey images", "one grey level"), 3: ("colour images", "red, green, blue")}
+PIXELS = """\
+Pillow makes these pixels of a file of 8 bits a channel, as the run did, which decoded
+large JPEG files at a smaller scale (of these, a central square may be off by rounding):
+
+```python
+import numpy as np
+from PIL import Image, ImageOps
+
+image = Image.open("image.png")
+shrink = {part} / {side}
+image.draft(None, [int(length / shrink) for length in image.size])
+image = ImageOps.exif_transpose(image).convert("{mode}")
+{box}
+image = image.resize(({side}, {side}), Image.Resampling.BILINEAR, box)
+pixels = np.asarray(image).reshape(1, {side}, {side}, {channels})
+```
+
+These are the `images` below, with `.transpose(0, 3, 1, 2)` where channels come first."""
 NUMBERS = {
     "test_accuracy": "accuracy on test",
     "test_top5_accuracy": "top-5 accuracy on test",
@@ -59,6 +89,8 @@ def text(network: TrainedNetwork, fold: bool, usages: Sequence[str]) -> str:
         "",
         *_task(network.preprocessing),
         "",
+        *_pixels(network.preprocessing),
+        "",
         "## Data",
         "",
         *_data(network.facts),
@@ -85,14 +117,24 @@ def text(network: TrainedNetwork, fold: bool, usages: Sequence[str]) -> str:
 
 
 def _task(known: Preprocessing) -> Iterator[str]:
-    side, colours = known.image_size, "colour" if known.channels == 3 else "grey"
+    side, several = known.image_size, f"{known.channels} channels"
+    images, levels = KINDS.get(known.channels, (f"images of {several}", several))
     yield (
-        f"Classifies {colours} images into {len(known.classes):,} classes, listed "
-        f"below. It reads {side} x {side} pixels of {known.channels} channel(s) from 0 "
-        f"to 255: {PARTS[known.crop]}, upright, resized to that by Pillow's bilinear "
-        "filter. The files below normalise them, (pixel / 255 - mean) / std, with mean "
+        f"Classifies {images} into {len(known.classes):,} classes, listed below. It "
+        f"reads {side} x {side} pixels, {levels} from 0 to 255: {PARTS[known.crop]}, "
+        "upright, resized to that by Pillow's bilinear filter. The files below "
+        "normalise them, (pixel / 255 - mean) / std, with mean "
         f"{_listed(known.mean)} and std {_listed(known.std)}, and return logits."
     )
+
+
+def _pixels(known: Preprocessing) -> Iterator[str]:
+    """How a file becomes what the network reads; Pillow opens grey and colour ones."""
+    if mode := MODES.get(known.channels):
+        part, box = BOXES[known.crop]
+        side, channels = known.image_size, known.channels
+        names = {"part": part, "box": box, "side": side, "channels": channels}
+        yield PIXELS.format(mode=mode, **names)
 
 
 def _data(facts: Facts) -> Iterator[str]:
