@@ -1,7 +1,8 @@
 """Dynamical-isometry based neural architecture search (DI-NAS) in JAX and Flax.
 
 In a notebook: `difnas_jax.run(config, workdir)` with a config of `difnas_jax.config`,
-and then `difnas_jax.load(workdir).predict(images)`.
+then `net = difnas_jax.load(workdir)` for `net.predict(images)`, and
+`difnas_jax.export(net, folder)` for other programs.
 """
 
 import importlib
@@ -9,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from difnas_jax import config
+    from difnas_jax.deployment.exporters import export
     from difnas_jax.loading import load
     from difnas_jax.pipeline import Results, run
 
     __version__: str
 
 # Name -> module that defines it.
-DEFINED_IN = {"Results": "pipeline", "load": "loading", "run": "pipeline"}
-__all__ = ["Results", "__version__", "config", "load", "run"]
+DEFINED_IN = {
+    "Results": "pipeline",
+    "export": "deployment.exporters",
+    "load": "loading",
+    "run": "pipeline",
+}
+__all__ = ["Results", "__version__", "config", "export", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:

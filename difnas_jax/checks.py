@@ -31,7 +31,7 @@ from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.paths import LEARNED, SAMPLERS, paths_per_update
 from difnas_jax.training.placements import PLACEMENTS
 from difnas_jax.training.projection import check_projected_kernels
-from difnas_jax.training.recipe import Recipe
+from difnas_jax.training.recipe import Recipe, check_logits
 
 
 def check(config: ConfigDict) -> None:
@@ -57,6 +57,7 @@ def check(config: ConfigDict) -> None:
     if "supernet" in stages:
         check_trainable(config, wiring.sampled)
         check_projected_kernels(config)
+        check_logits(config)
         if config.supernet.steps:  # else the data say how many there are
             check_fits(config, config.supernet.steps)
     if "indicator" in {*stages, *scorer_row(config).needs}:

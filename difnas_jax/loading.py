@@ -9,7 +9,8 @@ import numpy as np
 
 from difnas_jax.config.build import architecture_of, build_wiring
 from difnas_jax.config.files import saved_config
-from difnas_jax.deployment.network import TrainedNetwork, folder_of
+from difnas_jax.deployment import saved
+from difnas_jax.deployment.network import TrainedNetwork
 from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.errors import require
 from difnas_jax.runtime import artifacts, files
@@ -26,7 +27,7 @@ def load(
     *,
     search: str = "",
     rank: int = 0,
-    path: str | Sequence[int] | Sequence[str] = "",
+    path: str | Sequence[int] | Sequence[str] | None = None,
 ) -> TrainedNetwork:
     """The network that a run retrained, or a subnet of its supernet.
 
@@ -48,7 +49,9 @@ def load(
     device_count()
     workdir = given_path("run", run)
     require(workdir.is_dir(), "run", "the workdir of a run", repr(str(run)))
-    if path:
+    fits = isinstance(rank, int) and rank >= 0
+    require(fits, "rank", "0 for the best network, 1 for the next, ...", repr(rank))
+    if path is not None:
         other = {"search": search, "rank": rank}
         for name, value in other.items():
             require(not value, name, "none beside a path of the supernet", repr(value))
@@ -58,7 +61,7 @@ def load(
     if search:
         workdir = _named(workdir, search)
     with standard_settings():
-        return TrainedNetwork.read(folder_of("run", workdir, rank))
+        return saved.read(saved.folder_of("run", workdir, rank))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +77,9 @@ def _named(workdir: Path, name: str) -> Path:
     """The workdir of a named search."""
     folder = workdir / artifacts.SEARCHES
     known = sorted(path.name for path in folder.glob("*") if path.is_dir())
-    expected = f"one of {', '.join(known)}" if known else "none, as the run has none"
+    expected = f"one of {', '.join(known)}"
+    if not known:
+        expected = "no name, as the run has no named searches"
     require(name in known, "search", expected, repr(name))
     return folder / name
 

@@ -14,6 +14,7 @@ from difnas_jax.commands import compare
 from difnas_jax.config import experiment, load_config
 from difnas_jax.errors import InputError
 from difnas_jax.report import comparison
+from difnas_jax.scoring.path_losses import SETS
 from difnas_jax.training import timing
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -106,7 +107,7 @@ def test_every_method_runs_end_to_end(compared, short):
 
 
 def test_cost_counts_images_of_training_and_of_scoring(compared):
-    """Paths of an update times its images; scores by accuracy read images too."""
+    """Paths of an update times its images; indicators and scores read images, too."""
     rows = {row["method"].partition(":")[0]: row for row in read_rows(compared[0])}
     images = {method: row["images"] for method, row in rows.items()}
     one_path, fair = 2 * 12, 2 * 12 * 3
@@ -115,6 +116,8 @@ def test_cost_counts_images_of_training_and_of_scoring(compared):
     assert images["digits"] == default and images["bnnas"] == one_path
     assert one_path < images["spos"] <= one_path + scored
     assert fair < images["fairnas"] <= fair + scored
+    assert images["frozen_effect"] == images["logit_gamma"] == fair
+    assert images["main_effect"] == fair + 2 * SETS * 12 * 3  # measured afterwards
     # An epoch is the training split through one path.
     assert rows["digits"]["epochs"] * TRAIN == pytest.approx(default)
     assert rows["bnnas"]["epochs"] * TRAIN == pytest.approx(one_path)

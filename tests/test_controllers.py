@@ -13,7 +13,6 @@ from jax.sharding import Mesh
 import difnas_jax
 from difnas_jax import data, spaces
 from difnas_jax.config import default
-from difnas_jax.data.batches import Normalizer
 from difnas_jax.errors import Stopped
 from difnas_jax.runtime import artifacts, files, shutdown
 from difnas_jax.runtime.mesh import DEVICES, data_mesh
@@ -193,14 +192,15 @@ def test_one_device_teaches_the_same_as_two(whole, tmp_path):
     config = tiny_config()
     model, dataset = build_supernet(config), data.load(config)
     variables = initial_variables(config, model)
-    normalizer = Normalizer.of(config, dataset.train)
+    batches = data.TrainBatches.of(config, dataset.train, 24)
     mesh = Mesh(np.array(jax.devices()[:1]), (DEVICES,))
-    learn = Controller.of(config, model, variables["params"], dataset, normalizer, mesh)
+    params, normalizer = variables["params"], batches.normalizer
+    learn = Controller.of(config, model, params, dataset, normalizer, mesh)
     state = train(
         model=model,
         variables=variables,
         sampler=dataclasses.replace(build_sampler(config), learn=learn),
-        batches=data.TrainBatches.of(config, dataset.train, normalizer, 24),
+        batches=batches,
         recipe=Recipe.of_supernet(config),
         mesh=mesh,
         folder=tmp_path,

@@ -52,8 +52,7 @@ def good_arrays(**changes):
 
 
 def stream(config, split, batch_size=8):
-    normalizer = data.Normalizer.of(config, split)
-    return data.TrainBatches.of(config, split, normalizer, batch_size)
+    return data.TrainBatches.of(config, split, batch_size)
 
 
 def held_out(dataset):
@@ -195,7 +194,7 @@ def test_mean_and_std_must_fit():
 def test_hold_out_needs_examples_on_both_sides():
     split = checked_arrays("x", np.zeros((5, 2, 2), np.uint8), np.zeros(5, int), 2)
     with pytest.raises(InputError, match="data.validation_fraction.*0.01"):
-        hold_out(split, 0.01, 0)
+        hold_out("data.validation_fraction", split, 0.01, 0)
 
 
 @given(
@@ -228,7 +227,7 @@ def positions(arrays):
 def test_a_hold_out_is_stratified_disjoint_and_complete(rng, fraction):
     labels = rng.choice(7, size=500, p=np.array([1, 1, 2, 4, 8, 16, 32]) / 64)
     labels = np.append(labels, [7, 7])  # two images of a rare class
-    train, held = hold_out(labelled(labels), fraction, seed=3)
+    train, held = hold_out("f", labelled(labels), fraction, seed=3)
     both = np.concatenate([positions(train), positions(held)])
     assert np.array_equal(np.sort(both), np.arange(len(labels)))
     for part in (train, held):
@@ -242,7 +241,7 @@ def test_every_image_of_a_class_is_held_out_as_often():
     split = labelled(np.repeat([0, 1], [30, 10]))
     times = np.zeros(40)
     for seed in range(400):
-        times[positions(hold_out(split, 0.2, seed)[1])] += 1
+        times[positions(hold_out("f", split, 0.2, seed)[1])] += 1
     assert times[:30].sum() == 6 * 400 and times[30:].sum() == 2 * 400
     # 80 of 400 expected, with a standard deviation of 8.
     assert abs(times - 80).max() < 32
@@ -254,7 +253,7 @@ from difnas_jax.data.base import Arrays
 from difnas_jax.data.hold_out import hold_out
 labels = np.arange(90) % 7 % 4
 split = Arrays(np.arange(90, dtype=np.uint8).reshape(90, 1, 1, 1), labels)
-print(*hold_out(split, 0.3, 5)[1].images.ravel())
+print(*hold_out("f", split, 0.3, 5)[1].images.ravel())
 """
 
 

@@ -272,6 +272,42 @@ def test_images_are_found_at_any_depth_and_the_rest_is_named(tmp_path):
     assert names == sorted(names) and "a/more/deep/1.webp" in names
 
 
+def test_without_a_test_split_a_part_of_train_is_the_test(tmp_path):
+    """Also where no folders of splits stand above those of the classes."""
+    fill(tmp_path, count=20)
+    whole, bare = folder_config(tmp_path), folder_config(tmp_path / "train")
+    whole.data.test_split, whole.data.test_fraction = "", 0.2
+    bare.data.update(train_split="", test_split="", test_fraction=0.2)
+    found = []
+    for config in (whole, bare):
+        summary = data.check(config)
+        assert summary.images == {"train": 29, "validation": 3, "test": 8}
+        assert summary.classes == ("a", "b")
+        assert any("data.test_fraction = 0.2" in note for note in summary.notes)
+        for config.seed in (0, 1):
+            splits = dict(data.SOURCES["folder"](config).splits())
+            assert np.bincount(splits["test"].all_labels()).tolist() == [4, 4]
+            names = [
+                {records.name(n) for n in range(len(records))}
+                for records in splits.values()
+            ]
+            assert len(set.union(*names)) == 40
+            found.append(names)
+    (_, first, test), (_, second, same_test), *of_bare = found
+    assert test == same_test and first != second  # of another seed
+    assert [of_bare[0], of_bare[1]] == found[:2]
+    assert not any("not read" in note for note in data.check(bare).notes)
+    bare.data.test_fraction = 0.0
+    with pytest.raises(InputError, match=r"data.test_fraction.*both sides of 40.*0\.0"):
+        data.check(bare)
+
+
+def test_class_folders_without_splits_are_told_what_to_do(tmp_path):
+    fill(tmp_path)
+    with pytest.raises(InputError, match="in .*: a, b; .* if these are the classes, "):
+        data.check(folder_config(tmp_path / "train"))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

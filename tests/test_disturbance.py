@@ -13,7 +13,7 @@ import tiny_run
 
 import difnas_jax
 from difnas_jax import data, spaces
-from difnas_jax.data import Normalizer, TrainBatches, spread_over
+from difnas_jax.data import TrainBatches, spread_over
 from difnas_jax.errors import InputError, Stopped
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files, shutdown
@@ -96,18 +96,16 @@ class ByHand:
     def __init__(self):
         self.config = config = config_of()
         dataset, self.model = data.load(config), build_supernet(config)
-        normalizer, sampler = (
-            Normalizer.of(config, dataset.train),
-            build_sampler(config),
-        )
-        self.batches = TrainBatches.of(config, dataset.train, normalizer, 32)
+        sampler = build_sampler(config)
+        self.batches = TrainBatches.of(config, dataset.train, 32)
         variables, recipe = initial_variables(config, self.model), Recipe.of_supernet
         self.state, self.step, self.paths = begin(
             self.model, variables, sampler, recipe(config), data_mesh(), total=7
         )
         self.apply = jax.jit(lambda *inputs: self.model.apply(*inputs, True))
         examples: Any = spread_over(dataset.validation_for("a test"), MOST_EXAMPLES)
-        self.images, self.labels = normalizer(examples.images), examples.labels
+        self.images = self.batches.normalizer(examples.images)
+        self.labels = examples.labels
 
     def train(self, updates):
         """The variables after so many updates."""
@@ -172,17 +170,17 @@ def test_nothing_is_disturbed_where_nothing_moves(tmp_path):
     config, path = config_of(), tmp_path / "rows.jsonl"
     config.data.validation_fraction = 0.0
     dataset, model = data.load(config), build_supernet(config)
-    normalizer = Normalizer.of(config, dataset.train)
+    batches = TrainBatches.of(config, dataset.train, 32)
     variables = initial_variables(config, model)
     disturbance = Disturbance.of_supernet(
-        config, model, variables["params"], dataset, normalizer, path
+        config, model, variables["params"], dataset, batches.normalizer, path
     )
     paths = jnp.array([[0, 1], [0, 0]])
     updates = Updates(
         total=7,
         train_step=lambda state, batch, paths: (state, {}),  # a learning rate of 0
         paths=lambda step, memory: paths,
-        batches=TrainBatches.of(config, dataset.train, normalizer, 32),
+        batches=batches,
         to_devices=lambda batch: batch,
     )
     state = TrainState(jnp.asarray(4), variables, {}, {})

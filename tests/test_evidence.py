@@ -8,8 +8,8 @@ import pytest
 from cell_tables import rows_of, some_cells, write_rows
 from macro_tables import some_names, write_table
 
-from benchmarks.evidence import judge, limits, paired, results
-from benchmarks.evidence.curves import learning_curves
+from benchmarks.evidence import judge, limits, page, paired, results
+from benchmarks.evidence.curves import LIMIT, learning_curves
 from benchmarks.evidence.evaluation import baselines, evaluation, regrets
 from benchmarks.evidence.method_scores import Ranking
 from benchmarks.evidence.rows import CURVES, ROWS, curve_rows
@@ -47,7 +47,7 @@ def test_the_limits_of_the_public_table(shared_data, capsys):
         "networks: 1984",
         "tau-b between two trainings: 0.879",
         "tau-b of the sum over layers that fits their accuracies best: 0.854",
-        "tau-b of the sum over layers that fits their ranks best: 0.885",
+        f"tau-b of the sum over layers that fits their ranks best: {LIMIT}",
     ]
 
 
@@ -119,6 +119,12 @@ def test_kept_quantities_are_those_of_the_result(tmp_path, rng):
     assert kept["seconds of training"].value == "3"
     assert kept["images of training"].value == "7"
     assert kept["command"].value == "c, d"
+
+
+def test_a_row_without_numbers_is_named_as_such():
+    kept = {"sgd": results.load(judge.BENCHMARK)["sgd"]}
+    (line,) = (x for x in page.page(kept).splitlines() if x.startswith("Not run:"))
+    assert ROWS["paper"].title in line and ROWS["sgd"].title not in line
 
 
 def test_a_curve_is_rows_of_equal_images():

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import os
 import re
 import shutil
 import sys
@@ -19,6 +20,7 @@ from difnas_jax.config.files import saved_config
 from difnas_jax.data.images import EVALUATION_CROPS
 from difnas_jax.deployment import exporters, model_card, torch_files
 from difnas_jax.deployment.exporters import EXPORTERS
+from difnas_jax.errors import InputError
 from difnas_jax.main import main
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.markers import read_marker, write_marker
@@ -123,13 +125,41 @@ def test_the_card_says_how_good_it_is_and_how_it_was_found(exported, small_run):
     assert "was given, not searched" in model_card.text(net, False, [])
 
 
+def test_a_notebook_exports_a_network(small_run, tmp_path):
+    net = difnas_jax.load(small_run)
+    difnas_jax.export(net, tmp_path / "model", formats=["safetensors"], fold=True)
+    assert is_folded(tmp_path / "model")
+    for to, formats in ((tmp_path / "model", ["stablehlo"]), ("new", ["pickle"])):
+        with pytest.raises(InputError, match="to: .* exists|formats: .*pickle"):
+            difnas_jax.export(net, to, formats=formats)
+
+
+def test_two_exports_at_once_write_one_of_them(small_run, tmp_path, monkeypatch):
+    """Whole: the second one finds the name taken, and leaves nothing."""
+    text = model_card.text
+
+    def meanwhile(net, fold, usages):
+        monkeypatch.setattr(model_card, "text", text)
+        monkeypatch.setattr(os, "getpid", lambda: 1)  # another process
+        assert export.main([str(small_run), "--to=model", "--fold"]) == 0
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
+        return text(net, fold, usages)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(model_card, "text", meanwhile)
+    assert export.main([str(small_run), "--to=model"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert is_folded(tmp_path / "model")
+
+
 def test_a_form_of_other_logits_is_refused(small_run, tmp_path, monkeypatch):
     wrong = exporters.Exporter(
         lambda *_: None, lambda _, pixels: np.zeros((len(pixels), 10)), ""
     )
     monkeypatch.setitem(EXPORTERS, "wrong", wrong)
     with pytest.raises(RuntimeError, match="wrong: logits differ by"):
-        exporters.export(difnas_jax.load(small_run), tmp_path, ["wrong"], False)
+        exporters.write_forms(difnas_jax.load(small_run), tmp_path, ["wrong"], False)
     assert not any(tmp_path.iterdir())
 
 
@@ -209,7 +239,7 @@ def test_the_stage_is_complete_or_written_again(small_run, tmp_path, capsys):
     assert not is_folded(folder)
     # Killed while it wrote, with what it wrote and what was there before.
     write_marker(workdir, {**marker, "complete": False})
-    left = workdir / ".export.tmp"
+    left = workdir / ".export.1.tmp"
     left.mkdir()
     (left / "half").write_text("")
     (folder / "old").write_text("")

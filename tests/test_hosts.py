@@ -338,12 +338,11 @@ def test_a_process_makes_its_rows_of_every_batch():
     config = tiny_run.get_config()
     config.data.crop_padding, config.data.flip = 2, True
     split = data.load(config).train[:70]
-    normalizer = data.Normalizer.of(config, split)
-    whole = data.TrainBatches.of(config, split, normalizer, 32)
+    whole = data.TrainBatches.of(config, split, 32)
     slices = [slice(0, 8), slice(8, 32)]
     parts = [dataclasses.replace(whole, rows=rows) for rows in slices]
     passes = [
-        [stream[5], *data.evaluation_batches(split, 32, normalizer, rows)]
+        [stream[5], *data.evaluation_batches(split, 32, whole.normalizer, rows)]
         for stream, rows in [(whole, slice(None)), *zip(parts, slices, strict=True)]
     ]
     assert [len(batches) for batches in passes] == [4, 4, 4]

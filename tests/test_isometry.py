@@ -310,6 +310,35 @@ def test_the_command_of_the_package(few_blocks, tmp_path, capsys):
         page.run(config, tmp_path)
 
 
+def test_the_start_of_blocks_is_that_of_the_config(few_blocks):
+    """A block adds a quarter of a variance to its skip and the parallel identity."""
+    config = load_config(SMALL_RUN[0].partition("=")[2])
+    override_by_flags(config, ["--config.method.block_scale=0.5"])
+    fixed, *_ = summary.block_rows(config, "relu6", lambda line: None)
+    assert fixed["op"] == "k3e1" and fixed["stride"] == 1
+    assert fixed["mean_law"] > 2  # no candidate, so drawn at scale 1
+    found = summary.depth_and_roles(config, "relu6")["depth"]
+    assert found["variance_law"] == pytest.approx([1, 4.25], rel=1e-3)
+    assert found["variance"] == pytest.approx([1, 4.25], rel=0.1)
+    assert found["growth"][1] == pytest.approx(found["growth_law"][1], rel=0.3)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5])
+def test_a_scaled_block_beside_its_skip(scale):
+    case = inverted_residual(3, 3, side=4)
+    whole = laws.law(case, UNIT_NORM, "branch")
+    rule = UNIT_NORM._replace(block_scale=scale)
+    expected = laws.law(case, rule, "branch")
+    assert expected.mean == pytest.approx(scale**2 * whole.mean)
+    found = singular_values.measure(case, rule, 0)
+    full = singular_values.measure(case, UNIT_NORM, 0)
+    assert found["branch"][0] == pytest.approx(scale**2 * full["branch"][0])
+    if not scale:
+        assert found["op"] == laws.law(case, rule, "op")[:2] == (1, 0)
+    reducing = dataclasses.replace(case, stride=2)
+    assert laws.law(reducing, rule, "op") == laws.law(reducing, UNIT_NORM, "op")
+
+
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [

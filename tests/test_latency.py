@@ -80,6 +80,7 @@ def test_the_device_is_the_one_that_jax_takes(monkeypatch) -> None:
         ([TINY, "--device=tpu"], "--device"),
         ([TINY, "--to=nowhere/latency.json"], "--to"),
         ([TINY, "--to=."], "--to"),
+        ([TINY, "--to=/dev/null"], "--to"),
         ([TINY, "--config.space.image_size=0"], "space.image_size"),
     ],
 )

@@ -1,6 +1,8 @@
 """A trained network in the user's hands: load it, and classify images with it."""
 
 import dataclasses
+import functools
+import io
 import json
 import os
 import pickle
@@ -11,6 +13,7 @@ import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -219,7 +222,7 @@ def test_threads_leave_the_settings_of_jax_as_they_were(net, small_run, digits_t
 
 def promotion():
     """The setting of this thread."""
-    return jax.config.jax_numpy_rank_promotion
+    return getattr(jax.config, "jax_numpy_rank_promotion")  # noqa: B009, for pyright
 
 
 @pytest.mark.parametrize("platform", ["cuda", "bogus"])
@@ -259,6 +262,26 @@ def refused(call, *named):
     assert "\n" not in str(error.value)
 
 
+def test_the_command_names_what_it_cannot_read_and_goes_on(
+    small_run, net, digits_test, tmp_path, capsys
+):
+    paths = [tmp_path / f"{n}.png" for n in range(4)]
+    for path, image in zip(paths, digits_test[0], strict=False):
+        Image.fromarray(image[..., 0]).save(path)
+    paths[1].write_bytes(paths[0].read_bytes()[:60])
+    paths[2].unlink()
+    names = [str(path) for path in paths]
+    assert predict.main([str(small_run), *names, names[0], "--json", "--top=3"]) == 2
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert [row["file"] for row in rows] == [names[0], names[3], names[0]]
+    expected = net.predict([names[0], names[3], names[0]]).top(3)
+    assert [row["probabilities"] for row in rows] == expected
+    first, second, last = printed.err.splitlines()
+    assert names[1] in first and names[2] in second and "convert" not in first
+    assert last == "error: FILE: expected 5 images, got 2 that cannot be read"
+
+
 def test_the_command_refuses_with_one_line(small_run, tmp_path, capsys):
     for flags in ([str(tmp_path), "x.png"], [str(small_run), "x.png", "--top=0"]):
         assert predict.main(flags) == 2
@@ -270,12 +293,19 @@ def test_what_cannot_be_loaded_is_one_line(small_run, tmp_path, monkeypatch):
     refused(lambda: difnas_jax.load(tmp_path / "none"), "run", "none")
     refused(lambda: difnas_jax.load(tmp_path), "retrain/result.json")
     refused(lambda: difnas_jax.load(small_run, rank=1), "rank", "0 to 0", "1")
-    refused(lambda: difnas_jax.load(small_run, search="x"), "search", "none")
+    ranks: tuple[Any, ...] = ("1", 1.0, -1)
+    for rank in ranks:
+        load = functools.partial(difnas_jax.load, small_run, rank=rank)
+        refused(load, "rank", "0 for the best", repr(rank))
+    refused(lambda: difnas_jax.load(small_run, search="x"), "search", "no named")
     monkeypatch.delitem(SPACES, "kills", raising=False)
     refused(lambda: difnas_jax.load(small_run, path="0,0"), "path", "'kills'")
     load_config(SMALL)  # which registers its space
     refused(lambda: difnas_jax.load(small_run, path="k3e3"), "path", "2 op indices")
     refused(lambda: difnas_jax.load(small_run, path=(0, 0), rank=1), "rank", "path")
+    for nothing in ((), "", []):
+        load = functools.partial(difnas_jax.load, small_run, path=nothing)
+        refused(load, "path", "unknown op ''")
     moved = shutil.copytree(small_run, tmp_path / "run")
     config = files.read_json(moved / "config.json")
     del config["search"]["keep"]
@@ -290,7 +320,7 @@ def test_what_cannot_be_loaded_is_one_line(small_run, tmp_path, monkeypatch):
         values = files.read_checked_json(network)
         values["preprocessing"][name] = value
         files.write_checked_json(network, values)
-        refused(lambda: difnas_jax.load(moved), str(network), "trained network")
+        refused(lambda: difnas_jax.load(moved), str(network), "a network that")
     network.unlink()
     refused(lambda: difnas_jax.load(moved), str(network), "is missing")
     network.write_text(whole)
@@ -312,6 +342,56 @@ def test_images_come_in_many_forms(net, digits_test, tmp_path):
         np.testing.assert_array_equal(net.predict(form).logits, expected)
     palette = pictures[0].convert("P")
     np.testing.assert_allclose(net.predict(palette).logits, expected[:1], atol=1e-6)
+
+
+def test_a_file_comes_by_name_open_or_as_its_bytes(net, digits_test, tmp_path):
+    path = tmp_path / "digit.png"
+    Image.fromarray(digits_test[0][0, :, :, 0]).save(path)
+    data, expected = path.read_bytes(), net.predict(path).logits
+    with path.open("rb") as file:
+        for given in (data, io.BytesIO(data), [str(path)], [data], file):
+            np.testing.assert_array_equal(net.predict(given).logits, expected)
+
+
+def test_predictions_are_listed_best_first(net, digits_test):
+    found = net.predict(digits_test[0][:3])
+    assert len(found) == 3 and len(net.predict([])) == 0
+    for top, label, shares in zip(
+        found.top(10), found.classes, found.probabilities, strict=True
+    ):
+        assert next(iter(top)) == label and sorted(top) == sorted(found.names)
+        assert list(top.values()) == sorted(shares.tolist(), reverse=True)
+
+
+def test_only_normalised_images_of_its_size_are_applied(net, digits_test):
+    pixels = digits_test[0][:2]
+    refused(lambda: net.apply(pixels), "float32[B, 8, 8, 1]", "uint8[2, 8, 8, 1]")
+    large = np.zeros((1, 16, 16, 1), np.float32)
+    refused(lambda: net.apply(large), "float32[B, 8, 8, 1]", "[1, 16, 16, 1]")
+    images = net.preprocessing.normalized(pixels)
+    found = jax.jit(net.apply)(images)  # in a program of the user's own
+    np.testing.assert_allclose(found, net.predict(pixels).logits, rtol=0, atol=1e-5)
+
+
+def test_the_latency_of_a_network_is_measured(net):
+    found = net.latency(batch=2)
+    assert 0 < found["low"] <= found["ms"] <= found["high"]
+
+
+def test_a_predicted_latency_is_a_cost(net):
+    costs = {**net.costs, "latency_ms": 0.25}
+    facts = {**net.facts, "found": {**net.facts["found"], "costs": costs}}
+    assert dataclasses.replace(net, facts=facts).costs == costs
+
+
+def test_a_network_of_another_version_is_kept(small_run, tmp_path):
+    copy = shutil.copytree(small_run, tmp_path / "run")
+    path = copy / artifacts.RETRAIN_NETWORK
+    values = files.read_checked_json(path)
+    values["space"]["new_field"] = 1
+    values["facts"]["versions"]["difnas_jax"] = "9.0"
+    files.write_checked_json(path, values)
+    refused(lambda: difnas_jax.load(copy), str(path), "got one of 9.0", "new_field")
 
 
 def test_a_network_is_shown_in_a_line_or_two(net):
@@ -338,8 +418,9 @@ def test_what_is_no_image_is_one_line(net, tmp_path):
     refused(lambda: net.predict(np.zeros((1, 0, 0, 1), np.uint8)), "uint8[0, 0, 1]")
     refused(lambda: net.predict(np.zeros((8, 8, 4), np.uint8)), "alpha", "[8, 8, 4]")
     refused(lambda: net.predict(np.zeros(8, np.uint8)), "uint8[8]")
-    for other in (None, b"bytes", 3):
+    for other in (None, 3, memoryview(b"bytes")):
         refused(lambda other=other: net.predict(other), "images", type(other).__name__)
+    refused(lambda: net.predict(b"bytes"), "image 0", "no format that is read")
     coloured = dataclasses.replace(net.preprocessing, channels=3)
     in_front = np.zeros((3, 8, 8), np.uint8)
     refused(lambda: coloured.listed(in_front), "[3, 8, 8]")

@@ -208,6 +208,10 @@ COMMANDS += [
         ("method.logit_gammas", "true", "'logit_gamma'", "False"),
     ),
     (
+        ("--config=frozen_effect:nas_bench_201",),
+        ("method.logit_gammas", "'nas_bench_201'", "cut off", "'measured_effect'"),
+    ),
+    (
         (GAMMAS, "--config.method.layer_indicator=parallel"),
         ("method.indicator", "'logit_gamma'", "'parallel'", "'plain'"),
     ),
@@ -304,7 +308,7 @@ DATA = [
     (npz(y_test=np.array([{}] * 40)), "data.path", "data.npz"),  # would need pickle
     (outside(), "data.path", "data.npz", "../../outside"),
     (npz(y_train=None), "data.path", "data.npz", "x_train", "y_train"),
-    (npz(x_test=None, y_test=None), "data.path", "data.npz", "x_test"),
+    (npz(x_test=None), "data.path", "data.npz", "x_test"),
     (npz(z=images()), "data.path", "data.npz", "z"),
     (npz(x_train=images(kind=np.float32)), "train images", "uint8", "float32"),
     (npz(x_train=images(count=39)), "train labels", "39", "40"),

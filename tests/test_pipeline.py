@@ -123,20 +123,25 @@ def test_the_indicator_is_read_off_the_training(finished, tiny):
     assert np.ptp(scales[np.isfinite(scales)]) > 0
 
 
-def test_losses_are_measured_on_the_batches_that_would_train_next(finished, tiny):
-    """Those of the trained weights along each path, the same at every reading."""
+@pytest.mark.parametrize("size", [32, 33])
+def test_losses_are_measured_on_the_batches_that_would_train_next(finished, size):
+    """Those of the trained weights along each path, the same at every reading.
+
+    Of all images that the config names and no others, also where devices do not divide
+    them.
+    """
     config, workdir, _ = finished
     config = config.copy_and_resolve_references()
     config.method.measured_batches = 2
     trained = trained_supernet(config, workdir)
+    config.supernet.batch_size = size
     measured = measured_losses(config, trained)
     again = measured_losses(config, trained)
     np.testing.assert_array_equal(measured.losses, again.losses)
     np.testing.assert_array_equal(measured.paths, again.paths)
     assert measured.losses.shape == measured.paths.shape[:2] == (2 * SETS, 2)
-    dataset, size = data.load(config), config.supernet.batch_size
-    normalizer = data.Normalizer.of(config, dataset.train)
-    batches = data.TrainBatches.of(config, dataset.train, normalizer, size)
+    dataset = data.load(config)
+    batches = data.TrainBatches.of(config, dataset.train, size)
     batch, path = batches[trained.step], measured.paths[0, 0]
     logits: Any = trained.model.apply(trained.variables, batch["image"], path, True)
     expected = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])

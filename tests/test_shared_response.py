@@ -1,5 +1,7 @@
 """Candidates that start alike: kernels of one response, blocks that start as a skip."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,12 @@ from plain_networks import plain_network
 
 from difnas_jax import spaces
 from difnas_jax.models.initializers import initialize
+from difnas_jax.models.orthogonal import (
+    RELU_GAIN,
+    depthwise_qr,
+    shared_response,
+    stacked_haar,
+)
 
 
 @pytest.mark.parametrize("name", ["nas_bench_macro", "mbv2"])
@@ -34,6 +42,27 @@ def test_all_candidates_of_a_layer_answer_a_constant_input_alike(name):
         assert len(responses) > 1
         for response in responses:
             np.testing.assert_allclose(response, responses[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(24, 40), (32, 64), (64, 24)])
+def test_units_of_a_layer_that_widens_have_uneven_norms(rng, inputs, outputs):
+    """As those of a cut Haar matrix are, and the same for all candidates."""
+    drawn = []
+    for expansion in (3, 6, 3):
+        expand = stacked_haar(RELU_GAIN)(rng, (inputs, expansion * inputs))
+        kernels = {
+            "expand": expand,
+            "depthwise": depthwise_qr(rng, (3, 3, 1, expansion * inputs)),
+            "project": np.zeros((expansion * inputs, outputs)),
+        }
+        project = shared_response(kernels, np.random.default_rng(0))["project"]
+        norms = np.linalg.norm(project, axis=0)
+        drawn.append(norms / norms.mean())
+    for norms in drawn:
+        np.testing.assert_allclose(norms, drawn[0], atol=1e-12)
+    wider = max(outputs - inputs, 0)
+    law = math.sqrt(wider / (2 * inputs * (outputs + 2)))
+    assert drawn[0].std() == pytest.approx(law, rel=0.4, abs=1e-12)
 
 
 def test_blocks_of_scale_0_start_as_their_skip_connection(tiny, rng):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -309,6 +310,14 @@ def test_connected_cells() -> None:
     assert cell().is_connected(np.array(alive)).all()
     space = build("mbv2")
     assert space.is_connected(np.zeros((3, 21), int)).tolist() == [True] * 3
+
+
+def test_what_zero_ops_can_cut_off() -> None:
+    """A cell with one way through that allows none of them is always connected."""
+    assert build("mbv2").always_connected and not cell().always_connected
+    layers = list(cell().layers)
+    layers[3] = dataclasses.replace(layers[3], ops=(1, 2))  # from input to output
+    assert dataclasses.replace(cell(), layers=tuple(layers)).always_connected
 
 
 def expression(space: CellSpace, architecture: np.ndarray) -> tuple:

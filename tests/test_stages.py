@@ -5,10 +5,10 @@ import pytest
 
 import difnas_jax
 from difnas_jax import checks, pipeline, spaces
-from difnas_jax.commands import compare
 from difnas_jax.config import default
 from difnas_jax.config.stages import HARMLESS, STAGES, maker_of
 from difnas_jax.errors import InputError
+from difnas_jax.report.comparison import search_cost
 from difnas_jax.runtime.markers import read_marker, write_marker
 from difnas_jax.scoring.scorers import SCORERS, Scorer, ScorerRow, stage_of
 from difnas_jax.spaces.costs import cost_table
@@ -105,7 +105,8 @@ def test_a_score_without_supernet_needs_no_supernet(
     config.supernet.learning_rate *= 2
     config.stages = ("search",)
     check_inputs(config, tmp_path)
-    assert compare.search_cost(tmp_path, results.values["seconds"])["images"] == 0
+    cost = search_cost(config, tmp_path, results.values["seconds"])
+    assert cost["images"] == 0
 
 
 def test_what_needs_a_validation_split_is_named(config):

@@ -99,8 +99,7 @@ def config_of(source, folder, **fields):
 
 def stream(config, batch_size=8):
     train = data.load(config).train
-    normalizer = data.Normalizer.of(config, train)
-    return data.TrainBatches.of(config, train, normalizer, batch_size)
+    return data.TrainBatches.of(config, train, batch_size)
 
 
 def equal(one, other):
@@ -212,7 +211,7 @@ def main():
     config.data.update(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     data.check(config)
     train = data.load(config).train
-    batches = data.TrainBatches.of(config, train, data.Normalizer.of(config, train), 8)
+    batches = data.TrainBatches.of(config, train, 8)
     with data.Loader(batches, range(10**6)) as reader:
         next(reader)
         assert "tensorflow" not in sys.modules
@@ -402,7 +401,7 @@ def test_malformed_folders(tree, tmp_path, change, field, value, refused):
         ({"name": "imagenet2012"}, "data.name", "tfds build imagenet2012 "),
         ({"name": "cifar10:1.0.0"}, "data.name", "version 3.0.2"),
         ({"test_split": "val"}, "data.test_split", "'val'"),
-        ({"train_split": ""}, "data.train_split", "empty"),
+        ({"train_split": ""}, "data.train_split", "''"),
         ({"workers": 1, "path": "/nowhere"}, "data.name", "/nowhere/cifar10 "),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 import difnas_jax
 from difnas_jax import data
 from difnas_jax.config.files import saved_config
-from difnas_jax.data import Normalizer, TrainBatches
+from difnas_jax.data import TrainBatches
 from difnas_jax.deployment import model_card
 from difnas_jax.deployment.teacher import teacher
 from difnas_jax.main import main
@@ -57,12 +57,12 @@ def test_the_target_has_the_probabilities_of_the_teacher(small_run, share):
     config = saved_config(small_run / "config.json")
     config.retrain.teacher_share = share
     split = data.load(config).train
-    other = Normalizer(np.array([0.1], np.float32), np.array([0.7], np.float32))
-    batch = TrainBatches.of(config, split, other, 32)[0]
-    teach = teacher(config, other, small_run / artifacts.RETRAIN)
+    config.data.mean, config.data.std = (0.1,), (0.7,)
+    batches = TrainBatches.of(config, split, 32)
+    batch, pixels = batches[0], batches.raw(0)["image"]
+    teach = teacher(config, batches.normalizer, small_run / artifacts.RETRAIN)
     found = teach(shard_batch(batch, data_mesh()))
     net = difnas_jax.load(small_run)
-    pixels = TrainBatches.of(config, split, other, 32).raw(0)["image"]
     one_hot = np.asarray(jax.nn.one_hot(batch["label"], 10))
     smoothed = optax.smooth_labels(one_hot, config.retrain.label_smoothing)
     of_teacher = net.predict(pixels).probabilities

@@ -14,6 +14,7 @@ import pytest
 import difnas_jax
 from difnas_jax import __main__ as entrance
 from difnas_jax import usage
+from difnas_jax.commands import predict
 from difnas_jax.config import comments, default, load_config
 from difnas_jax.config.build import flat
 from difnas_jax.config.comments import described
@@ -130,6 +131,11 @@ def test_without_a_config_the_fields_are_those_of_the_default(capsys):
     assert main(["--help-config"]) == 0
     printed = capsys.readouterr().out.rstrip("\n")
     assert printed == described(default()) and "# default:" not in printed
+
+
+def test_flags_of_commands_have_no_abbreviations(capsys):
+    assert predict.main(["run", "one.png", "--to=1"]) == 2
+    assert "--to=1; see --help" in capsys.readouterr().err
 
 
 def test_the_version_is_that_of_the_package(capsys):

@@ -40,8 +40,7 @@ def config_of(tree, size=8):
 def batches_of(tree, size=8):
     config = config_of(tree, size)
     train = data.load(config).train
-    normalizer = data.Normalizer.of(config, train)
-    return data.TrainBatches.of(config, train, normalizer, batch_size=8)
+    return data.TrainBatches.of(config, train, batch_size=8)
 
 
 def test_what_travels_is_small(tree):

@@ -37,7 +37,7 @@ def train_on(count, folder):
         model,
         {**variables, "batch_stats": {}},
         SAMPLERS["strict_fair"](wiring.sampled),
-        data.TrainBatches.of(config, split, data.Normalizer.of(config, split), 32),
+        data.TrainBatches.of(config, split, 32),
         Recipe.of_supernet(config),
         mesh=jax.sharding.Mesh(np.array(jax.devices()[:count]), (DEVICES,)),
         folder=folder,

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="python -m benchmarks.disturbance", allow_abbrev=False)
+    parser = Parser(prog="python -m benchmarks.disturbance")
     add = parser.add_argument
     add("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     add("--data", default="", metavar="FILE", help="CIFAR-10, an .npz file")

@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog=COMMAND, allow_abbrev=False)
+    parser = Parser(prog=COMMAND)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     names = parser.parse_args(argv).cases or list(CASES)
     for name in names:

@@ -26,7 +26,7 @@ from benchmarks.provenance import provenance
 from benchmarks.result_files import Results
 from difnas_jax import data
 from difnas_jax.config.files import load_config
-from difnas_jax.data import Normalizer, TrainBatches
+from difnas_jax.data import TrainBatches
 from difnas_jax.models.kernel_inputs import COLLECTION
 from difnas_jax.report import figures
 from difnas_jax.report.figures import BLUE, GREEN, INK, ORANGE
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog=COMMAND, allow_abbrev=False)
+    parser = Parser(prog=COMMAND)
     parser.add_argument("--figure", action="store_true", help="draw it again alone")
     if not parser.parse_args(argv).figure:
         source = provenance(COMMAND, 0)
@@ -86,8 +86,7 @@ def recorded_inputs() -> dict[str, np.ndarray]:
     model, sampler = build_supernet(config), build_sampler(config)
     variables = initial_variables(config, model)
     train = data.load(config).train
-    normalizer = Normalizer.of(config, train)
-    batches = TrainBatches.of(config, train, normalizer, config.supernet.batch_size)
+    batches = TrainBatches.of(config, train, config.supernet.batch_size)
 
     @jax.jit
     def recorded(images: Array, path: Array) -> dict[str, Array]:

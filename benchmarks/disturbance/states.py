@@ -11,7 +11,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from difnas_jax import data
-from difnas_jax.data import Normalizer, TrainBatches
+from difnas_jax.data import TrainBatches
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.models.network import Network
 from difnas_jax.runtime import artifacts
@@ -34,8 +34,7 @@ def kind_of_weights(leaf: Leaf) -> str:
 def batch_of(config: ConfigDict) -> dict[str, Array]:
     """`IMAGES` images of the training split, as they train."""
     train = data.load(config).train
-    normalizer = Normalizer.of(config, train)
-    return dict(TrainBatches.of(config, train, normalizer, IMAGES)[0])
+    return dict(TrainBatches.of(config, train, IMAGES)[0])
 
 
 def params_at(config: ConfigDict, model: Network, folder: Path, step: int) -> Any:

@@ -44,7 +44,6 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m benchmarks.eigennas",
         description="Bounds on the minimum eigenvalue, and its ranking of networks.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help="default: those of the digits")

@@ -13,70 +13,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import flax.traverse_util
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import Array
-from ml_collections import ConfigDict
 
-from benchmarks.evidence.gamma_readings import NUMBERS, READINGS, Gammas
+from benchmarks.evidence.attempt_training import Trained, Training, trained
+from benchmarks.evidence.gamma_readings import NUMBERS, READINGS
 from benchmarks.evidence.gamma_wirings import (
-    Apply,
     before_exact_norm,
     before_head,
     before_norm,
     behind_head,
     behind_norm,
     budgeted,
-    is_last,
-    plain,
 )
-from difnas_jax import data
-from difnas_jax.config import load_config
-from difnas_jax.config.build import build_wiring
-from difnas_jax.config.files import override_by_flags
 from difnas_jax.errors import InputError
 from difnas_jax.ranking.correlation import kendall_tau_b
 from difnas_jax.ranking.tables import read_nas_bench_macro
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
 from difnas_jax.search.additive import sum_along_paths
-from difnas_jax.training.paths import stream
-from difnas_jax.training.recipe import (
-    build_sampler,
-    build_supernet,
-    initial_variables,
-)
 
 PERMUTATIONS = 50
 ALIKE = ("--config.method.kernels=shared_response", "--config.method.block_scale=0.0")
 PARALLEL = ("--config.method.layer_indicator=parallel",)
-
-
-class Training(NamedTuple):
-    """How a supernet trains.
-
-    Attributes:
-      flags: of fields of the config.
-      apply: what becomes of the numbers that train beside the gammas.
-      optimizer: makes it of a schedule.
-      peak: its rate at the start.
-      shrink: decoupled L1 on last scales, as a share of the rate.
-    """
-
-    flags: tuple[str, ...] = ()
-    apply: Apply = plain
-    optimizer: Callable[[Any], optax.GradientTransformation] = optax.adam
-    peak: float = 0.1
-    shrink: float = 0.0
-
-
 AS_IT_IS = Training()
 # By number: what is read, a key of `READINGS`, and of which training.
 ATTEMPTS: dict[str, tuple[str, Training]] = {
@@ -145,92 +107,6 @@ def _run(flags: argparse.Namespace) -> None:
             f"{np.mean(mixed):.3f}; loss {found.loss:.3f}, largest number "
             f"{np.abs(found.gammas[NUMBERS]).max():.2g}"
         )
-
-
-def config_of(training: Training, flags: argparse.Namespace) -> ConfigDict:
-    """Strictly batch norms only, without layer indicator."""
-    config = load_config("frozen_effect:nas_bench_macro,size=16")
-    config.data.update(source="arrays", path=flags.data)
-    config.method.update(kernels="orthogonal", block_scale=1.0, logit_gammas=False)
-    override_by_flags(config, list(training.flags))
-    config.seed = flags.seed
-    return config
-
-
-class Trained(NamedTuple):
-    """A trained supernet.
-
-    Attributes:
-      loss: the mean of the last hundred updates.
-      gammas: after the last update, by name, and under `NUMBERS` float64[L, O], those
-        that trained beside them, averaged over the second half of the updates.
-    """
-
-    loss: float
-    gammas: Gammas
-
-
-def trained(training: Training, flags: argparse.Namespace) -> Trained:
-    """Train a supernet."""
-    config, total = config_of(training, flags), flags.updates
-    fixed = np.array([int(layer) for layer in flags.fixed.split(",") if layer], int)
-    dataset = data.load(config)
-    normalizer = data.Normalizer.of(config, dataset.train)
-    size = config.supernet.batch_size
-    batches = data.TrainBatches.of(config, dataset.train, normalizer, size)
-    net, sampler = build_supernet(config), build_sampler(config)
-    space = build_wiring(config).searched
-    variables = initial_variables(config, net)
-    params = flax.traverse_util.flatten_dict(variables.pop("params"))
-    held = {leaf: params.pop(leaf) for leaf in [*params] if leaf[0] == "classifier"}
-    schedule = optax.cosine_decay_schedule(training.peak, total)
-    optimizers: dict[Any, Any] = {
-        "gammas": training.optimizer(schedule),
-        "numbers": optax.adam(0.01),
-    }
-    optimizer = optax.partition(optimizers, {"gammas": "gammas", "numbers": "numbers"})
-
-    def loss(trained: Any, path: Array, batch: dict[str, Array]) -> Array:
-        tree = flax.traverse_util.unflatten_dict({**trained["gammas"], **held})
-        logits = training.apply(
-            net, {**variables, "params": tree}, trained["numbers"], batch["image"], path
-        )
-        targets = optax.smooth_labels(jax.nn.one_hot(batch["label"], 10), 0.1)
-        return optax.softmax_cross_entropy(logits, targets).mean()
-
-    @jax.jit
-    def update(trained: Any, state: Any, step: Any, paths: Any, batch: Any) -> Any:
-        def add(total: Any, path: Array) -> tuple[Any, Array]:
-            value, gradient = jax.value_and_grad(loss)(trained, path, batch)
-            return jax.tree.map(jnp.add, total, gradient), value
-
-        nothing = jax.tree.map(jnp.zeros_like, trained)
-        gradients, losses = jax.lax.scan(add, nothing, paths)
-        changes, state = optimizer.update(gradients, state, trained)
-        trained = optax.apply_updates(trained, changes)
-        least = training.shrink * schedule(step)
-        gammas = {
-            leaf: jnp.sign(g) * jnp.maximum(jnp.abs(g) - least, 0)
-            if is_last(leaf)
-            else g
-            for leaf, g in trained["gammas"].items()
-        }
-        return {**trained, "gammas": gammas}, state, losses.mean()
-
-    shape = space.num_layers, space.num_ops
-    now: Any = {
-        "gammas": jax.tree.map(jnp.asarray, params),
-        "numbers": jnp.zeros(shape),
-    }
-    state, losses, numbers = optimizer.init(now), [], np.zeros(shape)
-    for step in range(total):
-        paths = sampler(stream(config.seed, "paths", step)).at[:, fixed].set(1)
-        now, state, value = update(now, state, step, paths, batches[step])
-        losses.append(float(value))
-        if step >= total // 2:
-            numbers += np.asarray(now["numbers"], np.float64) / (total - total // 2)
-    gammas = {leaf: np.asarray(g, np.float64) for leaf, g in now["gammas"].items()}
-    return Trained(float(np.mean(losses[-100:])), {**gammas, NUMBERS: numbers})
 
 
 if __name__ == "__main__":

@@ -116,7 +116,6 @@ def parse_flags(
         prog=MODULE,
         description="A method, or a stored indicator, against a benchmark table.",
         epilog="Fields of the config are flags too: --config.supernet.batch_size=128.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--benchmark", choices=TABLES, default=BENCHMARK)

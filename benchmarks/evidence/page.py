@@ -92,6 +92,8 @@ def page(kept: Results) -> str:
     ]
     text = [HEADER + CURVE + "\n".join(_curves(kept))]
     text.append(RANKING + "\n".join([*markdown.head(COLUMNS), *lines]))
+    if missing := [row.title for name, row in ROWS.items() if name not in kept]:
+        text.append(f"Not run: {'; '.join(missing)}.")
     columns = "row", "command", "date", "machine", "versions"
     text.append("\n".join(["## Sources", "", *markdown.head(columns), *sources]))
     return "\n\n".join(text) + "\n"

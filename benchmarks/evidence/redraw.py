@@ -67,10 +67,8 @@ def _run(flags: argparse.Namespace) -> None:
 def _trained(config: ConfigDict, table: BenchmarkTable, every: int) -> str:
     """Train, and say how well the supernet learns and ranks."""
     total, mesh = config.supernet.steps, data_mesh()
-    dataset = data.load(config)
-    normalizer = data.Normalizer.of(config, dataset.train)
-    size = config.supernet.batch_size
-    batches = data.TrainBatches.of(config, dataset.train, normalizer, size)
+    images, size = data.load(config).train, config.supernet.batch_size
+    batches = data.TrainBatches.of(config, images, size)
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
     sampler = build_sampler(config)
     variables = initial_variables(config, model)

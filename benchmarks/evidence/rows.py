@@ -169,18 +169,6 @@ ROWS: dict[str, Row] = {
         "main effects in training, kernels start as `he_fan_out`",
         (*TRAINED, f"--seeds={TWO}", SHORT, *_method(kernels="he_fan_out")),
     ),
-    "qr": Row(
-        "main effects in training, depthwise kernels start as `qr`",
-        (*TRAINED, SHORT, *_method(depthwise="qr")),
-    ),
-    "spatial": Row(
-        "main effects in training, only k x k kernels and batch norms train",
-        (*TRAINED, SHORT, *_method(trainable="spatial", train_classifier=True)),
-    ),
-    "indicator": Row(
-        "main effects in training, only indicator BNs and the classifier train",
-        (*TRAINED, SHORT, *_method(trainable="indicator", train_classifier=True)),
-    ),
     "classifier": Row(
         "main effects in training, all BNs train, kernels and classifier frozen",
         (*TRAINED, SHORT, *_method(trainable="all_bn")),
@@ -189,15 +177,7 @@ ROWS: dict[str, Row] = {
         "main effects in training, uniform sampling, three times the updates",
         (*TRAINED, "--updates=3000", *_method(sampling="uniform")),
     ),
-    "candidate": Row(
-        "main effects in training, identity with batch norm",
-        (*TRAINED, SHORT, *_method(layer_indicator="candidate")),
-    ),
     "sgd": Row("main effects in training, SGD", (*TRAINED, SHORT, *SGD)),
-    "he_sgd": Row(
-        "main effects in training, SGD, kernels start as `he_fan_out`",
-        (*TRAINED, SHORT, *SGD, *_method(kernels="he_fan_out")),
-    ),
     "frozen_measured": Row(
         "main effects after training, batch norms alone train, 2000 updates",
         (*LOGITS, *_method(indicator="measured_effect"), f"--seeds={THREE}"),
@@ -213,14 +193,6 @@ ROWS: dict[str, Row] = {
         )
         for name, updates in (("fairnas", 1000), ("spos", 3000))
     },
-    "large": Row(
-        "main effects at 32 pixels, 500 updates", (*EFFECTS, "--updates=500"), 32
-    ),
-    "frozen_large": Row(
-        "main effects, kernels frozen, at 32 pixels, 500 updates",
-        ("--method=frozen", "--updates=500"),
-        32,
-    ),
     **{
         name: Row(title, (f"--combine=sum_log_rank:{name}",), 32, "columns")
         for name, title in (

@@ -58,12 +58,7 @@ def read_scales(
 ) -> Scales:
     """Gammas of a trained supernet, and gradients on training batches that follow."""
     images = data.load(config).train
-    batches = data.TrainBatches.of(
-        config,
-        images,
-        normalizer=data.Normalizer.of(config, images),
-        batch_size=config.supernet.batch_size,
-    )
+    batches = data.TrainBatches.of(config, images, config.supernet.batch_size)
     recipe = Recipe(
         settings=ConfigDict({**config.supernet, "label_smoothing": 0.0}),
         seed=config.seed,

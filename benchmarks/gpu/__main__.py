@@ -36,11 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="python -m benchmarks.gpu",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("python -m benchmarks.gpu", __doc__)
     add = parser.add_argument
     add("--parts", default=",".join(PARTS), help="some of: %(default)s")
     add("--out", type=Path, default=page.FOLDER, help="folder of the results")

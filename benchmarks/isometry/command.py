@@ -80,7 +80,6 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m benchmarks.isometry",
         description="Singular values, signal, gradients and fairness.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"default: {' '.join(DEFAULT_PARTS)}")

@@ -82,8 +82,8 @@ def stability(updates: int, say: Callable[[str], None]) -> list[Row]:
       `loss`, `accuracy` and `gradient_norm`, one value for each update.
     """
     config, rows = settings(updates), []
-    images = data.load(config).train
-    normalizer, recipe = data.Normalizer.of(config, images), Recipe.of_supernet(config)
+    stream = data.TrainBatches.of(config, data.load(config).train, 64)
+    recipe = Recipe.of_supernet(config)
     for extra, kernels, activation, seeds in SUPERNETS:
         space: Any = build_space(config)
         space = deeper(space, extra)
@@ -91,8 +91,7 @@ def stability(updates: int, say: Callable[[str], None]) -> list[Row]:
         train, found = trainer(model, recipe), []
         for seed in range(seeds):
             say(f"{space.num_layers} layers, {kernels} {activation}, seed {seed}")
-            config.seed = seed
-            batches = data.TrainBatches.of(config, images, normalizer, 64)
+            batches = dataclasses.replace(stream, seed=seed)
             with compilation.without_collection():
                 found.append(train(initial(model, recipe, seed, kernels), batches)[1])
         names = ("loss", "accuracy", "gradient_norm")

@@ -53,9 +53,8 @@ def _sides(files: FileRecords) -> dict[str, Callable[[int], object]]:
     shape = (config.space.image_size, 3, False, 0)
     seen = DecodedExamples(files, crop, *shape)
     centre = DecodedExamples(files, evaluation_crop, *shape)
-    normalizer = data.Normalizer.of(config, seen)
-    train = data.TrainBatches.of(config, seen, normalizer, IMAGES)
-    evaluation = data.EvaluationBatches(centre, IMAGES, normalizer)
+    train = data.TrainBatches.of(config, seen, IMAGES)
+    evaluation = data.EvaluationBatches(centre, IMAGES, train.normalizer)
     return {
         "decode": lambda step: [opened(files.read(n)[0]).load() for n in range(IMAGES)],
         "train": lambda step: train[step],

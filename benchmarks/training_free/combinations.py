@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
-    parser = Parser(description=__doc__)
+    parser = Parser("python -m benchmarks.training_free.combinations", __doc__)
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--csv", type=Path, nargs="*", default=[])
     parser.add_argument("--columns", default="", help="of the files; empty: all")

@@ -13,7 +13,6 @@ Cells of NAS-Bench-201, the same for all rows:
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import sys
@@ -65,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog="python -m benchmarks.training_free.cost", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = Parser("python -m benchmarks.training_free.cost", __doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help="default: all")
     parser.add_argument("--data", required=True, metavar="FILE")
     flags = parser.parse_args(argv)

@@ -13,7 +13,8 @@ The numbers of a row, by their titles:
       of the supernet; one is every training image once through one path, so that an
       update of K paths on the same batch counts as K batches
   search [s], search [device-days], search [images]
-      of supernet and search: wall seconds; these times devices / 86,400; images x paths
+      of supernet, indicator and search: wall seconds; these times devices / 86,400;
+      images x paths
   update [ms], path [ms]
       one update of the supernet (forward, backward, optimizer) on one device, for
       --update-batch images of noise; this by its K paths; once for each method
@@ -24,7 +25,7 @@ is a number that a run does not have. Exit code 1: a run failed, or a method got
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -34,16 +35,21 @@ from difnas_jax import checks, pipeline
 from difnas_jax.config.build import build_wiring
 from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import InputError, TrainingError, require
-from difnas_jax.report.comparison import NOT_RUN, NUMBERS, Row, table, write
-from difnas_jax.runtime import artifacts, compilation, files
+from difnas_jax.report.comparison import (
+    NOT_RUN,
+    NUMBERS,
+    Row,
+    search_cost,
+    table,
+    write,
+)
+from difnas_jax.runtime import compilation, files
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.runtime.shutdown import Parser, exit_code
 from difnas_jax.training.timing import time_update
 
-TRAINING = ("supernet", "indicator")
-SECONDS_OF_A_DAY = 86_400
 FAILED = "failed"
 NETWORK = ("macs", "params", "score", "test_accuracy", "test_top5_accuracy")
 
@@ -88,12 +94,7 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     Raises:
       InputError: a config given twice, or invalid numbers.
     """
-    parser = Parser(
-        prog="python -m difnas_jax compare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("python -m difnas_jax compare", __doc__)
     add = parser.add_argument
     add("configs", nargs="+", metavar="NAME[:ARGUMENTS]")
     add("--seeds", default="0", metavar="N,N,...")
@@ -223,28 +224,5 @@ def measured(config: ConfigDict, workdir: Path) -> Row:
     """
     results = pipeline.run(config, workdir)
     found = {name: getattr(results, name) for name in NETWORK}
-    cost = search_cost(workdir, results.values["seconds"])
+    cost = search_cost(config, workdir, results.values["seconds"])
     return {"architecture": " ".join(results.ops or ()), **found, **cost}
-
-
-def search_cost(workdir: Path, stages: Mapping[str, float]) -> Row:
-    """What training the supernet and the chosen search cost, see `NUMBERS`.
-
-    Args:
-      workdir: of a finished run.
-      stages: seconds of each stage.
-    """
-    supernet, path = {"images": 0, "epochs": 0.0}, workdir / artifacts.SUPERNET_RESULT
-    if path.exists():  # a score may do without a supernet
-        supernet = files.read_json(path, ("images", "epochs"))
-    keys = ("chosen", "rows", "images")
-    comparison = files.read_json(workdir / artifacts.COMPARISON, keys)
-    rows = {row["algorithm"]: row for row in comparison["rows"]}
-    chosen = rows[comparison["chosen"]]
-    seconds = chosen["seconds"] + sum(stages.get(s, 0.0) for s in TRAINING)
-    return {
-        "epochs": supernet["epochs"],
-        "seconds": seconds,
-        "device_days": jax.device_count() * seconds / SECONDS_OF_A_DAY,
-        "images": supernet["images"] + chosen["evaluated"] * comparison["images"],
-    }

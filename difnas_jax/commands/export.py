@@ -10,16 +10,17 @@ run, and changes nothing in it.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from difnas_jax import loading
 from difnas_jax.config import default
-from difnas_jax.deployment.exporters import EXPORTERS, check_formats, export
-from difnas_jax.errors import require
-from difnas_jax.runtime import files
-from difnas_jax.runtime.given_paths import check_writable, given_path
+from difnas_jax.deployment.exporters import (
+    EXPORTERS,
+    check_formats,
+    check_target,
+    export,
+)
+from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.shutdown import Parser, exit_code
 
@@ -39,9 +40,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     Raises:
       InputError: a value that cannot be.
     """
-    layout = argparse.RawDescriptionHelpFormatter
-    program = "python -m difnas_jax export"
-    parser = Parser(program, description=__doc__, formatter_class=layout)
+    parser = Parser("python -m difnas_jax export", __doc__)
     loading.add_arguments(parser)
     text = "the name of a folder that is made"
     parser.add_argument("--to", required=True, metavar="DIR", help=text)
@@ -57,21 +56,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _export(flags: argparse.Namespace) -> None:
     check_formats("--formats", flags.formats)
-    check_target(flags.to)
+    check_target("--to", flags.to)
     network = loading.load(flags.run, search=flags.search, rank=flags.rank)
-    with files.atomic_folder(flags.to) as folder:
-        export(network, folder, flags.formats, flags.fold)
+    export(network, flags.to, flags.formats, flags.fold)
     written = ", ".join(sorted(path.name for path in flags.to.iterdir()))
     say(f"export: {flags.to} has {written}")
-
-
-def check_target(path: Path) -> None:
-    """Refuse a target that is there already, or that cannot be made.
-
-    Raises:
-      InputError: naming it.
-    """
-    new, got = not os.path.lexists(path), f"{str(path)!r}, which exists"
-    require(new, "--to", "the name of a new folder", got)
-    above = next(each for each in path.absolute().parents if each.exists())
-    check_writable("--to", path, above)

@@ -9,7 +9,6 @@ Prints tables for the initial supernet of a config, or of a config file, and wri
 trains and no data are read; it takes about a minute for the digits.
 """
 
-import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,12 +42,7 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = Parser(
-        prog="python -m difnas_jax isometry",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("python -m difnas_jax isometry", __doc__)
     parser.add_argument("--config", metavar="NAME[:ARGUMENTS]", required=True)
     parser.add_argument("--workdir", metavar="FOLDER")
     known, rest = parser.parse_known_args(argv)

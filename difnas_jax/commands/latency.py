@@ -52,12 +52,7 @@ def parse_flags(
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = Parser(
-        prog="python -m difnas_jax latency",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("python -m difnas_jax latency", __doc__)
     add = parser.add_argument
     add("--config", metavar="NAME[:ARGUMENTS]", required=True, help="with the space")
     text = "what to measure on (the device that JAX chooses)"
@@ -72,7 +67,8 @@ def parse_flags(
     check_numbers(config)
     require(flags.batch >= 1, "--batch", "1 or more", flags.batch)
     path = given_path("--to", flags.to)
-    require(not path.is_dir(), "--to", "a file", repr(flags.to))
+    fits = path.is_file() or not path.exists()
+    require(fits, "--to", "a file, or the name of a new one", repr(flags.to))
     check_writable("--to", path, path.parent)
     return config, flags, path
 

@@ -26,7 +26,6 @@ every split and class.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import shutil
@@ -64,8 +63,7 @@ def parse_arguments(
     Raises:
       InputError: an unknown kind, or a malformed value.
     """
-    layout, program = argparse.RawDescriptionHelpFormatter, "difnas_jax prepare"
-    parser = Parser(f"python -m {program}", description=__doc__, formatter_class=layout)
+    parser = Parser("python -m difnas_jax prepare", __doc__)
     parser.add_argument("source", metavar="SOURCE")
     parser.add_argument("target", metavar="TARGET")
     parser.add_argument("--size", type=int, default=0, metavar="PIXELS")

@@ -133,12 +133,7 @@ def parse_flags(
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = shutdown.Parser(
-        prog="python -m difnas_jax rank",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = shutdown.Parser("python -m difnas_jax rank", __doc__)
     add = parser.add_argument
     add("space", choices=TABLES)
     add("--table", required=True, metavar="FILE", help="accuracies")

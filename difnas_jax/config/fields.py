@@ -48,13 +48,17 @@ def default() -> ConfigDict:
     config.data.path = ""
     # Data set of the `tfds` source: NAME[/CONFIG][:VERSION], by default the newest.
     config.data.name = ""
-    # Splits of the `folder` and `tfds` sources; no validation split: part of train.
+    # Splits of the `folder` and `tfds` sources; one without a name: part of train. If
+    # the folders of the classes are in no folder of a split, leave all names empty.
     config.data.train_split = "train"
     config.data.validation_split = ""
     config.data.test_split = "test"
     # Share of every class of the training split held out where a source has no
     # validation split; 0: all of it trains, and retraining ends with the test alone.
     config.data.validation_fraction = 0.1
+    # Share of every class of the training split that is the test where a source has no
+    # test split, the same images for every seed.
+    config.data.test_fraction = 0.1
     # An image that cannot be decoded: `error`, or `skip`: the next one takes its place,
     # with a count in the metrics; in an evaluation it does not count.
     config.data.corrupt = "error"

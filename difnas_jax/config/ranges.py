@@ -19,6 +19,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "space.image_channels": (1, 2**10),
     "space.num_classes": (1, 2**20),
     "data.validation_fraction": (0.0, 0.9),
+    "data.test_fraction": (0.0, 0.9),
     "data.workers": (0, 1024),
     "data.crop_scale": (1e-3, 1.0),
     "data.crop_aspect": (1.0, 10.0),

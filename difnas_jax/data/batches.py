@@ -151,17 +151,11 @@ class TrainBatches(Batches):
     rows: slice = dataclasses.field(default_factory=lambda: slice(None))
 
     @classmethod
-    def of(
-        cls,
-        config: ConfigDict,
-        train: Examples,
-        normalizer: Normalizer,
-        batch_size: int,
-    ) -> Self:
-        """The stream that the config describes."""
-        fields, seed = config.data, config.seed
+    def of(cls, config: ConfigDict, train: Examples, batch_size: int) -> Self:
+        """The stream that the config describes, of the training split."""
+        fields, normalizer = config.data, Normalizer.of(config, train)
         augmentation = fields.crop_padding, fields.flip, fields.lighting
-        return cls(train, batch_size, seed, normalizer, *augmentation)
+        return cls(train, batch_size, config.seed, normalizer, *augmentation)
 
     def raw(self, step: int) -> Batch:
         """See `Batches`; other examples replace unreadable ones.

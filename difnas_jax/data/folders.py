@@ -1,4 +1,4 @@
-"""List the images in a tree of folders `<split>/<class>/.../<image>`."""
+"""List the images in a tree of folders `[<split>/]<class>/.../<image>`."""
 
 import dataclasses
 import os
@@ -52,8 +52,8 @@ def read_folder(root: Path, names: list[str] | None = None) -> NamedSplits:
 
     Args:
       root: holds a folder for each split.
-      names: of the splits; the first one defines the classes. By default all folders,
-        `train` first.
+      names: of the splits; the first one defines the classes, and one of no name is the
+        root itself. By default all folders, `train` first.
 
     Raises:
       InputError: a folder is missing, or without images, or has a class that the first
@@ -73,7 +73,8 @@ def read_folder(root: Path, names: list[str] | None = None) -> NamedSplits:
             raise InputError(f"data.path: expected {expected}, got {got}")
         splits[name] = _files(root / name, folders, classes, left_out)
     notes = left_out.notes()
-    if unread := sorted(set(_folders(root, root, LeftOut())) - set(names)):
+    unread = sorted(set(_folders(root, root, LeftOut())) - set(names))
+    if unread and "" not in names:
         fields = "data.train_split, data.validation_split, data.test_split"
         notes += [f"not read in {root}: {', '.join(unread[:5])}; {fields} name splits"]
     return NamedSplits(splits, classes, tuple(notes))
@@ -94,7 +95,9 @@ def _folders(path: Path, root: Path, left_out: LeftOut) -> list[str]:
         raise InputError(
             f"data.path: expected a folder {path} of class folders ({error.strerror}); "
             f"in {root}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}; the names "
-            "of the splits are data.train_split, data.validation_split, data.test_split"
+            "of the splits are data.train_split, data.validation_split and "
+            "data.test_split; if these are the classes, give no names: "
+            "--config.data.train_split= --config.data.test_split="
         ) from error
     if not found:
         raise InputError(f"data.path: expected folders in {path}, it has none")

@@ -1,4 +1,4 @@
-"""A validation split out of the training images, with the same share of every class."""
+"""A split out of the training images, with the same share of every class."""
 
 from typing import TypeVar
 
@@ -10,10 +10,11 @@ from difnas_jax.errors import require
 R = TypeVar("R", bound=Records)
 
 
-def hold_out(records: R, fraction: float, seed: int) -> tuple[R, R]:
+def hold_out(field: str, records: R, fraction: float, seed: int) -> tuple[R, R]:
     """Divide a split in two at random, with the same share of every class.
 
     Args:
+      field: of the fraction, for the error.
       records: the split.
       fraction: share of the second part, below 1.
       seed: the same seed gives the same two parts.
@@ -27,9 +28,8 @@ def hold_out(records: R, fraction: float, seed: int) -> tuple[R, R]:
     size, labels = len(records), records.all_labels()
     sizes = np.unique(labels, return_counts=True)[1]
     counts = stratified_counts(sizes, fraction)
-    expected = f"0, or a share that leaves examples on both sides of {size}"
-    fits = 0 < counts.sum() < size
-    require(fits, "data.validation_fraction", expected, fraction)
+    expected = f"a share that leaves examples on both sides of {size}"
+    require(0 < counts.sum() < size, field, expected, fraction)
     shuffled = np.random.default_rng(seed).permutation(size)
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     ranks = np.arange(size) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -22,6 +22,7 @@ from difnas_jax.runtime.given_paths import given_path
 
 DIGITS_STRIDE = 757
 SPLITS = ("train", "validation", "test")
+TEST_SEED = 0  # runs of all seeds are judged by the same images
 
 
 def digits(config: ConfigDict) -> Dataset[Records]:
@@ -43,10 +44,9 @@ def digits(config: ConfigDict) -> Dataset[Records]:
 def arrays(config: ConfigDict) -> Dataset[Records]:
     """An .npz file of the user's own, `data.path`.
 
-    Keys `x_train`, `y_train`, `x_test`, `y_test`, and optionally `x_validation`,
-    `y_validation`; images uint8 [N, H, W, C] or [N, H, W] of any size, integer labels
-    [N]. Without a validation split, `data.validation_fraction` of every class of train
-    is held out, at random from the seed.
+    Keys `x_train`, `y_train`, and optionally `x_validation`, `y_validation`, `x_test`,
+    `y_test`; images uint8 [N, H, W, C] or [N, H, W] of any size, integer labels [N].
+    What is missing is held out of train, see `_dataset`.
 
     Raises:
       InputError: the file is missing or malformed, or a label is out of range.
@@ -62,8 +62,9 @@ def folder_source(config: ConfigDict) -> Dataset[Records]:
     """A tree of image files, `<split>/<class>/.../<image>`, below `data.path`.
 
     The splits are those that `data.train_split`, `data.validation_split` and
-    `data.test_split` name. A label is the position of the class folder in the sorted
-    folders of train, as in torchvision and in TFDS's `imagenet2012`.
+    `data.test_split` name; an empty name of train is the tree itself. A label is the
+    position of the class folder in the sorted folders of train, as in torchvision and
+    in TFDS's `imagenet2012`.
 
     Raises:
       InputError: a folder is missing or empty, or the classes do not fit.
@@ -103,8 +104,8 @@ def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
             "data.path: expected an .npz file of plain arrays, cannot read "
             f"{str(path)!r} ({one_line(error)})"
         ) from error
-    own = {"x_validation", "y_validation"} & values.keys()
-    names = SPLITS if own else ("train", "test")
+    own = {key.partition("_")[2] for key in values}
+    names = [name for name in SPLITS if name in {"train", *own}]
     keys = {f"{part}_{name}" for name in names for part in "xy"}
     expected = f"keys {', '.join(sorted(keys))} in {path}"
     got = ", ".join(sorted(values)) or "none"
@@ -157,10 +158,7 @@ def _named(
       read: reads the splits of these names.
     """
     names = {role: config.data[f"{role}_split"] for role in SPLITS}
-    for role in ("train", "test"):
-        given, field = bool(names[role]), f"data.{role}_split"
-        require(given, field, "a split", "an empty name")
-    names = {role: name for role, name in names.items() if name}
+    names = {role: name for role, name in names.items() if name or role == "train"}
     found = read(list(names.values()))
     classes, expected = config.space.num_classes, len(found.classes)
     fits, text = classes == expected, f"{expected}, the classes of the data"
@@ -170,16 +168,22 @@ def _named(
 
 
 def _dataset(found: NamedSplits, config: ConfigDict) -> Dataset[Records]:
-    """The splits by role; where there is no validation split, part of train is one.
+    """The splits by role; where there is no test or validation split, a part of train.
 
-    With a fraction of 0 nothing is held out.
+    The test is the same for all seeds. With a fraction of 0 no validation split is held
+    out.
     """
-    train, validation = found.splits["train"], found.splits.get("validation")
-    fraction = config.data.validation_fraction
-    if validation is None and fraction:
-        train, validation = hold_out(train, fraction, config.seed)
-    classes = tuple(found.classes)
-    return Dataset(train, validation, found.splits["test"], classes, found.notes)
+    train, notes = found.splits["train"], found.notes
+    validation, test = found.splits.get("validation"), found.splits.get("test")
+    fields = config.data
+    if test is None:
+        name, share = "data.test_fraction", fields.test_fraction
+        train, test = hold_out(name, train, share, TEST_SEED)
+        notes += (f"test is a part of train, never trained on ({name} = {share})",)
+    if validation is None and fields.validation_fraction:
+        name, share = "data.validation_fraction", fields.validation_fraction
+        train, validation = hold_out(name, train, share, config.seed)
+    return Dataset(train, validation, test, tuple(found.classes), notes)
 
 
 def _numbers(classes: int) -> list[str]:

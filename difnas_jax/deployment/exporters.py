@@ -6,6 +6,7 @@ and returns float32 logits. What was written is read back and compared with the 
 
 import dataclasses
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from difnas_jax.deployment.network import TrainedNetwork
 from difnas_jax.errors import InputError, require
 from difnas_jax.ops.layout import BATCH_LAST
 from difnas_jax.runtime import files
+from difnas_jax.runtime.given_paths import check_writable, given_path
 from difnas_jax.runtime.mesh import device_count
 from difnas_jax.runtime.metrics import say
 
@@ -83,6 +85,44 @@ def check_formats(field: str, formats: Sequence[str]) -> None:
 
 
 def export(
+    network: TrainedNetwork,
+    to: str | Path,
+    formats: Sequence[str] = ("stablehlo", "safetensors"),
+    fold: bool = False,
+) -> None:
+    """Write a network for programs without this package.
+
+    Args:
+      network: of `difnas_jax.load`, that was retrained; what it computes in bfloat16 is
+        written in float32.
+      to: the name of a folder that is made. It appears when it is complete.
+      formats: keys of `EXPORTERS`.
+      fold: fold batch norms into the convolutions before them.
+
+    Raises:
+      InputError: a format that cannot be written here, or a folder that cannot be made.
+      RuntimeError: what was written has other logits than the network.
+    """
+    path = given_path("to", to)
+    check_formats("formats", formats)
+    check_target("to", path)
+    with files.atomic_folder(path) as folder:
+        write_forms(network, folder, formats, fold)
+
+
+def check_target(field: str, path: Path) -> None:
+    """Refuse a target that is there already, or that cannot be made.
+
+    Raises:
+      InputError: naming it.
+    """
+    new, got = not os.path.lexists(path), f"{str(path)!r}, which exists"
+    require(new, field, "the name of a new folder", got)
+    above = next(each for each in path.absolute().parents if each.exists())
+    check_writable(field, path, above)
+
+
+def write_forms(
     network: TrainedNetwork, folder: Path, formats: Sequence[str], fold: bool
 ) -> None:
     """Write a network in several forms, and `model_card.md`.

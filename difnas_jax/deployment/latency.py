@@ -96,6 +96,13 @@ def measure(space: ImageSpace, conditions: Conditions) -> LatencyTable:
     return LatencyTable(space, _layers(space, uses, ops), correction, facts)
 
 
+def latency_of(program: Program) -> dict[str, float]:
+    """How long a program takes: milliseconds, as `NAMES`. Prints the progress."""
+    compile_all([program])
+    times = timed({EMPTY: program}, ROUNDS)
+    return _named(np.percentile(times[EMPTY], QUARTILES))
+
+
 def _layers(space: ImageSpace, uses: Uses, ops: np.ndarray) -> list[dict[str, Any]]:
     """What a table says of the ops of each layer."""
     layers: list[dict[str, Any]] = [{} for _ in space.layers]

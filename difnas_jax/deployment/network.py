@@ -2,52 +2,26 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
+from difnas_jax.deployment.latency import latency_of
+from difnas_jax.deployment.predictions import Predictions
 from difnas_jax.deployment.preprocessing import Preprocessing
-from difnas_jax.errors import InputError, require
-from difnas_jax.models.initializers import variable_shapes
+from difnas_jax.errors import require
 from difnas_jax.models.network import Network
-from difnas_jax.models.networks import network
-from difnas_jax.runtime import artifacts, files
-from difnas_jax.runtime.checkpoint import Checkpoints
 from difnas_jax.runtime.jax_settings import lenient_modes
-from difnas_jax.runtime.mesh import data_mesh, replicated
-from difnas_jax.runtime.versions import versions
 from difnas_jax.spaces.base import Architecture
 from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.image import ImageSpace
-from difnas_jax.spaces.stored import restored, stored
-from difnas_jax.training.fates import fates_of, split
 
 # Images that pass through the network at once.
 AT_ONCE = 128
-# Attributes of a network that are no part of its space.
-OPTIONS = ("dropout", "dtype")
-
-
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-    """What a network says of N images.
-
-    Attributes:
-      labels: int64[N], the likeliest class of each.
-      classes: its name.
-      probabilities: float32[N, C] of all classes.
-      logits: float32[N, C].
-    """
-
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    probabilities: np.ndarray
-    logits: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,8 +50,9 @@ class TrainedNetwork:
 
     @property
     def costs(self) -> dict[str, float]:
-        """By name (`macs`, `params`)."""
-        return cost_table(self.space).of_one(self.architecture)
+        """By name: `macs`, `params` and, as its search predicted it, `latency_ms`."""
+        found = self.facts.get("found", {}).get("costs", {})
+        return {**found, **cost_table(self.space).of_one(self.architecture)}
 
     @property
     def text(self) -> str:
@@ -86,7 +61,19 @@ class TrainedNetwork:
 
     @lenient_modes()
     def apply(self, images: ArrayLike) -> Array:
-        """Normalised images float32[B, S, S, C] -> logits float32[B, num_classes]."""
+        """Normalised images float32[B, S, S, C] -> logits float32[B, num_classes].
+
+        Raises:
+          InputError: pixels that are not normalised, or images of another shape.
+        """
+        space, shape = self.space, np.shape(images)
+        own = space.image_size, space.image_size, space.image_channels
+        fits = shape[1:] == own and jnp.issubdtype(
+            jnp.result_type(images), jnp.floating
+        )
+        expected = f"float32[B, {', '.join(map(str, own))}], see `preprocessing`"
+        got = f"{jnp.result_type(images)}{list(shape)}"
+        require(fits, "images", expected, got)
         path = np.array(self.architecture, np.int32)
         return _compiled(self.model, self._on_device, images, path)
 
@@ -99,9 +86,9 @@ class TrainedNetwork:
         """Classify images of any size.
 
         Args:
-          images: a file or several; or arrays uint8, one [H, W] or [H, W, C], several
-            [N, H, W] or [N, H, W, C], or a list of arrays of any sizes; see
-            `Preprocessing.listed`.
+          images: a file, its bytes, or several; or arrays uint8, one [H, W] or
+            [H, W, C], several [N, H, W] or [N, H, W, C], or a list of arrays of any
+            sizes; see `Preprocessing.listed`.
 
         Raises:
           InputError: an image that cannot be read, or of other channels.
@@ -109,107 +96,41 @@ class TrainedNetwork:
         given = self.preprocessing.listed(images)
         parts = [np.zeros((0, self.space.num_classes), np.float32)]
         for start in range(0, len(given), AT_ONCE):
-            parts.append(self._logits(given[start : start + AT_ONCE]))
-        logits = np.concatenate(parts)
-        labels, names = logits.argmax(-1), self.preprocessing.classes
-        return Predictions(
-            labels=labels,
-            classes=tuple(names[label] for label in labels),
-            probabilities=np.asarray(jax.nn.softmax(logits)),
-            logits=logits,
-        )
+            pixels = self.preprocessing.pixels(given[start : start + AT_ONCE])
+            parts.append(self.logits(pixels))
+        return Predictions(self.preprocessing.classes, np.concatenate(parts))
 
-    def _logits(self, images: Sequence[Any] | np.ndarray) -> np.ndarray:
-        """float32[n, num_classes]; images are filled up, so that few shapes compile."""
-        pixels = self.preprocessing.pixels(images)
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        """Those of squares that `preprocessing.pixels` made.
+
+        They are filled up, so that few shapes compile.
+
+        Args:
+          pixels: uint8[n, S, S, C], from 1 to `AT_ONCE` of them.
+
+        Returns:
+          float32[n, num_classes].
+        """
         missing = min(AT_ONCE, 1 << (len(pixels) - 1).bit_length()) - len(pixels)
         filled = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0)))
         logits = self.apply(self.preprocessing.normalized(filled))
         return np.asarray(logits[: len(pixels)])
 
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read a network that was retrained, on the devices of this process.
+    @lenient_modes()
+    def latency(self, batch: int = 1) -> dict[str, float]:
+        """How long `apply` takes on this device, alone; see `deployment.latency`.
 
         Args:
-          folder: of its training, with `network.json` and `checkpoints/`.
+          batch: images at once.
 
-        Raises:
-          InputError: it is not there, incomplete or damaged.
+        Returns:
+          Milliseconds: the median `ms` of the rounds, quartiles `low` and `high`.
         """
-        known = cls.described(folder)
-        shapes, step = variable_shapes(known.model), known.facts["steps"]
-        variables = _read_variables(shapes, folder / "checkpoints", step)
-        return dataclasses.replace(known, variables=variables)
-
-    @classmethod
-    def described(cls, folder: Path) -> Self:
-        """All that `read` reads but the variables.
-
-        Raises:
-          InputError: it is not there or damaged.
-        """
-        path = folder / artifacts.NETWORK
-        values = files.read_checked_json(path, ("space", "facts"))
-        with files.damage_as_input_error(path, "a trained network"):
-            space, facts = restored(values["space"]), values["facts"]
-            options = {name: values[name] for name in OPTIONS}
-            model = network(space, **options, rematerialize=False)
-            preprocessing = Preprocessing.restored(values["preprocessing"])
-            architecture = space.validate(values["architecture"])
-            if len(preprocessing.classes) != space.num_classes:
-                raise ValueError(f"{len(preprocessing.classes)} classes")
-            facts["steps"] = int(facts["steps"])
-        return cls(model, {}, architecture, preprocessing, facts)
-
-
-def folder_of(field: str, workdir: Path, rank: int = 0) -> Path:
-    """Where a network that was retrained is.
-
-    Args:
-      field: that names the run, for errors.
-      workdir: of the run or of a named search.
-      rank: among those that were retrained, the best first.
-
-    Raises:
-      InputError: nothing was retrained, or fewer networks.
-    """
-    path = workdir / artifacts.RETRAIN_RESULT
-    if not path.exists():
-        raise InputError(
-            f"{field}: expected the workdir of a run whose network is trained, {path} "
-            "is missing; run its stages to the end"
-        )
-    trained = artifacts.load_retrained(path)
-    expected = f"0 to {len(trained) - 1}, as {len(trained)} network(s) were retrained"
-    require(0 <= rank < len(trained), "rank", f"{expected} (retrain.networks)", rank)
-    return workdir / trained[rank].get("retrained_in", artifacts.RETRAIN)
-
-
-def write_network(
-    folder: Path,
-    model: Network,
-    architecture: Architecture,
-    preprocessing: Preprocessing,
-    facts: dict[str, Any],
-) -> None:
-    """Write `network.json`, all that `TrainedNetwork.read` reads beside a checkpoint.
-
-    Args:
-      folder: of a training of this network.
-      model: of a space with one op in each layer.
-      architecture: of the network.
-      preprocessing: of the images.
-      facts: JSON values, among them `steps`, of the checkpoint.
-    """
-    value = {
-        "space": stored(model.space),
-        "architecture": list(architecture),
-        **{name: getattr(model, name) for name in OPTIONS},
-        "preprocessing": dataclasses.asdict(preprocessing),
-        "facts": {**facts, "versions": versions()},
-    }
-    files.write_checked_json(folder / artifacts.NETWORK, value)
+        space, path = self.space, np.array(self.architecture, np.int32)
+        shape = batch, space.image_size, space.image_size, space.image_channels
+        noise = np.random.default_rng(0).standard_normal(shape, np.float32)
+        arguments = self.model, self._on_device, jax.device_put(noise), path
+        return latency_of(functools.partial(_compiled, *arguments))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -218,17 +139,3 @@ def _compiled(
 ) -> Any:
     """Equal networks have one program."""
     return model.apply(variables, images, path, False)
-
-
-def _read_variables(shapes: dict[str, Any], folder: Path, step: int) -> dict[str, Any]:
-    """Those of a checkpoint of a training of all weights, on this process."""
-    params = shapes["params"]
-    trained = split(
-        {"params": params, "batch_stats": shapes.get("batch_stats", {})},
-        fates_of(params, "all", train_classifier=True),
-    )
-    sharding = replicated(data_mesh())
-    targets = jax.tree.map(lambda leaf: leaf.update(sharding=sharding), trained)
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        read = checkpoints.restore(step, variables=targets)["variables"]
-    return jax.tree.map(np.asarray, {name: read[name] for name in shapes})

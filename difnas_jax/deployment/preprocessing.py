@@ -22,6 +22,8 @@ from difnas_jax.data.images import (
 from difnas_jax.errors import InputError, one_line, require
 from difnas_jax.runtime.given_paths import given_path
 
+ONE_FILE = str | Path | bytes | Image.Image
+
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
@@ -82,19 +84,20 @@ class Preprocessing:
         """Images one by one, however they are given.
 
         Args:
-          images: a file, or an image that Pillow opened; uint8[H, W] or uint8[H, W, C],
-            of numpy or what converts to it; uint8[N, H, W] or uint8[N, H, W, C]; or
-            several of the former in any iterable. Where the last of three axes has as
-            many entries as an image has channels, it is that.
+          images: a file, by name, open or its bytes, or an image that Pillow opened;
+            uint8[H, W] or uint8[H, W, C], of numpy or what converts to it;
+            uint8[N, H, W] or uint8[N, H, W, C]; or several of the former in any
+            iterable. Where the last of three axes has as many entries as an image has
+            channels, it is that.
 
         Raises:
           InputError: none of these.
         """
-        if isinstance(images, str | Path | Image.Image):
+        if isinstance(images, ONE_FILE) or hasattr(images, "read"):
             return [images]
         if not hasattr(images, "__array__"):
             expected = "images: expected files or arrays"
-            if isinstance(images, bytes) or not isinstance(images, Iterable):
+            if isinstance(images, memoryview) or not isinstance(images, Iterable):
                 raise InputError(f"{expected}, got {type(images).__name__}")
             return list(images)
         array, channels = np.asarray(images), (1, 3, self.channels)
@@ -145,15 +148,17 @@ class Preprocessing:
             kinds = {1: "a grey image", 3: "an image in colours or grey"}
             kind = kinds.get(self.channels, f"an array of {self.channels} channels")
             problem = f"it cannot be used ({one_line(error)})"
-            raise InputError(
-                f"{name}: expected {kind}, {problem}; convert it first"
-            ) from error
+            is_other_kind = type(error) is ValueError  # not damaged
+            way_out = "; convert it first" * is_other_kind
+            raise InputError(f"{name}: expected {kind}, {problem}{way_out}") from error
 
 
 def _stored(name: str, given: Any) -> StoredImage | Image.Image:
     """uint8[H, W, C], the bytes of a file, or what Pillow opened."""
-    if isinstance(given, Image.Image):
+    if isinstance(given, Image.Image | bytes):
         return given
+    if hasattr(given, "read"):
+        return given.read()
     if isinstance(given, str | Path):
         path = given_path("images", given)
         try:

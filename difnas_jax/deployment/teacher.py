@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.config.build import teacher_workdir
 from difnas_jax.data import Normalizer
-from difnas_jax.deployment.network import TrainedNetwork, folder_of
+from difnas_jax.deployment import saved
 from difnas_jax.errors import require
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.training import programs
@@ -39,7 +39,7 @@ def check_teacher(config: ConfigDict, classes: tuple[str, ...]) -> None:
     folder = teacher_folder(config)
     if folder is None:
         return
-    known = TrainedNetwork.described(folder).preprocessing
+    known = saved.described(folder).preprocessing
     own = config.space.image_size, config.space.image_channels
     got = known.image_size, known.channels
     of_images = "a network of images of {0} x {0} pixels and {1} channel(s)".format
@@ -55,7 +55,7 @@ def teacher_folder(config: ConfigDict) -> Path | None:
       InputError: it is not trained to its end.
     """
     workdir = teacher_workdir(config)
-    return folder_of(FIELD, workdir) if workdir else None
+    return saved.folder_of(FIELD, workdir) if workdir else None
 
 
 def teacher_facts(config: ConfigDict) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def teacher_facts(config: ConfigDict) -> dict[str, Any]:
     folder = teacher_folder(config)
     if folder is None:
         return {}
-    known = TrainedNetwork.described(folder)
+    known = saved.described(folder)
     accuracy = known.facts["test_accuracy"]
     share = config.retrain.teacher_share
     return {"teacher": {"text": known.text, "test_accuracy": accuracy, "share": share}}
@@ -79,7 +79,7 @@ def teacher(config: ConfigDict, normalizer: Normalizer, folder: Path) -> Teach:
       normalizer: of its images; the teacher gets them in its own normalisation.
       folder: of the teacher's training.
     """
-    settings, network = config.retrain, TrainedNetwork.read(folder)
+    settings, network = config.retrain, saved.read(folder)
     model, known = network.model, network.preprocessing
     path = np.array(network.architecture, np.int32)
     mean, std = (np.array(each, np.float32) for each in (known.mean, known.std))

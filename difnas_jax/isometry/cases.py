@@ -40,10 +40,17 @@ DEPTHWISE: dict[str, Fill] = {
 
 
 class Initialisation(NamedTuple):
-    """A key of `KERNEL_RULES` and one of `DEPTHWISE`."""
+    """How the ops start.
+
+    Attributes:
+      kernels: key of `KERNEL_RULES`.
+      depthwise: key of `DEPTHWISE`.
+      block_scale: see `initialize`.
+    """
 
     kernels: str
     depthwise: str
+    block_scale: float = 1.0
 
     @property
     def fill(self) -> Fill:

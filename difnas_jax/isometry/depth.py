@@ -27,10 +27,12 @@ class Start(NamedTuple):
     Attributes:
       activation: key of `ACTIVATIONS`.
       aligned: whether its inverted residuals are made of looks-linear pairs.
+      block_scale: see `initialize`.
     """
 
     activation: str
     aligned: bool
+    block_scale: float = 1.0
 
     @property
     def phi(self) -> Statistics:
@@ -61,7 +63,8 @@ def inverted_residual(op: Op, normal: bool, start: Start, q: float) -> Transfer:
         growth = aligned_pairs(start.activation, op.expansion).mean
     else:
         growth = start.phi.growth**2
-    return Transfer(1.0, growth / q, float(normal))
+    square = start.block_scale**2 if normal else 1.0
+    return Transfer(square, square * growth / q, float(normal))
 
 
 def identity(op: Op, normal: bool, start: Start, q: float) -> Transfer:

@@ -32,7 +32,13 @@ from difnas_jax.isometry.filters import filters, taps_inside
 
 
 def inverted_residual(case: Case, rule: Initialisation) -> Law:
-    """Expand, depthwise, project (P1, P2), without the skip."""
+    """Expand, depthwise, project (P1, P2), without the skip, at its scale beside it."""
+    scale = rule.block_scale if case.is_normal else 1.0
+    return chain(_unscaled(case, rule), Law(scale**2, 0.0)) if scale else Law(0.0, 0.0)
+
+
+def _unscaled(case: Case, rule: Initialisation) -> Law:
+    """An inverted residual whose last batch norm starts at scale 1."""
     width, gaussian = case.inputs * case.op.expansion, rule.gaussian
     phi = mean_field.statistics(case.activation)
     if rule.aligned and case.op.expansion > 1 and width % 2 == 0:

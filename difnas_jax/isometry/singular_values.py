@@ -22,7 +22,7 @@ from difnas_jax.isometry.cases import Case, Initialisation
 from difnas_jax.isometry.laws import law, passes
 from difnas_jax.isometry.mean_field import FUNCTIONS
 from difnas_jax.models.blocks import BLOCKS
-from difnas_jax.models.initializers import filled
+from difnas_jax.models.initializers import RESIDUAL_SCALE, filled
 from difnas_jax.models.modules import ACTIVATIONS, MOMENTUM, Block
 from difnas_jax.ops.layout import CHANNELS_LAST
 from difnas_jax.ops.normalization import EPSILON
@@ -160,6 +160,9 @@ def shapes(case: Case) -> Any:
 
 def _variables(case: Case, rule: Initialisation, rng: np.random.Generator) -> Any:
     leaves = filled(flatten(shapes(case)), rule.kernels, rule.fill, lambda leaf: rng)
+    for leaf in leaves:
+        if case.is_normal and leaf[-2:] == RESIDUAL_SCALE:
+            leaves[leaf] *= np.float32(rule.block_scale)
     arrays = {leaf: jnp.asarray(value) for leaf, value in leaves.items()}
     return flax.traverse_util.unflatten_dict(arrays)
 

@@ -22,10 +22,10 @@ from difnas_jax.isometry.composition import Law, repeated
 from difnas_jax.isometry.depth import TRANSFER, Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
 from difnas_jax.isometry.singular_values import against_law, flatten, measure, moments
-from difnas_jax.models.initializers import DEPTHWISE_ROLES, WHOLE_BLOCKS, initialize
+from difnas_jax.models.initializers import DEPTHWISE_ROLES, WHOLE_BLOCKS
 from difnas_jax.models.orthogonal import BLOCK_ROLES, stacked_haar
 from difnas_jax.training import programs
-from difnas_jax.training.recipe import build_supernet
+from difnas_jax.training.recipe import build_supernet, initial_parameters
 
 CHANNELS, SIDE = 16, 6  # of the inputs of a block
 SEEDS = range(2)
@@ -33,7 +33,7 @@ LAYERS, NETWORKS = 4, 3  # of random networks of equal layers
 IMAGE_SIZE, BATCH_SIZE, DRAWS = 32, 32, 2  # of the depth
 # The config fields on which a summary depends.
 FIELDS = ("seed", "space", "method.kernels", "method.depthwise", "method.activation")
-FIELDS += ("method.layer_indicator",)
+FIELDS += ("method.layer_indicator", "method.block_scale", "method.logit_gammas")
 Values = dict[str, Any]
 
 
@@ -69,12 +69,15 @@ def block_rows(
       Rows of `op`, `stride`, the columns of `singular_values.against_law`, and
       `plain_mean` and `plain_spread`, the same measured without batch norm.
     """
-    rule = Initialisation(config.method.kernels, config.method.depthwise)
+    method = config.method
+    fixed = Initialisation(method.kernels, method.depthwise)
+    searched = fixed._replace(block_scale=method.block_scale)
     space: Any = build.build_wiring(config).sampled  # `ImageSpace`
     pairs, rows = blocks(space), []
     for number, (op, stride) in enumerate(pairs, start=1):
         say(f"block {number}/{len(pairs)}: {op.name}, stride {stride}")
         case = reduced(op, activation, stride, CHANNELS, SIDE)
+        rule = searched if op in space.ops else fixed
         plain = [measure(case, rule, seed, batch_norm=False) for seed in SEEDS]
         for row in against_law(case, rule, SEEDS):
             found = np.mean([parts[row["part"]] for parts in plain], 0).tolist()
@@ -93,20 +96,18 @@ def depth_and_roles(config: ConfigDict, activation: str) -> Values:
     small = copy.deepcopy(config)
     small.space.image_size = min(config.space.image_size, IMAGE_SIZE)
     model, method = build_supernet(small), config.method
-    variables = initialize(
-        model, config.seed, kernels=method.kernels, depthwise=method.depthwise
-    )
-    roles = role_rows(variables["params"], activation, method.kernels)
+    params = initial_parameters(config, model)
+    roles = role_rows(params, activation, method.kernels)
     if not {op.kind for op in model.space.ops} <= TRANSFER.keys():
         return {"roles": roles, "depth": None}
-    variables = {**variables, "batch_stats": {}}
-    variables = jax.tree.map(jnp.asarray, variables)
+    variables = jax.tree.map(jnp.asarray, {"params": params, "batch_stats": {}})
     batches = _noise(small)
     probe = programs.of_network(
         make_probe(model), "depth", "the probe", model, BATCH_SIZE
     )
     found = passes(probe, model, variables, batches, config.seed)
-    columns = depth(found, model, Start(activation, method.kernels == "looks_linear"))
+    aligned = method.kernels == "looks_linear"
+    columns = depth(found, model, Start(activation, aligned, method.block_scale))
     values = {name: listed(column) for name, column in columns.items()}
     return {"roles": roles, "depth": values}
 

@@ -35,6 +35,8 @@ from difnas_jax.models.orthogonal import (
 Leaf = tuple[str, ...]
 # Initial value of every leaf that is no kernel.
 CONSTANTS = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}
+# The last scale of a residual block, which `block_scale` multiplies.
+RESIDUAL_SCALE = ("bn_project", "scale")
 
 
 def he_fan_out(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -173,7 +175,7 @@ def initialize(
         layer_name(i) for i, lay in enumerate(model.space.layers) if lay.is_normal
     }
     for leaf in leaves:
-        if leaf[1] in beside and leaf[-2:] == ("bn_project", "scale"):
+        if leaf[1] in beside and leaf[-2:] == RESIDUAL_SCALE:
             leaves[leaf] *= np.float32(block_scale)
     values: dict[str, Any] = flax.traverse_util.unflatten_dict(leaves)
     return {"batch_stats": {}, **values}

@@ -116,8 +116,15 @@ def shared_response(kernels: Kernels, rng: np.random.Generator) -> Kernels:
     is drawn once for a layer, so that an identity that changes the shape, which is R,
     and blocks of all sizes answer the next layer in the same basis. Of a drawn
     projection each candidate has a basis of its own, and where no skip connection goes
-    around it, the frozen kernels behind cannot fit them all. Where a layer widens, the
-    rows of R are orthonormal, and the norms of its output units differ. Ours.
+    around it, the frozen kernels behind cannot fit them all. Ours.
+
+    Where a layer widens from C to C', the rows of R are orthonormal, and the norms of
+    its output units differ, in all candidates alike, by a relative standard deviation
+    of sqrt((C' - C) / (2 C (C' + 2))): 0.09 from 32 to 64 channels. The batch norm
+    behind evens them out, and R stretches then: the normalised variance of its s^2 is
+    0.015, where that of a whole reducing block is 3 to 7. A constant input does not ask
+    for it, since an equal-norm tight frame R has neither; R is a cut Haar matrix since
+    the published numbers rest on it.
 
     Args:
       kernels: of a block, orthogonal; `project` is replaced.

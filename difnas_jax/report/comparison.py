@@ -1,12 +1,16 @@
-"""The table that compares methods, and its files."""
+"""The table that compares methods, what they cost, and its files."""
 
 import csv
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from difnas_jax.runtime import files
+import jax
+from ml_collections import ConfigDict
+
+from difnas_jax.runtime import artifacts, files
+from difnas_jax.scoring.path_losses import measured_images
 
 NOT_RUN = "not run"
 # Number of a row -> its format and its title in the table.
@@ -23,7 +27,34 @@ NUMBERS = {
     "update_ms": ("{:.1f}", "update [ms]"),
     "path_ms": ("{:.1f}", "path [ms]"),
 }
+TRAINING = ("supernet", "indicator")
+SECONDS_OF_A_DAY = 86_400
 Row = dict[str, Any]
+
+
+def search_cost(config: ConfigDict, workdir: Path, stages: Mapping[str, float]) -> Row:
+    """What supernet, indicator and the chosen search cost, see `NUMBERS`.
+
+    Args:
+      config: of a finished run.
+      workdir: of the same.
+      stages: seconds of each stage.
+    """
+    supernet, path = {"images": 0, "epochs": 0.0}, workdir / artifacts.SUPERNET_RESULT
+    if path.exists():  # a score may do without a supernet
+        supernet = files.read_json(path, ("images", "epochs"))
+    keys = ("chosen", "rows", "images")
+    found = files.read_json(workdir / artifacts.COMPARISON, keys)
+    chosen = {row["algorithm"]: row for row in found["rows"]}[found["chosen"]]
+    measured = measured_images(config) if "indicator" in stages else 0
+    scored = chosen["evaluated"] * found["images"]
+    seconds = chosen["seconds"] + sum(stages.get(s, 0.0) for s in TRAINING)
+    return {
+        "epochs": supernet["epochs"],
+        "seconds": seconds,
+        "device_days": jax.device_count() * seconds / SECONDS_OF_A_DAY,
+        "images": supernet["images"] + measured + scored,
+    }
 
 
 def table(rows: Sequence[Row]) -> list[str]:

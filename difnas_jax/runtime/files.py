@@ -101,14 +101,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
       path: the final name, which nothing has; the folders above it are made.
 
     Raises:
-      OSError: it cannot be written, or something else has the name.
+      OSError: it cannot be written.
+      InputError: something else has the name by now.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of an earlier process of this number
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError as error:
+            if not os.path.lexists(path):
+                raise
+            expected = "expected the name of a new folder, another process took it"
+            raise InputError(f"{path}: {expected} meanwhile") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

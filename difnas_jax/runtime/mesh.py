@@ -63,6 +63,11 @@ def rounded_up(batch_size: int) -> int:
     return batch_size + -batch_size % jax.device_count()
 
 
+def evenly(batch_size: int, mesh: Mesh) -> PartitionSpec:
+    """Split over the devices where they divide the batch, else whole on each."""
+    return PartitionSpec() if batch_size % mesh.size else OVER_DEVICES
+
+
 def programs_in_flight() -> int:
     """How many programs may be queued on the devices at once.
 

@@ -65,7 +65,16 @@ _may_end = [True]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, without the usage."""
+    """An argument parser whose errors are one line, without the usage.
+
+    Its flags have no abbreviations: what is unknown may be a field of the config.
+    """
+
+    def __init__(self, prog: str, description: str | None = None, **rest: Any) -> None:
+        """Take a program and what its help says of it, printed as it is written."""
+        raw = argparse.RawDescriptionHelpFormatter
+        options = {"formatter_class": raw, "allow_abbrev": False, **rest}
+        super().__init__(prog, description=description, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise an `InputError` instead of exiting."""

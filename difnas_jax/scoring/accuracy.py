@@ -134,7 +134,6 @@ def path_accuracy(config: ConfigDict, workdir: Path) -> PathAccuracy:
     """The accuracy of paths of the supernet in a workdir."""
     trained = trained_supernet(config, workdir)
     dataset, mesh, search = data.load(config), data_mesh(), config.search
-    normalizer = data.Normalizer.of(config, dataset.train)
     shapes = variable_shapes(trained.model).get("batch_stats", {})
     statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     variables = {**trained.variables, "batch_stats": statistics}
@@ -142,7 +141,7 @@ def path_accuracy(config: ConfigDict, workdir: Path) -> PathAccuracy:
         model=trained.model,
         variables=replicate(variables, mesh),
         recalibration=data.TrainBatches.of(
-            config, dataset.train, normalizer, search.recalibration_batch_size
+            config, dataset.train, search.recalibration_batch_size
         ),
         recalibration_batches=search.recalibration_batches,
         split=dataset.validation_for("the score of paths"),

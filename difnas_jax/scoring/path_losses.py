@@ -15,14 +15,14 @@ from difnas_jax import data
 from difnas_jax.config.build import build_wiring
 from difnas_jax.data import Loader, TrainBatches
 from difnas_jax.errors import Stopped
-from difnas_jax.runtime.mesh import data_mesh, own_rows, rounded_up, shard_batch
+from difnas_jax.runtime.mesh import data_mesh, evenly, own_rows, shard_batch
 from difnas_jax.runtime.progress import Progress
 from difnas_jax.runtime.shutdown import stop_requested
 from difnas_jax.scoring.indicators import INDICATORS, Evidence, PathLosses
 from difnas_jax.scoring.trained_supernet import TrainedSupernet, evidence_of
 from difnas_jax.training import programs
 from difnas_jax.training.evaluate import sums_by_path
-from difnas_jax.training.paths import stream, strict_fair
+from difnas_jax.training.paths import paths_per_update, stream, strict_fair
 
 SETS = 2  # strictly fair sets of paths of a batch
 
@@ -35,21 +35,30 @@ def full_evidence(config: ConfigDict, trained: TrainedSupernet) -> Evidence:
     return dataclasses.replace(evidence, measured=measured_losses(config, trained))
 
 
+def measured_images(config: ConfigDict) -> int:
+    """How many images pass through a path for what the indicator measures."""
+    if not INDICATORS[config.method.indicator].measures:
+        return 0
+    paths = paths_per_update(strict_fair(build_wiring(config).sampled))
+    images = config.method.measured_batches * config.supernet.batch_size
+    return images * SETS * paths
+
+
 def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
     """Losses of `method.measured_batches` x `SETS` strictly fair sets of paths.
 
-    The batches are the ones that would train next, augmented likewise, and rounded up
-    to a multiple of the devices; every path sees all images of a batch, and the
-    statistics of its batch norms are those of the batch.
+    The batches are the ones that would train next, augmented likewise; every path sees
+    all images of a batch, and the statistics of its batch norms are those of the batch.
+    Where devices do not divide a batch, each has all of it.
 
     Raises:
       Stopped: a signal was received; what was measured is lost.
     """
     dataset, mesh = data.load(config), data_mesh()
-    normalizer = data.Normalizer.of(config, dataset.train)
-    size = rounded_up(config.supernet.batch_size)
-    batches = TrainBatches.of(config, dataset.train, normalizer, size)
-    batches = dataclasses.replace(batches, rows=own_rows(size, mesh))
+    size = config.supernet.batch_size
+    spec = evenly(size, mesh)
+    batches = TrainBatches.of(config, dataset.train, size)
+    batches = dataclasses.replace(batches, rows=own_rows(size, mesh, spec))
     steps = range(trained.step, trained.step + config.method.measured_batches)
     program = programs.of_network(
         programs.compiled(
@@ -70,7 +79,8 @@ def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
                 raise Stopped("stopped by a signal; the losses so far are lost")
             keys = jax.random.split(stream(config.seed, "measured paths", step), SETS)
             sets = np.asarray(draw(keys))  # [SETS, K, L]
-            placed = shard_batch({**batch, "mask": np.ones(len(batch["label"]))}, mesh)
+            masked = {**batch, "mask": np.ones(len(batch["label"]))}
+            placed = shard_batch(masked, mesh, spec)
             sums = program(trained.variables, placed, sets.reshape(-1, sets.shape[-1]))
             paths.append(sets)
             losses.append(np.asarray(sums["loss"] / size).reshape(sets.shape[:2]))

@@ -188,6 +188,11 @@ class SearchSpace:
         """
         return np.ones(len(architectures), bool)
 
+    @property
+    def always_connected(self) -> bool:
+        """Whether every architecture is connected."""
+        return True
+
     def cut(self, architecture: Sequence[int]) -> Self:
         """The space whose only member is `architecture`: the found network."""
         chosen = zip(self.layers, self.validate(architecture), strict=True)

@@ -120,6 +120,13 @@ class CellSpace(ImageSpace):
             reached[:, target] |= reached[:, source] & passes[:, edge]
         return reached[:, -1]
 
+    @property
+    def always_connected(self) -> bool:
+        """Whether no zero ops, on however many edges that allow one, cut a cell."""
+        is_zero = self._is_kind(ZERO)
+        most = [max(layer.ops, key=lambda op: is_zero[op]) for layer in self.layers]
+        return bool(self.is_connected(np.array([most]))[0])
+
     def canonical(self, architectures: np.ndarray) -> np.ndarray:
         """The first of all architectures that compute the same at the same cost.
 

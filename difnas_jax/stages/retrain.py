@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax import data
 from difnas_jax.config.build import build_space, flat, given_architecture
-from difnas_jax.deployment.network import write_network
+from difnas_jax.deployment import saved
 from difnas_jax.deployment.preprocessing import Preprocessing
 from difnas_jax.deployment.teacher import teacher, teacher_facts, teacher_folder
 from difnas_jax.models.networks import network
@@ -86,7 +86,7 @@ def retrain_network(
       found: the network.
       workdir: of the run.
       folder: in it, of its checkpoints, metrics and result, and of what else it takes
-        to use the network (see `deployment.network`).
+        to use the network (see `deployment.saved`).
 
     Returns:
       What `result.json` holds; nothing of validation where there is no such split.
@@ -102,10 +102,10 @@ def retrain_network(
     )
     variables = WEIGHTS[settings.weights].begin(config, workdir, model)
     dataset, mesh = data.load(config), data_mesh()
-    normalizer = data.Normalizer.of(config, dataset.train)
+    batches = data.TrainBatches.of(config, dataset.train, settings.batch_size)
     recipe = Recipe.of_retraining(config)
     if taught := teacher_folder(config):
-        teach = teacher(config, normalizer, taught)
+        teach = teacher(config, batches.normalizer, taught)
         recipe = dataclasses.replace(recipe, teach=teach)
 
     measure = functools.partial(
@@ -121,7 +121,7 @@ def retrain_network(
         ),
         path=architecture,
         batch_size=settings.batch_size,
-        normalizer=normalizer,
+        normalizer=batches.normalizer,
         mesh=mesh,
     )
 
@@ -136,9 +136,7 @@ def retrain_network(
         model=model,
         variables=split(variables, recipe.fates(variables["params"])),
         sampler=fixed(architecture),
-        batches=data.TrainBatches.of(
-            config, dataset.train, normalizer, settings.batch_size
-        ),
+        batches=batches,
         recipe=recipe,
         mesh=mesh,
         folder=own,
@@ -157,11 +155,11 @@ def retrain_network(
         "seconds": time.monotonic() - start,
     }
     if is_main_process():
-        write_network(
+        saved.write(
             own,
             model=model,
             architecture=architecture,
-            preprocessing=Preprocessing.of(config, normalizer, dataset.classes),
+            preprocessing=Preprocessing.of(config, batches.normalizer, dataset.classes),
             facts={
                 **result,
                 "found": dataclasses.asdict(found),

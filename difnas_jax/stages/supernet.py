@@ -61,7 +61,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Train what the method trains, on sampled paths, with batch statistics."""
     batch_size, dataset = config.supernet.batch_size, data.load(config)
     model, recipe = build_supernet(config), Recipe.of_supernet(config)
-    normalizer = Normalizer.of(config, dataset.train)
+    batches = data.TrainBatches.of(config, dataset.train, batch_size)
+    normalizer = batches.normalizer
     variables = initial_variables(config, model)
     params = variables["params"]
     sampler = _sampler(config, model, params, dataset, normalizer)
@@ -72,7 +73,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         model=model,
         variables=variables,
         sampler=sampler,
-        batches=data.TrainBatches.of(config, dataset.train, normalizer, batch_size),
+        batches=batches,
         recipe=recipe,
         mesh=data_mesh(),
         folder=workdir / "supernet",

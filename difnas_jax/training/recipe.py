@@ -14,6 +14,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from difnas_jax.config.build import build_wiring
+from difnas_jax.errors import require
 from difnas_jax.models.initializers import initialize
 from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
@@ -176,20 +177,43 @@ def build_supernet(config: ConfigDict) -> Network:
     )
 
 
+def check_logits(config: ConfigDict) -> None:
+    """Refuse to normalise logits that may be the same for all images of a batch.
+
+    Raises:
+      InputError: naming the field.
+    """
+    wiring, on = build_wiring(config), config.method.logit_gammas
+    # An identity that is always on passes something, whatever op is beside it.
+    fits = wiring.sampled.always_connected or bool(wiring.parallel)
+    expected = (
+        f"false for space {config.space.name!r}, in which the logits of a path that is "
+        "cut off have no variance; use method.indicator = 'measured_effect' there"
+    )
+    require(fits or not on, "method.logit_gammas", expected, on)
+
+
 def initial_variables(config: ConfigDict, model: Network) -> dict[str, Any]:
     """The supernet of a config before training, split by the fates of its method.
 
     `batch_stats` is empty: a supernet keeps no running statistics.
     """
-    method, recipe = config.method, Recipe.of_supernet(config)
-    params = initialize(
+    params = initial_parameters(config, model)
+    fates = Recipe.of_supernet(config).fates(params)
+    return split({"params": params, "batch_stats": {}}, fates)
+
+
+def initial_parameters(config: ConfigDict, model: Network) -> dict[str, Any]:
+    """All parameters with which the supernet of a config starts, nested."""
+    method = config.method
+    variables = initialize(
         model,
         config.seed,
         kernels=method.kernels,
         depthwise=method.depthwise,
         block_scale=method.block_scale,
-    )["params"]
-    return split({"params": params, "batch_stats": {}}, recipe.fates(params))
+    )
+    return variables["params"]
 
 
 def build_sampler(config: ConfigDict) -> Sampler:
