@@ -123,7 +123,7 @@ def picture(message):
 @pytest.mark.filterwarnings("default")  # of what reads and writes to the kernel
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(path, messages, cell, spent):
-    """Without an error or a warning, with every figure that it promises, and briefly."""
+    """Without an error or a warning, with every figure that it promises, in time."""
     for code in cells(path, "code"):
         sent = messages(code)
         errors = [m["content"] for m in sent if m["msg_type"] == "error"]
