@@ -1,8 +1,8 @@
 """A hook of MkDocs: the site also has pages that lie outside of docs/, and notebooks.
 
 They keep their place in the repository: a link from `docs/speed.md` to
-`../benchmarks/speed/RESULTS.md` holds on both. A notebook becomes a page of its text and
-code; formulas become MathML, which browsers show without a script.
+`../benchmarks/speed/RESULTS.md` holds on both. A notebook becomes a page of its text
+and code; formulas become MathML, which browsers show without a script.
 """
 
 import html
@@ -33,8 +33,8 @@ TOP = """
 !!! note "Run it"
 
     The [notebook]({name}) is in the folder `notebooks` of the repository and of the
-    installed package. Its pictures and numbers appear when it runs, which takes a minute
-    or two on a CPU.
+    installed package. Its pictures and numbers appear when it runs, which takes a
+    minute or two on a CPU.
 
 """
 
