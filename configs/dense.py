@@ -1,6 +1,6 @@
 """Fully connected networks on the digits; run it as baselines/eigennas:dense.
 
-python -m difnas_jax --config=baselines/eigennas:dense
+difnas-jax --config=baselines/eigennas:dense
 
 The space has no batch norms: methods that train all weights fit it, as
 main_effect:dense does, and DI-NAS, which reads batch norms, does not.

@@ -1,6 +1,6 @@
 """The demo: DI-NAS on the 1,797 shipped 8x8 digits, resized to 16x16.
 
-python -m difnas_jax --config=digits
+difnas-jax --config=digits
 """
 
 from difnas_jax.config import default, parse_arg

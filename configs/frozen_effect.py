@@ -1,6 +1,6 @@
 """Main effects of a supernet of which batch norms alone train, over an experiment.
 
-    python -m difnas_jax --config=frozen_effect:digits
+    difnas-jax --config=frozen_effect:digits
 
 Kernels and classifier stay what they are drawn as, as in DI-NAS, and a candidate scores
 by how much it lowers the loss of the paths through it in the second half of the

@@ -1,6 +1,6 @@
 """DI-NAS by a gamma that ranks: that of the logits, over another experiment.
 
-    python -m difnas_jax --config=logit_gamma:digits
+    difnas-jax --config=logit_gamma:digits
 
 As in DI-NAS, kernels and classifier stay what they are drawn as, batch norms alone
 train, and the learned gammas are the score. Read are not those of the last batch norm

@@ -1,6 +1,6 @@
 """Main effects of the loss over the space and the data of another experiment.
 
-    python -m difnas_jax --config=main_effect:digits
+    difnas-jax --config=main_effect:digits
 
 All weights train, from orthogonal kernels on, and a candidate scores by how much it
 lowers the loss of the paths through it, measured after the training. Identity is

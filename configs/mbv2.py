@@ -1,9 +1,9 @@
 """DI-NAS on ImageNet at 224 pixels, in the space of MobileNetV2 blocks.
 
-    python -m difnas_jax --config=mbv2 --config.data.path=DATA_DIR
+    difnas-jax --config=mbv2 --config.data.path=DATA_DIR
 
-DATA_DIR holds `imagenet2012` of TensorFlow Datasets, prepared as array_record; README
-says how. A tree of JPEG files is read with `--config.data.source=folder
+DATA_DIR holds `imagenet2012` of TensorFlow Datasets, prepared as array_record, see
+docs/own_data.md. A tree of JPEG files is read with `--config.data.source=folder
 --config.data.path=ROOT --config.data.test_split=val`. A tenth of train is held out for
 validation, and the validation split of ImageNet is the test.
 
@@ -20,7 +20,7 @@ supernet learns at 32 pixels; there the paper's recipe stayed at chance
 `:smoke` walks the same 21 layers x 7 ops through every stage in a few updates, at 32
 pixels on the shipped digits:
 
-    python -m difnas_jax --config=mbv2:smoke
+    difnas-jax --config=mbv2:smoke
 """
 
 from difnas_jax.config import default, parse_arg

@@ -1,9 +1,9 @@
 """DI-NAS on CIFAR-10 in the space of NAS-Bench-Macro (8 layers x 3 ops).
 
-    python -m difnas_jax --config=nas_bench_macro
+    difnas-jax --config=nas_bench_macro
 
-It reads `cifar10` of TensorFlow Datasets, prepared as array_record; README says how. An
-.npz file, which is read at once and is therefore faster, goes by
+It reads `cifar10` of TensorFlow Datasets, prepared as array_record, see
+docs/own_data.md. An .npz file, which is read at once and is therefore faster, goes by
 `--config.data.source=arrays --config.data.path=cifar10.npz`.
 
 The supernet trains as in docs/evidence.md; what ranks best there for its cost is

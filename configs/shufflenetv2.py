@@ -1,13 +1,13 @@
 """DI-NAS on ImageNet over ShuffleNetV2 blocks (section 4.3 and table 2 of the paper).
 
-    python -m difnas_jax --config=shufflenetv2 --config.data.path=DATA_DIR
+    difnas-jax --config=shufflenetv2 --config.data.path=DATA_DIR
 
 Data, recipe and search are those of `mbv2.py`, which says how to prepare DATA_DIR; the
 supernet trains for 100 epochs (section 4), and the budget is that of SPOS, 330 M MACs.
 The paper does not say: its budget here, and the kernels of this space; they are those
 of SPOS. The row without layer indicator is `:layer_indicator=off`:
 
-    python -m difnas_jax compare --workdir=runs/shuffle \
+    difnas-jax compare --workdir=runs/shuffle \
         shufflenetv2 shufflenetv2:layer_indicator=off
 
 Not run at full size. `:smoke` is a few updates of every stage, as of `mbv2`.

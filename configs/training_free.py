@@ -1,7 +1,7 @@
 """Search by the best sum of log ranks that we know, without training anything.
 
-    python -m difnas_jax --config=training_free:digits
-    python -m difnas_jax --config=training_free:nas_bench_201
+    difnas-jax --config=training_free:digits
+    difnas-jax --config=training_free:nas_bench_201
 
 Seven scores of a network at its initial values, three of them counts of its paths, of
 which in a chain only one tells networks apart. They were chosen on both benchmarks:

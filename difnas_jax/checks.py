@@ -233,13 +233,8 @@ def check_paths(config: ConfigDict, space: SearchSpace) -> None:
     sharing, size = config.method.batch_sharing, config.supernet.batch_size
     paths = paths_per_update(SAMPLERS[config.method.sampling](space))
     fits = BATCH_SHARING[sharing].passes(paths) == paths or size % paths == 0
-    require(
-        fits,
-        "supernet.batch_size",
-        f"a multiple of the {paths} paths of an update "
-        f"(method.batch_sharing = {sharing!r})",
-        size,
-    )
+    of_paths = f"{paths} paths of an update (method.batch_sharing = {sharing!r})"
+    require(fits, "supernet.batch_size", f"a multiple of the {of_paths}", size)
     at_once, placement = config.supernet.paths_at_once, config.supernet.placement
     most = paths if PLACEMENTS[placement].batch == OVER_DEVICES else 1
     require(

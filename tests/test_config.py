@@ -33,7 +33,7 @@ def test_the_documented_command_of_every_config_file_passes_the_checks(path, arg
     """Also with the arguments of the experiment; a space may need another method."""
     module = load(path)
     name = path.relative_to(CONFIG_FOLDER).with_suffix("").as_posix()
-    command = re.search(r"python -m difnas_jax --config=(\S+)", module.__doc__ or "")
+    command = re.search(r"difnas-jax --config=(\S+)", module.__doc__ or "")
     assert command and name in re.split("[:,]", command[1])
     separator = "," if ":" in command[1] else ":"
     config = files.load_config(separator.join(filter(None, (command[1], arg))))

@@ -301,10 +301,10 @@ def test_the_command_of_the_package(few_blocks, tmp_path, capsys):
     override_by_flags(config, [*PARALLEL, "--config.stages=report"])
     page.run(config, tmp_path)
     assert (tmp_path / "figures" / "isometry-4.svg").stat().st_size > 10_000
-    assert "python -m difnas_jax isometry" not in (tmp_path / "report.html").read_text()
+    assert "difnas-jax isometry" not in (tmp_path / "report.html").read_text()
     config.seed = 1
     page.run(config, tmp_path)
-    assert "python -m difnas_jax isometry" in (tmp_path / "report.html").read_text()
+    assert "difnas-jax isometry" in (tmp_path / "report.html").read_text()
     (tmp_path / artifacts.ISOMETRY).write_text("{")
     with pytest.raises(InputError, match="isometry.json"):
         page.run(config, tmp_path)

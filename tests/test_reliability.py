@@ -38,7 +38,8 @@ def trained(accuracy, examples=1000, chance=0.1):
 def test_a_supernet_at_chance_is_doubted(accuracy, examples, doubted):
     found = doubts_about_accuracy(trained(accuracy, examples), "x", "y")
     assert bool(found) == doubted
-    assert all("the x is at chance" in sentence for sentence in found)
+    told = "the x cannot be told from chance: accuracy"
+    assert all(told in sentence and "; y; " in sentence for sentence in found)
 
 
 def test_the_interval_covers_99_in_100(rng):

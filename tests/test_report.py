@@ -544,13 +544,13 @@ def test_a_warning_about_the_indicator_is_shown(tmp_path):
     config = make_config()
     space = build_space(config)
     table = np.where(space.allowed, 1.0, np.nan)
-    warned = {"warnings": ["the supernet is at chance"]}
+    warned = {"warnings": ["the supernet cannot be told from chance"]}
     artifacts.Indicator(table, {}, warned).save(tmp_path / artifacts.INDICATOR)
     measured = {"accuracy": 0.125, "chance": 0.1}
     files.write_json(tmp_path / artifacts.SUPERNET_RESULT, measured)
     report.run(config, tmp_path)
     page = (tmp_path / artifacts.REPORT).read_text()
-    assert "Warning:</strong> the supernet is at chance." in page
+    assert "Warning:</strong> the supernet cannot be told from chance." in page
     assert "12.50 %" in page and "10.00 %" in page
     assert "layer indicator parallel. Its indicator is gamma." in page
 

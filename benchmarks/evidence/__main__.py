@@ -8,7 +8,7 @@ numbers in `results/`; `EVIDENCE.md` and the picture of `docs/evidence.md` are m
 these. Without names the rows run that have no result yet; `--pages` makes page and
 picture alone. `--columns` is the folder of
 
-    python -m difnas_jax rank nas_bench_macro --table=nas-bench-macro_cifar10.json \
+    difnas-jax rank nas_bench_macro --table=nas-bench-macro_cifar10.json \
         --data=cifar10.npz --scores=swap,expressivity --repeats=3 --workdir=runs/rank
 """
 

@@ -10,7 +10,7 @@ or compare a stored indicator:
     python -m benchmarks.evidence.judge --indicator=indicator.npz \
         --table=nas-bench-macro_cifar10.json
 
-or scores without training, which `python -m difnas_jax rank` has measured:
+or scores without training, which `difnas-jax rank` has measured:
 
     python -m benchmarks.evidence.judge --columns=runs/rank \
         --combine=sum_log_rank:swap+expressivity \

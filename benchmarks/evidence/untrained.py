@@ -19,7 +19,7 @@ from difnas_jax.scoring.sweep import costs_beside
 def untrained(
     flags: argparse.Namespace, words: list[str], table: BenchmarkTable
 ) -> Ranking:
-    """Score the table by columns that `python -m difnas_jax rank` has measured.
+    """Score the table by columns that `difnas-jax rank` has measured.
 
     Args:
       flags: of `judge`.
@@ -31,7 +31,7 @@ def untrained(
     """
     require(not words, "--config", "none beside --columns", " ".join(words))
     paths = sorted(flags.columns.glob("columns-seed*.csv"))
-    expected = "a folder of `python -m difnas_jax rank` with columns-seed*.csv"
+    expected = "a folder of `difnas-jax rank` with columns-seed*.csv"
     require(bool(paths), "--columns", expected, str(flags.columns))
     scores, table = read_scores(paths, (), [flags.combine], table)
     _, terms = check_combination(flags.combine, scores)

@@ -1,6 +1,6 @@
 """BN-NAS (arXiv 2108.07375) over the space and the data of another experiment.
 
-    python -m difnas_jax --config=baselines/bnnas:digits
+    difnas-jax --config=baselines/bnnas:digits
 
 Kernels are Gaussian and frozen. As in the release, only the last batch norm of each
 candidate trains, on uniform paths, and an architecture scores by the sum of these

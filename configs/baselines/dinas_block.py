@@ -1,6 +1,6 @@
 """DI-NAS without layer indicator over the space and the data of another experiment.
 
-    python -m difnas_jax --config=baselines/dinas_block:digits
+    difnas-jax --config=baselines/dinas_block:digits
 
 The row "BN (block)" of the paper's table 2: no identity is sampled or chosen, so every
 layer stays; 80 epochs.

@@ -1,6 +1,6 @@
 """Disturbance-immune weight sharing (arXiv 2003.13089) over another experiment.
 
-    python -m difnas_jax --config=baselines/disturbance_immune:digits
+    difnas-jax --config=baselines/disturbance_immune:digits
 
 All weights train, one uniform path an update, as in SPOS. After a warm-up the kernels
 of an op only move orthogonally to the mean inputs that earlier paths gave it, so that

@@ -1,7 +1,7 @@
 """EigenNAS (arXiv 2209.07238) over the space and the data of another experiment.
 
-    python -m difnas_jax --config=baselines/eigennas:dense
-    python -m difnas_jax --config=baselines/eigennas:digits
+    difnas-jax --config=baselines/eigennas:dense
+    difnas-jax --config=baselines/eigennas:digits
 
 A network scores by the minimum eigenvalue of its neural tangent kernel at its initial
 values; nothing trains before retraining. The paper's search space are the fully

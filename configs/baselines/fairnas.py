@@ -1,6 +1,6 @@
 """FairNAS (arXiv 1907.01845) over the space and the data of another experiment.
 
-    python -m difnas_jax --config=baselines/fairnas:digits
+    difnas-jax --config=baselines/fairnas:digits
 
 All weights train, by the summed gradients of strictly fair paths; a path scores by its
 validation accuracy after recalibration. Numbers of the supernet as in the public code

@@ -1,6 +1,6 @@
 """Main effects with frozen kernels, over another experiment.
 
-    python -m difnas_jax --config=baselines/frozen:digits
+    difnas-jax --config=baselines/frozen:digits
 
 As `frozen_effect.py`, but the classifier trains beside the batch norms.
 """

@@ -1,6 +1,6 @@
 """SPOS (arXiv 1904.00420) over the space and the data of another experiment.
 
-    python -m difnas_jax --config=baselines/spos:digits
+    difnas-jax --config=baselines/spos:digits
 
 All weights train, one uniform path an update; a path scores by its validation accuracy
 after recalibration. Numbers of the supernet as in the BN-NAS release (batch 512, scaled

@@ -1,6 +1,6 @@
 """TE-NAS (arXiv 2102.11535) over the space and the data of another experiment.
 
-    python -m difnas_jax --config=baselines/te_nas:digits
+    difnas-jax --config=baselines/te_nas:digits
 
 No weight is trained before retraining. A supernet of all ops but `none` is pruned by
 the condition number of its neural tangent kernel and by its linear regions: in each

@@ -1,6 +1,6 @@
 """TEG-NAS (arXiv 2108.11939) by evolution, over the space and data of an experiment.
 
-    python -m difnas_jax --config=baselines/teg_evolution:digits
+    difnas-jax --config=baselines/teg_evolution:digits
 
 No weight is trained before retraining. Regularized evolution: the parent is the network
 of the best sum of ranks within a tournament, by the condition number of the neural

@@ -1,6 +1,6 @@
 """The terms of TEG-NAS by a Gumbel-softmax policy over single paths; ours.
 
-    python -m difnas_jax --config=baselines/teg_gumbel:digits
+    difnas-jax --config=baselines/teg_gumbel:digits
 
 TEG-NAS (arXiv 2108.11939) reports a differentiable search, FP-NAS, over its three
 terms; its authors did not release it. This policy is ours, and no number of theirs is

@@ -1,6 +1,6 @@
 """TEG-NAS (arXiv 2108.11939) by REINFORCE, over the space and data of an experiment.
 
-    python -m difnas_jax --config=baselines/teg_reinforce:digits
+    difnas-jax --config=baselines/teg_reinforce:digits
 
 No weight is trained before retraining. A policy with one categorical distribution a
 layer is rewarded by how the condition number of the neural tangent kernel, the linear

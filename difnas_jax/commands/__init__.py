@@ -1,1 +1,1 @@
-"""Commands beside a run, one module each: `python -m difnas_jax COMMAND`."""
+"""Commands beside a run, one module each: `difnas-jax COMMAND`."""

@@ -1,6 +1,6 @@
 """Methods side by side, each from the data to a retrained network.
 
-    python -m difnas_jax compare --workdir=runs/compare --seeds=0,1 digits spos:digits
+    difnas-jax compare --workdir=runs/compare --seeds=0,1 digits spos:digits
 
 A method is a config, by name or file; flags `--config.FIELD=VALUE` apply to all. Every
 (method, seed) is a run of its own below the workdir, and the same command resumes an
@@ -94,7 +94,7 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     Raises:
       InputError: a config given twice, or invalid numbers.
     """
-    parser = Parser("python -m difnas_jax compare", __doc__)
+    parser = Parser("difnas-jax compare", __doc__)
     add = parser.add_argument
     add("configs", nargs="+", metavar="NAME[:ARGUMENTS]")
     add("--seeds", default="0", metavar="N,N,...")

@@ -1,7 +1,7 @@
 """Write the network of a run for other programs: StableHLO, PyTorch, ONNX.
 
-    python -m difnas_jax export runs/demo --to model
-    python -m difnas_jax export runs/demo --to model --formats=stablehlo,onnx --fold
+    difnas-jax export runs/demo --to model
+    difnas-jax export runs/demo --to model --formats=stablehlo,onnx --fold
 
 Writes a file for each form and `model_card.md`, which says what the network does, how
 good it is, and how to use each file. Every form takes pixels from 0 to 255; it is read
@@ -40,7 +40,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     Raises:
       InputError: a value that cannot be.
     """
-    parser = Parser("python -m difnas_jax export", __doc__)
+    parser = Parser("difnas-jax export", __doc__)
     loading.add_arguments(parser)
     text = "the name of a folder that is made"
     parser.add_argument("--to", required=True, metavar="DIR", help=text)

@@ -1,11 +1,11 @@
 """Singular values, variance and gradients of a supernet, beside what theory says.
 
-    python -m difnas_jax isometry --config=digits --workdir=runs/mine
-    python -m difnas_jax isometry --config=mbv2 --config.method.activation=tanh
+    difnas-jax isometry --config=digits --workdir=runs/mine
+    difnas-jax isometry --config=mbv2 --config.method.activation=tanh
 
 Prints tables for the initial supernet of a config, or of a config file, and writes
 `isometry.json` into the workdir, from which the report of that run makes a section.
---workdir is by default that of `python -m difnas_jax` with the same flags. Nothing
+--workdir is by default that of `difnas-jax` with the same flags. Nothing
 trains and no data are read; it takes about a minute for the digits.
 """
 
@@ -42,7 +42,7 @@ def parse_flags(argv: Sequence[str] | None) -> tuple[ConfigDict, Path]:
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = Parser("python -m difnas_jax isometry", __doc__)
+    parser = Parser("difnas-jax isometry", __doc__)
     parser.add_argument("--config", metavar="NAME[:ARGUMENTS]", required=True)
     parser.add_argument("--workdir", metavar="FOLDER")
     known, rest = parser.parse_known_args(argv)

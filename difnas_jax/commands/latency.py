@@ -1,7 +1,7 @@
 """Time every op of a space on this device, for searches under a bound on latency.
 
-    python -m difnas_jax latency --config=digits
-    python -m difnas_jax latency --config=mbv2 --device=cpu --batch=8 --to=cpu.json
+    difnas-jax latency --config=digits
+    difnas-jax latency --config=mbv2 --device=cpu --batch=8 --to=cpu.json
 
 Writes milliseconds by layer and op, and prints how well their sums predict whole
 networks. A search reads the file (`search.latency`) and keeps to a bound on the sum
@@ -52,7 +52,7 @@ def parse_flags(
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = Parser("python -m difnas_jax latency", __doc__)
+    parser = Parser("difnas-jax latency", __doc__)
     add = parser.add_argument
     add("--config", metavar="NAME[:ARGUMENTS]", required=True, help="with the space")
     text = "what to measure on (the device that JAX chooses)"

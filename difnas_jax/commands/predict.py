@@ -1,7 +1,7 @@
 """Classify images with the network of a run.
 
-    python -m difnas_jax predict runs/demo three.png seven.png
-    python -m difnas_jax predict runs/demo photos/*.jpg --top=3 --search=small
+    difnas-jax predict runs/demo three.png seven.png
+    difnas-jax predict runs/demo photos/*.jpg --top=3 --search=small
 
 Prints a line for each file: its likeliest classes with their probabilities. A file that
 cannot be read is named, the others are classified all the same, and the exit code is 2.
@@ -39,7 +39,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     Raises:
       InputError: a value that cannot be.
     """
-    parser = Parser("python -m difnas_jax predict", __doc__)
+    parser = Parser("difnas-jax predict", __doc__)
     loading.add_arguments(parser)
     parser.add_argument("files", metavar="FILE", nargs="+", help="an image")
     text = "how many classes to print (1)"

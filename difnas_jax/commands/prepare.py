@@ -1,8 +1,8 @@
 """Convert data sets between the forms that the sources read.
 
-    python -m difnas_jax prepare folder:/data/imagenet tfds:/data/tfds/imagenet2012
-    python -m difnas_jax prepare tfds:/data/tfds/cifar10 arrays:cifar10.npz
-    python -m difnas_jax prepare jpegs:cifar10_jpeg.npz tfds:/data/tfds/cifar10
+    difnas-jax prepare folder:/data/imagenet tfds:/data/tfds/imagenet2012
+    difnas-jax prepare tfds:/data/tfds/cifar10 arrays:cifar10.npz
+    difnas-jax prepare jpegs:cifar10_jpeg.npz tfds:/data/tfds/cifar10
 
 SOURCE and TARGET are KIND:PATH:
   arrays:FILE.npz
@@ -63,7 +63,7 @@ def parse_arguments(
     Raises:
       InputError: an unknown kind, or a malformed value.
     """
-    parser = Parser("python -m difnas_jax prepare", __doc__)
+    parser = Parser("difnas-jax prepare", __doc__)
     parser.add_argument("source", metavar="SOURCE")
     parser.add_argument("target", metavar="TARGET")
     parser.add_argument("--size", type=int, default=0, metavar="PIXELS")

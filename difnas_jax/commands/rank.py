@@ -1,8 +1,8 @@
 r"""Training-free scores against a benchmark table of trained networks.
 
-    python -m difnas_jax rank nas_bench_201 --table=nb201.csv \
+    difnas-jax rank nas_bench_201 --table=nb201.csv \
         --data=cifar10.npz --scores=nwot,jacov --combine sum_log_rank:jacov+params
-    python -m difnas_jax rank nas_bench_201 --table=nb201.csv --csv columns.csv
+    difnas-jax rank nas_bench_201 --table=nb201.csv --csv columns.csv
 
 Writes a file of columns for each repeat, `columns-seed0.csv`, and then the ranking:
 `ranking.md`, `.csv`, `.json` and `.html`, and `scores.csv` with the scores of every
@@ -133,7 +133,7 @@ def parse_flags(
     Raises:
       InputError: a flag or a value that is not allowed.
     """
-    parser = shutdown.Parser("python -m difnas_jax rank", __doc__)
+    parser = shutdown.Parser("difnas-jax rank", __doc__)
     add = parser.add_argument
     add("space", choices=TABLES)
     add("--table", required=True, metavar="FILE", help="accuracies")

@@ -59,9 +59,7 @@ def limits(config: ConfigDict) -> dict[str, float]:
         if name.startswith(PREFIXES) and (is_known or not name.endswith(LATENCY)):
             found[name] = limit
         elif name.startswith(PREFIXES):
-            expected = (
-                "0, or search.latency = a table of `python -m difnas_jax latency`"
-            )
+            expected = "0, or search.latency = a table of `difnas-jax latency`"
             require(not limit, f"search.{name}", expected, limit)
     return found
 

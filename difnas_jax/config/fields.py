@@ -158,7 +158,7 @@ def default() -> ConfigDict:
     # statistics, and the size of these and of the validation batches.
     config.search.recalibration_batches = 50
     config.search.recalibration_batch_size = 128
-    # A table of `python -m difnas_jax latency`, the file: how long networks take on the
+    # A table of `difnas-jax latency`, the file: how long networks take on the
     # device that was measured, a cost more. Empty: latency is not known.
     config.search.latency = ""
     # Bounds on the costs of the found network, `min_` and `max_` before the name of the
@@ -183,8 +183,7 @@ def default() -> ConfigDict:
     # helps a short training where all of its weights were trained.
     config.retrain.weights = "new"
     # The workdir of a run whose retrained network teaches this one: its probabilities
-    # of each training image, as augmented, make up this share of the target, and the
-    # label the rest. Empty: labels alone.
+    # make up this share of each target, and the label the rest. Empty: labels alone.
     config.retrain.teacher = ""
     config.retrain.teacher_share = 0.5
     # New kernels, as `method.kernels`.

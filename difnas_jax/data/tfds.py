@@ -2,7 +2,7 @@
 
 They must be prepared in `array_record`, a format with random access. TensorFlow itself
 is needed only where TFDS prepares a data set from its originals;
-`python -m difnas_jax prepare` does not need it.
+`difnas-jax prepare` does not need it.
 """
 
 import dataclasses

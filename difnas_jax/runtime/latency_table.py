@@ -15,7 +15,7 @@ from difnas_jax.spaces.image import ImageSpace
 from difnas_jax.spaces.stored import restored, stored
 
 FIELD = "search.latency"
-FORM = "a table of `python -m difnas_jax latency` (runs keep it as search/latency.json)"
+FORM = "a table of `difnas-jax latency` (runs keep it as search/latency.json)"
 # The largest network takes about so many of the steps in which latencies are kept, so
 # that networks within a bound can be counted.
 STEPS = 2**17

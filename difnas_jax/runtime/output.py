@@ -12,7 +12,7 @@ def show(text: str, stream: TextIO | None) -> None:
     """Print a line at once.
 
     Characters that the stream cannot encode are escaped. A stream that nobody reads any
-    more is a reason to be silent, not to stop: `python -m difnas_jax ... | head -3`
+    more is a reason to be silent, not to stop: `difnas-jax ... | head -3`
     does the same work as without `head`.
     """
     if stream is None:  # it was closed before the process started

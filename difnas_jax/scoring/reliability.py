@@ -18,12 +18,12 @@ DISTINCT = 3.0  # standard errors between the means of two ops
 def doubts_about_accuracy(
     trained: Mapping[str, Any], name: str, consequence: str
 ) -> list[str]:
-    """What does no better than chance has learnt nothing.
+    """What does no better than chance may have learnt nothing.
 
     Args:
       trained: `accuracy`, `examples`, `split` and `chance`, see `stages.supernet`.
       name: of what was trained.
-      consequence: of its having learnt nothing.
+      consequence: what follows if it has learnt nothing.
 
     Returns:
       A sentence where the 99 % interval of the accuracy (Wilson's, over the images)
@@ -34,9 +34,10 @@ def doubts_about_accuracy(
     if lowest > chance:
         return []
     return [
-        f"the {name} is at chance: accuracy {accuracy:.2%} on {trained['examples']} "
-        f"images of {trained['split']}, chance {chance:.2%}; {consequence}; train "
-        "longer or at another learning rate"
+        f"the {name} cannot be told from chance: accuracy {accuracy:.2%} on "
+        f"{trained['examples']} images of {trained['split']}, chance {chance:.2%}; "
+        f"{consequence}; evaluate it on more images, or train longer or at another "
+        "learning rate"
     ]
 
 

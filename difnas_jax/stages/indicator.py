@@ -20,7 +20,7 @@ RESULT_KEYS = ("accuracy", "examples", "split", "chance")
 def run(config: ConfigDict, workdir: Path) -> None:
     """Score every candidate of every layer from the last supernet checkpoint.
 
-    Warns where the supernet has learnt nothing, or the numbers tell no op from another.
+    Warns where the supernet may have learnt nothing, or no op is told from another.
 
     Raises:
       InputError: the supernet is not there or not trained to its end.
@@ -31,8 +31,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     result = files.read_json(
         supernet_workdir(config, workdir) / artifacts.SUPERNET_RESULT, RESULT_KEYS
     )
-    at_chance = doubts_about_accuracy(result, "supernet", "the indicator is noise")
-    warnings = [*at_chance, *row.doubts(evidence)]
+    doubts = doubts_about_accuracy(result, "supernet", "the indicator may be noise")
+    warnings = [*doubts, *row.doubts(evidence)]
     for warning in warnings:
         say(f"indicator: warning: {warning}")
     provenance = {

@@ -172,13 +172,13 @@ def retrain_network(
 
 
 def _tested(title: str, sums: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The result on the test split; a warning, also printed, where it is at chance."""
+    """The result on the test split; a warning, also printed, if chance explains it."""
     test, share = means(sums), chance(sums)
     accuracy, examples = test["accuracy"], int(test.pop("examples"))
     say(f"{title}: accuracy {accuracy:.2%} on test, chance {share:.2%}")
     of_test = {"accuracy": accuracy, "examples": examples, "chance": share}
     warnings = doubts_about_accuracy(
-        {**of_test, "split": "test"}, "network", "it has learnt nothing"
+        {**of_test, "split": "test"}, "network", "it may have learnt nothing"
     )
     for warning in warnings:
         say(f"{title}: warning: {warning}")
