@@ -7,12 +7,13 @@ speak of, unless the line before it is one of these comments, which no reader se
     <!-- not run: needs a TPU -->
 
 Of a command that is not run, the flags are parsed, and the config is checked, with its
-data where they are there.
+data where they are there. So are those of the text of notebooks.
 """
 
 import importlib
 import importlib.util
 import itertools
+import json
 import re
 import shlex
 import shutil
@@ -37,6 +38,7 @@ from difnas_jax.spaces import build
 ROOT = Path(__file__).parents[1]
 TOP = ("README.md", "CONTRIBUTING.md", "launch/README.md")
 PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>run by|not run): (?P<text>.+?) -->\n)?"
@@ -61,8 +63,17 @@ class Block(NamedTuple):
         return [command for command in words if command]
 
 
+def text_of(page):
+    """Its Markdown; that of a notebook is in cells."""
+    if page.suffix == ".md":
+        return page.read_text()
+    cells = json.loads(page.read_text())["cells"]
+    words = ("".join(cell["source"]) for cell in cells if cell["cell_type"] != "code")
+    return "\n\n".join(words)
+
+
 def blocks(page):
-    return [Block(**found.groupdict("")) for found in BLOCK.finditer(page.read_text())]
+    return [Block(**found.groupdict("")) for found in BLOCK.finditer(text_of(page))]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +89,8 @@ def folder(small_run, tmp_path_factory):
         path = made.joinpath("photos", *map(str, place)).with_suffix(".png")
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[0]).save(path)
+    shutil.copytree(made / "photos", made / "my_images")
+    shutil.copytree(made / "photos" / "train", made / "pictures")
     split = {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels}
     np.savez(made / "mnist.npz", **split)
     digits = build("digits", image_size=16, image_channels=1, num_classes=10)
@@ -90,7 +103,7 @@ def folder(small_run, tmp_path_factory):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_block_names_its_language(page):
     """So that no command hides in a block of another kind."""
-    text = page.read_text()
+    text = text_of(page)
     assert text.count("```") == 2 * len(blocks(page))
     assert {block.language for block in blocks(page)} <= {"sh", "python", "text"}
     rest = BLOCK.sub("", text)
@@ -203,8 +216,11 @@ def check_script(command):
 def test_what_a_sentence_names_would_start(page, folder, monkeypatch):
     """Commands and fields between words; in a command, capitals stand for a value."""
     monkeypatch.chdir(folder)
-    text = BLOCK.sub("", page.read_text())
-    for command in re.findall(r"`((?:difnas-jax|python -m) [^`]+)`", text):
+    text = BLOCK.sub("", text_of(page)).replace("\\\n", " ")
+    inline = re.findall(r"`((?:difnas-jax|python -m) [^`]+)`", text)
+    indented = re.findall(r"^ {4,}((?:difnas-jax|python -m) .+)$", text, re.MULTILINE)
+    names = {f"difnas-jax {name}" for name in usage.COMMANDS}
+    for command in {*inline, *indented} - names:
         if not re.search(r"\b[A-Z]{2,}\b", command):
             check(shlex.split(command))
     named = re.findall(r"--config\.([a-z][\w.]*)", text)

@@ -75,6 +75,8 @@ def test_a_run_leaves_the_notebook_as_it_is(tmp_path, cell):
     assert cell(STATE).startswith("state: 41 True module://matplotlib_inline")
 
 
+# What a learner may wait for on two cores; both take less than half of it.
+CPU_SECONDS = 240
 NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in ("quickstart", "theory")]
 
 
@@ -103,6 +105,12 @@ def test_a_notebook_is_stored_without_outputs(path):
     assert not re.search(r"(?<![\w.])/(home|root|tmp|work|usr|Users)/", text)
 
 
+@pytest.fixture(scope="module")
+def spent():
+    """Notebook -> seconds of CPU time, of those that have run."""
+    return {}
+
+
 def picture(message):
     """The bytes of a picture that a cell has drawn, if any."""
     data = message["content"].get("data", {})
@@ -114,8 +122,8 @@ def picture(message):
 
 @pytest.mark.filterwarnings("default")  # of what reads and writes to the kernel
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_from_top_to_bottom(path, messages):
-    """Without an error or a warning, and with every figure that it promises."""
+def test_a_notebook_runs_from_top_to_bottom(path, messages, cell, spent):
+    """Without an error or a warning, with every figure that it promises, in time."""
     for code in cells(path, "code"):
         sent = messages(code)
         errors = [m["content"] for m in sent if m["msg_type"] == "error"]
@@ -129,3 +137,6 @@ def test_a_notebook_runs_from_top_to_bottom(path, messages):
             # Neither blank nor a frame alone.
             assert min(pixels.shape) > 100 and np.mean(pixels < 250) > 0.01
             assert len(np.unique(pixels)) > 50
+    # Of the kernel and of the processes that it started, which have ended.
+    spent[path] = float(cell("import os; print(sum(os.times()[:4]))"))
+    assert sum(spent.values()) < CPU_SECONDS, spent

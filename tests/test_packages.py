@@ -1,14 +1,20 @@
 """The wheel and the sdist: what is in them, and that it works."""
 
+import importlib.util
+import itertools
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
-from jobs import ROOT
+from jobs import ROOT, environment
+from PIL import Image
 
 from difnas_jax.runtime import provenance
 
@@ -102,3 +108,87 @@ def test_the_wheel_works_without_the_checkout(built, tmp_path):
     assert all(path.is_relative_to(inside / "configs") for path in configs)
     assert [launch, notebooks] == [inside / "launch", inside / "notebooks"]
     assert os.access(launch / "gpu.sh", os.R_OK) and list(notebooks.glob("*.ipynb"))
+
+
+SEARCH = (
+    "--config=frozen_effect:digits,smoke --workdir=run --config.data.source=folder "
+    "--config.data.path=photos --config.space.num_classes=3 "
+    "--config.space.image_channels=3 --config.search.max_macs=8000000 "
+    "--config.supernet.batch_size=16 --config.supernet.reference_batch=16 "
+    "--config.retrain.batch_size=16 --config.retrain.reference_batch=16"
+)
+LOADED = """
+import difnas_jax, numpy
+print(difnas_jax.__file__)
+numpy.save("logits.npy", difnas_jax.load("run").predict("photo.png").logits)
+"""
+# Of the pixels of the model card, in the folder of the export.
+SERVED = {
+    "jax": """
+import jax.export
+from pathlib import Path
+stored = Path("model.stablehlo").read_bytes()
+logits = jax.export.deserialize(bytearray(stored)).call(pixels)
+""",
+    "torch": """
+import network, torch
+images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
+logits = network.load("model.safetensors")(images).detach()
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def user(built, tmp_path_factory):
+    """Runs Python in a folder, with the wheel and nothing of the checkout.
+
+    It is that of WHEEL_PYTHON, where CI has installed the wheel alone; or else that of
+    the tests, which has what the wheel depends on.
+    """
+    home, installed = tmp_path_factory.mktemp("user"), os.environ.get("WHEEL_PYTHON")
+    if not installed:
+        built[1].extractall(home / "site")
+    path = None if installed else str(home / "site")
+    (home / "folder").mkdir()
+
+    def run(*arguments, inside=".", python=installed or sys.executable):
+        variables, folder = environment(PYTHONPATH=path), home / "folder" / inside
+        command = [python, *arguments]
+        return subprocess.check_output(command, cwd=folder, env=variables, text=True)
+
+    run.folder = home / "folder"
+    return run
+
+
+@pytest.fixture(scope="module")
+def exported(user):
+    """The logits of an own image, of which `model/` has a copy."""
+    rng = np.random.default_rng(0)
+    for place in itertools.product(("train", "test"), "abc", range(20)):
+        path = user.folder.joinpath("photos", *map(str, place)).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8)).save(path)
+    shutil.copy(path, user.folder / "photo.png")
+    assert "report: run/report.html" in user("-m", "difnas_jax", *SEARCH.split())
+    said = user("-m", "difnas_jax", "predict", "run", "photo.png")
+    assert re.match(r"photo\.png: [abc] ", said)
+    user("-m", "difnas_jax", "export", "run", "--to=model")
+    assert not Path(user("-c", LOADED).strip()).is_relative_to(ROOT)
+    shutil.copy(path, user.folder / "model" / "image.png")
+    return np.load(user.folder / "logits.npy")
+
+
+@pytest.mark.parametrize("package", SERVED)
+def test_what_a_user_of_the_wheel_finds_serves_without_it(package, user, exported):
+    """Of own images; the pixels are made as the model card says."""
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"no {package} here")
+    card = (user.folder / "model" / "model_card.md").read_text()
+    pixels = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[0]
+    blocked = "import sys\nsys.modules['difnas_jax'] = None\n"
+    saved = "np.save('logits.npy', np.asarray(logits))"
+    python = {"python": sys.executable} if package == "torch" else {}
+    code = f"{blocked}{pixels}{SERVED[package]}{saved}"
+    user("-c", code, inside="model", **python)
+    found = np.load(user.folder / "model" / "logits.npy")
+    np.testing.assert_allclose(found, exported, rtol=0, atol=1e-5)

@@ -45,7 +45,7 @@ image = image.resize(({side}, {side}), Image.Resampling.BILINEAR, box)
 pixels = np.asarray(image).reshape(1, {side}, {side}, {channels})
 ```
 
-These are the `images` below, with `.transpose(0, 3, 1, 2)` where channels come first."""
+These are the `images` below, by `.transpose(0, 3, 1, 2)` where channels come first."""
 NUMBERS = {
     "test_accuracy": "accuracy on test",
     "test_top5_accuracy": "top-5 accuracy on test",
