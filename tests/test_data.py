@@ -191,6 +191,25 @@ def test_mean_and_std_must_fit():
         data.check(config)
 
 
+def test_arrays_may_name_their_classes(tmp_path):
+    names = np.array(["cat", "dog", "owl"])
+    config = arrays_config(tmp_path, **good_arrays(classes=names))
+    assert data.check(config).classes == ("cat", "dog", "owl")
+    config.space.num_classes = 4
+    with pytest.raises(InputError, match="space.num_classes: expected 3, the classes"):
+        data.check(config)
+    for wrong in (names[[0, 0, 1]], np.arange(3), names[None]):
+        config = arrays_config(tmp_path, **good_arrays(classes=wrong))
+        with pytest.raises(InputError, match="classes: expected distinct names"):
+            data.check(config)
+
+
+def test_arrays_without_a_test_split_give_a_part_of_train(tmp_path):
+    config = arrays_config(tmp_path, **good_arrays(x_test=None, y_test=None))
+    config.data.test_fraction = 0.2
+    assert data.check(config).images == {"train": 14, "validation": 2, "test": 4}
+
+
 def test_hold_out_needs_examples_on_both_sides():
     split = checked_arrays("x", np.zeros((5, 2, 2), np.uint8), np.zeros(5, int), 2)
     with pytest.raises(InputError, match="data.validation_fraction.*0.01"):

@@ -196,13 +196,10 @@ def check_counts(data: NamedSplits, written: NamedSplits, target: Location) -> N
     Raises:
       InputError: a split or a class has not as many images as in the source.
     """
-    # Arrays have no names: their labels are those of the source.
-    named = set(written.classes) <= set(data.classes)
-    classes = written.classes if named else data.classes
     for split, records in data.splits.items():
         expected = Counter(data.classes[label] for label in records.all_labels())
         there = written.splits[split].all_labels() if split in written.splits else ()
-        found = Counter(classes[label] for label in there)
+        found = Counter(written.classes[label] for label in there)
         for name in data.classes:
             text = f"{expected[name]} images of class {name} in {split}"
             got = f"{found[name]} after writing; convert again"

@@ -1,6 +1,7 @@
 """Conversion: read a data set in one form, and write it in one that a source reads."""
 
 import contextlib
+import dataclasses
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -64,7 +65,7 @@ def write_arrays(path: Path, data: NamedSplits, size: int) -> None:
             labels[index] = label
         values |= {f"x_{split}": images, f"y_{split}": labels}
     with open(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **values)
+        np.savez(file, allow_pickle=False, classes=np.array(data.classes), **values)
 
 
 def write_folder(path: Path, data: NamedSplits, size: int) -> None:
@@ -196,11 +197,13 @@ def _mode(image: Image.Image) -> str:
 
 
 def _read_arrays(path: Path) -> NamedSplits:
-    splits = read_arrays(path, num_classes=2**31)
-    count = 1 + max(int(split.labels.max()) for split in splits.values())
+    found = read_arrays(path, num_classes=2**31)
+    if found.classes:
+        return found
+    count = 1 + max(int(split.all_labels().max()) for split in found.splits.values())
     # Padded with zeros, so that the order of the names is that of the labels.
     classes = [f"{label:0{len(str(count - 1))}d}" for label in range(count)]
-    return NamedSplits(splits, classes)
+    return dataclasses.replace(found, classes=classes)
 
 
 READERS: dict[str, Callable[[Path], NamedSplits]] = {

@@ -46,7 +46,8 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
 
     Keys `x_train`, `y_train`, and optionally `x_validation`, `y_validation`, `x_test`,
     `y_test`; images uint8 [N, H, W, C] or [N, H, W] of any size, integer labels [N].
-    What is missing is held out of train, see `_dataset`.
+    What is missing is held out of train, see `_dataset`. `classes`, texts [C], are the
+    names in the order of the labels, which else are numbers.
 
     Raises:
       InputError: the file is missing or malformed, or a label is out of range.
@@ -54,8 +55,10 @@ def arrays(config: ConfigDict) -> Dataset[Records]:
     path = config.data.path
     require(bool(path), "data.path", "an .npz file", "an empty path")
     classes = config.space.num_classes
-    splits = read_arrays(given_path("data.path", path), classes)
-    return _dataset(NamedSplits(splits, _numbers(classes)), config)
+    found = read_arrays(given_path("data.path", path), classes)
+    named = dataclasses.replace(found, classes=found.classes or _numbers(classes))
+    check_classes(named, config)
+    return _dataset(named, config)
 
 
 def folder_source(config: ConfigDict) -> Dataset[Records]:
@@ -89,8 +92,8 @@ def tfds_source(config: ConfigDict) -> Dataset[Records]:
     return _named(config, lambda names: read(tfds.prepared_folder(name, path), names))
 
 
-def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
-    """The splits of an .npz file; see `arrays`.
+def read_arrays(path: Path, num_classes: int) -> NamedSplits:
+    """The splits of an .npz file, whose classes may have no names; see `arrays`.
 
     Raises:
       InputError: the file is missing or malformed, or a label is out of range.
@@ -104,10 +107,15 @@ def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
             "data.path: expected an .npz file of plain arrays, cannot read "
             f"{str(path)!r} ({one_line(error)})"
         ) from error
+    classes = values.pop("classes", np.array([], np.str_))
+    got = f"{classes.dtype} {list(classes.shape)}"
+    fits = classes.dtype.kind == "U" and classes.ndim == 1
+    fits = fits and len(np.unique(classes)) == len(classes)
+    require(fits, f"{path}: classes", "distinct names, texts [C]", got)
     own = {key.partition("_")[2] for key in values}
     names = [name for name in SPLITS if name in {"train", *own}]
     keys = {f"{part}_{name}" for name in names for part in "xy"}
-    expected = f"keys {', '.join(sorted(keys))} in {path}"
+    expected = f"keys {', '.join(sorted(keys))} (and classes) in {path}"
     got = ", ".join(sorted(values)) or "none"
     require(values.keys() == keys, "data.path", expected, got)
     splits = {}
@@ -115,7 +123,7 @@ def read_arrays(path: Path, num_classes: int) -> dict[str, Arrays]:
         images, labels = values[f"x_{name}"], values[f"y_{name}"]
         title = f"{path}: {name}"
         splits[name] = checked_arrays(title, images, labels, num_classes)
-    return splits
+    return NamedSplits(splits, classes.tolist())
 
 
 def checked_arrays(
@@ -160,11 +168,16 @@ def _named(
     names = {role: config.data[f"{role}_split"] for role in SPLITS}
     names = {role: name for role, name in names.items() if name or role == "train"}
     found = read(list(names.values()))
+    check_classes(found, config)
+    splits = {role: found.splits[name] for role, name in names.items()}
+    return _dataset(dataclasses.replace(found, splits=splits), config)
+
+
+def check_classes(found: NamedSplits, config: ConfigDict) -> None:
+    """Raise `InputError` unless there are as many classes as the space has."""
     classes, expected = config.space.num_classes, len(found.classes)
     fits, text = classes == expected, f"{expected}, the classes of the data"
     require(fits, "space.num_classes", text, classes)
-    splits = {role: found.splits[name] for role, name in names.items()}
-    return _dataset(dataclasses.replace(found, splits=splits), config)
 
 
 def _dataset(found: NamedSplits, config: ConfigDict) -> Dataset[Records]:
