@@ -1,5 +1,6 @@
 """What Hatchling builds of a checkout has its commit in `difnas_jax/COMMIT`."""
 
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,7 +17,8 @@ class Commit(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Before the files are collected."""
         self.folder = tempfile.TemporaryDirectory()
-        if version != "editable" and (Path(self.root) / ".git").exists():
+        known = shutil.which("git") and (Path(self.root) / ".git").exists()
+        if known and version != "editable":
             file = Path(self.folder.name) / "COMMIT"
             with file.open("w") as output:
                 subprocess.run(ASK, cwd=self.root, stdout=output, check=False)
