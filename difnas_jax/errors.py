@@ -6,11 +6,18 @@ the way out. The command prints that line and exits with code 2; an exception of
 type is a defect of this program and keeps its traceback.
 """
 
+from collections.abc import Sequence
+
 
 def one_line(error: BaseException) -> str:
     """The message of an error, or its type where the message is empty."""
     text = " ".join(str(error).split()) or type(error).__name__
     return f"no {text}" if isinstance(error, KeyError) else text  # it is the key alone
+
+
+def first_of(names: Sequence[str], count: int = 5) -> str:
+    """The first names, and whether there are more, in one line."""
+    return ", ".join([*names[:count], *(["..."] if len(names) > count else [])])
 
 
 class InputError(ValueError):

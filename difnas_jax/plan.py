@@ -21,6 +21,7 @@ from difnas_jax.config.build import (
 from difnas_jax.config.comments import changes
 from difnas_jax.data import DataSummary
 from difnas_jax.deployment.teacher import teacher_facts
+from difnas_jax.errors import first_of
 from difnas_jax.models.initializers import variable_shapes
 from difnas_jax.runtime import artifacts, files, provenance
 from difnas_jax.runtime.latency_table import LatencyTable
@@ -124,9 +125,10 @@ def _of_data(config: ConfigDict, summary: DataSummary) -> Iterator[str]:
         yield "data: no stage of this run reads any"
         return
     images = ", ".join(f"{count:,} {role}" for role, count in summary.images.items())
+    classes = f"{len(summary.classes):,} classes ({first_of(summary.classes)})"
     side, channels = config.space.image_size, config.space.image_channels
     yield (
-        f"data: {images} images of {len(summary.classes):,} classes, {summary.stored}; "
+        f"data: {images} images of {classes}, {summary.stored}; "
         f"the network sees {side} x {side} x {channels}"
     )
     yield from (f"data: {note}" for note in summary.notes)

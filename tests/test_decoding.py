@@ -308,6 +308,19 @@ def test_class_folders_without_splits_are_told_what_to_do(tmp_path):
         data.check(folder_config(tmp_path / "train"))
 
 
+def test_folders_of_splits_are_no_classes(tmp_path):
+    fill(tmp_path)
+    config = folder_config(tmp_path)
+    config.data.update(train_split="", test_split="")
+    with pytest.raises(InputError, match="test, train, which are those of splits"):
+        data.check(config)
+    (tmp_path / "classes" / "train" / "1").mkdir(parents=True)
+    bare = folder_config(tmp_path / "classes" / "train" / "1")
+    (tmp_path / "classes" / "train" / "1" / "train").mkdir()
+    with pytest.raises(InputError, match="none; .* if these are the classes, "):
+        data.check(bare)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

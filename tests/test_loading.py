@@ -187,11 +187,13 @@ def test_the_strict_modes_of_a_notebook_do_not_matter(net, small_run, digits_tes
     for name, value in strict_modes.items():
         jax.config.update(name, value)
     try:
-        strict = difnas_jax.load(small_run).predict(image).logits
+        found = difnas_jax.load(small_run).predict(image)
+        strict, top = found.logits, found.top(1)
     finally:
         for name in strict_modes:
             jax.config.update(name, "allow")
     np.testing.assert_array_equal(net.predict(image).logits, strict)
+    assert net.predict(image).top(1) == top
 
 
 def test_threads_leave_the_settings_of_jax_as_they_were(net, small_run, digits_test):

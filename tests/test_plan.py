@@ -45,7 +45,10 @@ def test_a_run_says_what_it_reads_searches_and_trains(config, tmp_path):
     budget = "search.max_macs = 2,000,000; allows 10,307 networks"
     assert line_of(lines, "budget") == budget
     first, second = (line for line in lines if line.startswith("data: "))
-    assert "1,000 train, 100 validation, 10 test images of 2 classes, 8 x 8" in first
+    assert (
+        "1,000 train, 100 validation, 10 test images of 2 classes (a, b), 8 x 8"
+        in first
+    )
     assert "16 x 16 x 1" in first and second == f"data: {DATA.notes[0]}"
     assert "x cpu" in line_of(lines, "device")
     supernet = "1,000 updates of 64 images and 6 paths; 384,000 images in all, 384 ep"

@@ -113,6 +113,28 @@ def test_a_teacher_may_move_but_not_change(taught_run, small_run, tmp_path, caps
     assert "retrain.teacher.checksum is " in capsys.readouterr().err
 
 
+def test_a_taught_run_outlives_its_teacher(taught_run, small_run, tmp_path, capsys):
+    run = shutil.copytree(taught_run, tmp_path / "run")
+    for flags in ((), ("--config.stages=report",), ("--dry-run",)):
+        assert main(student(run, tmp_path / "gone", *flags)) == 0
+    assert "teaches 50% of the target" in capsys.readouterr().out
+
+
+def test_a_teacher_may_leave_while_it_is_not_needed(small_run, tmp_path, monkeypatch):
+    """What is said of it at the end is known at the start."""
+    teacher = shutil.copytree(small_run, tmp_path / "teacher")
+    wait, calls = TrainingLog.wait_for, itertools.count()
+
+    def without(self, batches):
+        if next(calls) == 5:
+            shutil.rmtree(teacher)
+        return wait(self, batches)
+
+    monkeypatch.setattr(TrainingLog, "wait_for", without)
+    assert main(student(tmp_path / "run", teacher)) == 0
+    assert "teacher" in difnas_jax.load(tmp_path / "run").facts
+
+
 def changed(run, tmp_path, **preprocessing):
     """A copy of a run whose network says something else of its images."""
     copy = shutil.copytree(run, tmp_path / "other")
@@ -130,7 +152,7 @@ def changed(run, tmp_path, **preprocessing):
         ({"channels": 3}, ("1 channel", "3 channel")),
         (
             {"classes": list("abcdefghij")},
-            ("3, 4 and 5 more", "a, b, c, d, e"),
+            ("3, 4, ...", "a, b, c, d, e, ..."),
         ),
     ],
 )
@@ -143,6 +165,14 @@ def test_a_teacher_of_other_images_is_refused(
     assert error.count("\n") == 1 and "retrain.teacher: expected a network" in error
     assert all(word in error for word in words)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_without_weights_is_refused_at_the_start(small_run, tmp_path, capsys):
+    copy = shutil.copytree(small_run, tmp_path / "teacher")
+    shutil.rmtree(copy / artifacts.RETRAIN_CHECKPOINTS)
+    assert main(student(tmp_path / "run", copy, "--dry-run")) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and artifacts.RETRAIN_CHECKPOINTS in error
 
 
 def test_a_teacher_that_is_not_there_is_refused(small_run, tmp_path, capsys):

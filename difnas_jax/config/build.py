@@ -89,14 +89,17 @@ def teacher_workdir(config: ConfigDict) -> Path | None:
 def find_given(config: ConfigDict, workdir: Path) -> None:
     """Name teacher and table of latencies so that they are found from any folder.
 
-    Where the table is gone, the copy of the run takes its place.
+    Where they are gone, what the run kept of them takes their place.
     """
-    if teacher := teacher_workdir(config):
-        config.retrain.teacher = str(teacher.absolute())
-    path, copy = latency_file(config), workdir / artifacts.LATENCY
-    if path:
-        found = copy if copy.exists() and not path.exists() else path
-        config.search.latency = str(found.absolute())
+    given = {
+        "teacher": (config.retrain, teacher_workdir(config), artifacts.TEACHER),
+        "latency": (config.search, latency_file(config), artifacts.LATENCY),
+    }
+    for name, (section, path, kept) in given.items():
+        if path:
+            is_gone = not path.exists() and (workdir / kept).exists()
+            found = workdir / kept if is_gone else path
+            section[name] = str(found.absolute())
 
 
 def given_architecture(config: ConfigDict) -> Architecture | None:

@@ -87,6 +87,7 @@ STAGES: dict[str, Stage] = {
             artifacts.RETRAIN_NETWORK,
             artifacts.RETRAIN_RESULT,
         ),
+        may_write=(artifacts.TEACHER,),
         reads_data=True,
         trains=True,
     ),

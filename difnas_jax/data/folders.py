@@ -11,8 +11,14 @@ import numpy as np
 from difnas_jax.data.base import NamedSplits
 from difnas_jax.data.decoding import suffixes
 from difnas_jax.data.image_files import FileRecords, readable
-from difnas_jax.errors import InputError, require
+from difnas_jax.errors import InputError, first_of, require
 
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test"})
+NO_SPLITS = (
+    "the names of the splits are data.train_split, data.validation_split and "
+    "data.test_split; if these are the classes, give no names: "
+    "--config.data.train_split= --config.data.test_split="
+)
 # Device and number, which tell a folder however it is reached.
 Place = tuple[int, int]
 
@@ -65,18 +71,22 @@ def read_folder(root: Path, names: list[str] | None = None) -> NamedSplits:
     # Two roles may read one split, whose files are listed once.
     found = {n: _folders(root / n, root, left_out) for n in dict.fromkeys(names)}
     classes = found[names[0]]
+    if "" in names and SPLITS.issuperset(classes):
+        expected = f"folders of classes in {root}, as data.train_split is empty"
+        got = f"{', '.join(classes)}, which are those of splits"
+        require(False, "data.path", expected, got)
     splits = {}
     for name, folders in found.items():
         if unknown := sorted(set(folders) - set(classes)):
             expected = f"in {root / name} the classes of {root / names[0]}"
-            got = f"also {', '.join(unknown[:5])}"
+            got = f"also {first_of(unknown)}"
             raise InputError(f"data.path: expected {expected}, got {got}")
         splits[name] = _files(root / name, folders, classes, left_out)
     notes = left_out.notes()
     unread = sorted(set(_folders(root, root, LeftOut())) - set(names))
     if unread and "" not in names:
         fields = "data.train_split, data.validation_split, data.test_split"
-        notes += [f"not read in {root}: {', '.join(unread[:5])}; {fields} name splits"]
+        notes += [f"not read in {root}: {first_of(unread)}; {fields} name splits"]
     return NamedSplits(splits, classes, tuple(notes))
 
 
@@ -94,13 +104,9 @@ def _folders(path: Path, root: Path, left_out: LeftOut) -> list[str]:
         names = sorted(os.listdir(root)) if root.is_dir() else ["no such folder"]
         raise InputError(
             f"data.path: expected a folder {path} of class folders ({error.strerror}); "
-            f"in {root}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}; the names "
-            "of the splits are data.train_split, data.validation_split and "
-            "data.test_split; if these are the classes, give no names: "
-            "--config.data.train_split= --config.data.test_split="
+            f"in {root}: {first_of(names)}; {NO_SPLITS}"
         ) from error
-    if not found:
-        raise InputError(f"data.path: expected folders in {path}, it has none")
+    require(bool(found), "data.path", f"folders in {path}", f"none; {NO_SPLITS}")
     return sorted(found)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from difnas_jax.data.base import Dataset, Records
+from difnas_jax.errors import first_of
 
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -48,10 +49,9 @@ def _unused_classes(
     counts = np.bincount(labels, minlength=len(classes))
     unused = [name for name, count in zip(classes, counts, strict=True) if not count]
     if unused:
-        named = f"{', '.join(unused[:5])}{', ...' * (len(unused) > 5)}"
         yield (
             f"{len(unused)} of {len(classes)} classes (space.num_classes) have no "
-            f"{WORDS[role]} image: {named}"
+            f"{WORDS[role]} image: {first_of(unused)}"
         )
 
 

@@ -126,6 +126,7 @@ class TrainedNetwork:
         Returns:
           Milliseconds: the median `ms` of the rounds, quartiles `low` and `high`.
         """
+        require(batch >= 1, "batch", "1 image or more", batch)
         space, path = self.space, np.array(self.architecture, np.int32)
         shape = batch, space.image_size, space.image_size, space.image_channels
         noise = np.random.default_rng(0).standard_normal(shape, np.float32)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 
-import jax
 import numpy as np
 
 
@@ -36,7 +35,8 @@ class Predictions:
     @functools.cached_property
     def probabilities(self) -> np.ndarray:
         """float32[N, C] of all classes."""
-        return np.asarray(jax.nn.softmax(self.logits))
+        shares = np.exp(self.logits - self.logits.max(axis=-1, keepdims=True))
+        return shares / shares.sum(axis=-1, keepdims=True)
 
     def top(self, count: int) -> list[dict[str, float]]:
         """For each image its likeliest classes with their probabilities, best first."""

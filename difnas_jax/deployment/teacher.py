@@ -17,13 +17,13 @@ from ml_collections import ConfigDict
 from difnas_jax.config.build import teacher_workdir
 from difnas_jax.data import Normalizer
 from difnas_jax.deployment import saved
-from difnas_jax.errors import require
+from difnas_jax.errors import first_of, require
+from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh, replicate
 from difnas_jax.training import programs
 from difnas_jax.training.recipe import Teach
 
 FIELD = "retrain.teacher"
-SHOWN = 5  # names of classes in an error
 
 
 def check_teacher(config: ConfigDict, classes: tuple[str, ...]) -> None:
@@ -36,16 +36,18 @@ def check_teacher(config: ConfigDict, classes: tuple[str, ...]) -> None:
     Raises:
       InputError: naming what differs, or that there is no trained network.
     """
-    folder = teacher_folder(config)
-    if folder is None:
+    workdir, folder = teacher_workdir(config), teacher_folder(config)
+    if workdir is None or folder is None:
         return
-    known = saved.described(folder).preprocessing
+    # What a complete run keeps of its teacher, see `keep_description`, has no weights.
+    is_kept = workdir.match(artifacts.TEACHER)
+    known = (saved.described if is_kept else saved.read)(folder).preprocessing
     own = config.space.image_size, config.space.image_channels
     got = known.image_size, known.channels
     of_images = "a network of images of {0} x {0} pixels and {1} channel(s)".format
     require(got == own, FIELD, of_images(*own), of_images(*got))
-    expected = f"a network of the classes of the data, {_listed(classes)}"
-    require(known.classes == classes, FIELD, expected, _listed(known.classes))
+    expected = f"a network of the classes of the data, {first_of(classes)}"
+    require(known.classes == classes, FIELD, expected, first_of(known.classes))
 
 
 def teacher_folder(config: ConfigDict) -> Path | None:
@@ -67,6 +69,20 @@ def teacher_facts(config: ConfigDict) -> dict[str, Any]:
     accuracy = known.facts["test_accuracy"]
     share = config.retrain.teacher_share
     return {"teacher": {"text": known.text, "test_accuracy": accuracy, "share": share}}
+
+
+def keep_description(config: ConfigDict, workdir: Path) -> None:
+    """Keep in a workdir what says which network taught, should that run be gone.
+
+    With it the run is complete without its teacher, and can be reported and exported.
+    """
+    source, folder = teacher_workdir(config), teacher_folder(config)
+    kept = workdir / artifacts.TEACHER
+    if source is None or folder is None or source == kept:
+        return
+    for path in (source / artifacts.RETRAIN_RESULT, folder / artifacts.NETWORK):
+        with files.atomic_write(kept / path.relative_to(source), "wb") as file:
+            file.write(path.read_bytes())
 
 
 def teacher(config: ConfigDict, normalizer: Normalizer, folder: Path) -> Teach:
@@ -104,9 +120,3 @@ def teacher(config: ConfigDict, normalizer: Normalizer, folder: Path) -> Teach:
         **batch,
         "target": program(variables, batch["image"], batch["label"]),
     }
-
-
-def _listed(classes: tuple[str, ...]) -> str:
-    """The first of them, and how many there are."""
-    more = f" and {len(classes) - SHOWN} more" * (len(classes) > SHOWN)
-    return f"{', '.join(classes[:SHOWN])}{more}"

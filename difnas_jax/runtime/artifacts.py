@@ -36,6 +36,7 @@ RETRAIN_RESULT = "retrain/result.json"
 RETRAIN_NETWORK = "retrain/network.json"
 NETWORK = "network.json"  # in the folder of each network that is trained
 RETRAIN = "retrain"
+TEACHER = "retrain/teacher"  # what says of a workdir's network which one it is
 RETRAIN_NETWORKS = "retrain/networks"  # a folder for each, where there are several
 EXPORT = "export"  # a folder with a file for each form of the network
 ISOMETRY = "isometry.json"  # of a command of its own

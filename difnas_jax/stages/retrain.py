@@ -13,7 +13,12 @@ from difnas_jax import data
 from difnas_jax.config.build import build_space, flat, given_architecture
 from difnas_jax.deployment import saved
 from difnas_jax.deployment.preprocessing import Preprocessing
-from difnas_jax.deployment.teacher import teacher, teacher_facts, teacher_folder
+from difnas_jax.deployment.teacher import (
+    keep_description,
+    teacher,
+    teacher_facts,
+    teacher_folder,
+)
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.artifacts import FoundNetwork
@@ -43,6 +48,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     Several are trained one after another, each in a folder of its own; the one of the
     best validation accuracy is the result, and of equal ones that of the higher score.
     """
+    if is_main_process():
+        keep_description(config, workdir)
     if config.retrain.networks == 1:
         retrain_network(
             config, chosen_network(config, workdir), workdir, artifacts.RETRAIN
@@ -103,7 +110,7 @@ def retrain_network(
     variables = WEIGHTS[settings.weights].begin(config, workdir, model)
     dataset, mesh = data.load(config), data_mesh()
     batches = data.TrainBatches.of(config, dataset.train, settings.batch_size)
-    recipe = Recipe.of_retraining(config)
+    recipe, said_of_teacher = Recipe.of_retraining(config), teacher_facts(config)
     if taught := teacher_folder(config):
         teach = teacher(config, batches.normalizer, taught)
         recipe = dataclasses.replace(recipe, teach=teach)
@@ -150,7 +157,7 @@ def retrain_network(
         **validate(state.variables),
         **_tested(own.name, measure(state.variables, dataset.test)),
         "classes": list(dataset.classes),  # of what the network says, in its order
-        **teacher_facts(config),
+        **said_of_teacher,
         "seed": config.seed,
         "seconds": time.monotonic() - start,
     }
