@@ -156,6 +156,7 @@ def _of_stages(
                 f"retrain: {taught['text']} teaches {taught['share']:.0%} of the "
                 f"target (its accuracy on test: {taught['test_accuracy']:.2%})"
             )
+            yield from (f"retrain: warning: {text}" for text in taught["warnings"])
 
 
 def _of_search(config: ConfigDict) -> str:

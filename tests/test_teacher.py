@@ -101,6 +101,19 @@ def test_who_taught_is_said(taught_run, small_run, capsys):
     assert f"{teacher.text} teaches 50% of the target" in capsys.readouterr().out
 
 
+def test_a_teacher_that_may_know_the_validation_split_is_named(
+    small_run, tmp_path, capsys
+):
+    """It is drawn by the seed, unless the data have one."""
+    assert main(student(tmp_path, small_run, "--dry-run", "--config.seed=1")) == 0
+    (warning,) = (
+        line for line in capsys.readouterr().out.splitlines() if "warning" in line
+    )
+    assert "the teacher was trained with seed = 0, and may know images" in warning
+    assert main(student(tmp_path, small_run, "--dry-run")) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
 def test_a_teacher_may_move_but_not_change(taught_run, small_run, tmp_path, capsys):
     copy = shutil.copytree(small_run, tmp_path / "moved")
     assert main(student(taught_run, copy)) == 0

@@ -5,6 +5,7 @@ once-for-all networks are trained (arXiv 1908.09791, section 3.3). The teacher s
 same augmented images.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import optax
 from jax import Array
 from ml_collections import ConfigDict
 
-from difnas_jax.config.build import teacher_workdir
+from difnas_jax.config.build import flat, teacher_workdir
 from difnas_jax.data import Normalizer
 from difnas_jax.deployment import saved
 from difnas_jax.errors import first_of, require
@@ -24,6 +25,15 @@ from difnas_jax.training import programs
 from difnas_jax.training.recipe import Teach
 
 FIELD = "retrain.teacher"
+# Which images are held out follows from these, and from the data.
+SPLIT_BY = (
+    "seed",
+    "data.source",
+    "data.test_split",
+    "data.test_fraction",
+    "data.validation_split",
+    "data.validation_fraction",
+)
 
 
 def check_teacher(config: ConfigDict, classes: tuple[str, ...]) -> None:
@@ -61,14 +71,37 @@ def teacher_folder(config: ConfigDict) -> Path | None:
 
 
 def teacher_facts(config: ConfigDict) -> dict[str, Any]:
-    """Which network teaches, and how good it is, JSON values; {} where none does."""
+    """Which network teaches, JSON values; {} where none does.
+
+    `text`, `test_accuracy`, its `share` of the target, and `warnings`.
+    """
     folder = teacher_folder(config)
     if folder is None:
         return {}
     known = saved.described(folder)
-    accuracy = known.facts["test_accuracy"]
-    share = config.retrain.teacher_share
-    return {"teacher": {"text": known.text, "test_accuracy": accuracy, "share": share}}
+    said = {
+        "text": known.text,
+        "test_accuracy": known.facts["test_accuracy"],
+        "share": config.retrain.teacher_share,
+        "warnings": list(_doubts(config, known.facts)),
+    }
+    return {"teacher": said}
+
+
+def _doubts(config: ConfigDict, facts: dict[str, Any]) -> Iterator[str]:
+    """Whether the teacher may have trained on what judges its student."""
+    theirs = {"seed": facts.get("seed"), **facts.get("config", {})}
+    ours = flat(config, SPLIT_BY)
+    differ = [
+        f"{name} = {theirs.get(name)!r}"
+        for name in ours
+        if theirs.get(name) != ours[name]
+    ]
+    if differ:
+        yield (
+            f"the teacher was trained with {', '.join(differ)}, and may know images on "
+            "which this network is validated or tested"
+        )
 
 
 def keep_description(config: ConfigDict, workdir: Path) -> None:

@@ -161,6 +161,7 @@ def retrain_network(
         "seed": config.seed,
         "seconds": time.monotonic() - start,
     }
+    result["warnings"] += said_of_teacher.get("teacher", {}).get("warnings", [])
     if is_main_process():
         saved.write(
             own,
