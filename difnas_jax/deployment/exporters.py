@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from difnas_jax.config import default
 from difnas_jax.deployment import model_card, stablehlo, torch_files
 from difnas_jax.deployment.folding import folded
 from difnas_jax.deployment.network import TrainedNetwork
@@ -87,7 +88,7 @@ def check_formats(field: str, formats: Sequence[str]) -> None:
 def export(
     network: TrainedNetwork,
     to: str | Path,
-    formats: Sequence[str] = ("stablehlo", "safetensors"),
+    formats: Sequence[str] | None = None,
     fold: bool = False,
 ) -> None:
     """Write a network for programs without this package.
@@ -96,7 +97,7 @@ def export(
       network: of `difnas_jax.load`, that was retrained; what it computes in bfloat16 is
         written in float32.
       to: the name of a folder that is made. It appears when it is complete.
-      formats: keys of `EXPORTERS`.
+      formats: keys of `EXPORTERS`; by default those of the config, `export.formats`.
       fold: fold batch norms into the convolutions before them.
 
     Raises:
@@ -104,6 +105,7 @@ def export(
       RuntimeError: what was written has other logits than the network.
     """
     path = given_path("to", to)
+    formats = default().export.formats if formats is None else formats
     check_formats("formats", formats)
     check_target("to", path)
     with files.atomic_folder(path) as folder:
