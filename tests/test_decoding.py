@@ -312,7 +312,7 @@ def test_folders_of_splits_are_no_classes(tmp_path):
     fill(tmp_path)
     config = folder_config(tmp_path)
     config.data.update(train_split="", test_split="")
-    with pytest.raises(InputError, match="test, train, which are those of splits"):
+    with pytest.raises(InputError, match="test, train, the names of splits; leave"):
         data.check(config)
     (tmp_path / "classes" / "train" / "1").mkdir(parents=True)
     bare = folder_config(tmp_path / "classes" / "train" / "1")

@@ -353,6 +353,7 @@ def test_a_file_comes_by_name_open_or_as_its_bytes(net, digits_test, tmp_path):
     with path.open("rb") as file:
         for given in (data, io.BytesIO(data), [str(path)], [data], file):
             np.testing.assert_array_equal(net.predict(given).logits, expected)
+    refused(lambda: net.predict(io.StringIO("text")), "open for bytes", "str")
 
 
 def test_predictions_are_listed_best_first(net, digits_test):

@@ -180,6 +180,37 @@ def test_a_teacher_of_other_images_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_an_interrupted_training_needs_its_teacher(
+    small_run, tmp_path, capsys, monkeypatch
+):
+    teacher = shutil.copytree(small_run, tmp_path / "teacher")
+    wait = TrainingLog.wait_for
+
+    def signalled(self, batches):
+        os.kill(os.getpid(), shutdown.SIGNALS[0])
+        return wait(self, batches)
+
+    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+    flags = student(tmp_path / "run", teacher)
+    assert main(flags) == os.EX_TEMPFAIL
+    shutil.rmtree(teacher)
+    assert main(flags) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        error.startswith("error: retrain.teacher: expected") and str(teacher) in error
+    )
+
+
+def test_a_run_teaches_the_networks_of_its_named_search(small_run, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    flags = [f"--config={SMALL}", f"--workdir={run}", f"{TAUGHT}={run}"]
+    flags += ["--config.search.name=two", "--config.search.keep=2"]
+    assert main([*flags, "--config.retrain.networks=2"]) == 0
+    for rank in (0, 1):
+        net = difnas_jax.load(run, search="two", rank=rank)
+        assert net.facts["teacher"]["text"] == difnas_jax.load(run).text
+
+
 def test_a_teacher_without_weights_is_refused_at_the_start(small_run, tmp_path, capsys):
     copy = shutil.copytree(small_run, tmp_path / "teacher")
     shutil.rmtree(copy / artifacts.RETRAIN_CHECKPOINTS)

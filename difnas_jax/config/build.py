@@ -12,6 +12,8 @@ from difnas_jax.errors import InputError, require
 from difnas_jax.runtime import artifacts
 from difnas_jax.runtime.given_paths import given_path
 from difnas_jax.runtime.latency_table import LatencyTable
+from difnas_jax.runtime.markers import read_marker
+from difnas_jax.runtime.metrics import say
 from difnas_jax.search.problem import PREFIXES, Budget
 from difnas_jax.spaces.base import Architecture, SearchSpace
 from difnas_jax.spaces.costs import LATENCY, CostTable, cost_table
@@ -89,17 +91,20 @@ def teacher_workdir(config: ConfigDict) -> Path | None:
 def find_given(config: ConfigDict, workdir: Path) -> None:
     """Name teacher and table of latencies so that they are found from any folder.
 
-    Where they are gone, what the run kept of them takes their place.
+    Where they are gone, what the run kept of them takes their place; of a teacher only
+    once it has taught, as its weights are not kept.
     """
-    given = {
-        "teacher": (config.retrain, teacher_workdir(config), artifacts.TEACHER),
-        "latency": (config.search, latency_file(config), artifacts.LATENCY),
-    }
-    for name, (section, path, kept) in given.items():
-        if path:
-            is_gone = not path.exists() and (workdir / kept).exists()
-            found = workdir / kept if is_gone else path
-            section[name] = str(found.absolute())
+    if path := latency_file(config):
+        copy = workdir / artifacts.LATENCY
+        found = copy if copy.exists() and not path.exists() else path
+        config.search.latency = str(found.absolute())
+    if path := teacher_workdir(config):
+        done, kept = read_marker(workdir, "retrain"), workdir / artifacts.TEACHER
+        is_gone = not (path / artifacts.RETRAIN_RESULT).exists()
+        if is_gone and done.get("complete") and kept.exists():
+            say(f"retrain.teacher: {path} has no network any more, which has taught")
+            path = kept
+        config.retrain.teacher = str(path.absolute())
 
 
 def given_architecture(config: ConfigDict) -> Architecture | None:

@@ -45,9 +45,9 @@ def write_arrays(path: Path, data: NamedSplits, size: int) -> None:
     Raises:
       InputError: splits of other names, or images of several sizes where `size` is 0.
     """
-    fits = {"train", "test"} <= data.splits.keys() <= {"train", "validation", "test"}
+    fits = {"train"} <= data.splits.keys() <= {"train", "validation", "test"}
     got = f"{', '.join(data.splits)}; --rename gives them these names"
-    require(fits, "splits", "train, test and perhaps validation for arrays", got)
+    require(fits, "splits", "train and perhaps validation and test for arrays", got)
     first = _first_image(data)
     mode = _mode(first)
     width, height = (size, size) if size else upright_size(first)

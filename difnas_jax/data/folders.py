@@ -72,9 +72,11 @@ def read_folder(root: Path, names: list[str] | None = None) -> NamedSplits:
     found = {n: _folders(root / n, root, left_out) for n in dict.fromkeys(names)}
     classes = found[names[0]]
     if "" in names and SPLITS.issuperset(classes):
-        expected = f"folders of classes in {root}, as data.train_split is empty"
-        got = f"{', '.join(classes)}, which are those of splits"
-        require(False, "data.path", expected, got)
+        raise InputError(
+            f"data.path: expected folders of classes in {root}, as data.train_split is "
+            f"empty, got {first_of(classes)}, the names of splits; leave the names of "
+            "the splits as they are, or rename the folders"
+        )
     splits = {}
     for name, folders in found.items():
         if unknown := sorted(set(folders) - set(classes)):

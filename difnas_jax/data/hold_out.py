@@ -29,7 +29,8 @@ def hold_out(field: str, records: R, fraction: float, seed: int) -> tuple[R, R]:
     sizes = np.unique(labels, return_counts=True)[1]
     counts = stratified_counts(sizes, fraction)
     expected = f"a share that leaves examples on both sides of {size}"
-    require(0 < counts.sum() < size, field, expected, fraction)
+    got = f"{fraction}; give another share, or such a split"
+    require(0 < counts.sum() < size, field, expected, got)
     shuffled = np.random.default_rng(seed).permutation(size)
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     ranks = np.arange(size) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -88,7 +88,7 @@ def check_formats(field: str, formats: Sequence[str]) -> None:
 def export(
     network: TrainedNetwork,
     to: str | Path,
-    formats: Sequence[str] | None = None,
+    formats: Sequence[str] = (),
     fold: bool = False,
 ) -> None:
     """Write a network for programs without this package.
@@ -105,11 +105,11 @@ def export(
       RuntimeError: what was written has other logits than the network.
     """
     path = given_path("to", to)
-    formats = default().export.formats if formats is None else formats
-    check_formats("formats", formats)
+    chosen: Sequence[str] = formats or default().export.formats
+    check_formats("formats", chosen)
     check_target("to", path)
     with files.atomic_folder(path) as folder:
-        write_forms(network, folder, formats, fold)
+        write_forms(network, folder, chosen, fold)
 
 
 def check_target(field: str, path: Path) -> None:
@@ -138,7 +138,6 @@ def write_forms(
     Raises:
       RuntimeError: what was written has other logits than the network.
     """
-    check_formats("formats", formats)
     written = network
     if fold:
         variables = folded(network.variables)

@@ -66,14 +66,12 @@ class TrainedNetwork:
         Raises:
           InputError: pixels that are not normalised, or images of another shape.
         """
-        space, shape = self.space, np.shape(images)
+        images = jnp.asarray(images)
+        space, shape = self.space, images.shape
         own = space.image_size, space.image_size, space.image_channels
-        fits = shape[1:] == own and jnp.issubdtype(
-            jnp.result_type(images), jnp.floating
-        )
+        fits = shape[1:] == own and jnp.issubdtype(images.dtype, jnp.floating)
         expected = f"float32[B, {', '.join(map(str, own))}], see `preprocessing`"
-        got = f"{jnp.result_type(images)}{list(shape)}"
-        require(fits, "images", expected, got)
+        require(fits, "images", expected, f"{images.dtype}{list(shape)}")
         path = np.array(self.architecture, np.int32)
         return _compiled(self.model, self._on_device, images, path)
 

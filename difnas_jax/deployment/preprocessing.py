@@ -158,7 +158,10 @@ def _stored(name: str, given: Any) -> StoredImage | Image.Image:
     if isinstance(given, Image.Image | bytes):
         return given
     if hasattr(given, "read"):
-        return given.read()
+        content = given.read()
+        is_binary, got = isinstance(content, bytes), type(content).__name__
+        require(is_binary, name, "a file that is open for bytes", got)
+        return content
     if isinstance(given, str | Path):
         path = given_path("images", given)
         try:

@@ -110,9 +110,9 @@ def keep_description(config: ConfigDict, workdir: Path) -> None:
     With it the run is complete without its teacher, and can be reported and exported.
     """
     source, folder = teacher_workdir(config), teacher_folder(config)
-    kept = workdir / artifacts.TEACHER
-    if source is None or folder is None or source == kept:
+    if source is None or folder is None:
         return
+    kept = workdir / artifacts.TEACHER
     for path in (source / artifacts.RETRAIN_RESULT, folder / artifacts.NETWORK):
         with files.atomic_write(kept / path.relative_to(source), "wb") as file:
             file.write(path.read_bytes())

@@ -23,7 +23,8 @@ STANDARD: dict[str, Any] = {
 }
 
 _lock = threading.Lock()
-_entered: list[dict[str, Any]] = []  # the settings before each use that goes on
+_before: dict[str, Any] = {}  # the settings before the first use of those that go on
+_uses = [0]
 
 
 @contextlib.contextmanager
@@ -34,16 +35,17 @@ def standard_settings() -> Iterator[None]:
     them.
     """
     with _lock:
-        found = {name: getattr(jax.config, name) for name in STANDARD}
-        _entered.append(_entered[0] if _entered else found)
+        if not _uses[0]:
+            _before.update({name: getattr(jax.config, name) for name in STANDARD})
+        _uses[0] += 1
         _update(STANDARD)
     try:
         yield
     finally:
         with _lock:
-            before = _entered.pop()
-            if not _entered:
-                _update(before)
+            _uses[0] -= 1
+            if not _uses[0]:
+                _update(_before)
 
 
 def _update(settings: dict[str, Any]) -> None:
