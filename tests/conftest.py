@@ -24,8 +24,10 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import dataclasses  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
+import itertools  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 from unittest.mock import patch  # noqa: E402
 
 import jax  # noqa: E402
@@ -33,11 +35,13 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from difnas_jax.main import main  # noqa: E402
+from difnas_jax.runtime import shutdown  # noqa: E402
 from difnas_jax.spaces import SPACES  # noqa: E402
 from difnas_jax.spaces.base import IDENTITY, Op  # noqa: E402
 from difnas_jax.spaces.chain import ChainSpace  # noqa: E402
 from difnas_jax.spaces.image import ImageLayer  # noqa: E402
 from difnas_jax.spaces.mobilenet import digits  # noqa: E402
+from difnas_jax.training.log import TrainingLog  # noqa: E402
 
 # A plugin of pytest may have imported JAX, which then has read the environment.
 jax.config.update("jax_platforms", "cpu")
@@ -90,6 +94,27 @@ def tiny() -> ChainSpace:
 def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder from which the paths of the configs are given."""
     monkeypatch.chdir(Path(__file__).parents[1])
+
+
+@pytest.fixture
+def stop_before(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Iterator[int]]:
+    """Sends this process a request to stop before some updates.
+
+    They are counted from 0 over all trainings that follow, by the counter returned.
+    """
+
+    def ask(*updates: int) -> Iterator[int]:
+        wait_for, calls = TrainingLog.wait_for, itertools.count()
+
+        def signalled(self: TrainingLog, batches: Any) -> Any:
+            if next(calls) in updates:
+                os.kill(os.getpid(), shutdown.SIGNALS[0])
+            return wait_for(self, batches)
+
+        monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+        return calls
+
+    return ask
 
 
 @pytest.fixture(scope="session")

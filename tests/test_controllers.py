@@ -1,8 +1,6 @@
 """The controller of a supernet: what it learns, and that nothing of it is lost."""
 
 import dataclasses
-import itertools
-import os
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +12,11 @@ import difnas_jax
 from difnas_jax import data, spaces
 from difnas_jax.config import default
 from difnas_jax.errors import Stopped
-from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import DEVICES, data_mesh
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
 from difnas_jax.training import policy_memory
 from difnas_jax.training.controller import REWARDED, Controller
-from difnas_jax.training.log import TrainingLog
 from difnas_jax.training.paths import LEARNED, SAMPLERS, from_policy, stream
 from difnas_jax.training.recipe import (
     Recipe,
@@ -167,16 +164,9 @@ def test_a_run_logs_and_keeps_what_its_controller_learned(whole, tiny):
 
 
 def test_interrupted_between_two_steps_it_ends_with_the_same_bits(
-    whole, tmp_path, monkeypatch
+    whole, tmp_path, stop_before
 ):
-    original, calls = TrainingLog.wait_for, itertools.count()
-
-    def signalled(self, batches):
-        if next(calls) in (3, 5):  # after a step of the policy, and as one is due
-            os.kill(os.getpid(), shutdown.SIGNALS[0])
-        return original(self, batches)
-
-    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+    stop_before(3, 5)  # after a step of the policy, and as one is due
     for step in (4, 6):
         with pytest.raises(Stopped, match=f"saved at step {step}"):
             difnas_jax.run(tiny_config(), tmp_path)

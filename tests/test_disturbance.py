@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import os
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ from difnas_jax import data, spaces
 from difnas_jax.data import TrainBatches, spread_over
 from difnas_jax.errors import InputError, Stopped
 from difnas_jax.models.networks import network
-from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh, replicate, shard_batch
 from difnas_jax.training.disturbance import MOST_EXAMPLES, QUANTITIES, Disturbance
 from difnas_jax.training.exchanges import parts_of, sums_of_exchanges
@@ -214,16 +213,9 @@ def test_all_parts_together_are_the_whole(rng):
     assert exchanged == after and len({before, other, after, last}) == 4
 
 
-def test_a_signal_changes_no_row(measured, tmp_path, monkeypatch):
+def test_a_signal_changes_no_row(measured, tmp_path, stop_before):
     """During an update that is measured."""
-    wait_for, calls = TrainingLog.wait_for, itertools.count(1)
-
-    def signalled(self, batches):
-        if next(calls) == 4:
-            os.kill(os.getpid(), shutdown.SIGNALS[0])
-        return wait_for(self, batches)
-
-    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+    stop_before(3)
     with pytest.raises(Stopped, match="saved at step 4"):
         difnas_jax.run(config_of(), tmp_path)
     difnas_jax.run(config_of(), tmp_path)

@@ -21,7 +21,7 @@ from difnas_jax.data import TrainBatches
 from difnas_jax.errors import InputError, Stopped, TrainingError
 from difnas_jax.models.initializers import KERNEL_RULES
 from difnas_jax.report import numbers
-from difnas_jax.runtime import artifacts, files, locks, markers, shutdown
+from difnas_jax.runtime import artifacts, files, locks, markers
 from difnas_jax.scoring.indicators import gamma
 from difnas_jax.scoring.path_losses import SETS, measured_losses
 from difnas_jax.scoring.trained_supernet import evidence_of, trained_supernet
@@ -31,7 +31,6 @@ from difnas_jax.spaces.costs import cost_table
 from difnas_jax.spaces.layer_indicator import LAYER_INDICATORS
 from difnas_jax.stages import retrain, search
 from difnas_jax.training.fates import TRAINABLE
-from difnas_jax.training.log import TrainingLog
 from difnas_jax.training.paths import SAMPLERS, stream
 from difnas_jax.training.recipe import build_sampler
 
@@ -301,17 +300,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     assert {"2", "4"} <= saved and "6" not in saved
 
 
-def test_interrupted_equals_uninterrupted(tmp_path, monkeypatch, finished):
+def test_interrupted_equals_uninterrupted(tmp_path, stop_before, finished):
     """A run that is asked to leave, in a stage after the other, goes on bit for bit."""
     config, workdir = tiny_config(), tmp_path / "broken"
-    original, calls = TrainingLog.wait_for, itertools.count()
-
-    def signalled(self, batches):
-        if next(calls) in (2, 6):  # before the third update, and later in retraining
-            os.kill(os.getpid(), shutdown.SIGNALS[0])
-        return original(self, batches)
-
-    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+    stop_before(2, 6)  # before the third update, and later in retraining
     for stage in ("supernet", "retrain"):
         with pytest.raises(Stopped, match=f"{stage} is saved at step 3"):
             difnas_jax.run(config, workdir)
@@ -513,19 +505,12 @@ def test_several_networks_are_retrained_and_the_best_on_validation_is_the_result
 
 
 def test_a_run_of_several_networks_that_is_interrupted_goes_on(
-    several, finished, tmp_path, monkeypatch, capsys
+    several, finished, tmp_path, stop_before, capsys
 ):
     """In the second network, to the same bits; the first one is not trained again."""
     workdir = shutil.copytree(finished[1], tmp_path / "broken")
     config = several_networks(workdir)
-    original, calls = TrainingLog.wait_for, itertools.count()
-
-    def signalled(self, batches):
-        if next(calls) == 6:  # before the third update of the second network
-            os.kill(os.getpid(), shutdown.SIGNALS[0])
-        return original(self, batches)
-
-    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+    calls = stop_before(6)  # before the third update of the second network
     with pytest.raises(Stopped, match="network-2 is saved at step 3"):
         difnas_jax.run(config, workdir)
     assert not (workdir / artifacts.RETRAIN_RESULT).exists()

@@ -1,7 +1,6 @@
 """Runs with projected updates: nothing is lost, and the room that is left is logged."""
 
 import itertools
-import os
 
 import pytest
 from test_projected_training import SIDE, bits, small
@@ -11,9 +10,8 @@ import difnas_jax
 from difnas_jax import spaces
 from difnas_jax.config import default
 from difnas_jax.errors import Stopped
-from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime import artifacts, files
 from difnas_jax.scoring.trained_supernet import trained_supernet
-from difnas_jax.training.log import TrainingLog
 from difnas_jax.training.projection import MEMORY
 
 
@@ -31,18 +29,11 @@ def config_of(update):
 
 
 @pytest.mark.parametrize("name", PROJECTED)
-def test_interrupted_a_run_ends_with_the_same_bits(name, tmp_path, monkeypatch):
+def test_interrupted_a_run_ends_with_the_same_bits(name, tmp_path, stop_before):
     spaces.SPACES["small"] = small
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     difnas_jax.run(config_of(name), whole)
-    original, calls = TrainingLog.wait_for, itertools.count()
-
-    def signalled(self, batches):
-        if next(calls) == 2:
-            os.kill(os.getpid(), shutdown.SIGNALS[0])
-        return original(self, batches)
-
-    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+    stop_before(2)
     with pytest.raises(Stopped, match="saved at step 3"):
         difnas_jax.run(config_of(name), resumed)
     difnas_jax.run(config_of(name), resumed)

@@ -17,7 +17,7 @@ from difnas_jax.data import TrainBatches
 from difnas_jax.deployment import model_card
 from difnas_jax.deployment.teacher import teacher
 from difnas_jax.main import main
-from difnas_jax.runtime import artifacts, files, shutdown
+from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.mesh import data_mesh, shard_batch
 from difnas_jax.training.log import TrainingLog
 
@@ -181,16 +181,10 @@ def test_a_teacher_of_other_images_is_refused(
 
 
 def test_an_interrupted_training_needs_its_teacher(
-    small_run, tmp_path, capsys, monkeypatch
+    small_run, tmp_path, capsys, stop_before
 ):
     teacher = shutil.copytree(small_run, tmp_path / "teacher")
-    wait = TrainingLog.wait_for
-
-    def signalled(self, batches):
-        os.kill(os.getpid(), shutdown.SIGNALS[0])
-        return wait(self, batches)
-
-    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+    stop_before(0)
     flags = student(tmp_path / "run", teacher)
     assert main(flags) == os.EX_TEMPFAIL
     shutil.rmtree(teacher)
@@ -230,16 +224,9 @@ def test_a_teacher_that_is_not_there_is_refused(small_run, tmp_path, capsys):
 
 
 def test_a_taught_training_continues_to_the_same_bits(
-    taught_run, small_run, tmp_path, monkeypatch
+    taught_run, small_run, tmp_path, stop_before
 ):
-    wait, calls = TrainingLog.wait_for, itertools.count()
-
-    def signalled(self, batches):
-        if next(calls) == 5:
-            os.kill(os.getpid(), shutdown.SIGNALS[0])
-        return wait(self, batches)
-
-    monkeypatch.setattr(TrainingLog, "wait_for", signalled)
+    stop_before(5)
     flags = student(tmp_path, small_run)
     assert [main(flags), main(flags)] == [os.EX_TEMPFAIL, 0]
     nets = [difnas_jax.load(run) for run in (tmp_path, taught_run)]

@@ -102,8 +102,7 @@ class FoundNetwork:
       architecture: L op indices.
       ops: the same as op names.
       text: the same in one line, as the space writes it.
-      score: the search's score; higher is better; None where a user gave the
-        architecture.
+      score: of the search, higher is better; None where a user gave the network.
       costs: of the network that is retrained, by name (`macs`, `params`, ...).
       budget: the bounds, by field name; 0 is no bound.
       seed: the seed of the run.
