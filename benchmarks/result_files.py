@@ -23,10 +23,16 @@ def load(path: Path) -> Results:
     return files.read_json(path) if path.exists() else {}
 
 
-def write(path: Path, results: Results) -> None:
-    """Write a line for each field of a result, and for each element of a long list."""
+def write(path: Path, results: Results) -> Results:
+    """Write a line for each field of a result, and for each element of a long list.
+
+    Returns:
+      What `load` reads from the file: pages are made of these rounded numbers, so
+      that whoever makes them again gets the same.
+    """
     with files.atomic_write(path) as file:
         file.write(_text(rounded(results), levels=4) + "\n")
+    return load(path)
 
 
 def as_columns(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -131,6 +131,14 @@ def test_reason_is_the_last_error():
     assert last_error("") == ""
 
 
+def test_page_is_made_of_the_kept_numbers(tmp_path):
+    """Of 46.75 ms, which is shown as 46.8, not of the 46.7 that was measured."""
+    page.write(tmp_path, {"fair_scan": {**SOURCE, "values": {"waited": 0.0467499999}}})
+    kept = result_files.load(tmp_path / page.RESULTS)
+    assert kept["fair_scan"]["values"]["waited"] == 0.04675
+    assert (tmp_path / page.PAGE).read_text() == page.page(kept)
+
+
 def test_page_without_results_says_so():
     text = page.page({})
     assert all(f"| `{name}` | not asked for |" in text for name in PARTS)

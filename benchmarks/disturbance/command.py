@@ -95,8 +95,8 @@ def write(workdir: Path) -> None:
             runs = [one.pop("values") for one in done]
             seeds = [one["seed"] for one in done]
             results[name] = {**done[-1], "seed": seeds, "runs": runs}
-    kept = {name: results[name] for name in ROWS if name in results}
-    result_files.write(page.RESULTS, kept)
+    known = {name: results[name] for name in ROWS if name in results}
+    kept = result_files.write(page.RESULTS, known)
     with files.atomic_write(page.PAGE) as file:
         file.write(page.page(kept, result_files.load(costs.RESULTS)))
     with files.atomic_write(page.FIGURE, "wb") as file:

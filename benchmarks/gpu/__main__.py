@@ -80,7 +80,7 @@ def _measure(flags: argparse.Namespace) -> None:
             at_once=flags.at_once,
             site=_installed(flags.wheels, folder / "site") if flags.wheels else None,
         ).run(names, ended)
-    print(page.page(results))
+    print((flags.out / page.PAGE).read_text())
 
 
 def _installed(wheels: Path, site: Path) -> Path:

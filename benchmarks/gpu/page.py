@@ -63,9 +63,9 @@ def page(results: result_files.Results) -> str:
 def write(folder: Path, results: result_files.Results) -> None:
     """Write the values and the page."""
     known = {name: results[name] for name in PARTS if name in results}
-    result_files.write(folder / RESULTS, known)
+    kept = result_files.write(folder / RESULTS, known)
     with files.atomic_write(folder / PAGE) as file:
-        file.write(page(known))
+        file.write(page(kept))
 
 
 def _values(results: result_files.Results, name: str) -> dict[str, Any]:

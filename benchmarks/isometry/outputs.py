@@ -29,12 +29,13 @@ def load(folder: Path) -> Results:
 
 
 def write(folder: Path, results: Results) -> None:
-    """Write all files."""
+    """Write all files, those that are made of the numbers as they are kept."""
     kept = dict(results)
     if SINGULAR_VALUES in kept:
         table = result_files.as_columns(kept[SINGULAR_VALUES]["rows"])
         kept[SINGULAR_VALUES] = {**kept[SINGULAR_VALUES], "rows": table}
     result_files.write(folder / f"{NAME}.json", kept)
+    results = load(folder)
     with files.atomic_write(folder / f"{NAME}.md") as file:
         file.writelines(f"{line}\n" for line in tables(results))
     with files.atomic_write(folder / f"{NAME}.png", "wb") as file:

@@ -74,12 +74,12 @@ def page(results: result_files.Results) -> str:
 
 def write(results: result_files.Results) -> None:
     """Write the values and the pages."""
-    result_files.write(RESULTS, results)
+    kept = result_files.write(RESULTS, results)
     with files.atomic_write(PAGE) as file:
-        file.write(page(results))
-    if "collectives" in results:
+        file.write(page(kept))
+    if "collectives" in kept:
         with files.atomic_write(SCALE) as file:
-            file.write(scale.page(results))
+            file.write(scale.page(kept))
 
 
 def _header(results: result_files.Results) -> str:

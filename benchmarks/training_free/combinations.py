@@ -79,8 +79,7 @@ def _run(argv: Sequence[str] | None) -> None:
         },
         "fitted": fitted(table, terms),
     }
-    result_files.write(page.RESULTS, results)
-    page.write(result_files.load(page.RESULTS))
+    page.write(result_files.write(page.RESULTS, results))
 
 
 def read_terms(

@@ -77,9 +77,9 @@ def _run(argv: Sequence[str] | None) -> None:
         say(f"cost: {name}")
         results[name] = provenance(COMMAND, SEED) | known[name]()
     results = {name: results[name] for name in known if name in results}
-    result_files.write(RESULTS, results)
+    kept = result_files.write(RESULTS, results)
     with files.atomic_write(PAGE) as file:
-        file.write(page(results))
+        file.write(page(kept))
 
 
 def rows_of(config: ConfigDict, cells: np.ndarray) -> dict[str, Callable[[], Seconds]]:

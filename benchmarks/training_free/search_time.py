@@ -93,7 +93,7 @@ def _run(argv: Sequence[str] | None) -> None:
                 results[row] = provenance(COMMAND, config.seed) | measured
                 result_files.write(RESULTS, results)
     with files.atomic_write(PAGE) as file:
-        file.write(page(results))
+        file.write(page(result_files.load(RESULTS)))
 
 
 def config_of(name: str, reward: str) -> ConfigDict:
