@@ -96,6 +96,15 @@ def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[1])
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request to stop waits until this process, which runs the tests, hears it.
+
+    Where a busy machine compiles for longer than `PATIENCE`, it would be ended.
+    """
+    monkeypatch.setattr(shutdown, "PATIENCE", 600.0)
+
+
 @pytest.fixture
 def stop_before(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Iterator[int]]:
     """Sends this process a request to stop before some updates.
