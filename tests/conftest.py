@@ -45,6 +45,9 @@ from difnas_jax.training.log import TrainingLog  # noqa: E402
 
 # A plugin of pytest may have imported JAX, which then has read the environment.
 jax.config.update("jax_platforms", "cpu")
+# Tests ask their own process to stop. On a busy machine it would be ended while it
+# compiles.
+shutdown.PATIENCE = 600.0
 
 # Files that take minutes begin first, so that no worker ends long after the others.
 LONG = ("compare", "gpu_benchmark", "hosts", "main", "notebook", "two_processes")
@@ -94,15 +97,6 @@ def tiny() -> ChainSpace:
 def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder from which the paths of the configs are given."""
     monkeypatch.chdir(Path(__file__).parents[1])
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request to stop waits until this process, which runs the tests, hears it.
-
-    Where a busy machine compiles for longer than `PATIENCE`, it would be ended.
-    """
-    monkeypatch.setattr(shutdown, "PATIENCE", 600.0)
 
 
 @pytest.fixture
@@ -162,4 +156,4 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"a small file system cannot be mounted here ({error})")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

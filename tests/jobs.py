@@ -1,10 +1,11 @@
-"""Runs of the program in processes of their own."""
+"""Processes of the program, and what tests need to know of their own."""
 
 import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,14 @@ def fill(folder, leave=0):
             file.write(bytes(4096))
     os.truncate(path, path.stat().st_size - leave)
     return path
+
+
+def threads():
+    """Those of this process, but for those of tqdm, which outlive its bars.
+
+    Compare by `<=`: threads that an earlier test has left may end at any time.
+    """
+    return {t for t in threading.enumerate() if "TMonitor" not in type(t).__name__}
 
 
 def free_port():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from search_problems import quick
 
 from difnas_jax import data
 from difnas_jax.config import default
@@ -216,6 +217,7 @@ def test_hold_out_needs_examples_on_both_sides():
         hold_out("data.validation_fraction", split, 0.01, 0)
 
 
+@quick
 @given(
     st.lists(st.integers(1, 300), min_size=1, max_size=40).map(np.array),
     st.floats(0.0, 0.9),

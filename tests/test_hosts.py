@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 import tiny_run
-from jobs import QUICK, ROOT, environment
+from jobs import QUICK, ROOT, environment, free_port
 
 from difnas_jax import checks, data, main
 from difnas_jax.errors import InputError
@@ -35,6 +35,8 @@ LOSS = 1e-5
 # What training changes moves by more where an activation falls on the other side of a
 # bound of ReLU6, at which the gradient jumps; 4e-4 was measured.
 CHANGE = 1e-2
+# As in `pyproject.toml`.
+WARNINGS = "-Werror", "-Wignore:Error reading persistent compilation cache"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def on_devices(tmp_path_factory):
     folder = tmp_path_factory.mktemp("devices")
     flags = f"{QUICK} --xla_force_host_platform_device_count=4"
     subprocess.run(
-        [sys.executable, "-W", "error", TESTS / "train_on_devices.py", folder],
+        [sys.executable, *WARNINGS, TESTS / "train_on_devices.py", folder],
         env=environment(XLA_FLAGS=flags, PYTHONPATH=str(ROOT)),
         check=True,
         timeout=300,
@@ -84,6 +86,7 @@ def local(tmp_path_factory):
                 WORKDIR=str(workdir),
                 PROCESSES=str(number),
                 DEVICES=str(devices),
+                PORT=str(free_port()),
                 PYTHON=sys.executable,
                 PYTHONPATH=f"{folder}:{os.environ.get('PYTHONPATH', '')}",
                 WATCHED=str(workdir),
@@ -171,7 +174,7 @@ def test_processes_that_do_not_join_end_the_run(tmp_path, process):
         + ["--config=tests/tiny_run.py", f"--workdir={tmp_path / 'none'}"],
         cwd=ROOT,
         env=environment(
-            JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{19000 + os.getpid() % 1000}",
+            JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{free_port()}",
             JAX_NUM_PROCESSES="2",
             JAX_PROCESS_ID=process,
         ),

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from jobs import threads
 
 from difnas_jax.config import default
 from difnas_jax.runtime import metrics, progress
@@ -26,30 +27,25 @@ def clock(monkeypatch):
     return Clock
 
 
-def threads():
-    """But those of tqdm, which outlive its bars."""
-    return [t for t in threading.enumerate() if "TMonitor" not in type(t).__name__]
-
-
 def test_silence_is_broken_by_the_innermost_work(capsys, monkeypatch):
     monkeypatch.setattr(progress, "SILENCE", 0.05)
     before = threads()
     with working("the run"):
         with working("reading"):
-            time.sleep(0.2)
-        time.sleep(0.2)
+            time.sleep(1)
+        time.sleep(1)
     names = [line.partition(" for ")[0] for line in capsys.readouterr().out.split("\n")]
     assert "reading" in names and "the run" in names
     assert names.index("reading") < names.index("the run")
-    assert threads() == before
+    assert threads() <= before
     time.sleep(0.1)
     assert capsys.readouterr().out == ""
 
 
 def test_who_speaks_is_not_interrupted(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "SILENCE", 0.5)
+    monkeypatch.setattr(progress, "SILENCE", 2.0)
     with working("the run"):
-        for number in range(10):
+        for number in range(25):
             metrics.say(f"line {number}")
             time.sleep(0.1)
     assert "the run" not in capsys.readouterr().out
@@ -60,7 +56,7 @@ def test_an_error_leaves_no_thread_and_no_work(error):
     before = threads()
     with pytest.raises(error), working("the run"), working("reading"):
         raise error
-    assert threads() == before and not progress._under_way
+    assert threads() <= before and not progress._under_way
 
 
 def test_no_silence_is_longer_than_ten_seconds():

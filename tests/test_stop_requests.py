@@ -137,7 +137,7 @@ def test_a_second_ctrl_c_ends_the_process_at_once():
 def test_after_a_ctrl_c_nothing_hangs(monkeypatch, tidying, then, code):
     """Python loses one that comes inside of a finalizer, and tidying up may hang."""
     codes, ended = [], threading.Event()
-    monkeypatch.setattr(shutdown, "PATIENCE", 0.1)
+    monkeypatch.setattr(shutdown, "PATIENCE", 0.5)
     monkeypatch.setattr(shutdown, "TIDYING", tidying)
     monkeypatch.setattr(shutdown, "LOOK_EVERY", 0.02)
 

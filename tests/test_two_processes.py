@@ -71,7 +71,8 @@ def test_processes_of_a_cluster_join_by_themselves(tmp_path, unbroken):
 def test_the_death_of_one_ends_both_and_nothing_differs(tmp_path, unbroken, process):
     started = at_work(tmp_path, updates=40)
     started[process].kill()
-    (code, _), (other, says) = sorted(ended(started))
+    ends = ended(started)
+    (code, _), (other, says) = ends[process], ends[1 - process]
     assert code == -signal.SIGKILL
     # No code that a scheduler would take for a final error.
     assert other == os.EX_TEMPFAIL or other < 0
@@ -124,6 +125,7 @@ def test_a_full_disk_ends_both_and_they_continue_after_space_is_made(
     folder = workdir / "supernet" / "checkpoints"
     started = at_work(workdir, updates=16, flags=flags)
     while not (folder / "16").exists():
+        assert [process.poll() for process in started] == [None, None]
         time.sleep(0.01)
     filler = fill(small_disk)
     ends = ended(started)
