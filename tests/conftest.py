@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -48,6 +49,8 @@ jax.config.update("jax_platforms", "cpu")
 # Tests ask their own process to stop. On a busy machine it would be ended while it
 # compiles.
 shutdown.PATIENCE = 600.0
+# A shell has what it starts in the background ignore Ctrl-C, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files that take minutes begin first, so that no worker ends long after the others.
 LONG = ("compare", "gpu_benchmark", "hosts", "main", "notebook", "two_processes")

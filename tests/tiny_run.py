@@ -4,9 +4,13 @@ import dataclasses
 
 from difnas_jax import spaces
 from difnas_jax.config import default
+from difnas_jax.runtime import failures
 from difnas_jax.spaces.base import IDENTITY, Op
 from difnas_jax.spaces.image import ImageLayer
 from difnas_jax.spaces.mobilenet import digits
+
+# A process that has died is not waited for as long as one on a busy pod.
+failures.GRACE_SECONDS = 8.0
 
 
 def two_layers(**images):

@@ -175,7 +175,7 @@ def accuracy(
         ),
         variables,
         examples,
-        path=strict_fair(model.space)(stream(config.seed, "accuracy", 0)),
+        path=jax.jit(strict_fair(model.space))(stream(config.seed, "accuracy", 0)),
         batch_size=batch_size,
         normalizer=normalizer,
         mesh=data_mesh(),

@@ -123,7 +123,7 @@ class TrainingLog:
         self._writer = MetricsWriter(folder / "metrics.jsonl", FIELDS, written)
         self._events, self._total = EventFile.opened(folder, written), steps.stop
         self._best = self._writer.best("validation_accuracy")
-        self._learning_rate = optim.learning_rate(settings, steps.stop)
+        self._learning_rate = jax.jit(optim.learning_rate(settings, steps.stop))
         self._images = images
         self.unwritten = unwritten
         self.restart()
