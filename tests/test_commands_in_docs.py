@@ -45,6 +45,7 @@ BLOCK = re.compile(
     r"^```(?P<language>\w*)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+EXTRAS = "torch", "onnxruntime"
 OURS = (["difnas-jax"], ["python", "-m", "difnas_jax"])
 
 
@@ -122,8 +123,9 @@ def test_what_is_not_marked_runs(page, folder, tmp_path, monkeypatch, capsys):
     names = {}  # one reader runs the blocks of a page one after another
     for block in blocks(page):
         if not block.mark and block.language == "python":
-            if "import torch" in block.code:
-                pytest.importorskip("torch", reason="PyTorch is an extra")
+            for library in EXTRAS:
+                if re.search(rf"^(import|from) {library}\b", block.code, re.MULTILINE):
+                    pytest.importorskip(library, reason=f"{library} is an extra")
             exec(block.code, names)
         elif not block.mark and block.language == "sh":
             for command in block.commands():
