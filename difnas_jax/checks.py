@@ -8,7 +8,7 @@ from difnas_jax import data
 from difnas_jax.choices import CHOICES
 from difnas_jax.config import build
 from difnas_jax.config.build import field
-from difnas_jax.config.ranges import check_numbers
+from difnas_jax.config.ranges import check_fields, check_numbers
 from difnas_jax.deployment.exporters import check_formats
 from difnas_jax.deployment.teacher import check_teacher
 from difnas_jax.errors import InputError, require
@@ -40,6 +40,7 @@ def check(config: ConfigDict) -> None:
     Raises:
       InputError: naming the field, what is allowed and what came.
     """
+    check_fields(config)
     check_numbers(config)
     check_devices(config.devices)
     for name, allowed in CHOICES.items():

@@ -15,9 +15,9 @@ def one_line(error: BaseException) -> str:
     return f"no {text}" if isinstance(error, KeyError) else text  # it is the key alone
 
 
-def first_of(names: Sequence[str], count: int = 5) -> str:
-    """The first names, and whether there are more, in one line."""
-    return ", ".join([*names[:count], *(["..."] if len(names) > count else [])])
+def first_of(names: Sequence[str]) -> str:
+    """The first five names, and whether there are more, in one line."""
+    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
 
 
 class InputError(ValueError):

@@ -8,7 +8,7 @@ import pytest
 
 from difnas_jax import checks
 from difnas_jax.config import build as config_lib
-from difnas_jax.config import default, files, parse_arg
+from difnas_jax.config import comments, default, files, parse_arg
 from difnas_jax.config.files import override
 from difnas_jax.errors import InputError
 from difnas_jax.stages import search
@@ -17,6 +17,15 @@ from difnas_jax.stages.chosen import chosen_stages
 ROOT = Path(__file__).parents[1]
 CONFIG_FOLDER = ROOT / "configs"
 CONFIGS = sorted(CONFIG_FOLDER.rglob("*.py"))
+
+
+def test_a_field_that_nothing_reads_is_refused():
+    config = default()
+    config.unlock()
+    config.note = config.method.note = "mine"
+    with pytest.raises(InputError, match="config: expected .* also method.note, note"):
+        checks.check(config)
+    assert comments.described(config)  # by `--help-config`, which checks nothing
 
 
 def load(path):

@@ -277,6 +277,7 @@ MALFORMED = [
     (("--scores=nwot", "--config.method.proxy_kernels=x"), "proxy_kernels", "'x'"),
     (("--scores=nwot", "--config.method.proxy_repeats=0"), "proxy_repeats", "0"),
     (("--scores=nwot", "--config.sead=1"), "--config.sead"),
+    (("--scores=nwot", "--config.seed=1"), "--config.seed", "--seed=N"),
     (("--scores=nwot", "--combine", "sum:nwot"), "--combine", "'sum:nwot'"),
     (("--scores=nwot", "--combine", "rank_sum:x"), "--combine", "'x'"),
     (("--scores=nwot", "--combine", "rank_sum:"), "--combine", "''"),

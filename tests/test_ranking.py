@@ -12,7 +12,7 @@ from scipy import stats
 from difnas_jax.errors import InputError
 from difnas_jax.ranking import correlation
 from difnas_jax.ranking.correlation import correlations
-from difnas_jax.ranking.selection import choice, cross_validate, top_k_overlap
+from difnas_jax.ranking.selection import choice, cross_validate
 from difnas_jax.ranking.tables import read_nas_bench_macro
 
 REFERENCES = {
@@ -155,14 +155,6 @@ def test_choice_within_a_budget():
     assert found == (2, 3, 10.0, 0.5)  # the cheaper of two; best is 3 of 4 within
     assert choice(scores, accuracies, costs) == (4, 4, 0.0, 0.0)
     assert choice(scores, accuracies, costs, max_cost=5) is None
-
-
-def test_top_k_overlap():
-    scores = np.array([5.0, 4.0, 3.0, 2.0, np.nan])
-    accuracies = np.array([1.0, 5.0, 4.0, 3.0, 2.0])
-    assert top_k_overlap(scores, accuracies, 1) == 0
-    assert top_k_overlap(scores, accuracies, 2) == 0.5
-    assert top_k_overlap(scores, accuracies, 5) == 1
 
 
 def test_names_of_one_network_count_once(tmp_path, rng):

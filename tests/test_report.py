@@ -763,6 +763,8 @@ def test_page_tells_the_room_that_projected_updates_leave(tmp_path: Path) -> Non
     for text in ("62.50 %", "37.50 %", "<code>head</code>", 'figure class="room"'):
         assert text in section, text
     assert files.read_json(tmp_path / artifacts.RESULTS)["room"] == found
+    (tmp_path / artifacts.ROOM).write_text("")  # of a run that was killed early
+    assert room.measured(tmp_path) == []
     (tmp_path / artifacts.ROOM).write_text('{"step": 1, "ops": {"stem": "much"}}\n')
     with pytest.raises(InputError, match=r"room\.jsonl: expected the room"):
         room.measured(tmp_path)

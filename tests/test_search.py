@@ -602,24 +602,6 @@ def test_best_first_breaks_ties_by_macs_then_by_ops() -> None:
     assert list(found) == sorted(keys)
 
 
-@pytest.mark.parametrize(
-    "field, value",
-    [
-        ("generations", 0),
-        ("population", 0),
-        ("parents", 0),
-        ("mutations", -1),
-        ("crossovers", -1),
-        ("mutation_probability", 1.5),
-        ("mutation_probability", -0.1),
-    ],
-)
-def test_impossible_setting_is_refused(field: str, value: float) -> None:
-    changes: dict[str, Any] = {field: value}
-    with pytest.raises(InputError, match=rf"^search\.{field}: .*got {value}"):
-        numbers(**changes)
-
-
 # Pareto front and files.
 
 

@@ -31,7 +31,7 @@ from ml_collections import ConfigDict
 from difnas_jax import checks
 from difnas_jax.config import build
 from difnas_jax.config.files import load_config, override_by_flags
-from difnas_jax.errors import require
+from difnas_jax.errors import InputError, require
 from difnas_jax.ranking.comparison import check_combination, check_fit, evaluations
 from difnas_jax.ranking.tables import TABLES, BenchmarkTable
 from difnas_jax.report import ranking
@@ -168,6 +168,8 @@ def parse_flags(
             expected = "none beside --csv, with which nothing is measured"
             require(not value, name, expected, value)
     else:
+        if any(flag.startswith("--config.seed=") for flag in rest):
+            raise InputError("--config.seed: expected --seed=N instead")
         check_names(known.scores, known.combine)
     return known, config
 

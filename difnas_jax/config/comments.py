@@ -55,7 +55,7 @@ def changes(config: ConfigDict) -> dict[str, tuple[Any, Any]]:
     """{dotted field: (its default, its value)} where these differ."""
     before, now = (flat(each, each) for each in (fields.default(), config))
     return {
-        name: (before[name], now[name]) for name in now if before[name] != now[name]
+        name: (before[name], now[name]) for name in before if before[name] != now[name]
     }
 
 

@@ -1,9 +1,10 @@
-"""The numbers that a config may hold."""
+"""The fields and the numbers that a config may hold."""
 
 from ml_collections import ConfigDict
 
 from difnas_jax.config.build import flat
-from difnas_jax.errors import require
+from difnas_jax.config.fields import default
+from difnas_jax.errors import first_of, require
 
 # Integers are those of JAX, which has 32 bits for them; costs of networks are Python's.
 # Floating-point numbers stay away from the largest ones of float32.
@@ -38,6 +39,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "search.generations": (1, MANY),
     "search.parents": (1, MANY),
     "search.mutations": (0, MANY),
+    "search.mutation_probability": (0.0, 1.0),
+    "search.steps": (1, MANY),
     "search.crossovers": (0, MANY),
     "search.tournament": (1, MANY),
     "search.keep": (1, MANY),
@@ -59,6 +62,18 @@ RANGES: dict[str, tuple[float, float]] = {
     "checkpoint_every": (1, LARGEST),
     "keep_checkpoints": (1, LARGEST),
 }
+
+
+def check_fields(config: ConfigDict) -> None:
+    """Refuse fields that nothing reads.
+
+    Raises:
+      InputError: naming them.
+    """
+    known = default()
+    unknown = sorted(flat(config, config).keys() - flat(known, known).keys())
+    expected = "the fields of difnas_jax.config.default alone"
+    require(not unknown, "config", expected, f"also {first_of(unknown)}")
 
 
 def check_numbers(config: ConfigDict) -> None:

@@ -4,6 +4,7 @@
 shape of the space, `batches` and `loader` make batches of them.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -102,8 +103,7 @@ def load(config: ConfigDict) -> Dataset[Any]:
         role: to_examples(role, records, crop, config)
         for role, records, crop in _splits(dataset, config)
     }
-    validation, classes = splits.get("validation"), dataset.classes
-    return Dataset(splits["train"], validation, splits["test"], classes, dataset.notes)
+    return dataclasses.replace(dataset, **splits)
 
 
 def _splits(

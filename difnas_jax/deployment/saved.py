@@ -17,6 +17,7 @@ from difnas_jax.models.network import Network
 from difnas_jax.models.networks import network
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.checkpoint import Checkpoints
+from difnas_jax.runtime.markers import CHECKPOINTS
 from difnas_jax.runtime.mesh import data_mesh, replicated
 from difnas_jax.runtime.versions import versions
 from difnas_jax.spaces.base import Architecture
@@ -61,7 +62,7 @@ def read(folder: Path) -> TrainedNetwork:
     """
     known = described(folder)
     shapes, step = variable_shapes(known.model), known.facts["steps"]
-    variables = _read_variables(shapes, folder / "checkpoints", step)
+    variables = _read_variables(shapes, folder / CHECKPOINTS, step)
     return dataclasses.replace(known, variables=variables)
 
 

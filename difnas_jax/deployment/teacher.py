@@ -46,9 +46,10 @@ def check_teacher(config: ConfigDict, classes: tuple[str, ...]) -> None:
     Raises:
       InputError: naming what differs, or that there is no trained network.
     """
-    workdir, folder = teacher_workdir(config), teacher_folder(config)
-    if workdir is None or folder is None:
+    workdir = teacher_workdir(config)
+    if workdir is None:
         return
+    folder = saved.folder_of(FIELD, workdir)
     # What a complete run keeps of its teacher, see `keep_description`, has no weights.
     is_kept = workdir.match(artifacts.TEACHER)
     known = (saved.described if is_kept else saved.read)(folder).preprocessing
@@ -109,9 +110,10 @@ def keep_description(config: ConfigDict, workdir: Path) -> None:
 
     With it the run is complete without its teacher, and can be reported and exported.
     """
-    source, folder = teacher_workdir(config), teacher_folder(config)
-    if source is None or folder is None:
+    source = teacher_workdir(config)
+    if source is None:
         return
+    folder = saved.folder_of(FIELD, source)
     kept = workdir / artifacts.TEACHER
     for path in (source / artifacts.RETRAIN_RESULT, folder / artifacts.NETWORK):
         with files.atomic_write(kept / path.relative_to(source), "wb") as file:
@@ -142,7 +144,8 @@ def teacher(config: ConfigDict, normalizer: Normalizer, folder: Path) -> Teach:
         return (1 - share) * smoothed + share * jax.nn.softmax(logits)
 
     program = programs.of_network(
-        programs.compiled(target, network.variables["params"]),
+        target,
+        network.variables["params"],
         title="retrain",
         name="the teacher",
         model=model,

@@ -24,6 +24,7 @@ from difnas_jax.isometry.passes import make_probe, passes
 from difnas_jax.isometry.singular_values import against_law, flatten, measure, moments
 from difnas_jax.models.initializers import DEPTHWISE_ROLES, WHOLE_BLOCKS
 from difnas_jax.models.orthogonal import BLOCK_ROLES, stacked_haar
+from difnas_jax.runtime.compiling import announced
 from difnas_jax.training import programs
 from difnas_jax.training.recipe import build_supernet, initial_parameters
 
@@ -102,9 +103,8 @@ def depth_and_roles(config: ConfigDict, activation: str) -> Values:
         return {"roles": roles, "depth": None}
     variables = jax.tree.map(jnp.asarray, {"params": params, "batch_stats": {}})
     batches = _noise(small)
-    probe = programs.of_network(
-        make_probe(model), "depth", "the probe", model, BATCH_SIZE
-    )
+    what = programs.described("the probe", model, BATCH_SIZE)
+    probe = announced(make_probe(model), "depth", what)
     found = passes(probe, model, variables, batches, config.seed)
     aligned = method.kernels == "looks_linear"
     columns = depth(found, model, Start(activation, aligned, method.block_scale))

@@ -173,26 +173,24 @@ def _gathered(taps: _Taps, sizes: tuple[int, int], interpret: bool) -> Callable:
             interpret=interpret,
         )(inputs, kernel)
 
-    return _batch_split(run, "b h w c, r s o c -> b u v c")
+    return _batch_split(run)
 
 
-def _batch_split(run: Callable, rule: str) -> Callable:
+def _batch_split(run: Callable) -> Callable:
     """Let every device run its part of the batch.
 
     XLA knows no way to divide a kernel, and would gather the whole batch everywhere.
 
     Args:
-      run: function of two arrays.
-      rule: letters of the dimensions of arguments and result; `b` may be split.
+      run: (inputs, kernel) -> outputs.
     """
-    operands = rule.split(" -> ")[0].split(", ")
 
     def partition(mesh: Any, arguments: Any, result: Any) -> tuple[Any, ...]:
         batch = PartitionSpec(*tuple(arguments[0].sharding.spec)[:1])
         split, whole = (NamedSharding(mesh, s) for s in (batch, PartitionSpec()))
-        own = tuple(split if operand[0] == "b" else whole for operand in operands)
-        return mesh, run, split, own
+        return mesh, run, split, (split, whole)
 
     divided = custom_partitioning(run)
+    rule = "b h w c, r s o c -> b u v c"
     divided.def_partition(partition=partition, sharding_rule=rule)
     return sequential_vmap(divided)

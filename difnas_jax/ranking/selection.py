@@ -56,21 +56,8 @@ def choice(
     return Choice(int(within[chosen]), int(within[best]), float(regret), float(better))
 
 
-def top_k_overlap(scores: np.ndarray, accuracies: np.ndarray, k: int) -> float:
-    """Share of the k networks of highest score that are among the k most accurate.
-
-    Args:
-      scores: float[N]; NaN counts as lowest, and of equal scores the first is taken.
-      accuracies: float[N].
-      k: from 1 to N.
-    """
-    first = np.argsort(-scores, kind="stable")[:k]
-    second = np.argsort(-accuracies, kind="stable")[:k]
-    return len(np.intersect1d(first, second)) / k
-
-
 def cross_validate(
-    scores: Mapping[str, np.ndarray], accuracies: np.ndarray, *, seed: int = 0
+    scores: Mapping[str, np.ndarray], accuracies: np.ndarray
 ) -> dict[str, Any]:
     """Choose the best score on half of the networks, and judge it on the other half.
 
@@ -84,14 +71,13 @@ def cross_validate(
       scores: name -> float64[S, N], one row for each trained supernet; one supernet
         chooses and judges, by other networks.
       accuracies: float64[N], each network once.
-      seed: of the halves.
 
     Returns:
       `splits`, their number; `chosen`, how often each name was chosen, the most
       frequent first; `tau_b`, mean tau-b of the chosen score where it is judged; and
       `range`, [low, high], between which 95 % of the splits are.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     supernets = len(next(iter(scores.values())))
     chosen, found = collections.Counter(), []
     for split in range(SPLITS):

@@ -17,6 +17,7 @@ from difnas_jax.report import (
 )
 from difnas_jax.report.numbers import Values, found_in
 from difnas_jax.runtime import artifacts, files
+from difnas_jax.runtime.markers import METRICS
 from difnas_jax.scoring.indicators import INDICATORS
 from difnas_jax.scoring.scorers import scorer_row
 from difnas_jax.search.candidates import Candidates
@@ -124,7 +125,7 @@ def _retraining(workdir: Path, results: Values) -> list[Figure]:
     if results["test_accuracy"] is None:
         return []
     folder = workdir / (results["retrained_in"] or artifacts.RETRAIN)
-    retrain = _rows(folder / "metrics.jsonl", METRIC_KEYS)
+    retrain = _rows(folder / METRICS, METRIC_KEYS)
     quantities = ["loss", "accuracy"] if retrain else []
     return figures.training_curves(retrain, "retraining", quantities)
 

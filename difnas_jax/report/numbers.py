@@ -10,7 +10,7 @@ from difnas_jax.config import build, stages
 from difnas_jax.report import curves, disturbance, room
 from difnas_jax.runtime import artifacts, files
 from difnas_jax.runtime.latency_table import costs_beside
-from difnas_jax.runtime.markers import read_marker
+from difnas_jax.runtime.markers import METRICS, read_marker
 from difnas_jax.spaces import costs
 from difnas_jax.spaces.base import Architecture
 
@@ -120,7 +120,7 @@ def _warnings(config: ConfigDict, workdir: Path, retrained: Values) -> list[str]
     ended = found_in(trained / artifacts.SUPERNET_RESULT, files.read_json) or {}
     lost = curves.lost_rows(trained / artifacts.SUPERNET_METRICS, ended.get("step"))
     folder = workdir / retrained.get("retrained_in", artifacts.RETRAIN)
-    lost += curves.lost_rows(folder / "metrics.jsonl", retrained.get("steps"))
+    lost += curves.lost_rows(folder / METRICS, retrained.get("steps"))
     searched = build.build_wiring(config).searched
     path = workdir / artifacts.INDICATOR
     indicator = found_in(path, artifacts.Indicator.load, searched)

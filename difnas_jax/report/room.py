@@ -25,8 +25,9 @@ def measured(workdir: Path) -> list[Values]:
         return []
     rows = files.read_json_lines(path, ("step",))
     with files.damage_as_input_error(path, "the room that is left of each op"):
-        summary(rows, "")
-        _values(rows)
+        if rows:  # a killed run may have written none yet
+            summary(rows, "")
+            _values(rows)
     return rows
 
 

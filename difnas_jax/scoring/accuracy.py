@@ -90,9 +90,8 @@ class PathAccuracy:
     def _announced(self, function: Any, name: str) -> Any:
         """A function of the supernet, compiled."""
         return programs.of_network(
-            programs.compiled(
-                functools.partial(function, self.model), self.variables["params"]
-            ),
+            functools.partial(function, self.model),
+            self.variables["params"],
             title="search",
             name=name,
             model=self.model,

@@ -61,9 +61,8 @@ def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
     batches = dataclasses.replace(batches, rows=own_rows(size, mesh, spec))
     steps = range(trained.step, trained.step + config.method.measured_batches)
     program = programs.of_network(
-        programs.compiled(
-            functools.partial(sums_by_path, trained.model), trained.variables["params"]
-        ),
+        functools.partial(sums_by_path, trained.model),
+        trained.variables["params"],
         title="indicator",
         name="the losses of paths",
         model=trained.model,

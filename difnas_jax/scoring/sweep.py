@@ -5,11 +5,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from difnas_jax.ranking.tables import BenchmarkTable
-from difnas_jax.runtime import files, shutdown
+from difnas_jax.runtime import files, provenance, shutdown
 from difnas_jax.runtime.columns import ColumnsWriter
 from difnas_jax.runtime.processes import is_main_process, on_all_processes
 from difnas_jax.runtime.progress import Progress
@@ -64,7 +63,7 @@ class Timed:
         """The columns float64[N] of int[N, L]."""
         if not self.started:
             self.started = True
-            self.cost.device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+            self.cost.device = provenance.device()
             self.cost.first += self._timed(architectures[:1])[1]
             self.cost.sessions += 1
         found, seconds = self._timed(architectures)

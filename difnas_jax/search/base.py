@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from difnas_jax.errors import InputError
 from difnas_jax.search.candidates import SCORE, Candidates
 from difnas_jax.search.problem import Problem
 
@@ -47,23 +46,6 @@ class Settings:
         """The settings among the values of a config section."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: section[name] for name in names})
-
-    def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises:
-          InputError: a number outside its range.
-        """
-        positive = "generations", "population", "parents", "tournament", "steps"
-        numbers = "mutations", "crossovers", "mutation_probability"
-        least = dict.fromkeys(positive, 1) | dict.fromkeys(numbers, 0)
-        for field, low in least.items():
-            if (value := getattr(self, field)) < low:
-                raise InputError(f"search.{field}: expected {low} or more, got {value}")
-        if (chance := self.mutation_probability) > 1:
-            raise InputError(
-                f"search.mutation_probability: expected at most 1, got {chance}"
-            )
 
 
 class Algorithm(abc.ABC):

@@ -108,19 +108,14 @@ def retrain_network(
         rematerialize=settings.rematerialize,
     )
     variables = WEIGHTS[settings.weights].begin(config, workdir, model)
-    dataset, mesh = data.load(config), data_mesh()
+    dataset, said_of_teacher = data.load(config), teacher_facts(config)
     batches = data.TrainBatches.of(config, dataset.train, settings.batch_size)
-    recipe, said_of_teacher = Recipe.of_retraining(config), teacher_facts(config)
-    if taught := teacher_folder(config):
-        teach = teacher(config, batches.normalizer, taught)
-        recipe = dataclasses.replace(recipe, teach=teach)
-
+    recipe = _recipe(config, batches.normalizer)
     measure = functools.partial(
         sums_of_examples,
         programs.of_network(
-            programs.compiled(
-                functools.partial(sums_and_labels, model), variables["params"]
-            ),
+            functools.partial(sums_and_labels, model),
+            variables["params"],
             title=own.name,
             name="the evaluation",
             model=model,
@@ -129,7 +124,7 @@ def retrain_network(
         path=architecture,
         batch_size=settings.batch_size,
         normalizer=batches.normalizer,
-        mesh=mesh,
+        mesh=data_mesh(),
     )
 
     def validate(variables: dict[str, Any]) -> dict[str, float]:
@@ -145,7 +140,7 @@ def retrain_network(
         sampler=fixed(architecture),
         batches=batches,
         recipe=recipe,
-        mesh=mesh,
+        mesh=data_mesh(),
         folder=own,
         measurements=Measurements(evaluate=validate),
     )
@@ -177,6 +172,14 @@ def retrain_network(
         )
         files.write_json(own / "result.json", result)
     return result
+
+
+def _recipe(config: ConfigDict, normalizer: data.Normalizer) -> Recipe:
+    """How the network trains, by a teacher where the config names one."""
+    recipe, folder = Recipe.of_retraining(config), teacher_folder(config)
+    if folder is None:
+        return recipe
+    return dataclasses.replace(recipe, teach=teacher(config, normalizer, folder))
 
 
 def _tested(title: str, sums: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from difnas_jax.runtime.mesh import data_mesh, rounded_up
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import is_main_process
 from difnas_jax.training import policy_memory, programs
+from difnas_jax.training.amount import Amount
 from difnas_jax.training.controller import Controller
 from difnas_jax.training.disturbance import Disturbance, check_fits
 from difnas_jax.training.evaluate import (
@@ -35,13 +36,10 @@ from difnas_jax.training.evaluate import (
     sums_of_examples,
     sums_over_paths,
 )
-from difnas_jax.training.gradients import BATCH_SHARING
 from difnas_jax.training.measurements import Measurements
-from difnas_jax.training.optim import total_steps
 from difnas_jax.training.paths import (
     LEARNED,
     Sampler,
-    paths_per_update,
     stream,
     strict_fair,
 )
@@ -59,15 +57,15 @@ MOST_EXAMPLES = 10_000  # that tell how well a supernet does
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Train what the method trains, on sampled paths, with batch statistics."""
-    batch_size, dataset = config.supernet.batch_size, data.load(config)
-    model, recipe = build_supernet(config), Recipe.of_supernet(config)
-    batches = data.TrainBatches.of(config, dataset.train, batch_size)
+    dataset, model = data.load(config), build_supernet(config)
+    recipe = Recipe.of_supernet(config)
+    batches = data.TrainBatches.of(config, dataset.train, config.supernet.batch_size)
     normalizer = batches.normalizer
     variables = initial_variables(config, model)
     params = variables["params"]
     sampler = _sampler(config, model, params, dataset, normalizer)
-    passes = BATCH_SHARING[recipe.batch_sharing].passes(paths_per_update(sampler))
-    check_fits(config, total_steps(config.supernet, len(dataset.train), passes))
+    amount = Amount.of_supernet(config, len(dataset.train))
+    check_fits(config, amount.updates)
     measurements = _measurements(config, model, params, dataset, normalizer, workdir)
     state = train(
         model=model,
@@ -81,7 +79,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
     _check_written(measurements, workdir)
     measured = accuracy(config, model, state.variables, dataset, normalizer)
-    seen = int(state.step) * batch_size * passes
+    seen = int(state.step) * amount.images
     if is_main_process():
         result = {
             "step": int(state.step),
@@ -165,9 +163,8 @@ def accuracy(
     batch_size = rounded_up(config.supernet.batch_size)
     sums = sums_of_examples(
         programs.of_network(
-            programs.compiled(
-                functools.partial(sums_over_paths, model), variables["params"]
-            ),
+            functools.partial(sums_over_paths, model),
+            variables["params"],
             title="supernet",
             name="the accuracy of paths",
             model=model,

@@ -85,7 +85,8 @@ class Controller:
         rows = devices.own_rows(batch_size, mesh)
         batches = evaluation_batches(examples, batch_size, normalizer, rows)
         program = programs.of_network(
-            programs.compiled(functools.partial(sums_by_path, model), params),
+            functools.partial(sums_by_path, model),
+            params,
             title="supernet",
             name="the reward of paths",
             model=model,

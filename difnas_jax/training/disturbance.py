@@ -118,7 +118,8 @@ class Disturbance:
         part_of = parts_of(model, params)
         program = functools.partial(sums_of_exchanges, model, part_of)
         eval_step = programs.of_network(
-            programs.compiled(program, params),
+            program,
+            params,
             title="supernet",
             name="the disturbance of paths",
             model=model,

@@ -73,7 +73,7 @@ def learn(
     return principal(memory, vectors, forgetting)
 
 
-def principal(stored: Stacks, vectors: Stacks, forgetting: float = 1.0) -> Stacks:
+def principal(stored: Stacks, vectors: Stacks, forgetting: float) -> Stacks:
     """The R rows that explain most of the stored ones and one more vector.
 
     Args:

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.errors import TrainingError
 from difnas_jax.runtime.events import EventFile
+from difnas_jax.runtime.markers import METRICS
 from difnas_jax.runtime.metrics import MetricsWriter, say
 from difnas_jax.runtime.progress import Progress, working
 from difnas_jax.training import optim
@@ -120,7 +121,7 @@ class TrainingLog:
         self._health = Health(settings.spike_factor)
         # Metrics that were saved are those of a row that was not written for sure.
         written = steps.start - bool(unwritten)
-        self._writer = MetricsWriter(folder / "metrics.jsonl", FIELDS, written)
+        self._writer = MetricsWriter(folder / METRICS, FIELDS, written)
         self._events, self._total = EventFile.opened(folder, written), steps.stop
         self._best = self._writer.best("validation_accuracy")
         self._learning_rate = jax.jit(optim.learning_rate(settings, steps.stop))

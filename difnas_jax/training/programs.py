@@ -19,23 +19,34 @@ def compiled(
 
 
 def of_network(
-    program: Callable[..., Any], title: str, name: str, model: Network, batch_size: int
+    function: Callable[..., Any],
+    params: Any,
+    title: str,
+    name: str,
+    model: Network,
+    batch_size: int,
 ) -> Callable[..., Any]:
-    """The program, whose first call says what it compiles, and for how long.
+    """The compiled function, whose first call says what it compiles, and for how long.
 
     Args:
-      program: of `jax.jit`.
+      function: of a network and more.
+      params: parameters of the network.
       title: of the work that needs it.
       name: of the program, for people.
       model: the network that it contains.
       batch_size: images of one call.
     """
+    what = described(name, model, batch_size)
+    return announced(compiled(function, params), title, what)
+
+
+def described(name: str, model: Network, batch_size: int) -> str:
+    """A program of a network, for people; see `of_network`."""
     space, device = model.space, jax.devices()[0].device_kind
     most = max(len(layer.ops) for layer in space.layers)
     ops = "1 op" if most == 1 else f"{most} ops"
-    what = (
+    return (
         f"{name} of {space.name}: {space.num_layers} layers x {ops}, "
         f"{space.image_size} px, batch {batch_size}, {model.dtype}, "
         f"for {jax.device_count()} x {device}"
     )
-    return announced(program, title, what)

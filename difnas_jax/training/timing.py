@@ -32,7 +32,7 @@ class UpdateTime(NamedTuple):
 
     Attributes:
       milliseconds: median of `TIMED` updates.
-      paths: K, the paths of an update, which run one after another.
+      paths: K, the paths of an update.
     """
 
     milliseconds: float

@@ -21,6 +21,8 @@ from difnas_jax.errors import Stopped
 from difnas_jax.models.network import Network
 from difnas_jax.runtime import mesh as devices
 from difnas_jax.runtime.checkpoint import Checkpoints
+from difnas_jax.runtime.compiling import announced
+from difnas_jax.runtime.markers import CHECKPOINTS
 from difnas_jax.runtime.metrics import say
 from difnas_jax.runtime.processes import check_same_arrays
 from difnas_jax.runtime.progress import working
@@ -73,9 +75,8 @@ def train(
     state, train_step, paths = begin(model, variables, sampler, recipe, mesh, total)
     spec = PLACEMENTS[recipe.placement].batch
     rows = devices.own_rows(batches.batch_size, mesh, spec)
-    train_step = programs.of_network(
-        train_step, folder.name, "the update", model, batches.batch_size
-    )
+    what = programs.described("the update", model, batches.batch_size)
+    train_step = announced(train_step, folder.name, what)
     updates = Updates(
         total=total,
         train_step=lambda state, batch, paths: train_step(
@@ -87,7 +88,7 @@ def train(
         learn=sampler.learn,
     )
     say(f"{folder.name}: {trained_parameters(recipe, variables)}")
-    with Checkpoints(folder / "checkpoints", settings.keep_checkpoints) as checkpoints:
+    with Checkpoints(folder / CHECKPOINTS, settings.keep_checkpoints) as checkpoints:
         state, unwritten = restored(state, checkpoints)
         paths = updates.paths(int(state.step), state.memory)
         check_same_arrays(folder.name, {"paths": paths, "variables": state.variables})
@@ -182,8 +183,7 @@ def fit(
             done = step + 1
             if updates.learn is not None:
                 with log.paused():
-                    memory, found = updates.learn(done, state.variables, state.memory)
-                state = state.replace(memory=memory)
+                    state, found = updates.learned(state, done)
                 log.unwritten[-1] |= found
             if disturbance and disturbance.is_due(done, total):
                 with log.paused():

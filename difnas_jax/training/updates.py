@@ -33,6 +33,15 @@ class Updates:
     to_devices: Callable[[Any], Any]
     learn: Learn | None = None
 
+    def learned(
+        self, state: TrainState, done: int
+    ) -> tuple[TrainState, dict[str, float]]:
+        """The state after what is learned between two updates, and metrics of it."""
+        if self.learn is None:
+            return state, {}
+        memory, found = self.learn(done, state.variables, state.memory)
+        return state.replace(memory=memory), found
+
     def ahead(self, state: TrainState, count: int) -> TrainState:
         """The state after the next updates, with the paths and batches of the training.
 
@@ -47,9 +56,7 @@ class Updates:
             for step, batch in zip(steps, batches, strict=False):
                 paths = self.paths(step, state.memory)
                 state, _ = self.train_step(state, batch, paths)
-                if self.learn is not None:
-                    memory, _ = self.learn(step + 1, state.variables, state.memory)
-                    state = state.replace(memory=memory)
+                state, _ = self.learned(state, step + 1)
                 jax.block_until_ready(state)
         return state
 
