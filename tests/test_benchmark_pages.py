@@ -56,7 +56,7 @@ def test_disturbance():
 
 def test_isometry():
     lines = tables(outputs.load(BENCHMARKS / "isometry"))
-    page = (BENCHMARKS / "isometry" / "ISOMETRY.md").read_text()
+    page = (BENCHMARKS / "isometry" / outputs.PAGE).read_text()
     assert "".join(f"{line}\n" for line in lines) == page
 
 

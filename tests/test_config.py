@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from difnas_jax import checks
 from difnas_jax.config import build as config_lib
@@ -22,8 +23,9 @@ CONFIGS = sorted(CONFIG_FOLDER.rglob("*.py"))
 def test_a_field_that_nothing_reads_is_refused():
     config = default()
     config.unlock()
-    config.note = config.method.note = "mine"
-    with pytest.raises(InputError, match="config: expected .* also method.note, note"):
+    config.note, config.method.note, config.own = "mine", "mine", ConfigDict()
+    says = "config: expected .* got also method.note, note, own"
+    with pytest.raises(InputError, match=says):
         checks.check(config)
     assert comments.described(config)  # by `--help-config`, which checks nothing
 

@@ -36,7 +36,11 @@ LOSS = 1e-5
 # bound of ReLU6, at which the gradient jumps; 4e-4 was measured.
 CHANGE = 1e-2
 # As in `pyproject.toml`.
-WARNINGS = "-Werror", "-Wignore:Error reading persistent compilation cache"
+WARNINGS = (
+    "-Werror",
+    "-Wignore:Error reading persistent compilation cache",
+    "-Wignore:Error writing persistent compilation cache",
+)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ A part is `singular_values`, those of every op of every space under every
 initialisation; `stability`, the spread of trainings over seeds; or the name of a chain
 space, in whose supernet signal, gradient and gamma gradients are measured through
 depth. Without a part, all of `DEFAULT_PARTS` are measured. Earlier results of parts
-that are not measured now are kept. Writes `isometry.json`, `isometry.md`,
+that are not measured now are kept. Writes `isometry.json`, `ISOMETRY.md`,
 `isometry.png` and three CSV files; a part takes minutes on one core.
 """
 
@@ -24,7 +24,7 @@ from benchmarks.isometry import outputs
 from benchmarks.isometry.spectra import spectra
 from benchmarks.isometry.stability import SEEDS, STABILITY, stability
 from benchmarks.isometry.supernets import Setting, supernet, training_images
-from benchmarks.isometry.tables import SINGULAR_VALUES, tables
+from benchmarks.isometry.tables import SINGULAR_VALUES
 from benchmarks.provenance import provenance
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import compilation
@@ -72,7 +72,7 @@ def _measure(flags: argparse.Namespace, argv: Sequence[str] | None) -> None:
         source = provenance(command, list(seeds))
         results[part] = {**source, "settings": settings, "rows": rows}
         outputs.write(flags.output, results)
-    say("\n".join(tables(results)))
+    say((flags.output / outputs.PAGE).read_text())
     say(f"written: {flags.output}")
 
 

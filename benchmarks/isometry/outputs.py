@@ -12,7 +12,7 @@ from benchmarks.isometry.tables import SINGULAR_VALUES, Results, Row, supernets,
 from difnas_jax.report import figures
 from difnas_jax.runtime import files
 
-NAME = "isometry"
+NAME, PAGE = "isometry", "ISOMETRY.md"
 
 
 def load(folder: Path) -> Results:
@@ -36,7 +36,7 @@ def write(folder: Path, results: Results) -> None:
         kept[SINGULAR_VALUES] = {**kept[SINGULAR_VALUES], "rows": table}
     result_files.write(folder / f"{NAME}.json", kept)
     results = load(folder)
-    with files.atomic_write(folder / f"{NAME}.md") as file:
+    with files.atomic_write(folder / PAGE) as file:
         file.writelines(f"{line}\n" for line in tables(results))
     with files.atomic_write(folder / f"{NAME}.png", "wb") as file:
         file.write(figures.png(isometry_figure(results)))

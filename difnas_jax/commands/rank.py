@@ -102,7 +102,8 @@ def _work(flags: argparse.Namespace, config: ConfigDict) -> None:
         costs = costs_beside(paths[-1])
         origin = {
             **build.flat(config, SHOWN),
-            "device": ", ".join({cost.device for cost in costs.values()}) or "unknown",
+            "device": "; ".join(sorted({cost.device for cost in costs.values()}))
+            or "unknown",
         }
     if not processes.is_main_process():
         return

@@ -71,7 +71,8 @@ def check_fields(config: ConfigDict) -> None:
       InputError: naming them.
     """
     known = default()
-    unknown = sorted(flat(config, config).keys() - flat(known, known).keys())
+    names = flat(config, config).keys() | {*config}  # also of an empty section
+    unknown = sorted(names - flat(known, known).keys() - {*known})
     expected = "the fields of difnas_jax.config.default alone"
     require(not unknown, "config", expected, f"also {first_of(unknown)}")
 

@@ -96,8 +96,8 @@ def check_algorithms(config: ConfigDict) -> None:
     """Refuse an algorithm that cannot run.
 
     Raises:
-      InputError: a number of the search outside its range, an unknown reference or
-        objective, an algorithm that needs an additive score or scores of sets of ops
+      InputError: an unknown reference or objective, a population or a distance that
+        does not fit, an algorithm that needs an additive score or scores of sets of ops
         where the score has none, or a score of unknown columns.
     """
     check_proxies(config)
