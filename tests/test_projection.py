@@ -255,7 +255,7 @@ def test_a_kernel_is_its_matrices(leaf, shape, rng):
 def kept(vectors, directions):
     """A' A of what is kept of vectors [T, d], told one after another."""
     stored = {"d": jnp.zeros((1, directions, vectors.shape[1]))}
-    learn = jax.jit(principal)
+    learn = jax.jit(functools.partial(principal, forgetting=1.0))
     for vector in jnp.float32(vectors):
         stored = learn(stored, {"d": vector[None, None]})
     rows = np.asarray(stored["d"][0], np.float64)
