@@ -21,11 +21,7 @@ def load(folder: Path) -> Results:
     Raises:
       InputError: a damaged file.
     """
-    results = result_files.load(folder / f"{NAME}.json")
-    if SINGULAR_VALUES in results:
-        spectra = results[SINGULAR_VALUES]
-        spectra["rows"] = result_files.as_rows(spectra["rows"])
-    return results
+    return _with_rows(result_files.load(folder / f"{NAME}.json"))
 
 
 def write(folder: Path, results: Results) -> None:
@@ -34,8 +30,7 @@ def write(folder: Path, results: Results) -> None:
     if SINGULAR_VALUES in kept:
         table = result_files.as_columns(kept[SINGULAR_VALUES]["rows"])
         kept[SINGULAR_VALUES] = {**kept[SINGULAR_VALUES], "rows": table}
-    result_files.write(folder / f"{NAME}.json", kept)
-    results = load(folder)
+    results = _with_rows(result_files.write(folder / f"{NAME}.json", kept))
     with files.atomic_write(folder / PAGE) as file:
         file.writelines(f"{line}\n" for line in tables(results))
     with files.atomic_write(folder / f"{NAME}.png", "wb") as file:
@@ -46,6 +41,14 @@ def write(folder: Path, results: Results) -> None:
         ("gamma_gradients", _gamma_rows(results)),
     ):
         _write_csv(folder / f"{name}.csv", list(rows))
+
+
+def _with_rows(kept: Results) -> Results:
+    """Results as their file holds them, with the rows of its table."""
+    if SINGULAR_VALUES in kept:
+        spectra = kept[SINGULAR_VALUES]
+        spectra["rows"] = result_files.as_rows(spectra["rows"])
+    return kept
 
 
 def _write_csv(path: Path, rows: Sequence[Row]) -> None:

@@ -71,8 +71,8 @@ def _read(path: Path, arguments: str) -> ConfigDict:
             config = execute(path).get_config(arguments)
         if not isinstance(config, ConfigDict):
             raise TypeError(f"get_config returns a {type(config).__name__}")
-        if missing := list(_missing(config, default())):
-            raise TypeError(f"its config lacks {', '.join(missing[:5])}")
+        if lacks := list(missing(config, default())):
+            raise TypeError(f"its config lacks {', '.join(lacks[:5])}")
     except InputError:
         raise
     # The file is the user's: whatever it raises is bad input, and it has no exit code.
@@ -85,13 +85,13 @@ def _read(path: Path, arguments: str) -> ConfigDict:
     return config
 
 
-def _missing(config: ConfigDict, expected: ConfigDict) -> Iterator[str]:
+def missing(config: ConfigDict, expected: ConfigDict) -> Iterator[str]:
     """The fields and sections that a config does not have."""
     for name, value in expected.items():
         if name not in config:
             yield name
         elif isinstance(value, ConfigDict) and isinstance(config[name], ConfigDict):
-            yield from (f"{name}.{field}" for field in _missing(config[name], value))
+            yield from (f"{name}.{field}" for field in missing(config[name], value))
 
 
 def saved_config(path: Path) -> ConfigDict:

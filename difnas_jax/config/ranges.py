@@ -4,6 +4,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.config.build import flat
 from difnas_jax.config.fields import default
+from difnas_jax.config.files import missing
 from difnas_jax.errors import first_of, require
 
 # Integers are those of JAX, which has 32 bits for them; costs of networks are Python's.
@@ -70,9 +71,7 @@ def check_fields(config: ConfigDict) -> None:
     Raises:
       InputError: naming them.
     """
-    known = default()
-    names = flat(config, config).keys() | {*config}  # also of an empty section
-    unknown = sorted(names - flat(known, known).keys() - {*known})
+    unknown = list(missing(default(), config))
     expected = "the fields of difnas_jax.config.default alone"
     require(not unknown, "config", expected, f"also {first_of(unknown)}")
 
