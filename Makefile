@@ -13,8 +13,9 @@ test: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 demo: $(VENV)/demo.installed
 	$(RUN) difnas_jax --config=digits --workdir=runs/demo
 
+# Where a process of the tests is lost, xdist could wait for ever for what it had to do.
 test: $(VENV)/test.installed
-	@$(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder
+	@$(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 lint: $(VENV)/dev.installed
 	$(RUN) ruff check .

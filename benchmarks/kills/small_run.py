@@ -30,5 +30,5 @@ def get_config(arg=None):
         section.update(log_every=4, checkpoint_every=4)
     config.retrain.evaluate_every = 8
     config.search.update(generations=6, population=8, parents=4)
-    config.search.update(mutations=4, crossovers=4)
+    config.search.update(mutations=4, crossovers=4, recalibration_batches=2)
     return config

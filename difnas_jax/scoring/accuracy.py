@@ -75,7 +75,8 @@ class PathAccuracy:
             # One program serves every call: the last one repeats a path.
             missing = (0, PATHS_PER_CALL - len(part)), (0, 0)
             together = np.pad(part, missing, mode="edge").astype(np.int32)
-            values = self._measured(self.statistics(together), together)
+            statistics = replicate(self.statistics(together), self.mesh)
+            values = self._measured(statistics, together)
             accuracies.append(values[: len(part)])
         return np.concatenate([np.zeros(0), *accuracies])
 
@@ -103,19 +104,21 @@ class PathAccuracy:
         return own_rows(self.recalibration.batch_size, self.mesh)
 
     def statistics(self, paths: np.ndarray) -> Any:
-        """`path_statistics` of int32[N, L], the mean over the training batches."""
+        """`path_statistics` of int32[N, L], the mean over the training batches.
+
+        They are summed in numpy: sums of JAX would be as many programs as there are
+        arrays, which wait on the devices beside the next batch. Virtual devices that
+        meet several programs' collectives may wait for ever.
+        """
         total = None
         count = self.recalibration_batches
         recalibration = dataclasses.replace(self.recalibration, rows=self._rows)
         with Loader(recalibration, range(count)) as batches:
             for batch in batches:
                 images = shard_batch(batch["image"], self.mesh)
-                found = self._statistics_step(self.variables, images, paths)
-                total = found if total is None else jax.tree.map(jnp.add, total, found)
-                # One batch at a time: those that wait would fill the memory, and
-                # virtual devices that meet several programs' collectives may wait for
-                # ever.
-                jax.block_until_ready(total)
+                placed = self._statistics_step(self.variables, images, paths)
+                found = jax.device_get(placed)
+                total = found if total is None else jax.tree.map(np.add, total, found)
         return jax.tree.map(lambda leaf: leaf / count, total)
 
     def _measured(self, batch_stats: Any, paths: np.ndarray) -> np.ndarray:
