@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,11 +42,7 @@ def _run(argv: Sequence[str]) -> None:
         mesh.check_devices(config.devices)
         say("\n".join(plan.dry_run(config, _workdir(flags, config))))
         return
-    joins = flags.distributed
-    if joins is None:
-        joins = processes.number_of_processes() > 1
-    if joins:
-        processes.join(flags.join_timeout)
+    processes.join_others(flags.distributed, flags.join_timeout)
     with failures.watch_for_failures():
         mesh.check_devices(config.devices)  # before any output, which needs a device
         processes.on_all_processes(lambda: _work(flags, config))
@@ -76,9 +71,6 @@ def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, ConfigDict]:
     require(given, "--config", "the name of a config (see --help) or a file", "none")
     config = default() if known.config is None else load_config(known.config)
     override_by_flags(config, rest)
-    seconds = known.join_timeout
-    fits = 0 < seconds <= threading.TIMEOUT_MAX
-    require(fits, "--join-timeout", "seconds above 0", seconds)
     fits = bool(known.workdir) or not config.search.name
     require(fits, "--workdir", "that of the supernet, as search.name is given", "none")
     if known.workdir is not None:

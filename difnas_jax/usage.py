@@ -43,7 +43,7 @@ def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add, yes_or_no = made.add_argument, argparse.BooleanOptionalAction
+    add = made.add_argument
     add("--config", metavar="NAME[:ARGUMENTS]", help="a config of the list, or a file")
     add("--workdir", metavar="FOLDER", help="default: runs/<config>-<checksum>")
     ours = f"difnas_jax {versions()['difnas_jax']}"
@@ -52,11 +52,17 @@ def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help=text)
     text = "print every field of the config, its comment and its value"
     add("--help-config", action="store_true", help=text)
+    add_joining(made)
+    return made
+
+
+def add_joining(parser: argparse.ArgumentParser) -> None:
+    """The flags of `processes.join_others`."""
+    add, yes_or_no = parser.add_argument, argparse.BooleanOptionalAction
     text = "join the other processes of the job, or run alone"
     add("--distributed", action=yes_or_no, help=text)
     text = "seconds to wait for the other processes (300)"
     add("--join-timeout", type=float, default=300.0, metavar="SECONDS", help=text)
-    return made
 
 
 def help_asked(argv: Sequence[str]) -> bool:

@@ -16,6 +16,7 @@ import tiny_run
 from jobs import QUICK, ROOT, environment, free_port
 
 from difnas_jax import checks, data, main
+from difnas_jax.commands import rank
 from difnas_jax.errors import InputError
 from difnas_jax.runtime import processes
 from difnas_jax.runtime.artifacts import (
@@ -298,6 +299,17 @@ def test_a_run_joins_where_there_are_others(cluster, monkeypatch, name, flags, j
     monkeypatch.setattr(main, "_work", lambda flags, config: None)
     assert main.main(["--config=digits", "--join-timeout=7", *flags]) == 0
     assert joined == [7] * joins
+
+
+def test_a_ranking_joins_as_a_run_does(cluster, monkeypatch, tmp_path):
+    cluster("SLURM")
+    joined = []
+    monkeypatch.setattr(processes, "join", joined.append)
+    monkeypatch.setattr(rank, "_work", lambda flags, config: None)
+    command = ["nas_bench_macro", "--table=x.json", "--csv=x.csv"]
+    command += [f"--workdir={tmp_path}", "--join-timeout=7"]
+    assert rank.main(command) == 0 == rank.main([*command, "--no-distributed"])
+    assert joined == [7]
 
 
 def test_fewer_devices_than_expected_are_refused():

@@ -42,6 +42,7 @@ WITHIN = {
     ("commands", "checks"),
     ("commands", "main"),
     ("commands", "pipeline"),
+    ("commands", "usage"),
     ("config", "runtime"),
     ("main", "pipeline"),
     ("main", "plan"),

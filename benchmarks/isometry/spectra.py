@@ -8,7 +8,6 @@ from typing import Any
 from difnas_jax.isometry.cases import (
     Case,
     Initialisation,
-    activation_of,
     blocks,
     reduced,
 )
@@ -42,7 +41,7 @@ def cases(channels: int, side: int) -> list[tuple[Case, str]]:
     for name in sorted(SPACES):
         space = build(name, image_size=32, image_channels=3, num_classes=10)
         for op, stride in blocks(space):
-            found.setdefault((op, activation_of(space), stride), []).append(name)
+            found.setdefault((op, space.activation, stride), []).append(name)
     ordered = sorted(
         found.items(), key=lambda item: (item[0][0].kind, item[0][2], item[0][1])
     )

@@ -15,7 +15,6 @@ from benchmarks.isometry import fairness
 from difnas_jax.config import default
 from difnas_jax.data import SOURCES, Arrays, Normalizer, TrainBatches
 from difnas_jax.data.examples import fitted
-from difnas_jax.isometry.cases import activation_of
 from difnas_jax.isometry.depth import Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
 from difnas_jax.models.initializers import initialize, variable_shapes
@@ -144,7 +143,7 @@ def supernet_of(space: SearchSpace, indicator: str, activation: str = "") -> Net
 def _rows(model: Network, images: Arrays, setting: Setting) -> Iterator[Row]:
     config, space = _config(setting), model.space
     probe, normalizer = make_probe(model), Normalizer.of(config, images)
-    recipe, start = Recipe.of_supernet(config), Start(activation_of(space), False)
+    recipe, start = Recipe.of_supernet(config), Start(space.activation, False)
     train = trainer(model, recipe) if setting.updates else lambda values, _: (values, 0)
     for kernels in KERNELS:
         for seed in setting.seeds:

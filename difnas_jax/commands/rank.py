@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from difnas_jax import checks
+from difnas_jax import checks, usage
 from difnas_jax.config import build
 from difnas_jax.config.files import load_config, override_by_flags
 from difnas_jax.errors import InputError, require
@@ -64,7 +64,6 @@ SHOWN = (
     "method.proxy_kernels",
     "method.proxy_repeats",
 )
-JOIN_SECONDS = 300.0
 COUNTED = *counts.COSTS.columns, *counts.STRUCTURE.columns
 ARCHS = "all, N drawn ones, FROM:TO of the official numbers, or a file of these"
 
@@ -80,8 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _rank(argv: Sequence[str] | None) -> None:
     flags, config = parse_flags(argv)
-    if processes.number_of_processes() > 1:
-        processes.join(JOIN_SECONDS)
+    processes.join_others(flags.distributed, flags.join_timeout)
     with failures.watch_for_failures(), contextlib.ExitStack() as held:
         if processes.is_main_process():  # it alone writes, and holds the workdir
             held.enter_context(locks.locked(flags.workdir))
@@ -147,6 +145,7 @@ def parse_flags(
     add("--seed", default=0, metavar="N", type=int)
     add("--fit", default=0, metavar="N", type=int, help="architectures; 0: none")
     add("--workdir", required=True, metavar="FOLDER")
+    usage.add_joining(parser)
     known, rest = parser.parse_known_args(argv)
     known.table = given_path("--table", known.table)
     known.workdir = given_path("--workdir", known.workdir)

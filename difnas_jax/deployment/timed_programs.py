@@ -24,7 +24,6 @@ from difnas_jax.models.networks import network
 from difnas_jax.ops.layout import fastest
 from difnas_jax.spaces.base import IDENTITY, Architecture, Op
 from difnas_jax.spaces.cell import ZERO, CellSpace
-from difnas_jax.spaces.chain import ChainSpace
 from difnas_jax.spaces.image import ImageSpace, Shape
 
 KERNELS, DEPTHWISE = "orthogonal", "qr"  # no time depends on them
@@ -82,8 +81,8 @@ def placed_blocks(space: ImageSpace, layer: int, op: Op) -> list[PlacedBlock]:
 
 def _block(space: ImageSpace, op: Op, shape: Shape) -> Block:
     """The block of a found network, without the batch norm that only scores it."""
-    name = space.activation if isinstance(space, ChainSpace) else "relu"
-    activation: Any = None if op.activation else modules.ACTIVATIONS[name]
+    of_space = modules.ACTIVATIONS[space.activation]
+    activation: Any = None if op.activation else of_space
     return BLOCKS[op.kind](
         op=dataclasses.replace(op, indicator=False),
         out_channels=shape.out_channels,

@@ -38,7 +38,7 @@ def structure(model: Network, folded: bool) -> dict[str, Any]:
     single = all(len(layer.ops) == 1 for layer in space.layers)
     fits = single and not model.parallel_identity
     require(fits, "network", "one op in each layer", "a subnet of a supernet")
-    activation = model.activation or getattr(space, "activation", "relu")
+    activation = model.activation or space.activation
     blocks = list(BLOCKS[type(space)](space))
     for block in [*blocks, *(edge for b in blocks for edge in b.get("edges", ()))]:
         block["activation"] = model.activation or block["activation"] or activation

@@ -155,8 +155,3 @@ def blocks(space: ImageSpace) -> list[tuple[Op, int]]:
         ops = layer.ops if len(layer.ops) > 1 else ()
         found += [(space.ops[op], layer.stride) for op in ops]
     return list(dict.fromkeys(found))
-
-
-def activation_of(space: ImageSpace) -> str:
-    """The key in `ACTIVATIONS` of the activation of a space; cells have a ReLU."""
-    return space.activation if isinstance(space, ChainSpace) else "relu"

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from difnas_jax.config import build
 from difnas_jax.isometry import composition, mean_field
-from difnas_jax.isometry.cases import Initialisation, activation_of, blocks, reduced
+from difnas_jax.isometry.cases import Initialisation, blocks, reduced
 from difnas_jax.isometry.composition import Law, repeated
 from difnas_jax.isometry.depth import TRANSFER, Start, depth, listed
 from difnas_jax.isometry.passes import make_probe, passes
@@ -50,7 +50,7 @@ def summary(config: ConfigDict, say: Callable[[str], None]) -> Values:
       `roles`, `normalized`, `blocks` and `depth` of the functions below.
     """
     space = build.build_space(config)
-    activation = config.method.activation or activation_of(space)
+    activation = config.method.activation or space.activation
     return {
         "config": build.flat(config, FIELDS),
         "activation": activation,

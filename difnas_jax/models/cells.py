@@ -27,7 +27,7 @@ class CellNetwork(Network):
     def make_parts(self, layout: Layout) -> None:
         """See `Network.make_parts`."""
         space = self.space
-        activation = modules.ACTIVATIONS[self.activation or "relu"]
+        activation = modules.ACTIVATIONS[self.activation or space.activation]
         self.widths = tuple(c for c in space.channels for _ in range(space.cells))
         self.edges = [
             self.choice_layer(layer, layout, activation, widths=self.widths)

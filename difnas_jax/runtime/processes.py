@@ -79,6 +79,22 @@ def _detected_processes() -> int | None:
     )[1]
 
 
+def join_others(joins: bool | None, timeout: float) -> None:
+    """Join the other processes of this job, if it has any.
+
+    Args:
+      joins: the flag `--distributed`; None: where the job has more than one process.
+      timeout: the flag `--join-timeout`, see `join`.
+
+    Raises:
+      InputError: no such timeout, or see `join`.
+    """
+    fits = 0 < timeout <= threading.TIMEOUT_MAX
+    require(fits, "--join-timeout", "seconds above 0", timeout)
+    if number_of_processes() > 1 if joins is None else joins:
+        join(timeout)
+
+
 def join(timeout: float) -> None:
     """Join the other processes of this job, before anything asks for devices.
 

@@ -52,12 +52,15 @@ class ImageSpace(SearchSpace):
       image_size, image_channels: input images are [image_size, image_size,
         image_channels].
       classifier_bias: whether the classifier has a bias.
+      activation: of all blocks whose ops name none; a key of
+        `models.modules.ACTIVATIONS`. A field where a space may choose it.
     """
 
     layers: tuple[ImageLayer, ...]
     image_size: int
     image_channels: int
     classifier_bias: bool = dataclasses.field(default=True, kw_only=True)
+    activation = "relu"
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
