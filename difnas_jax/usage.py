@@ -56,9 +56,9 @@ def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     return made
 
 
-def add_joining(parser: argparse.ArgumentParser) -> None:
-    """The flags of `processes.join_others`."""
-    add, yes_or_no = parser.add_argument, argparse.BooleanOptionalAction
+def add_joining(made: argparse.ArgumentParser) -> None:
+    """Add the flags that `processes.join_others` takes."""
+    add, yes_or_no = made.add_argument, argparse.BooleanOptionalAction
     text = "join the other processes of the job, or run alone"
     add("--distributed", action=yes_or_no, help=text)
     text = "seconds to wait for the other processes (300)"

@@ -14,9 +14,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # also of the processes that tests start
 # Tests on a host of a TPU pod or in a SLURM job run alone.
 os.environ["JAX_NUM_PROCESSES"] = "1"
 os.environ["XLA_FLAGS"] = f"{QUICK} --xla_force_host_platform_device_count=2"
-# One program at a time: virtual devices share a few threads, and where several programs
-# wait for each other's, all may wait for ever.
-os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"
+# XLA makes as many threads as there are cores, by default. Where two wait, each for the
+# other virtual device, these leave some for what they wait for.
+os.environ["NPROC"] = "4"
 # Tracing makes many objects that stay; scanning them often takes a sixth of the time.
 gc.set_threshold(20_000, 20, 50)
 # Programs that many tests need are compiled once in a session: its processes share a

@@ -80,7 +80,11 @@ def start_two(workdir, *flags, **variables):
 
 def ended(started):
     """Exit code and the lines of stderr of each."""
-    errors = [process.communicate(timeout=300)[1] for process in started]
+    try:
+        errors = [process.communicate(timeout=300)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
     return [
         (process.returncode, text.splitlines())
         for process, text in zip(started, errors, strict=True)

@@ -27,7 +27,7 @@ def test_the_first_call_alone_is_reported(capsys):
 def test_elapsed_time_is_told_while_it_lasts_and_no_longer(capsys, monkeypatch):
     monkeypatch.setattr(progress, "SILENCE", 0.02)
     before = threads()
-    announced(lambda: time.sleep(0.3), "search", "paths")()
+    announced(lambda: time.sleep(1), "search", "paths")()
     lines = capsys.readouterr().out.splitlines()
     assert "search: compiling for 0 s" in lines[1:-1]
     assert threads() <= before

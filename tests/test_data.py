@@ -432,7 +432,7 @@ def test_prefetch_raises_what_the_thread_raised_at_its_step(error):
 
 def test_waiting_for_batches_is_measured(tmp_path):
     def slow():
-        time.sleep(0.2)
+        time.sleep(1)
         yield "batch"
 
     log = TrainingLog(tmp_path, default().retrain, range(0, 5), images=10, unwritten=[])

@@ -112,6 +112,7 @@ class ByHand:
             batch = shard_batch(self.batches[step], data_mesh())
             paths = self.paths(step, self.state.memory)
             self.state, _ = self.step(self.state, batch, paths)
+            jax.block_until_ready(self.state)
         return jax.tree.map(np.array, self.state.variables)
 
     def evaluate(self, variables, path):

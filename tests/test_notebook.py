@@ -37,7 +37,9 @@ def messages(tmp_path):
         XLA_FLAGS=None,  # the notebooks train, and what is compiled quickly is slow
         OPENBLAS_NUM_THREADS="1",  # they multiply small matrices, many times
     )
-    kernel, client = manager.start_new_kernel(env=variables, cwd=str(tmp_path))
+    kernel, client = manager.start_new_kernel(
+        startup_timeout=300, env=variables, cwd=str(tmp_path)
+    )
 
     def run(code):
         sent = []

@@ -43,9 +43,9 @@ def test_silence_is_broken_by_the_innermost_work(capsys, monkeypatch):
 
 
 def test_who_speaks_is_not_interrupted(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "SILENCE", 2.0)
+    monkeypatch.setattr(progress, "SILENCE", 4.0)
     with working("the run"):
-        for number in range(25):
+        for number in range(45):
             metrics.say(f"line {number}")
             time.sleep(0.1)
     assert "the run" not in capsys.readouterr().out

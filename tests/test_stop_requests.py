@@ -32,13 +32,20 @@ def stuck(place, workdir):
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stderr is not None and process.stderr.readline() == "stuck\n"
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    if said != "stuck\n":
+        process.kill()
+    assert said == "stuck\n"
     return process
 
 
 def lines_of(process):
-    """What it says until its end, which must come within seconds."""
-    return process.communicate(timeout=30)[1].splitlines()
+    """What it says until its end."""
+    try:
+        return process.communicate(timeout=120)[1].splitlines()
+    finally:
+        process.kill()
 
 
 def results(workdir):
@@ -137,7 +144,7 @@ def test_a_second_ctrl_c_ends_the_process_at_once():
 def test_after_a_ctrl_c_nothing_hangs(monkeypatch, tidying, then, code):
     """Python loses one that comes inside of a finalizer, and tidying up may hang."""
     codes, ended = [], threading.Event()
-    monkeypatch.setattr(shutdown, "PATIENCE", 0.5)
+    monkeypatch.setattr(shutdown, "PATIENCE", 2.0)
     monkeypatch.setattr(shutdown, "TIDYING", tidying)
     monkeypatch.setattr(shutdown, "LOOK_EVERY", 0.02)
 

@@ -28,7 +28,8 @@ def unbroken(tmp_path_factory):
 
 def at_work(workdir, updates=2, flags=()):
     """Two processes that have done some updates."""
-    started, metrics = start_two(workdir, *flags), workdir / SUPERNET_METRICS
+    started = start_two(workdir, *flags, config="tests/slow_run.py")
+    metrics = workdir / SUPERNET_METRICS
     while not (metrics.exists() and metrics.read_text().count("\n") >= updates):
         assert [process.poll() for process in started] == [None, None]
         time.sleep(0.01)

@@ -80,7 +80,7 @@ def _detected_processes() -> int | None:
 
 
 def join_others(joins: bool | None, timeout: float) -> None:
-    """Join the other processes of this job, if it has any.
+    """Join the other processes of this job, where it has any or the flag says so.
 
     Args:
       joins: the flag `--distributed`; None: where the job has more than one process.
@@ -91,7 +91,9 @@ def join_others(joins: bool | None, timeout: float) -> None:
     """
     fits = 0 < timeout <= threading.TIMEOUT_MAX
     require(fits, "--join-timeout", "seconds above 0", timeout)
-    if number_of_processes() > 1 if joins is None else joins:
+    if joins is None:
+        joins = number_of_processes() > 1
+    if joins:
         join(timeout)
 
 

@@ -106,9 +106,8 @@ class PathAccuracy:
     def statistics(self, paths: np.ndarray) -> Any:
         """`path_statistics` of int32[N, L], the mean over the training batches.
 
-        They are summed in numpy: sums of JAX would be as many programs as there are
-        arrays, which wait on the devices beside the next batch. Virtual devices that
-        meet several programs' collectives may wait for ever.
+        They are numpy arrays, summed on the host: each sum of JAX would be one more
+        program that waits for the devices to end that of the batch.
         """
         total = None
         count = self.recalibration_batches

@@ -82,7 +82,8 @@ def measured_losses(config: ConfigDict, trained: TrainedSupernet) -> PathLosses:
             placed = shard_batch(masked, mesh, spec)
             sums = program(trained.variables, placed, sets.reshape(-1, sets.shape[-1]))
             paths.append(sets)
-            losses.append(np.asarray(sums["loss"] / size).reshape(sets.shape[:2]))
+            mean = np.asarray(sums["loss"]) / size
+            losses.append(mean.reshape(sets.shape[:2]))
             progress.step()
     progress.finish()
     return PathLosses(np.concatenate(paths), np.concatenate(losses))
