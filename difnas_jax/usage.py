@@ -4,6 +4,7 @@ import argparse
 import ast
 import sys
 import textwrap
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -62,7 +63,15 @@ def add_joining(made: argparse.ArgumentParser) -> None:
     text = "join the other processes of the job, or run alone"
     add("--distributed", action=yes_or_no, help=text)
     text = "seconds to wait for the other processes (300)"
-    add("--join-timeout", type=float, default=300.0, metavar="SECONDS", help=text)
+    add("--join-timeout", type=seconds, default=300.0, metavar="SECONDS", help=text)
+
+
+def seconds(text: str) -> float:
+    """The type of a flag: as many as a thread can wait."""
+    value = float(text)
+    if not 0 < value <= threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {value}")
+    return value
 
 
 def help_asked(argv: Sequence[str]) -> bool:

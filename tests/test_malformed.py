@@ -64,6 +64,7 @@ COMMANDS: list[tuple[tuple[str, ...], Sequence[str]]] = [
     (("--config=spos:x",), ("config argument", "x", "mbv2")),
     ((DIGITS, "--join-timeout=inf"), ("--join-timeout", "inf")),
     ((DIGITS, "--join-timeout=nan"), ("--join-timeout", "nan")),
+    ((DIGITS, "--dry-run", "--join-timeout=-1"), ("--join-timeout", "-1")),
     ((DIGITS, "--wrkdir=x"), ("--wrkdir=x",)),
     ((DIGITS, "word"), ("word",)),
     ((DIGITS, "--config.seed", "1"), ("--config.seed",)),

@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from difnas_jax.isometry.cases import (
-    Case,
-    Initialisation,
-    blocks,
-    reduced,
-)
+from difnas_jax.isometry.cases import Case, Initialisation, blocks, reduced
 from difnas_jax.isometry.singular_values import against_law, flatten, shapes
 from difnas_jax.models.initializers import DEPTHWISE_ROLES
 from difnas_jax.spaces import SPACES, build

@@ -81,8 +81,7 @@ def placed_blocks(space: ImageSpace, layer: int, op: Op) -> list[PlacedBlock]:
 
 def _block(space: ImageSpace, op: Op, shape: Shape) -> Block:
     """The block of a found network, without the batch norm that only scores it."""
-    of_space = modules.ACTIVATIONS[space.activation]
-    activation: Any = None if op.activation else of_space
+    activation: Any = None if op.activation else modules.ACTIVATIONS[space.activation]
     return BLOCKS[op.kind](
         op=dataclasses.replace(op, indicator=False),
         out_channels=shape.out_channels,
